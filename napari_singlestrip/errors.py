@@ -1,0 +1,26 @@
+"""The one exception type for a person's mistakes; everything else is a bug and keeps its traceback."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something a person can put right: a bad file, an unknown setting, a full disk.
+
+    Parameters
+    ----------
+    what : str
+        One sentence naming the file or setting and what was found there.
+    hint : str
+        What to do about it.
+    """
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.hint}".strip()
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, str]]:
+        return type(self), (self.what, self.hint)

@@ -1,0 +1,120 @@
+"""The vocabulary between a job and whoever watches it: small frozen events, one JSON line each.
+
+A job says `Started`, then any number of `Progress`, `Wrote` and `Note`, then exactly one terminal
+event: `Finished`, `Cancelled` or `Failed`. A window adds `Crashed` when the process ends without
+one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events; `kind` is the class name and the JSON line's "event" field."""
+
+    registry: ClassVar[dict[str, type[Event]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Event.registry[cls.__name__] = cls
+
+    def to_json(self) -> str:
+        """One line of JSON without newlines."""
+        return json.dumps({"event": type(self).__name__, **dataclasses.asdict(self)})
+
+
+@dataclass(frozen=True)
+class Started(Event):
+    """A job (``stage`` empty) or a stage begins."""
+
+    stage: str = ""
+    device: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Progress(Event):
+    """Where a stage is: ``step`` of ``n_steps``, with the metrics worth plotting."""
+
+    stage: str
+    step: int
+    n_steps: int
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class Wrote(Event):
+    """A file of the study was written (``path`` relative to the study folder)."""
+
+    path: str
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class Note(Event):
+    """Something a person should know that does not stop the job."""
+
+    text: str
+    level: str = "info"  # "info" or "warning"
+    scan: str = ""
+
+
+@dataclass(frozen=True)
+class Finished(Event):
+    """Terminal: all that was asked for is done."""
+
+    seconds: float = 0.0
+    summary: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cancelled(Event):
+    """Terminal: stopped on request; the same command resumes."""
+
+    stage: str = ""
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Failed(Event):
+    """Terminal: what went wrong, what to do, and for a bug its traceback."""
+
+    what: str
+    hint: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Crashed(Event):
+    """Added by the watcher when the process ended without a terminal event."""
+
+    exit_code: int
+    stderr_tail: str = ""
+
+
+TERMINAL = (Finished, Cancelled, Failed, Crashed)
+
+
+def parse_event(line: str) -> Event:
+    """Read one JSON line written by `Event.to_json`.
+
+    Unknown fields are ignored, so that a newer worker can speak to an older window.
+
+    Raises
+    ------
+    ValueError
+        If the line is not one of our events.
+    """
+    try:
+        fields = json.loads(line)
+        cls = Event.registry[fields.pop("event")]
+    except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"not an event: {line[:200]!r}") from error
+    known = {f.name for f in dataclasses.fields(cls)}
+    return cls(**{name: value for name, value in fields.items() if name in known})

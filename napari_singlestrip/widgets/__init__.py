@@ -1,0 +1,1 @@
+"""The napari plugin's widgets. Never imports torch."""
