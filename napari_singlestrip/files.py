@@ -1,0 +1,176 @@
+"""Files are replaced whole: a reader sees the old one or the new one, never half of either."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from napari_singlestrip.errors import UserError
+
+TEMPORARY_PREFIX = ".~"
+
+# Longest file name of common file systems, in bytes; prefix, process id and counter need room.
+_MAX_STEM_BYTES = 180
+_COUNTER = itertools.count()
+
+_HINTS = {
+    errno.ENOSPC: ("the disk is full", "Free some space, or choose a folder on another disk."),
+    errno.EDQUOT: ("your disk quota is used up", "Free some space, or choose another disk."),
+    errno.EFBIG: ("the file is too large for this disk", "Choose a folder on another disk."),
+    errno.EACCES: ("you may not write there", "Change its permissions, or choose another folder."),
+    errno.EPERM: ("you may not write there", "Change its permissions, or choose another folder."),
+    errno.EROFS: ("the disk is read-only", "Choose a folder on another disk."),
+    errno.ENOTDIR: ("a part of its path is a file", "Choose another folder."),
+    errno.EEXIST: ("a part of its path is a file", "Choose another folder."),
+    errno.EISDIR: ("a folder has this name", "Rename that folder, or choose another file name."),
+    errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter name."),
+    errno.EIO: ("the disk reports an error", "Check the disk, or choose another one."),
+}
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; when the block succeeds, it takes the place of `path`.
+
+    Missing folders are made. The temporary name starts with a dot, holds the process id (two
+    processes never share one) and ends like `path`, so that libraries which choose the format by
+    the extension choose the right one. When the block raises, the temporary file is removed and
+    `path` is as it was.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to make or replace.
+
+    Yields
+    ------
+    Path
+        Where to write, in the same folder.
+
+    Raises
+    ------
+    UserError
+        If the disk is full or read-only, or the folder may not be written.
+    """
+    path = Path(path)
+    temporary = _temporary_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        if not _is_about(error, path, temporary):
+            raise
+        raise _explain(error, path) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_text_atomic(path: str | Path, text: str) -> None:
+    """Write UTF-8 text with Unix line ends, replacing `path` whole.
+
+    Raises
+    ------
+    UserError
+        As `atomic_path`.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json_atomic(path: str | Path, value: Any) -> None:
+    """Write `value` as indented JSON for people to read, replacing `path` whole.
+
+    NaN and infinity are refused: they are not JSON, and other readers stop at them.
+
+    Raises
+    ------
+    UserError
+        As `atomic_path`.
+    TypeError, ValueError
+        If `value` cannot be written as JSON; nothing is written then.
+    """
+    write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def remove_leftovers(folder: str | Path, older_than_seconds: float = 3600.0) -> list[Path]:
+    """Remove temporary files that a killed process left in `folder` (not below it).
+
+    Age decides, not the process id: the folder may be shared with another machine, whose processes
+    cannot be seen from here.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A folder in which `atomic_path` wrote.
+    older_than_seconds : float
+        Younger files may still be in use, and stay.
+
+    Returns
+    -------
+    list of Path
+        What was removed.
+    """
+    removed = []
+    for path in sorted(Path(folder).glob(f"{TEMPORARY_PREFIX}*")):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime >= older_than_seconds:
+                path.unlink()
+                removed.append(path)
+    return removed
+
+
+def _temporary_path(path: Path) -> Path:
+    stem, dot, extensions = path.name.partition(".")
+    if len(extensions) > 20:  # a name with many dots, not extensions: keep only the last
+        stem, dot, extensions = path.stem, ".", path.suffix[1:]
+        if extensions == "gz":
+            stem, _, inner = stem.rpartition(".")
+            extensions = f"{inner}.gz"
+    stem = stem.encode()[:_MAX_STEM_BYTES].decode(errors="ignore")
+    unique = f"{os.getpid()}-{next(_COUNTER)}"
+    return path.with_name(f"{TEMPORARY_PREFIX}{stem}.{unique}{dot}{extensions}")
+
+
+def _sync(path: Path) -> None:
+    """Have the bytes on disk before the name points to them: a power cut leaves no empty file."""
+    descriptor = os.open(path, os.O_RDWR)  # Windows cannot flush a read-only descriptor
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # Windows cannot open folders; some network disks cannot flush them
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _is_about(error: OSError, path: Path, temporary: Path) -> bool:
+    """Whether `error` came from writing `path`, not from reading something else in the block."""
+    if error.errno not in _HINTS:
+        return False
+    if error.filename is None:
+        return True
+    name = os.path.abspath(os.fsdecode(error.filename))
+    ours = [Path(os.path.abspath(p)) for p in (path, temporary)]
+    return Path(name) in {*ours, *ours[0].parents}
+
+
+def _explain(error: OSError, path: Path) -> UserError:
+    reason, hint = _HINTS[error.errno or 0]
+    return UserError(f"Cannot write {path.name} in {path.parent.absolute()}: {reason}.", hint)
