@@ -1,0 +1,59 @@
+# Each of these sets up what it needs and can be the first thing run after a clone.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+# Threads of the numerical libraries: the processors this process may use, at most 8.
+OMP_NUM_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; echo $$n)
+export OMP_NUM_THREADS
+
+METADATA := setup.cfg pyproject.toml constraints.txt
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help setup demo test lint docs benchmark clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make setup      virtual environment with the engine, the command line and the tests"
+	@echo "make demo       from one painted sample head to ranked masks and a report"
+	@echo "make test       all tests (PYTEST_ARGS=... to choose)"
+	@echo "make lint       ruff, mypy, import contracts, manifest"
+	@echo "make docs       write the pages of docs/ that are made from code"
+	@echo "make benchmark  time what has to be fast"
+	@echo "make clean      remove builds and the virtual environment"
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: $(METADATA) tools/make_venv.sh tools/system_packages.sh
+	@tools/make_venv.sh $(VENV) $(PYTHON)
+	@echo "Installing the package and its tests into $(VENV) (some minutes the first time)"
+	@$(INSTALL) -e ".[test]"
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing the developer's tools into $(VENV)"
+	@$(INSTALL) -e ".[dev]"
+	@touch $@
+
+demo: $(VENV)/.installed
+	@$(BIN)/singlestrip demo $(DEMO_ARGS)
+
+test: $(VENV)/.installed
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/npe2 validate napari_singlestrip/napari.yaml
+
+docs: $(VENV)/.installed
+	@$(BIN)/python docs/make_settings.py
+
+benchmark: $(VENV)/.installed
+	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .import_linter_cache $(VENV)
