@@ -1,0 +1,183 @@
+"""study.json: what it holds, how it is read, checked, upgraded and written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path, PureWindowsPath
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.files import write_json_atomic
+
+FORMAT = 1
+DOCUMENT_NAME = "study.json"
+BACKUP_NAME = "study.json.bak"
+
+Role = Literal["pool", "held_out"]
+
+# One function per old format, named `_upgrade_<n>_to_<n+1>`, each turning the content of a
+# study.json of format n into that of the next. Empty while there is only one format.
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+class ScanEntry(BaseModel):
+    """A scan of the study.
+
+    Attributes
+    ----------
+    name : str
+        File name without extension; masks and scores are filed under it.
+    path : str
+        Where the file is, as stored: relative to the study folder, or absolute.
+    role : {"pool", "held_out"}
+        Scans of the pool may be learned from; those held out are predicted and scored only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    path: str
+    role: Role = "pool"
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_file_name(cls, name: str) -> str:
+        # Names become file names below the study folder: one from a study that was sent by
+        # somebody must not lead out of it.
+        if name in ("", ".", "..") or PureWindowsPath(name).name != name or "\0" in name:
+            raise ValueError("a scan's name must be usable as a file name")
+        return name
+
+
+class StudyDocument(BaseModel):
+    """The content of study.json.
+
+    Attributes
+    ----------
+    format : int
+        Format number of the study folder.
+    created : str
+        When the study was made (ISO 8601, UTC).
+    scans : tuple of ScanEntry
+        In the order in which they were added.
+    effort : str
+        The one dial.
+    overrides : dict
+        Dotted setting names to values: what differs from the effort's settings.
+    references : str or None
+        Folder of reference masks, only for evaluation; stored like a scan's path.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    created: str
+    scans: tuple[ScanEntry, ...] = Field(min_length=1)
+    effort: str = "quick"
+    overrides: dict[str, Any] = {}
+    references: str | None = None
+
+
+def read_document(folder: Path) -> StudyDocument:
+    """Read study.json of a study folder, upgrading an older format.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it is damaged, or a newer version made it.
+    """
+    path = folder / DOCUMENT_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(folder) from None
+    except (ValueError, OSError) as error:
+        raise _damaged(path, str(error)) from error
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+        raise _damaged(path, "it has no format number")
+    try:
+        return StudyDocument.model_validate(_upgrade(content, path))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise _damaged(path, f"{place}: {problem['msg']}") from error
+
+
+def write_document(folder: Path, document: StudyDocument) -> None:
+    """Write study.json, then the same as study.json.bak to go back to.
+
+    Two files, because what damages a study.json (an editor, a synchronising client, a bad disk)
+    seldom damages both.
+    """
+    content = document.model_dump(mode="json")
+    write_json_atomic(folder / DOCUMENT_NAME, content)
+    write_json_atomic(folder / BACKUP_NAME, content)
+
+
+def json_values(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as they come back from study.json (tuples become lists)."""
+    values: dict[str, Any] = json.loads(json.dumps(dict(overrides)))
+    return values
+
+
+def stored_path(path: Path, folder: Path) -> str:
+    """Return how `path` is written down in the study in `folder`.
+
+    Relative when it lies in the study or beside it, so that both can be copied to another place
+    or machine together; else absolute.
+    """
+    path, folder = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
+    beside_a_root = folder.parent == Path(folder.anchor)
+    if path.is_relative_to(folder) or (path.is_relative_to(folder.parent) and not beside_a_root):
+        return Path(os.path.relpath(path, folder)).as_posix()
+    return str(path)
+
+
+def resolved_path(stored: str, folder: Path) -> Path:
+    """Return the absolute path that `stored_path` wrote down."""
+    return Path(os.path.abspath(folder / stored))
+
+
+def _upgrade(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    found = content["format"]
+    if found > FORMAT:
+        raise UserError(
+            f"{path} was made by a newer version of napari-singlestrip "
+            f"(study format {found}; this version reads up to {FORMAT}).",
+            "Update with `pip install --upgrade napari-singlestrip`.",
+        )
+    while content["format"] < FORMAT:
+        upgrade = UPGRADES.get(content["format"])
+        if upgrade is None:
+            raise _damaged(path, f"there is no study format {content['format']}")
+        content = upgrade(content)
+    return content
+
+
+def _missing(folder: Path) -> UserError:
+    backup = folder / BACKUP_NAME
+    if backup.exists():
+        return _damaged(folder / DOCUMENT_NAME, "the file is gone")
+    hint = "Give the folder of a study, or make one with `singlestrip new STUDY SCAN...`."
+    if not folder.exists():
+        return UserError(f"There is no study {folder}.", hint)
+    return UserError(f"{folder} is not a study: it has no {DOCUMENT_NAME}.", hint)
+
+
+def _damaged(path: Path, why: str) -> UserError:
+    backup = path.with_name(BACKUP_NAME)
+    if backup.exists():
+        hint = (
+            f"Copy {BACKUP_NAME}, the last good version, over it in the same folder; masks, "
+            "decisions and rounds are not affected."
+        )
+    else:
+        hint = (
+            "Restore it from a backup, or make a new study of the same scans in another folder "
+            f"and give it the masks in {path.parent / 'masks'} with --mask."
+        )
+    return UserError(f"{path} is damaged: {why}.", hint)

@@ -1,0 +1,332 @@
+"""The part of a study that is not about masks: scans, settings, and the rounds of the worker."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from psygnal import Signal
+from pydantic import ValidationError
+
+from napari_singlestrip.engine.config import Effort, Settings, settings_for
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.study_document import (
+    Role,
+    ScanEntry,
+    StudyDocument,
+    json_values,
+    read_document,
+    resolved_path,
+    stored_path,
+    write_document,
+)
+from napari_singlestrip.study_tables import ScoreRow, read_scores, write_scores
+
+T = TypeVar("T")
+EXTENSION = ".nii.gz"
+REFERENCE_SUFFIXES = ("", "_desc-brain_mask", "_brain_mask", "_brainmask", "_mask")
+
+
+class StudyFolder:
+    """Scans, settings and rounds of a study; `Study` adds masks and decisions.
+
+    Attributes
+    ----------
+    folder : Path
+        Absolute path of the study folder.
+    changed : psygnal.Signal
+        Emitted after a change made through this object, with what changed: "scans",
+        "settings", "masks", "decisions", "scores" or "document" (after `reload`).
+    """
+
+    changed = Signal(str)
+
+    def __init__(self, folder: Path, document: StudyDocument) -> None:
+        self.folder = folder
+        self._document = document
+        self._cache: dict[Path, tuple[object, object]] = {}
+
+    def reload(self) -> None:
+        """Read study.json again, after another program may have written it."""
+        self._document = read_document(self.folder)
+        self.changed.emit("document")
+
+    # --- scans and settings
+
+    @property
+    def name(self) -> str:
+        """Name of the study: that of its folder."""
+        return self.folder.name
+
+    @property
+    def scans(self) -> tuple[ScanEntry, ...]:
+        """All scans, in the order in which they were added."""
+        return self._document.scans
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all scans."""
+        return tuple(entry.name for entry in self.scans)
+
+    @property
+    def effort(self) -> str:
+        """The one dial: quick, standard or thorough."""
+        return self._document.effort
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """Settings that differ from those of the effort (a copy)."""
+        return dict(self._document.overrides)
+
+    @property
+    def references(self) -> Path | None:
+        """Folder of reference masks, or None."""
+        stored = self._document.references
+        return None if stored is None else resolved_path(stored, self.folder)
+
+    def scan(self, name: str) -> ScanEntry:
+        """Return a scan by its name.
+
+        Raises
+        ------
+        UserError
+            If the study has no such scan; the hint lists close names.
+        """
+        for entry in self.scans:
+            if entry.name == name:
+                return entry
+        raise UserError(
+            f"The study {self.name} has no scan {name!r}.", close_names(name, self.names)
+        )
+
+    def scan_path(self, name: str) -> Path:
+        """Return where the scan's file should be (it may be missing)."""
+        return resolved_path(self.scan(name).path, self.folder)
+
+    def add_scans(self, paths: Sequence[str | Path], role: Role = "pool") -> tuple[str, ...]:
+        """Add scan files, or folders of them; return the names that are new.
+
+        Files that the study has already, and its own masks, are passed over.
+
+        Raises
+        ------
+        UserError
+            If there are no scans, or two have one name.
+        """
+        known = {self.scan_path(name) for name in self.names}
+        made_here = (self.folder / "masks", self.folder / "rounds")
+        found = [
+            p
+            for p in find_scan_files(paths)
+            if p not in known and not any(p.is_relative_to(m) for m in made_here)
+        ]
+        existing = {name: self.scan_path(name) for name in self.names}
+        new = scan_entries(found, self.folder, role, existing)
+        if new:
+            self._update("scans", scans=(*self.scans, *new))
+        return tuple(entry.name for entry in new)
+
+    def remove_scan(self, name: str) -> None:
+        """Take a scan out of the study; its files stay, and adding it again brings all back.
+
+        Raises
+        ------
+        UserError
+            If it is unknown, or the only one.
+        """
+        entry = self.scan(name)
+        if len(self.scans) == 1:
+            raise UserError(f"{name} is the only scan of the study.", "Add another one first.")
+        self._update("scans", scans=tuple(e for e in self.scans if e != entry))
+
+    def settings(
+        self,
+        effort: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> Settings:
+        """Return the study's settings, with changes for one run on top.
+
+        Raises
+        ------
+        UserError
+            If a setting is unknown or out of range.
+        """
+        changes = {**self.overrides, **(overrides or {})}
+        if seed is not None:
+            changes["seed"] = seed
+        return settings_for(cast(Effort, effort or self.effort), changes)
+
+    def set_settings(
+        self, overrides: Mapping[str, Any] | None = None, effort: str | None = None
+    ) -> Settings:
+        """Replace the overrides, the effort or both, and return the resulting settings.
+
+        Raises
+        ------
+        UserError
+            If a setting is unknown or out of range; nothing is changed then.
+        """
+        new_effort = self.effort if effort is None else effort
+        new_overrides = json_values(self.overrides if overrides is None else overrides)
+        settings = settings_for(cast(Effort, new_effort), new_overrides)
+        self._update("settings", effort=new_effort, overrides=new_overrides)
+        return settings
+
+    def set_references(self, folder: str | Path | None) -> None:
+        """Name the folder of reference masks, or None; they are only for evaluation."""
+        self._update("settings", references=stored_references(folder, self.folder))
+
+    def reference_path(self, name: str) -> Path | None:
+        """Return the reference mask of a scan, or None when there is none."""
+        if self.references is None:
+            return None
+        from napari_singlestrip.engine.volume import scan_name
+
+        wanted = {name + suffix for suffix in REFERENCE_SUFFIXES}
+        files = [p for p in self.references.glob(f"{glob.escape(name)}*") if p.is_file()]
+        return min((p for p in files if scan_name(p) in wanted), default=None)
+
+    # --- rounds: only the worker writes there
+
+    def rounds(self) -> list[int]:
+        """Numbers of the rounds that exist, ascending."""
+        folders = (p for p in (self.folder / "rounds").glob("*") if p.is_dir())
+        return sorted(int(p.name) for p in folders if p.name.isdecimal())
+
+    def current_round(self) -> int:
+        """Number of the newest round; 0 when there is none yet."""
+        return max(self.rounds(), default=0)
+
+    def round_dir(self, round_: int) -> Path:
+        """Folder of a round."""
+        return self.folder / "rounds" / f"{round_:02d}"
+
+    def pseudo_label_path(self, round_: int, name: str) -> Path:
+        """Where the predicted mask of a scan is, or would be."""
+        return self.round_dir(round_) / "pseudo_labels" / (self.scan(name).name + EXTENSION)
+
+    def reconstruction_path(self, round_: int, name: str) -> Path:
+        """Where the autoencoder's reconstruction of the predicted mask is, or would be."""
+        return self.round_dir(round_) / "reconstructions" / (self.scan(name).name + EXTENSION)
+
+    def scores_path(self, round_: int) -> Path:
+        """Where the scores of a round are, or would be."""
+        return self.round_dir(round_) / "scores.csv"
+
+    def scores(self, round_: int) -> list[ScoreRow]:
+        """Scores of a round as the worker wrote them; empty when it was not ranked yet.
+
+        Raises
+        ------
+        UserError
+            If scores.csv is damaged.
+        """
+        return list(self._read(self.scores_path(round_), read_scores))
+
+    def save_scores(self, round_: int, rows: Iterable[ScoreRow]) -> None:
+        """Write the scores of a round (for the worker)."""
+        write_scores(self.scores_path(round_), rows)
+        self.changed.emit("scores")
+
+    # --- inside
+
+    def _update(self, what: str, **changes: Any) -> None:
+        document = StudyDocument.model_validate({**dict(self._document), **changes})
+        write_document(self.folder, document)
+        self._document = document
+        self.changed.emit(what)
+
+    def _read(self, path: Path, read: Callable[[Path], T]) -> T:
+        """Read a table, or take it from memory when the file is the same as last time."""
+        try:
+            stat = path.stat()
+            key = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        except FileNotFoundError:
+            return read(path)
+        found = self._cache.get(path)
+        if found is None or found[0] != key:
+            found = self._cache[path] = (key, read(path))
+        return cast(T, found[1])
+
+
+def close_names(name: str, names: Sequence[str]) -> str:
+    """Return the hint for an unknown name: those that resemble it, or the first few."""
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    close = close or [n for n in names if name and name.lower() in n.lower()][:3]
+    if close:
+        return f"Did you mean {' or '.join(close)}?"
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"Its scans are: {', '.join(names[:10])}{more}."
+
+
+def find_scan_files(paths: Sequence[str | Path]) -> list[Path]:
+    """Return the absolute paths of scan files, and of those in folders; each once.
+
+    Raises
+    ------
+    UserError
+        If there are none.
+    """
+    from napari_singlestrip.engine.volume import find_scans
+
+    found = find_scans([Path(p).expanduser() for p in paths]) if paths else []
+    if not found:
+        where = f" in {', '.join(str(p) for p in paths)}" if paths else ""
+        raise UserError(
+            f"There are no scans{where}.",
+            "Name scan files (.nii, .nii.gz, .mgz, .mgh, .img) or a folder that holds some.",
+        )
+    return list(dict.fromkeys(Path(os.path.abspath(path)) for path in found))
+
+
+def scan_entries(
+    files: Sequence[Path], folder: Path, role: Role, existing: Mapping[str, Path] | None = None
+) -> tuple[ScanEntry, ...]:
+    """Make the entries of scan files for the study in `folder`.
+
+    Raises
+    ------
+    UserError
+        If two have one name, among themselves or with the existing ones (name to path).
+    """
+    from napari_singlestrip.engine.volume import scan_name
+
+    # Upper and lower case are one name on the disks of Windows and macOS.
+    taken = {name.casefold(): path for name, path in (existing or {}).items()}
+    entries = []
+    for file in files:
+        name = scan_name(file)
+        other = taken.setdefault(name.casefold(), file)
+        if other != file:
+            raise UserError(
+                f"Two scans have the name {name!r}: {other} and {file}.",
+                "Rename one of them, or leave one out: masks and scores are filed by this name.",
+            )
+        try:
+            entries.append(ScanEntry(name=name, path=stored_path(file, folder), role=role))
+        except ValidationError as error:
+            raise UserError(
+                f"{file} has a name that cannot be used.", "Rename it to letters and digits."
+            ) from error
+    return tuple(entries)
+
+
+def stored_references(references: str | Path | None, folder: Path) -> str | None:
+    """Return how the folder of reference masks is written down.
+
+    Raises
+    ------
+    UserError
+        If it is not a folder.
+    """
+    if references is None:
+        return None
+    path = Path(references).expanduser()
+    if not path.is_dir():
+        raise UserError(f"There is no folder {path} of reference masks.", "Check the path.")
+    return stored_path(path, folder)

@@ -1,0 +1,231 @@
+"""The tables of a study: decisions, where each mask came from, and the scores of a round."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.files import write_json_atomic, write_text_atomic
+
+State = Literal["accepted", "rejected", "corrected", "painted"]
+STATES: tuple[State, ...] = get_args(State)
+NAN = math.nan
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person decided about the mask of a scan.
+
+    Attributes
+    ----------
+    scan : str
+        Name of the scan.
+    state : {"accepted", "rejected", "corrected", "painted"}
+        Which mask may be learned from: the pseudo-label of `round`, none, or the one in masks/.
+    note : str
+        The person's remark.
+    time : str
+        When (ISO 8601, UTC).
+    round : int or None
+        Round whose pseudo-label was looked at.
+    rank : int or None
+        Its rank in that round (1 is best).
+    autoencoder_error : float
+        Its autoencoder error then; NaN when there was none.
+    """
+
+    scan: str
+    state: State
+    note: str = ""
+    time: str = ""
+    round: int | None = None
+    rank: int | None = None
+    autoencoder_error: float = NAN
+
+
+@dataclass(frozen=True)
+class MaskRecord:
+    """Where a mask in masks/ came from: kind, the file it was read from (or empty), when."""
+
+    kind: Literal["painted", "corrected"] = "painted"
+    source: str = ""
+    time: str = ""
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """Scores of one predicted mask; NaN where a score was not measured.
+
+    Attributes
+    ----------
+    scan : str
+        Name of the scan.
+    autoencoder_error : float
+        Difference between the mask and its reconstruction; lower is better.
+    consistency : float
+        Agreement under augmentation; higher is better.
+    volume_ml : float
+        Volume of the mask in millilitres.
+    rank : int
+        1 is best; 0 means not ranked.
+    selected : bool
+        Whether it was taken for training.
+    flag : str
+        Why a person should look at it; empty when nothing is unusual.
+    """
+
+    scan: str
+    autoencoder_error: float = NAN
+    consistency: float = NAN
+    volume_ml: float = NAN
+    rank: int = 0
+    selected: bool = False
+    flag: str = ""
+
+
+def now() -> str:
+    """Return the present time, ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def write_decisions(path: Path, decisions: Iterable[Decision]) -> None:
+    """Write decisions.csv."""
+    header = ["scan", "decision", "note", "time", "round", "rank", "autoencoder_error"]
+    rows = [
+        [d.scan, d.state, d.note, d.time, d.round, d.rank, d.autoencoder_error] for d in decisions
+    ]
+    _write_csv(path, header, rows)
+
+
+def read_decisions(path: Path) -> tuple[Decision, ...]:
+    """Read decisions.csv; no file means no decisions.
+
+    Raises
+    ------
+    UserError
+        If a line cannot be read.
+    """
+    hint = "Correct that line, or delete the file to decide anew."
+    return _read_csv(path, _decision, hint)
+
+
+def write_scores(path: Path, rows: Iterable[ScoreRow]) -> None:
+    """Write scores.csv."""
+    _write_csv(path, [f.name for f in fields(ScoreRow)], [list(asdict(r).values()) for r in rows])
+
+
+def read_scores(path: Path) -> tuple[ScoreRow, ...]:
+    """Read scores.csv; no file means no scores.
+
+    Raises
+    ------
+    UserError
+        If a line cannot be read.
+    """
+    hint = "Delete the file and run `singlestrip run STUDY --stages rank` to make it again."
+    return _read_csv(path, _score, hint)
+
+
+def write_records(path: Path, records: Mapping[str, MaskRecord]) -> None:
+    """Write the provenance of masks (scan name to record)."""
+    write_json_atomic(path, {name: asdict(record) for name, record in records.items()})
+
+
+def read_records(path: Path) -> dict[str, MaskRecord]:
+    """Read the provenance of masks; no file means nothing is known.
+
+    Raises
+    ------
+    UserError
+        If the file is damaged.
+    """
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {name: MaskRecord(**record) for name, record in content.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} is damaged: {error}.",
+            "Delete it: the masks stay, only the record of where they came from is lost.",
+        ) from error
+
+
+def _decision(cells: Mapping[str, str]) -> Decision:
+    state = cells["decision"]
+    if state not in STATES:
+        raise ValueError(f"{state!r} is none of {', '.join(STATES)}")
+    return Decision(
+        scan=cells["scan"],
+        state=state,
+        note=cells.get("note", ""),
+        time=cells.get("time", ""),
+        round=_whole(cells.get("round", "")),
+        rank=_whole(cells.get("rank", "")),
+        autoencoder_error=_real(cells.get("autoencoder_error", "")),
+    )
+
+
+def _score(cells: Mapping[str, str]) -> ScoreRow:
+    return ScoreRow(
+        scan=cells["scan"],
+        autoencoder_error=_real(cells.get("autoencoder_error", "")),
+        consistency=_real(cells.get("consistency", "")),
+        volume_ml=_real(cells.get("volume_ml", "")),
+        rank=_whole(cells.get("rank", "")) or 0,
+        selected=cells.get("selected", "").strip().lower() in ("true", "1", "yes"),
+        flag=cells.get("flag", ""),
+    )
+
+
+def _whole(text: str) -> int | None:
+    value = _real(text)
+    return None if math.isnan(value) else int(value)
+
+
+def _real(text: str) -> float:
+    return float(text) if text.strip() else NAN
+
+
+def _write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    write_text_atomic(path, buffer.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return format(value, ".6g") if isinstance(value, float) else value
+
+
+def _read_csv(path: Path, make: Callable[[Mapping[str, str]], Row], hint: str) -> tuple[Row, ...]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets add a byte-order mark
+    except FileNotFoundError:
+        return ()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"Cannot read {path}: {error}.", hint) from error
+    reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
+    rows = []
+    try:
+        for cells in reader:
+            cells.pop(None, None)  # cells beyond the header
+            rows.append(make(cells))
+    except (KeyError, ValueError, OverflowError, csv.Error) as error:
+        raise UserError(
+            f"Line {reader.line_num} of {path} cannot be read: {error}.", hint
+        ) from error
+    return tuple(rows)
