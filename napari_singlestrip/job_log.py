@@ -1,0 +1,76 @@
+"""job.log of a study: what its jobs said, to be sent along with a question or a bug report."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import sys
+from contextlib import suppress
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from napari_singlestrip import __version__
+from napari_singlestrip.events import Cancelled, Event, Failed, Finished, Note, Progress
+
+MAX_BYTES = 1_000_000
+LOGGER = logging.getLogger("napari_singlestrip")
+
+
+class JobLog:
+    """A sink that writes events, all but `Progress`, to ``job.log`` in a study folder.
+
+    The file joins the package's logger, so that what the engine logs lands there too. Without a
+    study (it cannot be opened, or its disk is full) nothing is written: the job itself says so.
+
+    Parameters
+    ----------
+    folder : Path
+        The study folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._handler: logging.Handler | None = None
+        if not (folder / "study.json").exists():
+            return
+        with suppress(OSError):
+            self._handler = RotatingFileHandler(
+                folder / "job.log", maxBytes=MAX_BYTES, backupCount=1, encoding="utf-8"
+            )
+            self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            LOGGER.addHandler(self._handler)
+            LOGGER.setLevel(logging.INFO)
+            LOGGER.info(
+                "napari-singlestrip %s, Python %s, %s: %s",
+                __version__, platform.python_version(), platform.platform(), " ".join(sys.argv),
+            )  # fmt: skip
+
+    def __call__(self, event: Event) -> None:
+        """Write one event."""
+        if self._handler is not None and not isinstance(event, Progress):
+            LOGGER.log(_level(event), _text(event))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._handler is not None:
+            LOGGER.removeHandler(self._handler)
+            self._handler.close()
+            self._handler = None
+
+
+def _level(event: Event) -> int:
+    if isinstance(event, Failed):
+        return logging.ERROR
+    warning = isinstance(event, Note) and event.level == "warning"
+    return logging.WARNING if warning else logging.INFO
+
+
+def _text(event: Event) -> str:
+    if isinstance(event, Note):
+        return event.text
+    if isinstance(event, Failed):
+        return f"{event.what} {event.hint}\n{event.traceback}".rstrip()
+    if isinstance(event, Finished):
+        return f"Finished in {event.seconds:.0f} s {event.summary or ''}".rstrip()
+    if isinstance(event, Cancelled):
+        return f"Cancelled in {event.stage or 'the beginning'}, step {event.step}"
+    return repr(event)
