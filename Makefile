@@ -9,7 +9,7 @@ OMP_NUM_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 8 ] && n
 export OMP_NUM_THREADS
 
 METADATA := setup.cfg pyproject.toml constraints.txt
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .PHONY: help setup demo test lint docs benchmark clean
 .DEFAULT_GOAL := help

@@ -1,0 +1,181 @@
+"""The rules of docs/architecture.md, checked on the source and in fresh interpreters."""
+
+from __future__ import annotations
+
+import ast
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "napari_singlestrip"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+QT = {"PyQt5", "PyQt6", "PySide6", "magicgui", "napari", "qtpy", "superqt", "vispy"}
+TORCH = {"monai", "torch"}
+HEAVY = QT | TORCH | {"matplotlib", "nibabel", "numpy", "pydantic", "scipy", "skimage"}
+
+# What must not be loaded once a module was imported, in a fresh interpreter.
+LIGHT_IMPORTS = {
+    "napari_singlestrip": HEAVY | {"psygnal", "rich", "typer"},
+    "napari_singlestrip.cli": HEAVY,
+    "napari_singlestrip.engine.config": HEAVY - {"pydantic"},
+    "napari_singlestrip.engine.geometry": QT | TORCH | {"matplotlib"},
+    "napari_singlestrip.engine.metrics": QT | TORCH | {"matplotlib"},
+    "napari_singlestrip.engine.volume": QT | TORCH | {"matplotlib"},
+    "napari_singlestrip.napari_samples": QT | TORCH | {"nibabel", "numpy"},
+    "napari_singlestrip.study": QT | TORCH | {"matplotlib"},
+}
+
+# Static imports, whether at the top of a file or within a function: who may not import what.
+FORBIDDEN = {
+    "engine": QT | {"rich", "typer"} | {
+        f"napari_singlestrip.{name}" for name in ("cli", "demo", "stages", "study", "worker")
+    },
+    "study.py": QT | TORCH | {"napari_singlestrip.stages"},
+    "stages.py": QT | {"rich", "typer"},
+    "worker.py": QT | {"rich", "typer"},
+    "cli.py": QT,
+    "widgets": TORCH | {"napari_singlestrip.cli", "napari_singlestrip.stages"},
+}
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Dotted names of everything a file imports, `from a import b` as both `a` and `a.b`."""
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}:{node.lineno}: relative import"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _files(part: str) -> list[Path]:
+    path = PACKAGE / part
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+def _calls(path: Path) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(_tree(path)) if isinstance(node, ast.Call))
+
+
+def _loaded_after_import(module: str) -> tuple[set[str], float]:
+    """Top-level modules in `sys.modules`, and the seconds the import took."""
+    program = (
+        "import json, sys, time; start = time.perf_counter(); "
+        f"import {module}; seconds = time.perf_counter() - start; "
+        "print(json.dumps([sorted({m.split('.')[0] for m in sys.modules}), seconds]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    modules, seconds = json.loads(done.stdout)
+    return set(modules), seconds
+
+
+@pytest.mark.parametrize("module", LIGHT_IMPORTS)
+def test_import_stays_light(module: str) -> None:
+    loaded, _ = _loaded_after_import(module)
+    assert not loaded & LIGHT_IMPORTS[module]
+
+
+def test_package_imports_in_no_time() -> None:
+    fastest = min(_loaded_after_import("napari_singlestrip")[1] for _ in range(3))
+    assert fastest < 0.1
+
+
+@pytest.mark.parametrize("part", FORBIDDEN)
+def test_part_does_not_import(part: str) -> None:
+    for path in _files(part):
+        for name in _imports(path):
+            for forbidden in FORBIDDEN[part]:
+                assert name != forbidden and not name.startswith(f"{forbidden}."), path
+
+
+def test_imports_point_down() -> None:
+    """The contracts of setup.cfg, checked by import-linter."""
+    program = "from importlinter.cli import lint_imports_command as lint; lint()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--no-cache", "--config", "setup.cfg"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_calls_that_are_not_ours(path: Path) -> None:
+    """No print, no unsafe loading, no global random state."""
+    scoped = _lines_within_fork_rng(path)
+    for call in _calls(path):
+        name = ast.unparse(call.func)
+        where = f"{path.name}:{call.lineno}: {name}"
+        assert name != "print", where
+        assert name not in ("pickle.load", "pickle.loads", "eval", "exec"), where
+        assert not (name == "torch.load" and not _loads_weights_only(call)), where
+        assert not _is_global_random(name) or call.lineno in scoped, where
+
+
+def _loads_weights_only(call: ast.Call) -> bool:
+    return any(
+        keyword.arg == "weights_only"
+        and isinstance(keyword.value, ast.Constant)
+        and keyword.value.value is True
+        for keyword in call.keywords
+    )
+
+
+def _is_global_random(name: str) -> bool:
+    """Whether a call draws from, or seeds, state that all code shares."""
+    own_state = ("default_rng", "Generator", "SeedSequence", "PCG64", "BitGenerator")
+    if name.startswith(("np.random.", "numpy.random.")):
+        return not name.split(".", 2)[2].startswith(own_state)
+    return name.startswith("random.") or name in ("torch.manual_seed", "torch.cuda.manual_seed_all")
+
+
+def _lines_within_fork_rng(path: Path) -> set[int]:
+    """Lines where torch's global generator is borrowed and given back (to initialise weights)."""
+    return {
+        line
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.With)
+        and any("fork_rng" in ast.unparse(item.context_expr) for item in node.items)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+
+
+def _functions() -> dict[str, int]:
+    """Lines of each function's body, without its docstring."""
+    lengths = {}
+    for path in SOURCES:
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+                n_lines = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+                lengths[f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"] = n_lines
+    return lengths
+
+
+def test_functions_are_short() -> None:
+    lengths = _functions()
+    longest = sorted(lengths.items(), key=lambda item: -item[1])[:5]
+    assert max(lengths.values()) <= 60, longest
+    assert statistics.quantiles(lengths.values(), n=10)[-1] <= 27, longest
+
+
+def test_files_fit_in_mind() -> None:
+    too_long = {
+        path.name: n_lines
+        for path in SOURCES
+        if (n_lines := len(path.read_text(encoding="utf-8").splitlines())) > 500
+    }
+    assert not too_long

@@ -1,0 +1,120 @@
+"""What a person gets who installs the package: the wheel's contents and its metadata."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+from napari_singlestrip import __version__
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "napari_singlestrip"
+BUILT_FROM = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in")
+SCRIPTS = (ROOT / ".ci" / "run", *sorted((ROOT / "tools").glob("*.sh")))
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel, built from a copy so that the checkout stays clean, without any download."""
+    source = tmp_path_factory.mktemp("source")
+    for name in BUILT_FROM:
+        shutil.copy(ROOT / name, source)
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PACKAGE, source / PACKAGE.name, ignore=ignore)
+    program = "from setuptools.build_meta import build_wheel; build_wheel('dist')"
+    (source / "dist").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=source, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (built,) = (source / "dist").glob("*.whl")
+    return zipfile.ZipFile(built)
+
+
+def _metadata(wheel: zipfile.ZipFile) -> Message:
+    folder = f"napari_singlestrip-{__version__}.dist-info"
+    return Parser().parsestr(wheel.read(f"{folder}/METADATA").decode())
+
+
+def _entry_points(wheel: zipfile.ZipFile) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(delimiters="=")
+    folder = f"napari_singlestrip-{__version__}.dist-info"
+    parser.read_string(wheel.read(f"{folder}/entry_points.txt").decode())
+    return parser
+
+
+def test_wheel_holds_every_module_and_the_manifest(wheel: zipfile.ZipFile) -> None:
+    expected = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
+    expected |= {"napari_singlestrip/napari.yaml", "napari_singlestrip/py.typed"}
+    packed = {name for name in wheel.namelist() if name.startswith("napari_singlestrip/")}
+    assert packed == expected
+
+
+def test_entry_points(wheel: zipfile.ZipFile) -> None:
+    entry_points = _entry_points(wheel)
+    assert entry_points["console_scripts"]["singlestrip"] == "napari_singlestrip.cli:main"
+    # npe2 wants the manifest's name to be that of the distribution, and no slash in the value.
+    manifest = entry_points["napari.manifest"]["napari-singlestrip"]
+    assert manifest == "napari_singlestrip:napari.yaml"
+    assert _metadata(wheel)["Name"] == "napari-singlestrip"
+
+
+def test_core_needs_no_window(wheel: zipfile.ZipFile) -> None:
+    requirements = _metadata(wheel).get_all("Requires-Dist") or []
+    core = [text.lower() for text in requirements if "extra ==" not in text]
+    assert any(text.startswith("torch") for text in core)
+    assert not [text for text in core if text.startswith(("napari", "pyqt", "pyside", "qtpy"))]
+
+
+def test_manifest_at_the_root_is_the_one_in_the_package() -> None:
+    assert (ROOT / "napari.yaml").read_bytes() == (PACKAGE / "napari.yaml").read_bytes()
+
+
+def test_npe2_finds_the_manifest_valid() -> None:
+    command = [sys.executable, "-m", "npe2", "validate", "napari_singlestrip/napari.yaml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_manifest_commands_exist() -> None:
+    import importlib
+
+    import yaml
+
+    manifest = yaml.safe_load((PACKAGE / "napari.yaml").read_text(encoding="utf-8"))
+    for command in manifest["contributions"]["commands"]:
+        module, name = command["python_name"].split(":")
+        assert callable(getattr(importlib.import_module(module), name)), command
+
+
+def test_constraints_pin_every_requirement_of_the_core() -> None:
+    settings = configparser.RawConfigParser()
+    settings.read(ROOT / "setup.cfg", encoding="utf-8")
+    lines = settings["options"]["install_requires"].split("\n")
+    needed = {line.split()[0] for line in lines if line.strip()}
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    pinned = {line.split("==")[0] for line in text.splitlines() if "==" in line}
+    assert needed <= pinned
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_script_can_be_run(script: Path) -> None:
+    assert os.access(script, os.X_OK)
+    done = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_system_packages_says_what_it_knows() -> None:
+    script = ROOT / "tools" / "system_packages.sh"
+    done = subprocess.run([str(script), "?"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "python|make|window" in done.stderr
