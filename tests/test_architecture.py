@@ -176,6 +176,6 @@ def test_files_fit_in_mind() -> None:
     too_long = {
         path.name: n_lines
         for path in SOURCES
-        if (n_lines := len(path.read_text(encoding="utf-8").splitlines())) > 500
+        if (n_lines := len(path.read_text(encoding="utf-8").splitlines())) > 600
     }
     assert not too_long

@@ -48,22 +48,41 @@ def test_named_make_targets_exist() -> None:
 
 
 def test_named_commands_exist() -> None:
-    """Every `singlestrip COMMAND` in the documents is one, and the page explains them all."""
-    commands = _commands()
+    """Every `singlestrip COMMAND` in the documents is one."""
+    commands = _options_of_commands()
     for document in DOCUMENTS:
         for command in re.findall(r"singlestrip ([a-z]+)\b", document.read_text(encoding="utf-8")):
             assert command in commands, document.name
+
+
+def test_command_line_page_names_every_option() -> None:
     page = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
-    assert not [name for name in commands if f"## singlestrip {name}\n" not in page]
+    explained = {
+        section.split("\n")[0].removeprefix("singlestrip "): set(
+            re.findall(r"--[a-z-]+", section.split("```")[1])
+        )
+        for section in page.split("\n## ")[1:]
+    }
+    shared = {"--help", "--quiet"}  # told once for all
+    assert explained == {name: opts - shared for name, opts in _options_of_commands().items()}
 
 
-def _commands() -> set[str]:
+def _options_of_commands() -> dict[str, set[str]]:
+    """Long options of each command of the command line."""
     import typer
 
     from napari_singlestrip.cli import app
 
     group = typer.main.get_command(app)
-    return set(getattr(group, "commands", {}))
+    return {
+        name: {
+            option
+            for parameter in command.params
+            for option in parameter.opts
+            if option.startswith("--")
+        }
+        for name, command in getattr(group, "commands", {}).items()
+    }
 
 
 def test_settings_page_is_up_to_date() -> None:
