@@ -1,0 +1,444 @@
+"""The command line. Jobs run here are those that the window runs: there is one code path.
+
+Everything heavy is imported inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_singlestrip import __version__
+from napari_singlestrip.cli_options import (
+    Choice,
+    DeviceOption,
+    EffortOption,
+    EventsOption,
+    QuietOption,
+    Scans,
+    SeedOption,
+    SetOption,
+    StudyFolder,
+    parse_masks,
+    parse_stages,
+)
+from napari_singlestrip.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_singlestrip.events import Event
+
+OK, BUG, USER_MISTAKE, CANCELLED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="singlestrip",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Instead of those of the process.
+
+    Returns
+    -------
+    int
+        0 done, 2 a person's mistake, 130 stopped on request. A bug is raised: Python shows its
+        traceback and exits with 1.
+    """
+    sys.excepthook = _report_bug
+    try:
+        app(args=arguments, prog_name="singlestrip")
+    except UserError as error:
+        return _fail(error)
+    except (MemoryError, OSError) as error:
+        return _fail(error)
+    except KeyboardInterrupt:
+        return CANCELLED
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else OK
+    return OK
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"singlestrip {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def singlestrip(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Learn to strip skulls from one painted brain.
+
+    \b
+    See it work on made-up heads, in a few minutes:
+      singlestrip demo
+
+    \b
+    With your own scans, one of which has a painted brain mask:
+      singlestrip new my_study scans/ --mask sub-01_T1w=sub-01_mask.nii.gz
+      singlestrip run my_study          train, predict and rank; Ctrl+C stops, the same goes on
+      singlestrip rank my_study         which predicted masks to trust, which to look at
+      singlestrip decide my_study sub-07_T1w reject
+      singlestrip run my_study          learn from what you accepted and corrected
+      singlestrip apply my_study new_scans/ --out masks/
+
+    Exit codes: 0 done, 1 a bug, 2 something you can put right, 130 stopped.
+    """
+
+
+@app.command(short_help="See the whole method on made-up heads.")
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder for the demo's files.")
+    ] = Path("singlestrip-demo"),
+    effort: EffortOption = None,
+    device: DeviceOption = "auto",
+    seed: SeedOption = None,
+    settings: SetOption = None,
+    events: EventsOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show the whole method on made-up heads, and write report.html.
+
+    Makes heads, "paints" one, trains, predicts and ranks the others, fine-tunes, and measures
+    everything on heads that were never seen.
+
+    \b
+    Examples:
+      singlestrip demo
+      singlestrip demo --out /tmp/demo --effort standard --device cuda
+      singlestrip demo --set training.steps=300       a shorter look
+    """
+
+    def job() -> Iterator[Event]:
+        from napari_singlestrip.demo import demo as run_demo
+        from napari_singlestrip.engine.config import parse_assignments
+
+        overrides = parse_assignments(settings or [])
+        yield from run_demo(
+            out, effort=effort or "quick", device=device, seed=seed or 0, overrides=overrides
+        )
+
+    _run_job(job, events, quiet)
+
+
+@app.command(short_help="Make a study of your scans.")
+def new(
+    study: StudyFolder,
+    scans: Scans,
+    mask: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mask",
+            metavar="NAME=FILE",
+            help="A painted mask; NAME is the scan's file name without extension.",
+        ),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            "--reference",
+            metavar="DIR",
+            help="Folder of reference masks: only to measure, never to learn from.",
+        ),
+    ] = None,
+    effort: EffortOption = None,
+    settings: SetOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Make a study: a folder that remembers scans, masks, decisions and results.
+
+    Scans are read where they are and never changed.
+
+    \b
+    Examples:
+      singlestrip new my_study scans/ --mask sub-01_T1w=sub-01_mask.nii.gz
+      singlestrip new my_study a.nii.gz b.mgz --mask a=a_mask.nii.gz --effort standard
+      singlestrip new my_study scans/ --mask a=a_mask.nii.gz --set training.steps=500
+    """
+    from napari_singlestrip.cli_output import describe_new
+    from napari_singlestrip.engine.config import parse_assignments
+    from napari_singlestrip.study import Study
+
+    made = Study.create(
+        study,
+        scans,
+        masks=parse_masks(mask or []),
+        references=reference,
+        effort=effort or "quick",
+        overrides=parse_assignments(settings or []),
+    )
+    describe_new(made, quiet)
+
+
+@app.command(short_help="Train, predict, rank, fine-tune.")
+def run(
+    study: StudyFolder,
+    stages: Annotated[
+        str | None,
+        typer.Option(
+            "--stages",
+            metavar="LIST",
+            help="Of train,autoencoder,predict,rank,finetune; without it, all that is missing.",
+        ),
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", min=0, help="Rounds of self-training.")
+    ] = None,
+    effort: EffortOption = None,
+    device: DeviceOption = "auto",
+    seed: SeedOption = None,
+    settings: SetOption = None,
+    events: EventsOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Do everything that is still missing: train, predict, rank, fine-tune.
+
+    Ctrl+C stops and keeps what was reached; the same command goes on from there.
+
+    \b
+    Examples:
+      singlestrip run my_study
+      singlestrip run my_study --stages predict,rank
+      singlestrip run my_study --rounds 2 --device cuda
+      singlestrip run my_study --set training.steps=500 --set prediction.border_mm=1
+    """
+
+    def job() -> Iterator[Event]:
+        from napari_singlestrip.engine.config import parse_assignments
+        from napari_singlestrip.study import Study
+        from napari_singlestrip.study_lock import StudyLock
+
+        overrides = parse_assignments(settings or [])
+        opened = Study.open(study)
+        opened.settings(effort, overrides, seed)  # a wrong setting is said before torch is loaded
+        with StudyLock(opened.folder):
+            from napari_singlestrip import stages as work
+
+            yield from work.run(
+                opened,
+                stages=parse_stages(stages, work.STAGES),
+                rounds=rounds,
+                effort=effort,
+                device=device,
+                seed=seed,
+                overrides=overrides,
+            )
+
+    _run_job(job, events, quiet, log_folder=study)
+
+
+@app.command(short_help="Print the newest ranking.")
+def rank(study: StudyFolder) -> None:
+    """Print the ranking of the newest round, best mask first.
+
+    With reference masks, also the true Dice and how well each score tells it.
+
+    \b
+    Example:
+      singlestrip rank my_study
+    """
+    from napari_singlestrip.cli_output import show_ranking
+    from napari_singlestrip.ranking_report import ranking_report
+    from napari_singlestrip.study import Study
+
+    opened = Study.open(study)
+    ranked = (r for r in reversed(opened.rounds()) if opened.scores_path(r).exists())
+    round_ = next(ranked, opened.current_round())
+    show_ranking(opened, round_, ranking_report(opened, round_))
+
+
+@app.command(short_help="Accept, reject or correct a mask.")
+def decide(
+    study: StudyFolder,
+    scan: Annotated[
+        str, typer.Argument(metavar="SCAN", help="Name of the scan (file name without extension).")
+    ],
+    decision: Annotated[Choice, typer.Argument(help="Undo forgets what was decided.")],
+    mask: Annotated[
+        Path | None, typer.Option("--mask", metavar="FILE", help="The corrected mask.")
+    ] = None,
+    note: Annotated[str, typer.Option("--note", help="A remark to keep.")] = "",
+) -> None:
+    """Say what you think of a predicted mask.
+
+    Accepted and corrected masks are learned from in the next run; rejected ones never.
+
+    \b
+    Examples:
+      singlestrip decide my_study sub-03_T2w accept
+      singlestrip decide my_study sub-07_T1w reject --note "resection cavity"
+      singlestrip decide my_study sub-09_T1w correct --mask sub-09_corrected.nii.gz
+    """
+    from napari_singlestrip.study import Study
+
+    opened = Study.open(study)
+    if decision is Choice.undo:
+        opened.undecide(scan)
+        typer.echo(f"{scan}: undecided")
+        return
+    states: dict[Choice, Any] = {
+        Choice.accept: "accepted",
+        Choice.reject: "rejected",
+        Choice.correct: "corrected",
+    }
+    typer.echo(f"{scan}: {opened.decide(scan, states[decision], note, mask).state}")
+
+
+@app.command(short_help="Strip the skulls of any scans.")
+def apply(
+    model: Annotated[
+        Path, typer.Argument(metavar="STUDY_OR_MODEL", help="A study, or an exported model file.")
+    ],
+    scans: Scans,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the masks.")],
+    brain: Annotated[
+        bool, typer.Option("--brain", help="Also write the scans without skull.")
+    ] = False,
+    device: DeviceOption = "auto",
+    settings: SetOption = None,
+    events: EventsOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Strip the skulls of any scans with what a study learned.
+
+    Writes <scan>_desc-brain_mask.nii.gz and volumes.csv. A scan that cannot be read is reported,
+    and the others go on.
+
+    \b
+    Examples:
+      singlestrip apply my_study new_scans/ --out masks/
+      singlestrip apply model.safetensors a.nii.gz b.mgz --out masks/ --brain
+    """
+
+    def job() -> Iterator[Event]:
+        from napari_singlestrip.engine.config import parse_assignments
+        from napari_singlestrip.study_folder import find_scan_files
+
+        overrides = parse_assignments(settings or [])
+        files = find_scan_files(scans)
+        from napari_singlestrip import stages as work
+
+        yield from work.apply(model, files, out, device=device, brain=brain, overrides=overrides)
+
+    _run_job(job, events, quiet)
+
+
+@app.command(short_help="Compare masks with references.")
+def evaluate(
+    masks: Annotated[Path, typer.Argument(metavar="MASK_DIR", help="Folder of masks.")],
+    references: Annotated[
+        Path, typer.Argument(metavar="REFERENCE_DIR", help="Folder of reference masks.")
+    ],
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Also write the table there.")
+    ] = None,
+) -> None:
+    """Compare masks with reference masks: Dice, surface distances, volumes.
+
+    \b
+    Example:
+      singlestrip evaluate masks/ references/ --csv figures.csv
+    """
+    from napari_singlestrip.cli_output import show_evaluation
+    from napari_singlestrip.engine import evaluation
+
+    rows = evaluation.evaluate_folders(masks, references)
+    show_evaluation(rows)
+    if csv is not None:
+        evaluation.write_csv(rows, csv)
+
+
+@app.command(short_help="Write the model as one file.")
+def export(
+    study: StudyFolder,
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="File to write.")],
+) -> None:
+    """Write what a study learned as one file, to send and to apply elsewhere.
+
+    \b
+    Example:
+      singlestrip export my_study model.safetensors
+    """
+    from napari_singlestrip.study import Study
+
+    opened = Study.open(study)
+    from napari_singlestrip import stages as work
+
+    work.export_model(opened, model)
+    typer.echo(f"Wrote {model}")
+
+
+@app.command(short_help="Versions, devices, memory.")
+def doctor() -> None:
+    """Print versions, devices, speed and memory: what to paste into a bug report."""
+    from napari_singlestrip.engine.device import describe
+
+    facts = {"singlestrip": __version__, **describe()}
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        typer.echo(f"{name:{width}s}  {value}")
+
+
+def _run_job(
+    job: Callable[[], Iterator[Event]],
+    events: bool,
+    quiet: bool,
+    log_folder: Path | None = None,
+) -> None:
+    """Run a job for a program or for a person, and leave with its exit code."""
+    from contextlib import ExitStack, closing
+
+    from napari_singlestrip.job_log import JobLog
+    from napari_singlestrip.worker import drive, later, run_worker
+
+    with ExitStack() as stack:
+        log = stack.enter_context(closing(JobLog(log_folder))) if log_folder else None
+        if events:
+            raise typer.Exit(run_worker(job, log))
+        from napari_singlestrip.console import ConsoleSink
+
+        show = stack.enter_context(closing(ConsoleSink(quiet)))
+
+        def sink(event: Event) -> None:
+            if log is not None:
+                log(event)
+            show(event)
+
+        raise typer.Exit(drive(later(job), sink))
+
+
+def _fail(error: UserError | MemoryError | OSError) -> int:
+    """Say what a person can do about `error`; raise it again when it is a bug."""
+    from napari_singlestrip.console import show_failure
+    from napari_singlestrip.worker import failure
+
+    failed = failure(error)
+    if failed.traceback:
+        raise error
+    show_failure(failed)
+    return USER_MISTAKE
+
+
+def _report_bug(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    traceback.print_exception(kind, error, trace)
+    sys.stderr.write("This is a bug. Please report it with what `singlestrip doctor` prints.\n")

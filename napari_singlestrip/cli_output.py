@@ -1,0 +1,72 @@
+"""What the command line prints of a new study, a ranking and an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from napari_singlestrip.console import format_cell, make_console, show_table
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.study import Study
+
+if TYPE_CHECKING:
+    from napari_singlestrip.ranking_report import RankingReport
+
+
+def describe_new(study: Study, quiet: bool) -> None:
+    """Say what the new study holds, which scans are in trouble, and what to do next."""
+    from napari_singlestrip.engine.volume import open_scan
+
+    for name in study.names:
+        try:
+            notes = open_scan(study.scan_path(name)).notes
+        except UserError as error:  # the rest of the study goes on
+            typer.echo(f"Warning: {error}", err=True)
+            continue
+        for note in () if quiet else notes:
+            typer.echo(f"{name}: {note}")
+    if quiet:
+        return
+    n_masks = len(study.masked_scans())
+    typer.echo(f"Study {study.name}: {_count(len(study.scans), 'scan')}, "
+               f"{_count(n_masks, 'painted mask')}.")  # fmt: skip
+    if len(study.scans) == 1:
+        typer.echo("With one scan there is nothing to predict and rank yet.")
+    if n_masks:
+        typer.echo(f"Next: singlestrip run {study.folder}")
+    else:
+        typer.echo("Next: paint the brain of one scan, in napari or with any other program.")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def show_ranking(study: Study, round_: int, report: RankingReport) -> None:
+    """Print the ranking of a round, and what the scores are worth where the truth is known."""
+    decisions = study.decisions()
+    rows = []
+    for ranked in report.rows:
+        row = asdict(ranked.score)
+        row = {"rank": row.pop("rank") or None, **row}
+        if report.correlations:
+            row["true_dice"] = ranked.dice
+        decision = decisions.get(ranked.score.scan)
+        rows.append({**row, "decision": decision.state if decision else ""})
+    show_table(make_console(), rows, f"Round {round_} of {study.name}")
+    for name, found in report.correlations.items():
+        typer.echo(
+            f"{name} and true Dice of {_count(found.n, 'scan')}: "
+            f"Spearman {format_cell(found.spearman)}, Pearson {format_cell(found.pearson)} "
+            "(1: ranks perfectly)"
+        )
+    for problem in report.problems:
+        typer.echo(f"Warning: {problem}", err=True)
+
+
+def show_evaluation(rows: Sequence[Any]) -> None:
+    """Print the figures of each mask (rows are dataclasses)."""
+    show_table(make_console(), [asdict(row) for row in rows])

@@ -1,0 +1,122 @@
+"""The ranking of a round, beside the true quality where reference masks are given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from napari_singlestrip.engine.volume import load_mask, open_scan
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.study import Study
+from napari_singlestrip.study_tables import ScoreRow
+
+
+@dataclass(frozen=True)
+class RankedScan:
+    """A scan's scores and the Dice of its predicted mask with the reference, where there is one."""
+
+    score: ScoreRow
+    dice: float | None = None
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """How well a score tells the true Dice; positive means that it ranks the right way.
+
+    Errors are negated first, so that 1 is a perfect score whatever its direction. NaN where fewer
+    than three scans are known, or all have the same value.
+    """
+
+    spearman: float
+    pearson: float
+    n: int
+
+
+@dataclass(frozen=True)
+class RankingReport:
+    """Rows in the order of the ranking, and what the scores are worth.
+
+    Attributes
+    ----------
+    rows : tuple of RankedScan
+        Best first; scans without a rank last.
+    correlations : dict of str to Correlation
+        By score: "autoencoder_error" and "consistency"; empty without references.
+    problems : tuple of str
+        Why the Dice of a scan could not be measured.
+    """
+
+    rows: tuple[RankedScan, ...]
+    correlations: dict[str, Correlation]
+    problems: tuple[str, ...] = ()
+
+
+def ranking_report(study: Study, round_: int) -> RankingReport:
+    """Return the ranking of a round as the worker left it.
+
+    Reference masks are only looked at here, after the ranking: no score knows of them.
+
+    Parameters
+    ----------
+    study : Study
+        With or without references.
+    round_ : int
+        Round of self-training.
+
+    Raises
+    ------
+    UserError
+        If the round was not ranked yet.
+    """
+    scores = sorted(study.scores(round_), key=lambda row: (row.rank or math.inf, row.scan))
+    if not scores:
+        raise UserError(
+            f"Round {round_} of the study {study.name} was not ranked yet.",
+            f"Run `singlestrip run {study.folder}` first.",
+        )
+    rows, problems = [], []
+    for score in scores:
+        try:
+            rows.append(RankedScan(score, _true_dice(study, round_, score.scan)))
+        except UserError as error:  # a scan that cannot be measured does not hide the others
+            rows.append(RankedScan(score))
+            problems.append(str(error))
+    return RankingReport(tuple(rows), _correlations(rows), tuple(problems))
+
+
+def correlation(goodness: Sequence[float], truth: Sequence[float]) -> Correlation:
+    """Correlate a score (higher is better) with the truth; pairs with NaN are left out."""
+    x, y = np.asarray(goodness, dtype=float), np.asarray(truth, dtype=float)
+    known = np.isfinite(x) & np.isfinite(y)
+    x, y = x[known], y[known]
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return Correlation(math.nan, math.nan, len(x))
+    return Correlation(
+        float(stats.spearmanr(x, y).statistic), float(stats.pearsonr(x, y).statistic), len(x)
+    )
+
+
+def _correlations(rows: Sequence[RankedScan]) -> dict[str, Correlation]:
+    measured = [row for row in rows if row.dice is not None]
+    if not measured:
+        return {}
+    truth = [row.dice or 0.0 for row in measured]
+    return {
+        "autoencoder_error": correlation([-r.score.autoencoder_error for r in measured], truth),
+        "consistency": correlation([r.score.consistency for r in measured], truth),
+    }
+
+
+def _true_dice(study: Study, round_: int, name: str) -> float | None:
+    from napari_singlestrip.engine.metrics import dice
+
+    reference = study.reference_path(name)
+    prediction = study.pseudo_label_path(round_, name)
+    if reference is None or not prediction.exists():
+        return None
+    scan = open_scan(study.scan_path(name))
+    return float(dice(load_mask(prediction, like=scan), load_mask(reference, like=scan)))
