@@ -1,0 +1,20 @@
+"""Heads to try everything on: drawn from a seed, in four contrasts, with exact brain masks."""
+
+from __future__ import annotations
+
+from napari_singlestrip.sample_data.contrast import CONTRASTS, TISSUES
+from napari_singlestrip.sample_data.heads import (
+    SampleHead,
+    render_head,
+    sample_heads,
+    write_sample_heads,
+)
+
+__all__ = [
+    "CONTRASTS",
+    "TISSUES",
+    "SampleHead",
+    "render_head",
+    "sample_heads",
+    "write_sample_heads",
+]
