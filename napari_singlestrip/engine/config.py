@@ -34,7 +34,7 @@ class ConformConfig(Config):
         "voxels as a man",
     )
     margin: float = Field(
-        0.2, ge=0, le=2, description="Room around the painted brain in the training grid "
+        0.15, ge=0, le=2, description="Room around the painted brain in the training grid "
         "(fraction of the brain's extent on each side)",
     )
     max_voxels: int = Field(
@@ -52,6 +52,9 @@ class LabelMapConfig(Config):
         ((3, 3), (4, 6), (6, 8), (8, 12), (12, 16)),
         min_length=1,
         description="Label maps made from a mask: (bins inside, bins outside) of each",
+    )
+    oversampling: int = Field(
+        2, ge=1, le=4, description="Voxels of the label maps per voxel of the training grid"
     )
     denoise: float = Field(
         0.5, ge=0, le=5, description="Gaussian smoothing before binning (SD, voxels)"
@@ -139,14 +142,13 @@ class TrainingConfig(Config):
 class AutoencoderConfig(Config):
     """The convolutional autoencoder that learns what a brain mask looks like."""
 
-    side: int = Field(32, ge=16, le=128, description="Side of the mask cube it sees (voxels)")
+    max_side: int = Field(
+        64, ge=16, le=256, description="Longest side of the grid of masks it sees (voxels)"
+    )
     channels: tuple[int, ...] = Field(
         (16, 32, 64), min_length=2, description="Features of each level; each halves the cube"
     )
     latent: int = Field(32, ge=2, le=1024, description="Numbers a mask is squeezed into")
-    centred: bool = Field(
-        False, description="Move the mask's centre of mass to the cube's centre first"
-    )
     corruption_probability: float = Field(
         0.5, ge=0, le=1, description="Share of training masks damaged first (denoising)"
     )
@@ -230,16 +232,16 @@ PRESETS: dict[Effort, dict[str, Any]] = {
         "training.steps": 6000,
         "training.learning_rate": 1e-3,
         "finetuning.steps": 2000,
-        "autoencoder.side": 48,
         "autoencoder.steps": 2000,
     },
     "thorough": {
         "conform.spacing_mm": 1.0,
+        "label_map.oversampling": 1,
         "network.channels": (16, 32, 64, 128, 256),
         "training.steps": 20000,
         "training.learning_rate": 1e-3,
         "finetuning.steps": 5000,
-        "autoencoder.side": 64,
+        "autoencoder.max_side": 96,
         "autoencoder.channels": (16, 32, 64, 128),
         "autoencoder.steps": 4000,
     },

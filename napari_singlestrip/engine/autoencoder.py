@@ -1,0 +1,254 @@
+"""What does a brain mask look like? A convolutional autoencoder that redraws masks.
+
+It is trained on the painted mask alone, moved, warped and damaged, and learns to give the
+undamaged mask back. Of a mask that looks like a brain it returns the same; where it cannot, the
+mask is suspect (Galati & Zuluaga 2021; Specktor-Fadida & Hoffmann 2025). With one mask, the range
+of the deformations is the whole prior: `config.AutoencoderConfig` states it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from napari_singlestrip.engine.checkpoint import load_checkpoint
+from napari_singlestrip.engine.config import (
+    AutoencoderConfig,
+    NetworkConfig,
+    Settings,
+    SynthesisConfig,
+    TrainingConfig,
+)
+from napari_singlestrip.engine.examples import Geometry
+from napari_singlestrip.engine.geometry import resample
+from napari_singlestrip.engine.grid import Grid, Shape, Volume
+from napari_singlestrip.engine.label_map import LabelBank
+from napari_singlestrip.engine.losses import partial_volume
+from napari_singlestrip.engine.separable import apply_separable, interpolation_matrix
+from napari_singlestrip.engine.synthesis import render_distance, sample_params
+from napari_singlestrip.engine.training import Pair, Task, initial_weights
+
+OUTPUT = NetworkConfig(target="probability")  # the decoder's output is a logit
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The grid on which masks are seen: isotropic RAS, centred on the mask's centre of mass."""
+
+    spacing_mm: float
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """A trained autoencoder and the frame it sees masks in."""
+
+    net: nn.Module
+    frame: Frame
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A mask as the autoencoder saw it and as it redrew it.
+
+    Attributes
+    ----------
+    mask, redrawn : (I, J, K) float32
+        Fractions of each voxel, 0 to 1.
+    grid : Grid
+        Of both.
+    """
+
+    mask: npt.NDArray[np.float32]
+    redrawn: npt.NDArray[np.float32]
+    grid: Grid
+
+
+class MaskAutoencoder(nn.Module):
+    """Strided convolutions to a short vector, and their mirror image.
+
+    Parameters
+    ----------
+    shape : (I, J, K)
+        Of the masks; sides are multiples of 2 ** len(channels).
+    channels : tuple of int
+        Features of each level.
+    latent : int
+        Length of the vector.
+    """
+
+    def __init__(self, shape: Shape, channels: tuple[int, ...], latent: int) -> None:
+        super().__init__()
+        down: list[nn.Module] = []
+        for before, after in zip((1, *channels[:-1]), channels, strict=True):
+            down += [nn.Conv3d(before, after, 3, stride=2, padding=1), nn.LeakyReLU(0.1)]
+        small = [n // 2 ** len(channels) for n in shape]
+        self.encode = nn.Sequential(*down, nn.Flatten())
+        self.squeeze = nn.Linear(channels[-1] * int(np.prod(small)), latent)
+        self.expand = nn.Linear(latent, channels[-1] * int(np.prod(small)))
+        up: list[nn.Module] = [nn.Unflatten(1, (channels[-1], *small)), nn.LeakyReLU(0.1)]
+        for before, after in zip(channels[::-1], (*channels[-2::-1], 8), strict=True):
+            up += [nn.ConvTranspose3d(before, after, 2, stride=2), nn.LeakyReLU(0.1)]
+        self.decode = nn.Sequential(*up, nn.Conv3d(8, 1, 3, padding=1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 1, I, J, K) mask to (B, 1, I, J, K) logits."""
+        result: torch.Tensor = self.decode(self.expand(self.squeeze(self.encode(x))))
+        return result
+
+
+def mask_frame(geometry: Geometry, config: AutoencoderConfig) -> Frame:
+    """The frame of masks: the training grid, coarser where that is finer than needed."""
+    factor = max(1.0, max(geometry.shape) / config.max_side)
+    multiple = 2 ** len(config.channels)
+    i, j, k = (max(1, int(np.ceil(n / factor / multiple))) * multiple for n in geometry.shape)
+    return Frame(geometry.spacing_mm * factor, (i, j, k))
+
+
+def autoencoder_task(
+    bank: LabelBank, geometry: Geometry, settings: Settings, device: torch.device
+) -> Task:
+    """Say what the autoencoder is trained on: the mask of the bank's scans, damaged.
+
+    Parameters
+    ----------
+    bank : LabelBank
+        Only its signed distances are used.
+    geometry : Geometry
+    settings : Settings
+    device : torch.device
+    """
+    config, bank = settings.autoencoder, bank.to(device)
+    frame = mask_frame(geometry, config)
+    scale = frame.spacing_mm / geometry.spacing_mm
+    ranges = _deformations(config)
+    net = MaskAutoencoder(frame.shape, config.channels, config.latent)
+    initial_weights(net, np.random.default_rng([settings.seed, 3]))
+
+    offsets = _centre_offsets(bank)
+    reach = np.asarray(frame.shape) * bank.ratio * scale
+
+    def draw(rng: np.random.Generator, batch_size: int = config.batch_size) -> Pair:
+        params = [sample_params(rng, bank, ranges) for _ in range(batch_size)]
+        params = [replace(p, shift=p.shift + offsets[p.entry] / reach) for p in params]
+        clean = render_distance(bank, params, frame.shape, scale)
+        damaged = torch.stack([
+            damage(d, rng) if rng.random() < config.corruption_probability else d for d in clean
+        ])
+        return partial_volume(damaged), clean
+
+    held_out_rng = np.random.default_rng([settings.seed, 4])
+    training = TrainingConfig(
+        steps=config.steps, batch_size=config.batch_size, learning_rate=config.learning_rate,
+        validation_heads=8, ema=0.99,
+    )
+    extra = {
+        "settings": settings.model_dump_json(), "spacing_mm": frame.spacing_mm,
+        "shape": list(frame.shape),
+    }
+    held_out = [draw(held_out_rng, 1) for _ in range(training.validation_heads)]
+    return Task(
+        "autoencoder", "autoencoder", net.to(device), draw, held_out, OUTPUT, training,
+        settings.seed, extra=extra,
+    )
+
+
+def load_autoencoder(path: Path, device: torch.device) -> Autoencoder:
+    """Read a trained autoencoder from its checkpoint.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged or of a newer version.
+    """
+    return autoencoder_from(load_checkpoint(path, "autoencoder"), device)
+
+
+def autoencoder_from(saved: dict[str, Any], device: torch.device) -> Autoencoder:
+    """Build an autoencoder from the contents of a checkpoint."""
+    config = Settings.model_validate_json(saved["settings"]).autoencoder
+    i, j, k = saved["shape"]
+    net = MaskAutoencoder((i, j, k), config.channels, config.latent)
+    net.load_state_dict(saved["average"])
+    return Autoencoder(net.to(device).eval(), Frame(float(saved["spacing_mm"]), (i, j, k)))
+
+
+def reconstruct(
+    autoencoder: Autoencoder, mask: npt.NDArray[np.bool_], grid: Grid
+) -> Reconstruction:
+    """Redraw a mask.
+
+    Parameters
+    ----------
+    autoencoder : Autoencoder
+    mask : (i, j, k) bool
+        On a scan's own grid, not empty.
+    grid : Grid
+        That grid.
+    """
+    frame = frame_grid(autoencoder.frame, mask, grid)
+    soft = resample(Volume(mask.astype(np.float32), grid.affine), frame, fill=0.0)
+    device = next(autoencoder.net.parameters()).device
+    with torch.inference_mode():
+        logits = autoencoder.net(torch.from_numpy(soft)[None, None].to(device))
+        redrawn = torch.sigmoid(logits.float())[0, 0].cpu().numpy()
+    return Reconstruction(soft, redrawn, frame)
+
+
+def frame_grid(frame: Frame, mask: npt.NDArray[np.bool_], grid: Grid) -> Grid:
+    """Place the frame around a mask's centre of mass."""
+    centre = grid.affine[:3, :3] @ np.argwhere(mask).mean(0) + grid.affine[:3, 3]
+    affine = np.diag([frame.spacing_mm] * 3 + [1.0])
+    affine[:3, 3] = centre - (np.asarray(frame.shape) - 1) / 2 * frame.spacing_mm
+    return Grid(frame.shape, affine)
+
+
+def damage(distance: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Make a mask wrong in the ways that predictions are: wobbly, bitten, with lumps.
+
+    Parameters
+    ----------
+    distance : (1, I, J, K) tensor
+        Signed distance in voxels, negative inside.
+    rng : numpy.random.Generator
+    """
+    shape = distance.shape[1:]
+    g = int(rng.integers(3, 9))
+    wobble = (rng.uniform(0, 2) * rng.standard_normal((1, 1, g, g, g))).astype(np.float32)
+    ups = [torch.from_numpy(interpolation_matrix(n, g))[None].to(distance.device) for n in shape]
+    damaged = distance + apply_separable(torch.from_numpy(wobble).to(distance.device), ups)[0]
+    for _ in range(rng.integers(0, 4)):
+        ball = _ball(shape, rng, distance.device)
+        grows = rng.random() < 0.5
+        damaged = torch.minimum(damaged, ball) if grows else torch.maximum(damaged, -ball)
+    return damaged
+
+
+def _centre_offsets(bank: LabelBank) -> list[npt.NDArray[np.float64]]:
+    """From the middle of the label maps to each brain's centre of mass (voxels)."""
+    middle = (np.asarray(bank.distance.shape[1:]) - 1) / 2
+    return [torch.nonzero(d < 0).double().mean(0).cpu().numpy() - middle for d in bank.distance]
+
+
+def _ball(shape: Sequence[int], rng: np.random.Generator, device: torch.device) -> torch.Tensor:
+    """Signed distance to a random ball, (1, I, J, K), in voxels."""
+    radius = rng.uniform(0.05, 0.2) * min(shape)
+    square = torch.zeros(1, 1, 1, device=device)
+    for axis, n in enumerate(shape):
+        offset = torch.arange(n, device=device, dtype=torch.float32) - rng.uniform(0, n)
+        square = square + offset.square().view([-1 if a == axis else 1 for a in range(3)])
+    return (square.sqrt() - radius)[None]
+
+
+def _deformations(config: AutoencoderConfig) -> SynthesisConfig:
+    return SynthesisConfig(
+        rotation_deg=config.rotation_deg, scaling=config.scaling, shear=config.shear,
+        translation=config.translation, warp_std=config.warp_std,
+    )

@@ -1,0 +1,188 @@
+"""Labelled scans, cut out around the brain, and the bank of label maps made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_singlestrip.engine.config import Settings
+from napari_singlestrip.engine.geometry import normalize, resample, signed_distance
+from napari_singlestrip.engine.grid import Grid, Shape, Volume
+from napari_singlestrip.engine.label_map import (
+    LabelBank,
+    LabelMaps,
+    make_label_maps,
+    signed_distance_units,
+)
+from napari_singlestrip.engine.networks import side_multiple
+from napari_singlestrip.errors import UserError
+
+ADULT_BRAIN_ML = 1400.0  # what `conform.spacing_mm` is meant for; Luders et al. 2002: 1.1-1.7 L
+HUMAN = (0.75, 1.25)  # relative brain sizes for which the spacing is taken as it is
+ROOM = 1.5  # side of the cut-out relative to the training grid: what shifts and rotations show
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The grid that networks are trained on.
+
+    Attributes
+    ----------
+    spacing_mm : float
+        Its isotropic voxel size.
+    shape : (I, J, K)
+        Of the synthetic heads; sides suit the network.
+    ratio : int
+        Voxels of the label maps per voxel of the grid, along each axis.
+    """
+
+    spacing_mm: float
+    shape: Shape
+    ratio: int
+
+
+@dataclass(frozen=True)
+class Example:
+    """A labelled scan on an isotropic grid centred on its brain.
+
+    Attributes
+    ----------
+    name : str
+    data : (X, Y, Z) float32
+        Intensities, 0 to 1.
+    mask, seen : (X, Y, Z) bool
+        The brain; the scan's field of view.
+    distance : (X, Y, Z) float32
+        Signed distance to the brain's surface in voxels of the training grid, negative inside.
+    """
+
+    name: str
+    data: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.bool_]
+    seen: npt.NDArray[np.bool_]
+    distance: npt.NDArray[np.float32]
+
+
+def training_geometry(mask: npt.NDArray[np.bool_], grid: Grid, settings: Settings) -> Geometry:
+    """Derive the training grid from the painted brain.
+
+    Parameters
+    ----------
+    mask : (i, j, k) bool
+        The painted brain on its scan's own grid.
+    grid : Grid
+        That grid.
+    settings : Settings
+    """
+    low, high = _brain_box(mask, grid)
+    spacing = settings.conform.spacing_mm
+    size = float((mask.sum() * grid.voxel_ml / ADULT_BRAIN_ML) ** (1 / 3))
+    if settings.conform.scale_to_brain and not HUMAN[0] <= size <= HUMAN[1]:
+        spacing *= size
+    multiple = side_multiple(settings.network)
+    wanted = (high - low) * (1 + 2 * settings.conform.margin) / spacing
+    sides = np.maximum(np.ceil(wanted / multiple - 0.25), 2).astype(int) * multiple
+    i, j, k = (int(n) for n in sides)
+    return Geometry(spacing, (i, j, k), settings.label_map.oversampling)
+
+
+def make_example(
+    name: str, volume: Volume, mask: npt.NDArray[np.bool_], geometry: Geometry
+) -> Example:
+    """Cut a labelled scan out around its brain.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    volume : Volume
+        The scan on its own grid.
+    mask : (i, j, k) bool
+        Its brain, on the same grid.
+    geometry : Geometry
+
+    Raises
+    ------
+    UserError
+        If the mask is empty or covers all that is seen.
+    """
+    if not mask.any():
+        raise UserError(f"The mask of {name} is empty.", "Paint it again or reject it.")
+    grid = _cut_out(mask, volume.grid, geometry)
+    ones = Volume(np.ones(volume.data.shape, np.float32), volume.affine)
+    seen = resample(ones, grid, fill=0.0) > 0.5
+    data = resample(volume, grid, fill=float(volume.data.min()))
+    data = np.where(seen, normalize(data), 0).astype(np.float32)
+    soft = resample(Volume(mask.astype(np.float32), volume.affine), grid, fill=0.0)
+    brain = soft > 0.5
+    if not brain.any() or not (~brain & seen).any():
+        raise UserError(
+            f"The mask of {name} leaves nothing inside or nothing outside the brain.",
+            "Check the mask.",
+        )
+    spacing = (1 / geometry.ratio,) * 3
+    distance = signed_distance(brain, spacing, band_mm=6.0)
+    return Example(name, data, brain, seen, distance)
+
+
+def build_bank(
+    examples: Sequence[Example],
+    weights: Sequence[float],
+    geometry: Geometry,
+    settings: Settings,
+    rng: np.random.Generator,
+) -> LabelBank:
+    """Make the label maps of all examples and stack them for synthesis.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        At least one.
+    weights : sequence of float
+        How often each is drawn, relative to the others.
+    geometry : Geometry
+    settings : Settings
+    rng : numpy.random.Generator
+    """
+    maps = [_label_maps(example, settings, rng) for example in examples]
+    drawn = np.asarray(weights, float)
+    return LabelBank(
+        labels=torch.from_numpy(np.stack([m.labels for m in maps])),
+        distance=torch.from_numpy(
+            np.stack([signed_distance_units(e.distance) for e in examples])
+        ),
+        intensities=torch.from_numpy(
+            np.stack([np.rint(255 * e.data).astype(np.uint8) for e in examples])
+        ),
+        backgrounds=tuple(m.backgrounds for m in maps),
+        n_labels=max(m.n_labels for m in maps),
+        ratio=geometry.ratio,
+        weights=drawn / drawn.sum(),
+    )
+
+
+def _label_maps(example: Example, settings: Settings, rng: np.random.Generator) -> LabelMaps:
+    return make_label_maps(example.data, example.mask, example.seen, settings.label_map, rng)
+
+
+def _cut_out(mask: npt.NDArray[np.bool_], grid: Grid, geometry: Geometry) -> Grid:
+    """The fine isotropic RAS grid around a brain."""
+    low, high = _brain_box(mask, grid)
+    fine = geometry.spacing_mm / geometry.ratio
+    shape = np.ceil(np.asarray(geometry.shape) * geometry.ratio * ROOM).astype(int)
+    affine = np.diag([fine] * 3 + [1.0])
+    affine[:3, 3] = (low + high) / 2 - (shape - 1) / 2 * fine
+    i, j, k = (int(n) for n in shape)
+    return Grid((i, j, k), affine)
+
+
+def _brain_box(
+    mask: npt.NDArray[np.bool_], grid: Grid
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """RAS mm corners of the voxel centres inside a mask."""
+    position = np.argwhere(mask) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    return position.min(0), position.max(0)

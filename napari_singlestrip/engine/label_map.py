@@ -1,0 +1,250 @@
+"""Label maps from one mask: bins of the voxel intensities inside and outside the brain.
+
+A label map says which voxels look alike; synthesis paints each label anew. Several maps with
+different numbers of bins are made from one mask, since a network that has seen only one way of
+dividing a head learns that way by heart (Specktor-Fadida & Hoffmann 2025 bin automatically; the
+rule, the numbers and that there are several maps are our own choice).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+
+from napari_singlestrip.engine.config import LabelMapConfig
+
+OUTSIDE = 0  # the label of air around the head and of what lies beyond the field of view
+LEVELS = 512  # grey levels that bins are looked up from
+DISTANCE_UNIT = 1 / 24  # voxels of the training grid per unit of the int8 signed distance
+MAX_DISTANCE = 127 * DISTANCE_UNIT
+
+Volume32 = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class LabelMaps:
+    """Label maps of one scan.
+
+    Attributes
+    ----------
+    labels : (M, X, Y, Z) uint8
+        M maps; 0 is air around the head and beyond the field of view, then the bins outside the
+        brain from dark to bright, then those inside.
+    backgrounds : M ints
+        The darkest label outside the brain but within the head, of each map.
+    n_labels : int
+        Largest label + 1.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    backgrounds: tuple[int, ...]
+    n_labels: int
+
+
+@dataclass(frozen=True)
+class LabelBank:
+    """What synthesis draws from: label maps and signed distances of all training scans.
+
+    Attributes
+    ----------
+    labels : (N, M, X, Y, Z) uint8 tensor
+    distance : (N, X, Y, Z) int8 tensor
+        Signed distance to the brain's surface, negative inside, in `DISTANCE_UNIT`.
+    intensities : (N, X, Y, Z) uint8 tensor
+        The scans themselves, 0 to 255.
+    backgrounds : N tuples of M ints
+    n_labels : int
+    ratio : float
+        Voxels of the label maps per voxel of the training grid, along each axis.
+    weights : (N,) float64
+        Probability of drawing each scan.
+    """
+
+    labels: torch.Tensor
+    distance: torch.Tensor
+    intensities: torch.Tensor
+    backgrounds: tuple[tuple[int, ...], ...]
+    n_labels: int
+    ratio: float
+    weights: npt.NDArray[np.float64]
+
+    def to(self, device: torch.device) -> LabelBank:
+        """Copy to a device."""
+        return LabelBank(
+            self.labels.to(device), self.distance.to(device), self.intensities.to(device),
+            self.backgrounds, self.n_labels, self.ratio, self.weights,
+        )
+
+
+def make_label_maps(
+    data: Volume32,
+    mask: Mask,
+    seen: Mask,
+    config: LabelMapConfig,
+    rng: np.random.Generator,
+    n_bins: Sequence[tuple[int, int]] | None = None,
+) -> LabelMaps:
+    """Bin the intensities inside and outside a mask.
+
+    Parameters
+    ----------
+    data : (X, Y, Z) float32
+        Intensities, any range.
+    mask : (X, Y, Z) bool
+        The brain.
+    seen : (X, Y, Z) bool
+        Voxels within the scan's field of view.
+    config : LabelMapConfig
+    rng : numpy.random.Generator
+        Draws the voxels that bins are fitted to.
+    n_bins : pairs of int, optional
+        (inside, outside) of each map; those of `config` by default.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing inside or nothing outside the mask.
+    """
+    if not (mask & seen).any() or not (~mask & seen).any():
+        raise ValueError("the mask must leave voxels inside and outside")
+    even = flatten_bias(data, mask, config.bias_field)
+    even = ndimage.gaussian_filter(even, config.denoise) if config.denoise else even
+    pairs = n_bins or config.n_bins
+    head = find_head(even, mask, seen)
+    labels = np.zeros((len(pairs), *data.shape), np.uint8)
+    for m, (inside, outside) in enumerate(pairs):
+        for part, n, first in ((~mask & head, outside, 1), (mask & seen, inside, 1 + outside)):
+            labels[m][part] = first + bin_intensities(even[part], n, config.method, rng)
+    n_labels = 1 + max(sum(pair) for pair in pairs)
+    return LabelMaps(labels, (1,) * len(pairs), n_labels)
+
+
+def find_head(data: Volume32, mask: Mask, seen: Mask) -> Mask:
+    """What is not air around the head: bright voxels, closed and filled, and the brain.
+
+    Parameters
+    ----------
+    data : (X, Y, Z) float32
+    mask, seen : (X, Y, Z) bool
+        The brain; the field of view.
+    """
+    from skimage.filters import threshold_otsu
+
+    bright = data > 0.5 * threshold_otsu(data[seen])
+    ball = ndimage.generate_binary_structure(3, 1)
+    bright = ndimage.binary_opening(bright, ball) | mask
+    # Padding lets the closing reach the border without eating it.
+    closed = ndimage.binary_closing(np.pad(bright, 4), ball, iterations=3)[4:-4, 4:-4, 4:-4]
+    pieces, n = ndimage.label(closed)
+    if n > 1:
+        sizes = np.bincount(pieces.ravel())
+        closed = pieces == 1 + np.argmax(sizes[1:])
+    head = ndimage.binary_fill_holes(closed) | mask
+    return seen & head if (head & seen & ~mask).any() else seen
+
+
+def bin_intensities(
+    values: Volume32, n_bins: int, method: str, rng: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """Number each value's bin, 0 (dark) to `n_bins` - 1 (bright).
+
+    Parameters
+    ----------
+    values : (V,) float32
+    n_bins : int
+    method : {"kmeans", "quantiles", "gmm"}
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    (V,) uint8
+    """
+    low, high = np.quantile(_some(values, rng), [0.001, 0.999])
+    if n_bins == 1 or not high > low:
+        return np.zeros(len(values), np.uint8)
+    sample = np.clip(_some(values, rng), low, high).astype(np.float64)
+    fit = {"kmeans": _kmeans, "quantiles": _quantiles, "gmm": _mixture}[method]
+    table = fit(sample, n_bins, np.linspace(low, high, LEVELS), rng)
+    level = np.clip((values - low) / (high - low) * (LEVELS - 1) + 0.5, 0, LEVELS - 1)
+    return table[level.astype(np.int16)]
+
+
+def flatten_bias(data: Volume32, mask: Mask, width: float) -> Volume32:
+    """Divide by a smooth field estimated inside the mask, where tissues are few.
+
+    Parameters
+    ----------
+    data : (X, Y, Z) float32
+    mask : (X, Y, Z) bool
+    width : float
+        FWHM of the smoothing as a fraction of the grid's shortest side; 0 returns `data`.
+    """
+    if width <= 0:
+        return data
+    floor = max(float(np.quantile(data[mask], 0.05)), 1e-3)
+    log = np.log(np.maximum(data, floor)) * mask
+    sigma = width * min(data.shape) / 2.355
+    weight = _smooth(mask.astype(np.float32), sigma)
+    mean = float(log[mask].mean())
+    field = (_smooth(log, sigma) + 1e-2 * mean) / (weight + 1e-2) - mean
+    return (data * np.exp(-field)).astype(np.float32)
+
+
+def signed_distance_units(distance_voxels: Volume32) -> npt.NDArray[np.int8]:
+    """Signed distance in voxels of the training grid, as int8 in `DISTANCE_UNIT`, clipped."""
+    return np.clip(np.rint(distance_voxels / DISTANCE_UNIT), -127, 127).astype(np.int8)
+
+
+def _smooth(x: Volume32, sigma: float) -> Volume32:
+    """Gaussian smoothing of a wide kernel, on a grid coarse enough for it."""
+    step = max(1, int(sigma / 3))
+    coarse = ndimage.gaussian_filter(x, step / 2)[::step, ::step, ::step] if step > 1 else x
+    smooth = ndimage.gaussian_filter(coarse, sigma / step, mode="constant")
+    if step == 1:
+        return smooth
+    where = np.meshgrid(*(np.arange(n) / step for n in x.shape), indexing="ij", sparse=True)
+    where = np.stack(np.broadcast_arrays(*where))
+    return ndimage.map_coordinates(smooth, where, order=1, mode="nearest")
+
+
+def _some(values: Volume32, rng: np.random.Generator, n: int = 20000) -> Volume32:
+    return values if len(values) <= n else values[rng.integers(len(values), size=n)]
+
+
+def _kmeans(
+    sample: npt.NDArray[np.float64], n: int, levels: npt.NDArray[np.float64],
+    rng: np.random.Generator,
+) -> npt.NDArray[np.uint8]:
+    from scipy.cluster.vq import kmeans2
+
+    # Quantiles as first centres: k-means in one dimension then needs no restarts.
+    start = np.unique(np.quantile(sample, (np.arange(n) + 0.5) / n))
+    centres, _ = kmeans2(sample[:, None], start[:, None], iter=30, minit="matrix", missing="warn")
+    centres = np.sort(centres[:, 0])
+    return np.digitize(levels, (centres[1:] + centres[:-1]) / 2).astype(np.uint8)
+
+
+def _quantiles(
+    sample: npt.NDArray[np.float64], n: int, levels: npt.NDArray[np.float64],
+    rng: np.random.Generator,
+) -> npt.NDArray[np.uint8]:
+    edges = np.unique(np.quantile(sample, np.arange(1, n) / n))
+    return np.digitize(levels, edges).astype(np.uint8)
+
+
+def _mixture(
+    sample: npt.NDArray[np.float64], n: int, levels: npt.NDArray[np.float64],
+    rng: np.random.Generator,
+) -> npt.NDArray[np.uint8]:
+    from sklearn.mixture import GaussianMixture
+
+    model = GaussianMixture(n, reg_covar=1e-6, random_state=int(rng.integers(2**31)))
+    model.fit(sample[:, None])
+    rank = np.argsort(np.argsort(model.means_[:, 0]))
+    return rank[model.predict(levels[:, None])].astype(np.uint8)

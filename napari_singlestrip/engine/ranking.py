@@ -1,0 +1,87 @@
+"""From reconstructions to scores, from scores to ranks, from ranks to a selection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from napari_singlestrip.engine.autoencoder import Reconstruction
+from napari_singlestrip.engine.config import RankingConfig
+
+
+def autoencoder_error(reconstruction: Reconstruction, kind: str) -> float:
+    """How badly a mask was redrawn; 0 is perfect.
+
+    Parameters
+    ----------
+    reconstruction : Reconstruction
+    kind : {"dice", "mse", "surface"}
+        1 - soft Dice; mean squared error over the mask's volume; mean distance of the surfaces
+        (mm).
+    """
+    return _ERRORS[kind](reconstruction)
+
+
+def _dice_error(r: Reconstruction) -> float:
+    overlap = float((r.mask * r.redrawn).sum())
+    total = float(np.square(r.mask).sum() + np.square(r.redrawn).sum())
+    return 1 - 2 * overlap / total if total else 1.0
+
+
+def _mse_error(r: Reconstruction) -> float:
+    return float(np.square(r.mask - r.redrawn).sum() / max(float(r.mask.sum()), 1.0))
+
+
+def _surface_error(r: Reconstruction) -> float:
+    from napari_singlestrip.engine.metrics import mean_surface_distance_mm
+
+    return mean_surface_distance_mm(r.mask > 0.5, r.redrawn > 0.5, r.grid.spacing)
+
+
+_ERRORS: Mapping[str, Callable[[Reconstruction], float]] = {
+    "dice": _dice_error, "mse": _mse_error, "surface": _surface_error,
+}
+
+
+def rank(errors: Sequence[float]) -> npt.NDArray[np.int64]:
+    """Rank errors: 1 is the smallest; equal errors keep their order; NaN comes last.
+
+    Parameters
+    ----------
+    errors : sequence of N floats
+
+    Returns
+    -------
+    (N,) int64
+    """
+    filled = np.where(np.isfinite(errors), errors, np.inf)
+    return np.asarray(stats.rankdata(filled, method="ordinal"), dtype=np.int64)
+
+
+def select(errors: Sequence[float], config: RankingConfig) -> npt.NDArray[np.bool_]:
+    """Say which masks are good enough to learn from when nobody decides.
+
+    Parameters
+    ----------
+    errors : sequence of N floats
+        Lower is better; NaN is never selected.
+    config : RankingConfig
+        The rule: the best `top_k`, the best `fraction` (at least one), or all errors up to
+        `max_error`.
+
+    Returns
+    -------
+    (N,) bool
+    """
+    usable = np.isfinite(np.asarray(errors, float))
+    order = rank(errors)
+    if config.select == "top_k":
+        chosen = order <= config.top_k
+    elif config.select == "fraction":
+        chosen = order <= max(1, round(config.fraction * int(usable.sum())))
+    else:
+        chosen = np.asarray(errors, float) <= config.max_error
+    return chosen & usable

@@ -1,0 +1,219 @@
+"""The segmenter: what it is trained on, and how it finds the brain of a scan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from napari_singlestrip.engine.checkpoint import load_checkpoint
+from napari_singlestrip.engine.cleanup import clean_mask
+from napari_singlestrip.engine.config import Settings, TrainingConfig
+from napari_singlestrip.engine.examples import Geometry
+from napari_singlestrip.engine.geometry import conform, resample, unconform
+from napari_singlestrip.engine.grid import Grid, Volume
+from napari_singlestrip.engine.label_map import LabelBank
+from napari_singlestrip.engine.losses import to_probability
+from napari_singlestrip.engine.networks import build_segmenter, side_multiple
+from napari_singlestrip.engine.synthesis import render, sample_params
+from napari_singlestrip.engine.training import Pair, Task, Weights, initial_weights
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A trained network and what it takes to apply it.
+
+    Attributes
+    ----------
+    net : nn.Module
+        In evaluation mode, on its device.
+    settings : Settings
+        Those it was trained with.
+    spacing_mm : float
+        Voxel size of the grid it was trained on.
+    """
+
+    net: nn.Module
+    settings: Settings
+    spacing_mm: float
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.net.parameters()).device
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Brain probability of a scan on the grid that the network saw.
+
+    Attributes
+    ----------
+    probability : (I, J, K) float32
+        0 to 1.
+    conformed : Volume
+        What the network saw: intensities on an isotropic RAS grid.
+    """
+
+    probability: npt.NDArray[np.float32]
+    conformed: Volume
+
+    @property
+    def grid(self) -> Grid:
+        """Grid of the probability."""
+        return self.conformed.grid
+
+
+def segmenter_task(
+    bank: LabelBank,
+    geometry: Geometry,
+    settings: Settings,
+    device: torch.device,
+    *,
+    stage: str = "train",
+    initial: Weights | None = None,
+    config: TrainingConfig | None = None,
+    real_fraction: float = 0.0,
+    watched: Sequence[Pair] = (),
+) -> Task:
+    """Say what the segmenter is trained on.
+
+    Parameters
+    ----------
+    bank : LabelBank
+        Label maps of the labelled scans.
+    geometry : Geometry
+        The grid of the synthetic heads.
+    settings : Settings
+    device : torch.device
+    stage : str
+        Name in the events.
+    initial : state dict, optional
+        Weights to fine-tune; drawn anew unless given.
+    config : TrainingConfig, optional
+        Instead of ``settings.training``.
+    real_fraction : float
+        Share of steps on the real scans instead of synthetic heads, 0 to 1.
+    watched : sequence of pairs
+        Labelled scans to measure the Dice on, from `watched_scan`.
+    """
+    bank, config = bank.to(device), config or settings.training
+    net = build_segmenter(settings.network)
+    if initial is None:
+        initial_weights(net, np.random.default_rng([settings.seed, 2]))
+    else:
+        net.load_state_dict(initial)
+
+    def draw(rng: np.random.Generator) -> Pair:
+        params = [
+            sample_params(rng, bank, settings.synthesis, real=bool(rng.random() < real_fraction))
+            for _ in range(config.batch_size)
+        ]
+        return render(bank, params, geometry.shape)
+
+    held_out_rng = np.random.default_rng([settings.seed, 1])
+    held_out = [
+        render(bank, [sample_params(held_out_rng, bank, settings.synthesis)], geometry.shape)
+        for _ in range(config.validation_heads)
+    ]
+    extra = {"settings": settings.model_dump_json(), "spacing_mm": geometry.spacing_mm}
+    return Task(
+        "segmenter", stage, net.to(device), draw, held_out, settings.network, config,
+        settings.seed, [(x.to(device), y.to(device)) for x, y in watched], extra,
+    )
+
+
+def watched_scan(
+    volume: Volume, mask: npt.NDArray[np.bool_], geometry: Geometry, settings: Settings
+) -> Pair:
+    """Prepare a labelled scan, as prediction would see it, for validation while training.
+
+    Returns
+    -------
+    pair of (1, 1, I, J, K) float32 tensors
+        Intensities, and a signed distance in voxels that is exact next to the surface only.
+    """
+    conformed = conform(
+        volume, geometry.spacing_mm, multiple=side_multiple(settings.network),
+        max_voxels=settings.conform.max_voxels,
+    )
+    soft = resample(Volume(mask.astype(np.float32), volume.affine), conformed.grid, fill=0.0)
+    return torch.from_numpy(conformed.data)[None, None], torch.from_numpy(0.5 - soft)[None, None]
+
+
+def load_segmenter(path: Path, device: torch.device) -> Segmenter:
+    """Read a trained segmenter from its checkpoint or an exported model.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged or of a newer version.
+    """
+    return segmenter_from(load_checkpoint(path, "segmenter"), device)
+
+
+def segmenter_from(saved: dict[str, Any], device: torch.device) -> Segmenter:
+    """Build a segmenter from the contents of a checkpoint."""
+    settings = Settings.model_validate_json(saved["settings"])
+    net = build_segmenter(settings.network)
+    net.load_state_dict(saved["average"])
+    return Segmenter(net.to(device).eval(), settings, float(saved["spacing_mm"]))
+
+
+def predict(segmenter: Segmenter, volume: Volume) -> Prediction:
+    """Predict the brain probability of a scan, on the conformed grid.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    volume : Volume
+        The scan on its own grid, whatever its orientation.
+    """
+    settings = segmenter.settings
+    conformed = conform(
+        volume, segmenter.spacing_mm, multiple=side_multiple(settings.network),
+        max_voxels=settings.conform.max_voxels,
+    )
+    probability = predict_array(segmenter, conformed.data, flip=settings.prediction.flip)
+    return Prediction(probability, conformed)
+
+
+def predict_array(
+    segmenter: Segmenter, data: npt.NDArray[np.float32], *, flip: bool
+) -> npt.NDArray[np.float32]:
+    """Brain probability of conformed intensities.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    data : (I, J, K) float32
+        0 to 1, sides multiples of `side_multiple`.
+    flip : bool
+        Average with the prediction of the mirrored head (first axis).
+    """
+    x = torch.from_numpy(np.ascontiguousarray(data))[None, None].to(segmenter.device)
+    network = segmenter.settings.network
+    with torch.inference_mode():
+        probability = to_probability(segmenter.net(x), network)
+        if flip:
+            mirrored = to_probability(segmenter.net(x.flip(2)), network).flip(2)
+            probability = (probability + mirrored) / 2
+    result: npt.NDArray[np.float32] = probability[0, 0].cpu().numpy()
+    return result
+
+
+def to_mask(prediction: Prediction, target: Grid, settings: Settings) -> npt.NDArray[np.bool_]:
+    """Turn a prediction into a clean mask on a scan's own grid.
+
+    The probability is resampled and thresholded there; a binary mask would show coarse voxels.
+    """
+    probability = unconform(prediction.probability, prediction.grid, target, fill=0.0)
+    return clean_mask(
+        probability > settings.prediction.threshold, target.spacing, settings.prediction
+    )

@@ -1,0 +1,392 @@
+"""Endless synthetic heads from label maps: domain randomisation.
+
+`sample_params` draws plain numbers from a generator; `render` applies them on the tensors' own
+device. The same numbers always give the same head, so each picture can be explained and replayed.
+The order of corruptions follows Hoffmann et al. (2022, SynthMorph) and Billot et al. (2023,
+SynthSeg); that contrasts vary smoothly through space (`blend`) is our own addition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_singlestrip.engine.config import SynthesisConfig
+from napari_singlestrip.engine.deformation import (
+    sample_affine,
+    sample_velocity,
+    source_coordinates,
+)
+from napari_singlestrip.engine.label_map import DISTANCE_UNIT, OUTSIDE, LabelBank
+from napari_singlestrip.engine.separable import (
+    apply_separable,
+    blur_matrix,
+    interpolation_matrix,
+    slice_matrix,
+)
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class SynthesisParams:
+    """The numbers drawn for one synthetic picture; arrays are float32."""
+
+    entry: int  # which scan of the label bank
+    real: bool  # augment the scan itself instead of painting its label map
+    label_map: int  # which of its label maps
+    linear: Array  # (3, 3) affine without translation
+    shift: Array  # (3,) of the centre, fraction of the side
+    velocity: Array  # (3, g, g, g) fraction of the side
+    means: Array  # (2, n_labels) two contrasts that are blended through space
+    stds: Array  # (n_labels,)
+    blend: Array  # (g, g, g) control points of the blend between the contrasts, 0 to 1
+    bias: Array  # (g, g, g) log bias field at its control points
+    shapes: Array  # (g, g, g) random shapes in the background; empty for none
+    shape_means: Array  # (n_shapes,)
+    blur_fwhm: Array  # (3,) voxels
+    thickness: Array  # (3,) voxels
+    noise_std: float
+    gamma: float
+    crop: Array  # (3, 2) fraction cut off at the low and high side of each axis
+    seed: int  # of the voxel noise
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and lists."""
+        return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, numbers: dict[str, Any]) -> SynthesisParams:
+        """Inverse of `to_json`."""
+        return cls(**{
+            f.name: np.asarray(numbers[f.name], np.float32) if f.type == "Array"
+            else numbers[f.name]
+            for f in fields(cls)
+        })
+
+
+def sample_params(
+    rng: np.random.Generator, bank: LabelBank, config: SynthesisConfig, real: bool = False
+) -> SynthesisParams:
+    """Draw all numbers of one synthetic head.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        The only source of randomness.
+    bank : LabelBank
+        The label maps to draw from.
+    config : SynthesisConfig
+        Ranges.
+    real : bool
+        Augment the real scan, with half of the corruptions' strength, instead of painting its
+        label map.
+    """
+    config = gentle(config) if real else config
+    entry = int(rng.choice(len(bank.weights), p=bank.weights))
+    label_map = int(rng.integers(bank.labels.shape[1]))
+    background = bank.backgrounds[entry][label_map]
+    n_labels = bank.n_labels
+    means = _sample_means(rng, n_labels, background, config)
+    stds = rng.uniform(0, config.intensity_std, n_labels)
+    shapes, shape_means = _sample_shapes(rng, config)
+    return SynthesisParams(
+        entry=entry,
+        real=real,
+        label_map=label_map,
+        linear=_f32(sample_affine(
+            rng, config.rotation_deg, config.scaling, config.shear, config.flip
+        )),
+        shift=_f32(rng.uniform(-config.translation, config.translation, 3)),
+        velocity=sample_velocity(rng, config.warp_std, config.warp_grid),
+        means=_f32(means),
+        stds=_f32(stds * (means.min(0) > 0)),
+        blend=_sample_blend(rng),
+        bias=_sample_control(rng, config.bias_grid, rng.uniform(0, config.bias_std)),
+        shapes=shapes,
+        shape_means=shape_means,
+        blur_fwhm=_f32(rng.uniform(0, config.blur_fwhm) * rng.uniform(0.5, 1, 3)),
+        thickness=_sample_thickness(rng, config),
+        noise_std=float(rng.uniform(0, config.noise_std) * (rng.random() < 0.9)),
+        gamma=float(np.exp(rng.normal(0, config.gamma))),
+        crop=_sample_crop(rng, config),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def gentle(config: SynthesisConfig) -> SynthesisConfig:
+    """Ranges for a real scan, which is corrupted already."""
+    halved = ("bias_std", "blur_fwhm", "noise_std", "gamma", "crop_probability")
+    return config.model_copy(update={name: getattr(config, name) / 2 for name in halved})
+
+
+def render(
+    bank: LabelBank,
+    params: Sequence[SynthesisParams],
+    shape: tuple[int, int, int],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Render synthetic heads on the label bank's device.
+
+    Parameters
+    ----------
+    bank : LabelBank
+        Label maps and signed distances as tensors.
+    params : sequence of SynthesisParams
+        One for each picture.
+    shape : (I, J, K)
+        Of the pictures.
+
+    Returns
+    -------
+    image : (B, 1, I, J, K) float32 tensor
+        Intensities, 0 to 1.
+    distance : (B, 1, I, J, K) float32 tensor
+        Signed distance to the brain's surface in voxels of the pictures, negative inside,
+        clipped at `label_map.MAX_DISTANCE`; voxels outside the field of view count as far outside.
+    """
+    device = bank.labels.device
+    index = _gather_index(bank, params, shape)
+    distance = _distance(bank, params, index, shape)
+    noise = _noise(params, shape, device)
+    image = torch.stack([
+        _copy(bank, p, i, shape) if p.real else _paint(bank, p, i, n, shape)
+        for p, i, n in zip(params, index, noise[:, 0], strict=True)
+    ])
+    image = image.unsqueeze(1) * _upsample([p.bias for p in params], shape, device).exp_()
+    image = apply_separable(image, _point_spread(params, shape, device))
+    image = _finish(image, params, noise[:, 1])
+    return image, _cut(image, distance, params)
+
+
+def render_distance(
+    bank: LabelBank,
+    params: Sequence[SynthesisParams],
+    shape: tuple[int, int, int],
+    scale: float = 1.0,
+) -> torch.Tensor:
+    """Deformed masks alone, as signed distances.
+
+    Parameters
+    ----------
+    bank, params, shape
+        As in `render`.
+    scale : float
+        Voxel size of the pictures, in voxels of the training grid.
+
+    Returns
+    -------
+    (B, 1, I, J, K) float32 tensor
+        Signed distance in voxels of the pictures, negative inside, clipped.
+    """
+    index = _gather_index(bank, params, shape, scale)
+    return _distance(bank, params, index, shape) / scale
+
+
+def _distance(
+    bank: LabelBank,
+    params: Sequence[SynthesisParams],
+    index: torch.Tensor,
+    shape: tuple[int, int, int],
+) -> torch.Tensor:
+    taken = [_take(bank.distance[p.entry], i) for p, i in zip(params, index, strict=True)]
+    return torch.stack(taken).float().mul_(DISTANCE_UNIT).view(-1, 1, *shape)
+
+
+def _copy(
+    bank: LabelBank, p: SynthesisParams, index: torch.Tensor, shape: tuple[int, int, int]
+) -> torch.Tensor:
+    """The real scan's own intensities, 0 to 1."""
+    return _take(bank.intensities[p.entry], index).float().div_(255).view(shape)
+
+
+def _paint(
+    bank: LabelBank,
+    p: SynthesisParams,
+    index: torch.Tensor,
+    noise: torch.Tensor,
+    shape: tuple[int, int, int],
+) -> torch.Tensor:
+    """Gaussian intensities for each label; two contrasts are blended by a smooth field."""
+    device = index.device
+    labels = _take(bank.labels[p.entry, p.label_map], index).int()
+    first, second, stds = (torch.from_numpy(t).to(device) for t in (*p.means, p.stds))
+    mean = first.index_select(0, labels).view(shape)
+    change = (second - first).index_select(0, labels).view(shape)
+    texture = stds.index_select(0, labels).view(shape)
+    blend = _upsample([p.blend], shape, device)[0, 0]
+    image = mean.addcmul_(change, blend).addcmul_(texture, noise)
+    if p.shapes.size:
+        image = _add_shapes(image, labels.view(shape), p, shape)
+    return image.clamp_(0, None)
+
+
+def _add_shapes(
+    image: torch.Tensor, labels: torch.Tensor, p: SynthesisParams, shape: tuple[int, int, int]
+) -> torch.Tensor:
+    """Fill the surroundings of the head with blobs, as coils, pillows and other people's arms."""
+    field = _upsample([p.shapes], shape, image.device)[0, 0]
+    n = len(p.shape_means)
+    means = torch.from_numpy(p.shape_means).to(image.device)
+    blob = means.index_select(0, (field * n).long().clamp_(0, n - 1).flatten()).view(shape)
+    return torch.where(labels == OUTSIDE, blob, image)
+
+
+
+
+
+def _gather_index(
+    bank: LabelBank,
+    params: Sequence[SynthesisParams],
+    shape: tuple[int, int, int],
+    scale: float = 1.0,
+) -> torch.Tensor:
+    """Flat index into a label map for each voxel, (B, I*J*K) int64."""
+    size = np.asarray(bank.labels.shape[2:], float)
+    reach = np.asarray(shape, float) * bank.ratio * scale / 2
+    shifts = np.stack([2 * p.shift * reach for p in params])
+    position = source_coordinates(
+        [p.velocity for p in params],
+        np.stack([p.linear for p in params]).astype(float),
+        (size - 1) / 2 + shifts,
+        reach,
+        shape,
+        bank.labels.device,
+    )
+    i, j, k = (position[:, d].add_(0.5).clamp_(0, size[d] - 0.5).int() for d in range(3))
+    _, y, z = (int(n) for n in size)
+    return i.mul_(y).add_(j).mul_(z).add_(k).flatten(1)
+
+
+def _take(volume: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    return volume.flatten().index_select(0, index)
+
+
+def _point_spread(
+    params: Sequence[SynthesisParams], shape: tuple[int, int, int], device: torch.device
+) -> list[torch.Tensor]:
+    """Blur, thick slices and their interpolation back, one matrix per axis."""
+    matrices = []
+    for axis, n in enumerate(shape):
+        stack = [
+            slice_matrix(n, float(p.thickness[axis])) @ blur_matrix(n, float(p.blur_fwhm[axis]))
+            for p in params
+        ]
+        matrices.append(torch.from_numpy(np.stack(stack)).to(device))
+    return matrices
+
+
+def _finish(
+    image: torch.Tensor, params: Sequence[SynthesisParams], noise: torch.Tensor
+) -> torch.Tensor:
+    """Noise, scaling to 0 to 1 by robust extremes as `geometry.conform` does, and gamma."""
+    for b, p in enumerate(params):
+        x = image[b, 0].add_(noise[b], alpha=p.noise_std)
+        sample = x[::4, ::4, ::4].flatten().sort().values
+        low, high = sample[int(0.01 * len(sample))], sample[int(0.995 * len(sample))]
+        x.sub_(low).div_((high - low).clamp(min=1e-3)).clamp_(1e-6, 1)
+        x.log_().mul_(p.gamma).exp_()  # vectorised, several times faster than pow
+    return image
+
+
+def _cut(
+    image: torch.Tensor, distance: torch.Tensor, params: Sequence[SynthesisParams]
+) -> torch.Tensor:
+    """Blank what a smaller field of view would not have seen, in place."""
+    far = 127 * DISTANCE_UNIT
+    distance = distance.view(image.shape)
+    for b, p in enumerate(params):
+        for axis in range(3):
+            n = image.shape[axis + 2]
+            low, high = round(float(p.crop[axis, 0]) * n), round(float(p.crop[axis, 1]) * n)
+            for start, length in ((0, low), (n - high, high)):
+                image[b, 0].narrow(axis, start, length).zero_()
+                distance[b, 0].narrow(axis, start, length).fill_(far)
+    return distance
+
+
+def _noise(
+    params: Sequence[SynthesisParams], shape: tuple[int, int, int], device: torch.device
+) -> torch.Tensor:
+    """Two normal volumes for each picture, (B, 2, I, J, K).
+
+    Drawing is a large part of the cost, so both are windows of one draw, far apart.
+    """
+    n = int(np.prod(shape))
+    pairs = []
+    for p in params:
+        generator = torch.Generator(device).manual_seed(p.seed)
+        drawn = torch.randn(n + n // 3, generator=generator, device=device)
+        pairs.append(torch.stack([drawn[:n], drawn[-n:]]).view(2, *shape))
+    return torch.stack(pairs)
+
+
+def _upsample(
+    fields: list[Array], shape: tuple[int, int, int], device: torch.device
+) -> torch.Tensor:
+    """(g, g, g) control points of each head to (B, 1, I, J, K)."""
+    ups = []
+    for field in fields:
+        x = torch.from_numpy(field).to(device)[None, None]
+        m = [torch.from_numpy(interpolation_matrix(n, field.shape[0])).to(device)[None]
+             for n in shape]
+        ups.append(apply_separable(x, m))
+    return torch.cat(ups)
+
+
+def _sample_means(
+    rng: np.random.Generator, n: int, background: int, config: SynthesisConfig
+) -> npt.NDArray[np.float64]:
+    """(2, n) means: a second contrast close to the first, or far from it."""
+    first = rng.uniform(0, 1, n)
+    second = np.clip(first + rng.uniform(0, 0.5) * rng.uniform(-1, 1, n), 0, 1)
+    means = np.stack([first, second])
+    if rng.random() < config.background_probability:
+        means[:, background] = 0
+        means[:, OUTSIDE] = 0
+    else:
+        means[:, OUTSIDE] = means[:, background]
+    return means
+
+
+def _sample_blend(rng: np.random.Generator) -> Array:
+    g = int(rng.integers(2, 7))
+    return _f32(np.clip(0.5 + rng.normal(0, 0.5, (g, g, g)), 0, 1))
+
+
+def _sample_control(
+    rng: np.random.Generator, points: tuple[int, int], std: float
+) -> Array:
+    g = int(rng.integers(points[0], points[1] + 1))
+    return _f32(std * rng.standard_normal((g, g, g)))
+
+
+def _sample_shapes(rng: np.random.Generator, config: SynthesisConfig) -> tuple[Array, Array]:
+    if rng.random() >= config.shapes_probability:
+        return _f32(np.zeros((0, 0, 0))), _f32(np.zeros(0))
+    g = int(rng.integers(4, 12))
+    return _f32(rng.uniform(0, 1, (g, g, g))), _f32(rng.uniform(0, 1, rng.integers(2, 8)))
+
+
+def _sample_thickness(rng: np.random.Generator, config: SynthesisConfig) -> Array:
+    """Half of the heads have thick slices, along one axis."""
+    thickness = np.ones(3)
+    if rng.random() < 0.5:
+        thickness[rng.integers(3)] = rng.uniform(1, config.thick_slices)
+    return _f32(thickness)
+
+
+def _sample_crop(rng: np.random.Generator, config: SynthesisConfig) -> Array:
+    crop = np.zeros((3, 2))
+    if rng.random() < config.crop_probability:
+        for _ in range(rng.integers(1, 3)):
+            crop[rng.integers(3), rng.integers(2)] = rng.uniform(0, config.crop)
+    return _f32(crop)
+
+
+def _f32(values: npt.ArrayLike) -> Array:
+    return np.ascontiguousarray(values, dtype=np.float32)
