@@ -7,8 +7,9 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,14 +35,14 @@ LIGHT_IMPORTS = {
 
 # Static imports, whether at the top of a file or within a function: who may not import what.
 FORBIDDEN = {
-    "engine": QT | {"rich", "typer"} | {
+    "napari_singlestrip.engine": QT | {"rich", "typer"} | {
         f"napari_singlestrip.{name}" for name in ("cli", "demo", "stages", "study", "worker")
     },
-    "study.py": QT | TORCH | {"napari_singlestrip.stages"},
-    "stages.py": QT | {"rich", "typer"},
-    "worker.py": QT | {"rich", "typer"},
-    "cli.py": QT,
-    "widgets": TORCH | {"napari_singlestrip.cli", "napari_singlestrip.stages"},
+    "napari_singlestrip.study": QT | TORCH | {"napari_singlestrip.stages"},
+    "napari_singlestrip.stages": QT | {"rich", "typer"},
+    "napari_singlestrip.worker": QT | {"rich", "typer"},
+    "napari_singlestrip.cli": QT,
+    "napari_singlestrip.widgets": TORCH | {"napari_singlestrip.cli", "napari_singlestrip.stages"},
 }
 
 
@@ -60,8 +61,14 @@ def _imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _files(part: str) -> list[Path]:
-    path = PACKAGE / part
+def _path(module: str) -> Path:
+    """The file or folder of a module, whether it exists or not."""
+    path = ROOT / module.replace(".", "/")
+    return path if path.is_dir() else path.with_suffix(".py")
+
+
+def _files(module: str) -> list[Path]:
+    path = _path(module)
     return sorted(path.rglob("*.py")) if path.is_dir() else [path]
 
 
@@ -83,7 +90,17 @@ def _loaded_after_import(module: str) -> tuple[set[str], float]:
     return set(modules), seconds
 
 
-@pytest.mark.parametrize("module", LIGHT_IMPORTS)
+def _as_written(names: Iterable[str]) -> list[Any]:
+    """Names as parameters; those of files to come are skipped, and listed as such."""
+    marked = []
+    for name in names:
+        to_come = pytest.mark.skip(reason=f"{name} is not written yet")
+        marks = () if _path(name).exists() else (to_come,)
+        marked.append(pytest.param(name, marks=marks))
+    return marked
+
+
+@pytest.mark.parametrize("module", _as_written(LIGHT_IMPORTS))
 def test_import_stays_light(module: str) -> None:
     loaded, _ = _loaded_after_import(module)
     assert not loaded & LIGHT_IMPORTS[module]
@@ -94,11 +111,11 @@ def test_package_imports_in_no_time() -> None:
     assert fastest < 0.1
 
 
-@pytest.mark.parametrize("part", FORBIDDEN)
-def test_part_does_not_import(part: str) -> None:
-    for path in _files(part):
+@pytest.mark.parametrize("module", _as_written(FORBIDDEN))
+def test_module_does_not_import(module: str) -> None:
+    for path in _files(module):
         for name in _imports(path):
-            for forbidden in FORBIDDEN[part]:
+            for forbidden in FORBIDDEN[module]:
                 assert name != forbidden and not name.startswith(f"{forbidden}."), path
 
 
