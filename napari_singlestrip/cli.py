@@ -58,7 +58,6 @@ def main(arguments: list[str] | None = None) -> int:
         0 done, 2 a person's mistake, 130 stopped on request. A bug is raised: Python shows its
         traceback and exits with 1.
     """
-    sys.excepthook = _report_bug
     try:
         app(args=arguments, prog_name="singlestrip")
     except UserError as error:
@@ -69,6 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
         return CANCELLED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else OK
+    finally:
+        sys.excepthook = _report_bug  # after typer, which sets its own
     return OK
 
 

@@ -112,11 +112,11 @@ def _correlations(rows: Sequence[RankedScan]) -> dict[str, Correlation]:
 
 
 def _true_dice(study: Study, round_: int, name: str) -> float | None:
-    from napari_singlestrip.engine.metrics import dice
-
     reference = study.reference_path(name)
     prediction = study.pseudo_label_path(round_, name)
     if reference is None or not prediction.exists():
         return None
+    from napari_singlestrip.engine.metrics import dice
+
     scan = open_scan(study.scan_path(name))
     return float(dice(load_mask(prediction, like=scan), load_mask(reference, like=scan)))

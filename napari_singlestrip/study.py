@@ -227,6 +227,7 @@ class Study(StudyFolder):
         UserError
             If the mask is missing, does not fit, or does not go with the decision.
         """
+        self.scan(name)
         self._check_mask(name, state, mask)
         if mask is not None:
             array = self._load_mask(name, Path(mask))

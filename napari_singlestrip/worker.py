@@ -120,6 +120,7 @@ class Throttle:
         self._sink(event)
 
     def _progress(self, event: Progress) -> None:
+        self._kept.pop(event.stage, None)  # the newest is the last to be passed on
         self._kept[event.stage] = event
         if self._clock() - self._last >= SECONDS_BETWEEN_PROGRESS:
             self._last = self._clock()
