@@ -80,7 +80,7 @@ def _cerebrum(space: Space) -> Array:
     dome = Ellipsoid((0, -18, 12), (70, 89, 67)).distance(egg)
     front = expit((y + 22) / 6)
     base = front * -19 + (1 - front) * _tentorium(space)
-    dome = smooth_max(dome, base - z, 9)
+    dome = smooth_max(dome, base - z, 6)
     temporal = Tube(
         ((38, 5, -31), (48, -12, -28), (51, -38, -17), (45, -62, -6)), (14.5, 18.5, 18.5, 17)
     )
@@ -93,7 +93,7 @@ def _cerebellum(space: Space) -> Array:
     lobes = Ellipsoid((24, -64, -35), (31, 26, 25)).distance(space)
     vermis = Ellipsoid((0, -63, -29), (20, 24, 28)).distance(space)
     both = smooth_min(lobes, vermis, 8)
-    return smooth_max(both, space.z - _tentorium(space) + 2.5, 4)
+    return smooth_max(both, space.z - _tentorium(space) + 1.6, 3)
 
 
 def _stem(space: Space) -> Array:

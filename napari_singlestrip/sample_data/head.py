@@ -31,8 +31,8 @@ def _profile(person: Person) -> list[tuple[Body, float]]:
         (Ellipsoid((46, 38, -34), (22, 36, 32)), 12),  # temporal muscle
         (Ellipsoid((0, 36, -84), (50, 48, 36)), 14),  # upper and lower jaw
         (Ellipsoid((0, 70, -16), (34, 16, 12)), 10),  # brow
-        (Tube(((0, 80, -24), (0, 90, -42), (0, tip, -63)), (6, 8, 8.5)), 10),  # bridge to tip
-        (Tube(((0, tip - 3, -65), (9, 86, -68)), (7.5, 9)), 6),  # wings
+        (Tube(((0, 80, -24), (0, 90, -42), (0, tip, -62)), (7, 8.5, 9)), 14),  # bridge to tip
+        (Tube(((0, tip - 3, -65), (9, 86, -67)), (8, 9.5)), 6),  # wings
         (Ellipsoid((0, 84, -82), (22, 9, 6)), 5),  # upper lip
         (Ellipsoid((0, 83, -93), (20, 8, 5.5)), 4),  # lower lip
         (Ellipsoid((0, chin, -113), (18, 13, 13)), 10),
@@ -113,7 +113,7 @@ _MOUTH: tuple[tuple[str, Body], ...] = (
 )
 _AIRWAYS: tuple[tuple[str, Body], ...] = (
     ("mucosa", Ellipsoid((0, 50, -56), (17, 34, 19))),
-    ("air", Tube(((5, 94, -78), (5, 86, -68), (5, 40, -66), (4, 20, -62)), (3.0, 3.0, 2.4, 4))),
+    ("air", Tube(((6, 92, -77), (5, 84, -66), (5, 40, -65), (4, 20, -62)), (2.2, 2.4, 2.4, 4))),
     ("air", Tube(((5, 66, -56), (5, 34, -57)), (2.4, 2.4))),
     ("air", Tube(((5, 70, -46), (5, 40, -48)), (2.6, 2.6))),
     ("mucosa", Ellipsoid((31, 42, -62), (14.5, 17, 15.5))),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -264,11 +263,11 @@ def _write_nifti(path: Path, volume: np.ndarray, affine: Affine) -> Path:
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
     image.header.set_xyzt_units("mm")
-    handle, temporary = tempfile.mkstemp(suffix=".nii.gz", prefix=".", dir=path.parent)
-    os.close(handle)
+    # A name of our own rather than `tempfile`, whose files only their owner may read.
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         nib.save(image, temporary)
         os.replace(temporary, path)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return path

@@ -114,7 +114,8 @@ def _draw_waves(rng: np.random.Generator) -> npt.NDArray[np.float64]:
 def draw_person(rng: np.random.Generator) -> Person:
     """Draw one adult.
 
-    Skull thickness 4 to 9 mm (Lynnerup 2001), cortex 2.3 to 2.9 mm (Fischl and Dale 2000).
+    Lengths are of the template; once scaled to adult size the skull is about 5 to 8 mm thick and
+    the cortex 2.3 to 2.8 mm, within what is usual (Lynnerup 2001; Fischl and Dale 2000).
     """
     overall = _MNI_TO_ADULT * np.clip(rng.normal(1, 0.022), 0.955, 1.045)
     width, length, height = overall * np.clip(rng.normal(1, 0.022, 3), 0.955, 1.045)
