@@ -17,7 +17,7 @@ ALL_48 = [
 
 def oblique(angle: float = 0.3, spacing: tuple[float, float, float] = (1, 2, 3)) -> np.ndarray:
     turn = nib.eulerangles.euler2mat(angle, -angle / 2, angle / 3)
-    return nib.affines.from_matvec(turn @ np.diag(spacing), [3.5, -20, 11])
+    return np.asarray(nib.affines.from_matvec(turn @ np.diag(spacing), [3.5, -20, 11]))
 
 
 def test_properties_of_a_grid() -> None:

@@ -21,6 +21,10 @@ def values(*shape: int, dtype: Any = np.int16) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 100, shape or (6, 7, 8)).astype(dtype)
 
 
+def read(path: Path) -> Any:
+    return nib.load(path)
+
+
 def write(path: Path, data: np.ndarray, affine: np.ndarray = AFFINE, cls: Any = None) -> Path:
     nib.save((cls or nib.Nifti1Image)(data, affine), path)
     return path
@@ -61,7 +65,7 @@ def test_formats_and_types(tmp_path: Path, name: str, cls: Any, dtype: Any) -> N
     assert scan.grid.same_as(volume.grid)
     assert scan.name == name.split(".")[0]
     assert scan.dtype.newbyteorder("=") == dtype
-    expected = nib.load(path).affine if name == "spm.img" else AFFINE
+    expected = read(path).affine if name == "spm.img" else AFFINE
     np.testing.assert_allclose(scan.grid.affine, expected, atol=1e-5)
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
 
@@ -73,7 +77,7 @@ def test_byte_orders_and_scaling_agree_with_nibabel(tmp_path: Path, dtype: str) 
     image = nib.Nifti1Image(values(dtype=dtype), AFFINE, header)
     image.header.set_slope_inter(0.25, -3)
     nib.save(image, tmp_path / "a.nii.gz")
-    expected = nib.load(tmp_path / "a.nii.gz").get_fdata()
+    expected = read(tmp_path / "a.nii.gz").get_fdata()
     np.testing.assert_allclose(open_scan(tmp_path / "a.nii.gz").load().data, expected, rtol=1e-6)
 
 

@@ -35,6 +35,10 @@ def blob(shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
     return mask
 
 
+def read(path: Path) -> Any:
+    return nib.load(path)
+
+
 def write(path: Path, data: np.ndarray, affine: np.ndarray = OBLIQUE, cls: Any = None) -> Path:
     nib.save((cls or nib.Nifti1Image)(data, affine), path)
     return path
@@ -63,7 +67,7 @@ def test_a_mask_has_the_scans_header(tmp_path: Path, sform: int, qform: int, cls
     path = tmp_path / ("scan.img" if cls is nib.Nifti1Pair else "scan.nii")
     nib.save(image, path)
     save_mask(tmp_path / "mask.nii.gz", blob(), open_scan(path))
-    mask, scan = nib.load(tmp_path / "mask.nii.gz"), nib.load(path)
+    mask, scan = read(tmp_path / "mask.nii.gz"), read(path)
     np.testing.assert_array_equal(mask.affine, scan.affine)
     for name in ("sform_code", "qform_code", "xyzt_units", "srow_x", "quatern_b", "qoffset_z"):
         assert mask.header[name] == pytest.approx(scan.header[name], abs=0), name
@@ -91,7 +95,7 @@ def test_masks_of_every_format_lie_where_the_scan_lies(
     classes = {"scan.mgz": nib.MGHImage, "scan.img": nib.Spm99AnalyzeImage}
     scan = open_scan(write(tmp_path / name, values(), affine, classes.get(name)))
     save_mask(tmp_path / "mask.nii.gz", blob(), scan)
-    mask = nib.load(tmp_path / "mask.nii.gz")
+    mask = read(tmp_path / "mask.nii.gz")
     np.testing.assert_allclose(mask.affine, scan.grid.affine, atol=1e-5)
     np.testing.assert_array_equal(np.asarray(mask.dataobj), blob())
 
@@ -164,7 +168,7 @@ def test_a_brain_keeps_type_and_values(
     nib.save(image, tmp_path / "scan.nii.gz")
     scan = open_scan(tmp_path / "scan.nii.gz")
     save_brain(tmp_path / "brain.nii.gz", blob(), scan)
-    brain, original = nib.load(tmp_path / "brain.nii.gz"), nib.load(tmp_path / "scan.nii.gz")
+    brain, original = read(tmp_path / "brain.nii.gz"), read(tmp_path / "scan.nii.gz")
     assert (np.asarray(brain.dataobj)[~blob()] == 0).all()
     np.testing.assert_allclose(
         np.asarray(brain.dataobj)[blob()], np.asarray(original.dataobj)[blob()], rtol=1e-6
@@ -184,7 +188,7 @@ def test_all_frames_of_a_4d_scan_are_stripped(tmp_path: Path, extra: tuple[int, 
     image.header["pixdim"][4] = 2.5
     nib.save(image, tmp_path / "scan.nii")
     save_brain(tmp_path / "brain.nii.gz", blob(), open_scan(tmp_path / "scan.nii"))
-    brain = nib.load(tmp_path / "brain.nii.gz")
+    brain = read(tmp_path / "brain.nii.gz")
     expected = data * blob().reshape(*SHAPE, *[1] * len(extra))
     np.testing.assert_array_equal(np.asarray(brain.dataobj), expected)
     assert brain.header["pixdim"][4] == 2.5
@@ -193,7 +197,7 @@ def test_all_frames_of_a_4d_scan_are_stripped(tmp_path: Path, extra: tuple[int, 
 def test_a_map_keeps_its_values(tmp_path: Path, scan_path: Path) -> None:
     numbers = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
     save_map(tmp_path / "map.nii.gz", numbers, open_scan(scan_path))
-    image = nib.load(tmp_path / "map.nii.gz")
+    image = read(tmp_path / "map.nii.gz")
     np.testing.assert_array_equal(np.asarray(image.dataobj), numbers)
     assert image.get_data_dtype() == np.float32
 

@@ -153,8 +153,8 @@ def unconform(
 def head_box(volume: Volume) -> Box:
     """Find the box around the head, in RAS mm.
 
-    The largest piece above a threshold in a coarse copy; when there is no such piece of a
-    sensible size, the whole field of view.
+    What is above a threshold in a coarse copy, without specks; when that is no sensible part of
+    it, the whole field of view.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def head_box(volume: Volume) -> Box:
     extent = np.asarray(volume.data.shape) * volume.spacing
     steps = extent.max() / _OVERVIEW_SIDE / np.asarray(volume.spacing)
     overview = block_mean(volume, [max(1, int(step)) for step in steps])
-    head = _largest(overview.data > otsu_threshold(overview.data))
+    head = _head_pieces(overview.data > otsu_threshold(overview.data))
     everything = _field_of_view(volume.grid)
     if not 0.02 < head.mean() < 0.98:
         return everything
@@ -252,14 +252,15 @@ def _grown_box(
     )
 
 
-def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    labels, n = ndimage.label(mask)
-    if n < 2:
-        return mask
+def _head_pieces(foreground: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Drop specks; brain and scalp stay together across the dark skull between them."""
+    labels, n = ndimage.label(ndimage.binary_dilation(foreground, iterations=2))
+    if n == 0:
+        return foreground
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    largest: NDArray[np.bool_] = labels == sizes.argmax()
-    return largest
+    pieces: NDArray[np.bool_] = foreground & (sizes > 0.05 * sizes.max())[labels]
+    return pieces
 
 
 def _box_of(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> Box:
