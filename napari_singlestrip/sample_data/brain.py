@@ -1,6 +1,6 @@
 """The brain, from the pia inwards: layers of tissue as signed distances (mm of the template).
 
-Places are MNI152 coordinates read from atlases (Mai, Majtanik and Paxinos 2016), rounded.
+Places are approximate MNI152 coordinates, set by hand and adjusted by eye.
 """
 
 from __future__ import annotations
