@@ -108,7 +108,7 @@ class Study(StudyFolder):
         arrays = {name: study._load_mask(name, Path(p)) for name, p in (masks or {}).items()}
         write_document(folder, document)
         for name, array in arrays.items():
-            study.set_mask(name, array, "painted", source=str((masks or {})[name]))
+            study.set_mask(name, array, "painted", source=os.path.abspath((masks or {})[name]))
         return study
 
     @classmethod
@@ -186,7 +186,7 @@ class Study(StudyFolder):
         UserError
             If it cannot be read, is empty or on another grid.
         """
-        self.set_mask(name, self._load_mask(name, Path(file)), kind, source=str(file))
+        self.set_mask(name, self._load_mask(name, Path(file)), kind, source=os.path.abspath(file))
 
     def remove_mask(self, name: str) -> None:
         """Delete the painted or corrected mask of a scan, and what was decided about it."""
@@ -231,7 +231,9 @@ class Study(StudyFolder):
         self._check_mask(name, state, mask)
         if mask is not None:
             array = self._load_mask(name, Path(mask))
-            self.set_mask(name, array, cast(MaskKind, state), source=str(mask), note=note)
+            self.set_mask(
+                name, array, cast(MaskKind, state), source=os.path.abspath(mask), note=note
+            )
             return self.decisions()[name]
         decision = Decision(name, state, note, now())
         if state in ("accepted", "rejected"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import faulthandler
+import logging
 import os
 import signal
 import sys
@@ -40,6 +41,10 @@ MEMORY_HINT = (
     "voxel size, such as `--set conform.spacing_mm=5`."
 )
 DISK_HINT = "Free some space and start the same command again: it resumes."
+
+CANCELLING_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 Sink = Callable[[Event], None]
 
@@ -137,7 +142,7 @@ def drive(events: Iterator[Event], sink: Sink, control: Control | None = None) -
     sink : callable
         Gets every event, and exactly one terminal one at the end.
     control : Control, optional
-        Asks the job to pause or cancel. SIGINT and SIGTERM cancel in any case.
+        Asks the job to pause or cancel. SIGINT, SIGTERM and SIGHUP cancel, too.
 
     Returns
     -------
@@ -232,8 +237,11 @@ def _run(events: Iterator[Event], sink: Sink, control: Control) -> Event:
         return Cancelled(place.stage, place.step)
     except WatcherGone:
         raise
-    except Exception as error:  # noqa: BLE001 - the one place where a job's failure becomes an event
-        return failure(error)
+    except Exception as error:  # the one place where what stopped a job becomes an event
+        failed = failure(error)
+        if not failed.traceback:  # else the event itself takes it to the log
+            logging.getLogger(__name__).info("The job stopped here:", exc_info=error)
+        return failed
     return Finished(time.monotonic() - began)
 
 
@@ -253,7 +261,7 @@ def _close(events: Iterator[Event]) -> None:
 
 @contextmanager
 def _signals_cancel(control: Control) -> Iterator[None]:
-    """Let SIGINT and SIGTERM cancel; a second one of them interrupts at once."""
+    """Let signals that ask a process to end cancel; a second one interrupts at once."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         if control.cancelled:
@@ -263,12 +271,16 @@ def _signals_cancel(control: Control) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    old = {number: signal.getsignal(number) for number in CANCELLING_SIGNALS}
+    # An ignored signal stays ignored: that is how nohup and `&` keep a job running.
+    ours = [number for number, handler in old.items() if handler not in (signal.SIG_IGN, None)]
+    for number in ours:
+        signal.signal(number, handle)
     try:
         yield
     finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+        for number in ours:
+            signal.signal(number, old[number])
 
 
 def _claim_stdout() -> int:

@@ -198,7 +198,7 @@ def test_worker_stops_when_its_parent_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", worker.CANCELLING_SIGNALS)
 def test_signal_cancels(
     start: Callable[..., Worker], tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -318,6 +318,20 @@ def test_second_interrupt_does_not_wait_for_the_next_event() -> None:
     code, seen = collect(job())
     assert (code, seen[-1]) == (130, Cancelled("train", 4))
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ignored_signal_stays_ignored() -> None:
+    def job() -> Iterator[Event]:
+        yield Note("begins")
+        signal.raise_signal(signal.SIGTERM)
+        yield Note("goes on")
+
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        code, seen = collect(job())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (code, seen[1]) == (0, Note("goes on"))
 
 
 def test_broken_pipe_inside_the_job_is_a_bug() -> None:
