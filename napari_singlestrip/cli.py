@@ -331,7 +331,7 @@ def apply(
 
     def job() -> Iterator[Event]:
         from napari_singlestrip.engine.config import parse_assignments
-        from napari_singlestrip.study_folder import find_scan_files
+        from napari_singlestrip.study_document import find_scan_files
 
         overrides = parse_assignments(settings or [])
         files = find_scan_files(scans)

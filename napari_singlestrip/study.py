@@ -13,17 +13,15 @@ from napari_singlestrip.errors import UserError
 from napari_singlestrip.study_document import (
     DOCUMENT_NAME,
     StudyDocument,
-    json_values,
-    read_document,
-    write_document,
-)
-from napari_singlestrip.study_folder import (
-    EXTENSION,
-    StudyFolder,
     find_scan_files,
+    json_values,
+    new_folder,
+    read_document,
     scan_entries,
     stored_references,
+    write_document,
 )
+from napari_singlestrip.study_folder import EXTENSION, StudyFolder
 from napari_singlestrip.study_tables import (
     Decision,
     MaskRecord,
@@ -95,7 +93,7 @@ class Study(StudyFolder):
             If the folder is in use, there are no scans, two have one name, a mask does not fit
             its scan, or a setting is wrong.
         """
-        folder = _new_folder(Path(folder))
+        folder = new_folder(Path(folder))
         settings_for(cast(Effort, effort), overrides)
         document = StudyDocument(
             created=now(),
@@ -329,22 +327,3 @@ class Study(StudyFolder):
                 f"There is no {state} mask of {name}.",
                 f"Give its file: `singlestrip decide STUDY {name} correct --mask FILE`.",
             )
-
-
-def _new_folder(folder: Path) -> Path:
-    folder = Path(os.path.abspath(folder.expanduser()))
-    other = "Choose another folder for the new study."
-    if (folder / DOCUMENT_NAME).exists():
-        raise UserError(
-            f"{folder} is a study already.",
-            "Go on with `singlestrip run`, or choose another folder for a new one.",
-        )
-    for parent in folder.parents:
-        if (parent / DOCUMENT_NAME).exists():
-            raise UserError(f"{folder} is inside another study, {parent}.", other)
-    if folder.is_file():
-        raise UserError(f"{folder} is a file.", other)
-    # Hidden files are those of the system (.DS_Store), not a person's.
-    if folder.is_dir() and any(not p.name.startswith(".") for p in folder.iterdir()):
-        raise UserError(f"{folder} is not empty.", other)
-    return folder

@@ -1,10 +1,10 @@
-"""study.json: what it holds, how it is read, checked, upgraded and written."""
+"""study.json: what goes into it, and how it is read, checked, upgraded and written."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 
@@ -140,6 +140,100 @@ def stored_path(path: Path, folder: Path) -> str:
 def resolved_path(stored: str, folder: Path) -> Path:
     """Return the absolute path that `stored_path` wrote down."""
     return Path(os.path.abspath(folder / stored))
+
+
+def new_folder(folder: Path) -> Path:
+    """Return the absolute path of a folder that may become a study.
+
+    Raises
+    ------
+    UserError
+        If it is a study, a file or in use, or lies within another study.
+    """
+    folder = Path(os.path.abspath(folder.expanduser()))
+    other = "Choose another folder for the new study."
+    if (folder / DOCUMENT_NAME).exists():
+        raise UserError(
+            f"{folder} is a study already.",
+            "Go on with `singlestrip run`, or choose another folder for a new one.",
+        )
+    for parent in folder.parents:
+        if (parent / DOCUMENT_NAME).exists():
+            raise UserError(f"{folder} is inside another study, {parent}.", other)
+    if folder.is_file():
+        raise UserError(f"{folder} is a file.", other)
+    # Hidden files are those of the system (.DS_Store), not a person's.
+    if folder.is_dir() and any(not p.name.startswith(".") for p in folder.iterdir()):
+        raise UserError(f"{folder} is not empty.", other)
+    return folder
+
+
+def find_scan_files(paths: Sequence[str | Path]) -> list[Path]:
+    """Return the absolute paths of scan files, and of those in folders; each once.
+
+    Raises
+    ------
+    UserError
+        If there are none.
+    """
+    from napari_singlestrip.engine.volume import find_scans
+
+    found = find_scans([Path(p).expanduser() for p in paths]) if paths else []
+    if not found:
+        where = f" in {', '.join(str(p) for p in paths)}" if paths else ""
+        raise UserError(
+            f"There are no scans{where}.",
+            "Name scan files (.nii, .nii.gz, .mgz, .mgh, .img) or a folder that holds some.",
+        )
+    return list(dict.fromkeys(Path(os.path.abspath(path)) for path in found))
+
+
+def scan_entries(
+    files: Sequence[Path], folder: Path, role: Role, existing: Mapping[str, Path] | None = None
+) -> tuple[ScanEntry, ...]:
+    """Make the entries of scan files for the study in `folder`.
+
+    Raises
+    ------
+    UserError
+        If two have one name, among themselves or with the existing ones (name to path).
+    """
+    from napari_singlestrip.engine.volume import scan_name
+
+    # Upper and lower case are one name on the disks of Windows and macOS.
+    taken = {name.casefold(): path for name, path in (existing or {}).items()}
+    entries = []
+    for file in files:
+        name = scan_name(file)
+        other = taken.setdefault(name.casefold(), file)
+        if other != file:
+            raise UserError(
+                f"Two scans have the name {name!r}: {other} and {file}.",
+                "Rename one of them, or leave one out: masks and scores are filed by this name.",
+            )
+        try:
+            entries.append(ScanEntry(name=name, path=stored_path(file, folder), role=role))
+        except ValidationError as error:
+            raise UserError(
+                f"{file} has a name that cannot be used.", "Rename it to letters and digits."
+            ) from error
+    return tuple(entries)
+
+
+def stored_references(references: str | Path | None, folder: Path) -> str | None:
+    """Return how the folder of reference masks is written down.
+
+    Raises
+    ------
+    UserError
+        If it is not a folder.
+    """
+    if references is None:
+        return None
+    path = Path(references).expanduser()
+    if not path.is_dir():
+        raise UserError(f"There is no folder {path} of reference masks.", "Check the path.")
+    return stored_path(path, folder)
 
 
 def _upgrade(content: dict[str, Any], path: Path) -> dict[str, Any]:

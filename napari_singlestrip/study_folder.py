@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import difflib
 import glob
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from psygnal import Signal
-from pydantic import ValidationError
 
 from napari_singlestrip.engine.config import Effort, Settings, settings_for
 from napari_singlestrip.errors import UserError
@@ -18,10 +16,12 @@ from napari_singlestrip.study_document import (
     Role,
     ScanEntry,
     StudyDocument,
+    find_scan_files,
     json_values,
     read_document,
     resolved_path,
-    stored_path,
+    scan_entries,
+    stored_references,
     write_document,
 )
 from napari_singlestrip.study_tables import ScoreRow, read_scores, write_scores
@@ -262,71 +262,3 @@ def close_names(name: str, names: Sequence[str]) -> str:
         return f"Did you mean {' or '.join(close)}?"
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return f"Its scans are: {', '.join(names[:10])}{more}."
-
-
-def find_scan_files(paths: Sequence[str | Path]) -> list[Path]:
-    """Return the absolute paths of scan files, and of those in folders; each once.
-
-    Raises
-    ------
-    UserError
-        If there are none.
-    """
-    from napari_singlestrip.engine.volume import find_scans
-
-    found = find_scans([Path(p).expanduser() for p in paths]) if paths else []
-    if not found:
-        where = f" in {', '.join(str(p) for p in paths)}" if paths else ""
-        raise UserError(
-            f"There are no scans{where}.",
-            "Name scan files (.nii, .nii.gz, .mgz, .mgh, .img) or a folder that holds some.",
-        )
-    return list(dict.fromkeys(Path(os.path.abspath(path)) for path in found))
-
-
-def scan_entries(
-    files: Sequence[Path], folder: Path, role: Role, existing: Mapping[str, Path] | None = None
-) -> tuple[ScanEntry, ...]:
-    """Make the entries of scan files for the study in `folder`.
-
-    Raises
-    ------
-    UserError
-        If two have one name, among themselves or with the existing ones (name to path).
-    """
-    from napari_singlestrip.engine.volume import scan_name
-
-    # Upper and lower case are one name on the disks of Windows and macOS.
-    taken = {name.casefold(): path for name, path in (existing or {}).items()}
-    entries = []
-    for file in files:
-        name = scan_name(file)
-        other = taken.setdefault(name.casefold(), file)
-        if other != file:
-            raise UserError(
-                f"Two scans have the name {name!r}: {other} and {file}.",
-                "Rename one of them, or leave one out: masks and scores are filed by this name.",
-            )
-        try:
-            entries.append(ScanEntry(name=name, path=stored_path(file, folder), role=role))
-        except ValidationError as error:
-            raise UserError(
-                f"{file} has a name that cannot be used.", "Rename it to letters and digits."
-            ) from error
-    return tuple(entries)
-
-
-def stored_references(references: str | Path | None, folder: Path) -> str | None:
-    """Return how the folder of reference masks is written down.
-
-    Raises
-    ------
-    UserError
-        If it is not a folder.
-    """
-    if references is None:
-        return None
-    path = Path(references).expanduser()
-    if not path.is_dir():
-        raise UserError(f"There is no folder {path} of reference masks.", "Check the path.")
-    return stored_path(path, folder)

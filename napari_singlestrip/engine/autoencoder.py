@@ -156,7 +156,7 @@ def autoencoder_task(
     held_out = [draw(held_out_rng, 1) for _ in range(training.validation_heads)]
     return Task(
         "autoencoder", "autoencoder", net.to(device), draw, held_out, OUTPUT, training,
-        settings.seed, extra=extra,
+        settings.seed, probe=False, extra=extra,
     )
 
 

@@ -201,6 +201,14 @@ class FinetuningConfig(Config):
         0.5, ge=0, le=1,
         description="Share of steps on the real scans with their masks, the rest on synthetic heads",
     )
+    pseudo_labels: Literal["auto", "decided", "selected"] = Field(
+        "auto",
+        description="Beside masks made by hand: only accepted ones (decided), also those selected "
+        "by the ranking (selected), or those selected until a person decides (auto)",
+    )
+    label_maps: int = Field(
+        2, ge=1, le=32, description="Label maps made from each mask in fine-tuning"
+    )
     trusted_weight: int = Field(
         3, ge=1, le=100,
         description="How many times more often a painted or corrected mask is drawn than a "

@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -15,6 +15,7 @@ from torch import nn
 
 from napari_singlestrip.errors import UserError
 
+PROBE_SIDE = 64  # voxels
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -73,37 +74,39 @@ def probe_precision(
     net : nn.Module
         Its weights are not changed (gradients are cleared).
     shape : (I, J, K)
-        Of the pictures.
+        Of the pictures; longer sides are cut to `PROBE_SIDE`.
     """
-    best = Precision(milliseconds=_time_step(net, shape, device, Precision(), batch_size, 2))
+    shape = tuple(min(n, PROBE_SIDE) for n in shape)  # enough to tell, and soon done
+    best = Precision()
+    best = replace(best, milliseconds=_time_step(net, shape, device, best, batch_size))
     for candidate in (Precision(channels_last=True), Precision("bfloat16")):
-        small = tuple(min(n, 32) for n in shape)
-        reference = _time_step(net, small, device, best, batch_size, 1)
-        if _time_step(net, small, device, candidate, batch_size, 1) > 3 * reference:
-            continue
-        taken = _time_step(net, shape, device, candidate, batch_size, 2)
+        limit = 3 * best.milliseconds
+        taken = _time_step(net, shape, device, candidate, batch_size, limit)
         if taken < 0.95 * best.milliseconds:
-            best = Precision(candidate.dtype, candidate.channels_last, taken)
+            best = replace(candidate, milliseconds=taken)
     net.to(memory_format=best.memory_format)
     return best
 
 
 def _time_step(
     net: nn.Module, shape: tuple[int, ...], device: torch.device, precision: Precision,
-    batch_size: int, repeats: int,
+    batch_size: int, give_up_ms: float = float("inf"),
 ) -> float:
+    """Milliseconds of the fastest of four steps, or of the first if that took `give_up_ms`."""
     net.to(memory_format=precision.memory_format)
     x = torch.zeros(batch_size, 1, *shape, device=device).to(
         memory_format=precision.memory_format
     )
     fastest = float("inf")
-    for _ in range(repeats + 1):  # the first step warms up
+    for _ in range(4):
         start = time.perf_counter()
         with precision.autocast(device):
             loss = net(x).float().square().mean()
         loss.backward()
         _synchronise(device)
         fastest = min(fastest, 1e3 * (time.perf_counter() - start))
+        if fastest > give_up_ms:
+            break
     net.zero_grad(set_to_none=True)
     return fastest
 

@@ -135,6 +135,7 @@ def build_bank(
     geometry: Geometry,
     settings: Settings,
     rng: np.random.Generator,
+    n_maps: int | None = None,
 ) -> LabelBank:
     """Make the label maps of all examples and stack them for synthesis.
 
@@ -147,8 +148,10 @@ def build_bank(
     geometry : Geometry
     settings : Settings
     rng : numpy.random.Generator
+    n_maps : int, optional
+        Make only so many label maps of each scan, with numbers of bins drawn from the settings.
     """
-    maps = [_label_maps(example, settings, rng) for example in examples]
+    maps = [_label_maps(example, settings, rng, n_maps) for example in examples]
     drawn = np.asarray(weights, float)
     return LabelBank(
         labels=torch.from_numpy(np.stack([m.labels for m in maps])),
@@ -165,8 +168,15 @@ def build_bank(
     )
 
 
-def _label_maps(example: Example, settings: Settings, rng: np.random.Generator) -> LabelMaps:
-    return make_label_maps(example.data, example.mask, example.seen, settings.label_map, rng)
+def _label_maps(
+    example: Example, settings: Settings, rng: np.random.Generator, n_maps: int | None
+) -> LabelMaps:
+    pairs = settings.label_map.n_bins
+    if n_maps is not None and n_maps < len(pairs):
+        pairs = tuple(pairs[i] for i in rng.choice(len(pairs), n_maps, replace=False))
+    return make_label_maps(
+        example.data, example.mask, example.seen, settings.label_map, rng, pairs
+    )
 
 
 def _cut_out(mask: npt.NDArray[np.bool_], grid: Grid, geometry: Geometry) -> Grid:

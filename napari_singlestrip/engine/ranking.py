@@ -85,3 +85,37 @@ def select(errors: Sequence[float], config: RankingConfig) -> npt.NDArray[np.boo
     else:
         chosen = np.asarray(errors, float) <= config.max_error
     return chosen & usable
+
+
+def unusual(errors: Sequence[float], volumes_ml: Sequence[float]) -> list[str]:
+    """Say which masks a person should look at: far from the others in error or volume.
+
+    Far is more than three robust standard deviations (1.4826 times the median absolute
+    deviation) from the median, at least 0.02 in error and a quarter in volume.
+
+    Parameters
+    ----------
+    errors, volumes_ml : sequences of N floats
+
+    Returns
+    -------
+    list of N str
+        Empty where nothing is unusual.
+    """
+    high_error = _far(errors, 0.02) > 0
+    volume = _far(np.log(np.maximum(volumes_ml, 1e-9)), np.log(1.25))
+    words = {-1: "small", 1: "large"}
+    return [
+        ", ".join(filter(None, ["unlike a brain" if e else "", words.get(int(v), "")]))
+        for e, v in zip(high_error, volume, strict=True)
+    ]
+
+
+def _far(values: npt.ArrayLike, least: float) -> npt.NDArray[np.int64]:
+    """-1, 0 or 1 for values far below, near or far above the median; NaN is near."""
+    x = np.asarray(values, float)
+    if not np.isfinite(x).any():
+        return np.zeros(len(x), np.int64)
+    offset = x - np.nanmedian(x)
+    limit = max(least, 3 * 1.4826 * float(np.nanmedian(np.abs(offset))))
+    return np.where(np.abs(offset) > limit, np.sign(offset), 0).astype(np.int64)

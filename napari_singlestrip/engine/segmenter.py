@@ -125,7 +125,7 @@ def segmenter_task(
     extra = {"settings": settings.model_dump_json(), "spacing_mm": geometry.spacing_mm}
     return Task(
         "segmenter", stage, net.to(device), draw, held_out, settings.network, config,
-        settings.seed, [(x.to(device), y.to(device)) for x, y in watched], extra,
+        settings.seed, [(x.to(device), y.to(device)) for x, y in watched], extra=extra,
     )
 
 

@@ -56,6 +56,8 @@ class Task:
         Steps, learning rate and the like.
     seed : int
         Of the stream that batches are drawn from.
+    probe : bool
+        Look for the fastest precision first (fully convolutional nets only).
     extra : dict
         Plain values to keep in the checkpoint.
     """
@@ -69,6 +71,7 @@ class Task:
     config: TrainingConfig
     seed: int
     real: list[Pair] = field(default_factory=list)
+    probe: bool = True
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -125,7 +128,9 @@ def train(task: Task, path: Path, device: torch.device) -> Iterator[Progress]:
     state = _start(task)
     if path.is_file():
         state.restore(load_checkpoint(path, task.kind), device)
-    precision = probe_precision(task.net, task.held_out[0][0].shape[2:], device, config.batch_size)
+    precision = Precision()
+    if task.probe:
+        precision = probe_precision(state.net, task.held_out[0][0].shape[2:], device)
     started, last_saved = time.monotonic() - state.seconds, time.monotonic()
     try:
         while state.step < config.steps:

@@ -1,0 +1,187 @@
+"""What the worker writes into the folder of a round, beside masks and scores."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_singlestrip import __version__
+from napari_singlestrip.engine.config import Settings
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.events import Event, Progress
+from napari_singlestrip.files import write_json_atomic
+from napari_singlestrip.study import Study
+
+# Settings that a trained segmenter depends on: changing them means training anew.
+FIXED = ("seed", "conform", "label_map", "synthesis", "network", "training")
+REPORT_EVERY = 10  # steps per line of metrics.jsonl
+
+
+@dataclass(frozen=True)
+class RoundFolder:
+    """Paths of a round."""
+
+    path: Path
+
+    @property
+    def segmenter(self) -> Path:
+        """Checkpoint of the segmenter."""
+        return self.path / "segmenter.pt"
+
+    @property
+    def autoencoder(self) -> Path:
+        """Checkpoint of the autoencoder."""
+        return self.path / "autoencoder.pt"
+
+    @property
+    def settings(self) -> Path:
+        """What the round ran with."""
+        return self.path / "settings.json"
+
+    @property
+    def training_set(self) -> Path:
+        """Provenance of every mask that was learned from."""
+        return self.path / "training_set.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Loss and validation, one JSON line each."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def previews(self) -> Path:
+        """Folder of pictures."""
+        return self.path / "previews"
+
+    def write_settings(self, settings: Settings, device: str) -> None:
+        """Freeze what the round runs with."""
+        write_json_atomic(self.settings, {
+            "settings": settings.model_dump(mode="json"),
+            "version": __version__,
+            "python": sys.version.split()[0],
+            "device": device,
+        })
+
+    def read_settings(self) -> Settings | None:
+        """What the round runs with; None before it began.
+
+        Raises
+        ------
+        UserError
+            If the file is damaged.
+        """
+        if not self.settings.is_file():
+            return None
+        try:
+            content = json.loads(self.settings.read_text(encoding="utf-8"))
+            return Settings.model_validate(content["settings"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.settings} is damaged.",
+                "Delete it to go on with the present settings, or the folder to start anew.",
+            ) from error
+
+
+def settings_of_run(
+    study: Study, effort: str | None, overrides: dict[str, Any], seed: int | None
+) -> Settings:
+    """Settings of a run: those it began with, unless others are asked for.
+
+    Raises
+    ------
+    UserError
+        If others are asked for which the trained segmenter depends on.
+    """
+    begun = RoundFolder(study.round_dir(0)).read_settings()
+    wanted = study.settings(effort, overrides, seed)
+    if begun is None:
+        return wanted
+    asked = {name.split(".")[0] for name in {**study.overrides, **overrides}}
+    if seed is not None:
+        asked.add("seed")
+    if effort is not None and effort != begun.effort:
+        asked.update(FIXED)
+    changed = [
+        name for name in FIXED
+        if name in asked and getattr(begun, name) != getattr(wanted, name)
+    ]
+    if changed:
+        raise UserError(
+            f"The study {study.name} was trained with other settings ({', '.join(changed)}).",
+            "Run without them to go on, make a new study, or set the rounds aside with --restart.",
+        )
+    kept = {name: getattr(begun, name) for name in FIXED}
+    return wanted.model_copy(update={**kept, "effort": begun.effort})
+
+
+def set_aside(study: Study) -> Path | None:
+    """Move all rounds of a study out of the way, so that training starts anew.
+
+    Returns
+    -------
+    Path or None
+        Where they are kept; None when there were none.
+    """
+    rounds = study.folder / "rounds"
+    if not study.rounds():
+        return None
+    n = 1 + len(list(study.folder.glob("rounds_set_aside_*")))
+    kept = study.folder / f"rounds_set_aside_{n:02d}"
+    kept.mkdir()
+    for number in study.rounds():
+        study.round_dir(number).rename(kept / study.round_dir(number).name)
+    return kept if rounds.exists() else None
+
+
+@contextmanager
+def metrics_log(folder: RoundFolder) -> Iterator[MetricsLog]:
+    """Append to metrics.jsonl for a while."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with folder.metrics.open("a", encoding="utf-8") as file:
+        yield MetricsLog(file)
+
+
+class MetricsLog:
+    """One JSON line for every `REPORT_EVERY` steps (mean loss) and for every validation."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._losses: list[float] = []
+
+    def follow(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Pass events on and write down those with metrics."""
+        for event in events:
+            if isinstance(event, Progress):
+                self._write(event)
+            yield event
+
+    def _write(self, event: Progress) -> None:
+        self._losses.append(event.metrics.get("loss", float("nan")))
+        if event.step % REPORT_EVERY and len(event.metrics) < 2:
+            return
+        line = {**event.metrics, "loss": sum(self._losses) / len(self._losses)}
+        self._file.write(json.dumps({"stage": event.stage, "step": event.step, **line}) + "\n")
+        self._file.flush()
+        self._losses.clear()
+
+
+def read_metrics(folder: RoundFolder) -> list[dict[str, Any]]:
+    """Lines of metrics.jsonl; a last line cut short by a crash is left out.
+
+    Where a killed run went back to its checkpoint, the later line of a step counts.
+    """
+    if not folder.metrics.is_file():
+        return []
+    lines: dict[tuple[str, int], dict[str, Any]] = {}
+    for text in folder.metrics.read_text(encoding="utf-8").splitlines():
+        try:
+            line = json.loads(text)
+            lines[line["stage"], line["step"]] = line
+        except (ValueError, KeyError, TypeError):
+            continue
+    return sorted(lines.values(), key=lambda line: (line["stage"], line["step"]))

@@ -1,0 +1,392 @@
+"""The stages: study in, study out. Each is a generator of events; closing it cancels.
+
+Round 0 trains on the painted mask, trains the autoencoder, predicts all other scans and ranks the
+predictions. Each later round fine-tunes on masks chosen by a person or by the ranking, predicts
+and ranks again. What is done already is not done twice, so that the same call resumes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from napari_singlestrip import previews
+from napari_singlestrip.engine.autoencoder import (
+    autoencoder_task,
+    load_autoencoder,
+    reconstruct,
+)
+from napari_singlestrip.engine.config import Settings
+from napari_singlestrip.engine.consistency import consistency
+from napari_singlestrip.engine.device import choose_device, in_words
+from napari_singlestrip.engine.examples import (
+    Example,
+    Geometry,
+    build_bank,
+    make_example,
+    training_geometry,
+)
+from napari_singlestrip.engine.geometry import unconform
+from napari_singlestrip.engine.label_map import LabelBank
+from napari_singlestrip.engine.ranking import autoencoder_error, rank, select, unusual
+from napari_singlestrip.engine.segmenter import (
+    Segmenter,
+    load_segmenter,
+    predict,
+    segmenter_task,
+    to_mask,
+    watched_scan,
+)
+from napari_singlestrip.engine.synthesis import render, sample_params
+from napari_singlestrip.engine.training import Pair, Weights, is_done, train
+from napari_singlestrip.engine.volume import Scan, load_mask, open_scan, save_map, save_mask
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
+from napari_singlestrip.rounds import RoundFolder, metrics_log, set_aside, settings_of_run
+from napari_singlestrip.study import Study
+from napari_singlestrip.study_tables import ScoreRow
+from napari_singlestrip.training_set import (
+    TRUSTED,
+    TrainingMask,
+    masks_by_hand,
+    masks_of_round,
+    write_training_set,
+)
+
+STAGES = ("train", "autoencoder", "predict", "rank", "finetune")
+PREVIEW_HEADS = 12
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every stage needs to know.
+
+    Attributes
+    ----------
+    study : Study
+    settings : Settings
+    device : torch.device
+    again : bool
+        Do what was asked for even if it is done (prediction and ranking only).
+    """
+
+    study: Study
+    settings: Settings
+    device: torch.device
+    again: bool = False
+
+    def folder(self, round_: int) -> RoundFolder:
+        """Paths of a round."""
+        return RoundFolder(self.study.round_dir(round_))
+
+
+def run(
+    study: Study,
+    *,
+    stages: Sequence[str] | None = None,
+    rounds: int | None = None,
+    effort: str | None = None,
+    device: str = "auto",
+    seed: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    restart: bool = False,
+) -> Iterator[Event]:
+    """Run stages of a study.
+
+    Parameters
+    ----------
+    study : Study
+    stages : sequence of str, optional
+        Some of `STAGES`; "predict" and "rank" apply to the newest round, "finetune" begins the
+        next one. Without: everything that is missing, in order.
+    rounds : int, optional
+        Rounds of fine-tuning, instead of the settings'.
+    effort, seed, overrides
+        Changes of the study's settings for this run.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+    restart : bool
+        Set the rounds that exist aside and start anew.
+
+    Raises
+    ------
+    UserError
+        If nothing is painted, a stage is unknown, or settings do not fit what was trained.
+    """
+    started = time.monotonic()
+    unknown = set(stages or ()) - set(STAGES)
+    if unknown:
+        raise UserError(f"Unknown stage {unknown.pop()!r}.", f"Stages are: {', '.join(STAGES)}.")
+    if restart and (kept := set_aside(study)):
+        yield Note(f"The earlier rounds are kept in {kept.name}.")
+    settings = settings_of_run(study, effort, dict(overrides or {}), seed)
+    job = Job(study, settings, choose_device(device), again=stages is not None)
+    yield Started("", in_words(job.device), f"{study.name}, {settings.effort}")
+    masks_by_hand(study)  # says so at once when nothing is painted
+    if stages is None:
+        yield from _everything(job, settings.finetuning.rounds if rounds is None else rounds)
+    else:
+        yield from _chosen(job, stages)
+    yield Finished(time.monotonic() - started)
+
+
+def _everything(job: Job, rounds: int) -> Iterator[Event]:
+    yield from train_initial(job)
+    yield from train_autoencoder(job)
+    for round_ in range(rounds + 1):
+        if round_:
+            yield from finetune(job, round_)
+        yield from predict_pool(job, round_)
+        yield from rank_pool(job, round_)
+
+
+def _chosen(job: Job, stages: Sequence[str]) -> Iterator[Event]:
+    """Stages in their natural order, whatever the order they were named in."""
+    newest = job.study.current_round()
+    if "train" in stages:
+        yield from train_initial(job)
+    if "autoencoder" in stages:
+        yield from train_autoencoder(job)
+    if "finetune" in stages:
+        unfinished = newest and not is_done(job.folder(newest).segmenter, "segmenter")
+        newest = newest if unfinished else newest + 1
+        yield from finetune(job, newest)
+    if "predict" in stages:
+        yield from predict_pool(job, newest)
+    if "rank" in stages:
+        yield from rank_pool(job, newest)
+
+
+def train_initial(job: Job) -> Iterator[Event]:
+    """Train the first segmenter on the masks made by hand."""
+    folder = job.folder(0)
+    if is_done(folder.segmenter, "segmenter"):
+        return
+    yield Started("train", in_words(job.device))
+    folder.write_settings(job.settings, in_words(job.device))
+    masks = masks_by_hand(job.study)
+    write_training_set(folder.training_set, masks)
+    yield from _train_segmenter(job, folder, masks, "train")
+
+
+def train_autoencoder(job: Job) -> Iterator[Event]:
+    """Train the autoencoder on the masks made by hand."""
+    folder = job.folder(0)
+    if is_done(folder.autoencoder, "autoencoder"):
+        return
+    yield Started("autoencoder", in_words(job.device))
+    if folder.read_settings() is None:
+        folder.write_settings(job.settings, in_words(job.device))
+    bank, geometry, _ = _bank(job, masks_by_hand(job.study), n_maps=1)
+    task = autoencoder_task(bank, geometry, job.settings, job.device)
+    with metrics_log(folder) as log:
+        yield from log.follow(train(task, folder.autoencoder, job.device))
+    yield _wrote(job, folder.autoencoder, "autoencoder")
+
+
+def finetune(job: Job, round_: int) -> Iterator[Event]:
+    """Train on painted, corrected, accepted and selected masks, from the round before."""
+    folder, before = job.folder(round_), job.folder(round_ - 1)
+    if is_done(folder.segmenter, "segmenter"):
+        return
+    yield Started("finetune", in_words(job.device), f"round {round_}")
+    initial = load_segmenter(before.segmenter, job.device).net.state_dict()
+    masks = masks_of_round(job.study, round_, job.settings.finetuning)
+    kinds = [mask.kind for mask in masks]
+    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    yield Note(f"Round {round_} learns from {counts} masks.")
+    folder.write_settings(job.settings, in_words(job.device))
+    write_training_set(folder.training_set, masks)
+    yield from _train_segmenter(job, folder, masks, "finetune", initial)
+
+
+def predict_pool(job: Job, round_: int) -> Iterator[Event]:
+    """Predict the masks of all scans that were not painted."""
+    segmenter = load_segmenter(job.folder(round_).segmenter, job.device)
+    painted = job.study.labelled().painted
+    names = [
+        name for name in job.study.names
+        if name not in painted
+        and (job.again or not job.study.pseudo_label_path(round_, name).is_file())
+    ]
+    if not names:
+        return
+    yield Started("predict", in_words(job.device), f"round {round_}")
+    started = time.monotonic()
+    for n, name in enumerate(names, 1):
+        yield from _attempt(name, _predict_one(job, round_, segmenter, name))
+        yield Progress("predict", n, len(names), {}, _left(started, n, len(names)))
+
+
+def rank_pool(job: Job, round_: int) -> Iterator[Event]:
+    """Score the predicted masks of a round, rank them and select the best."""
+    if not job.again and job.study.scores(round_):
+        return
+    yield Started("rank", in_words(job.device), f"round {round_}")
+    ranker = _Ranker(job, round_)
+    names = [n for n in job.study.names if job.study.pseudo_label_path(round_, n).is_file()]
+    started, rows = time.monotonic(), []
+    for n, name in enumerate(names, 1):
+        yield from _attempt(name, ranker.score(name, rows))
+        yield Progress("rank", n, len(names), {}, _left(started, n, len(names)))
+    job.study.save_scores(round_, _ranked(rows, job.settings))
+    yield _wrote(job, job.study.scores_path(round_), "scores")
+
+
+class _Ranker:
+    """Scores masks of one round."""
+
+    def __init__(self, job: Job, round_: int) -> None:
+        self.job, self.round = job, round_
+        self.autoencoder = load_autoencoder(job.folder(0).autoencoder, job.device)
+        self.segmenter = load_segmenter(job.folder(round_).segmenter, job.device)
+
+    def score(self, name: str, rows: list[ScoreRow]) -> Iterator[Event]:
+        """Score one mask; its row is added to `rows`."""
+        study, config = self.job.study, self.job.settings.ranking
+        scan = open_scan(study.scan_path(name))
+        mask = load_mask(study.pseudo_label_path(self.round, name), like=scan)
+        redrawn = reconstruct(self.autoencoder, mask, scan.grid)
+        agreement = self._consistency(scan, name) if config.consistency else float("nan")
+        error = autoencoder_error(redrawn, config.error)
+        volume_ml = float(mask.sum() * scan.grid.voxel_ml)
+        rows.append(ScoreRow(name, error, agreement, volume_ml))
+        on_scan = unconform(redrawn.redrawn, redrawn.grid, scan.grid, fill=0.0)
+        path = study.reconstruction_path(self.round, name)
+        save_mask(path, on_scan > 0.5, like=scan)
+        heat = heat_map_path(study, self.round, name)
+        save_map(heat, np.round(mask - on_scan, 2), like=scan)
+        yield _wrote(self.job, path, "reconstruction")
+
+    def _consistency(self, scan: Scan, name: str) -> float:
+        prediction = predict(self.segmenter, scan.load())
+        seed = [self.job.settings.seed, 5, *name.encode()]
+        n = self.job.settings.ranking.n_augmentations
+        return consistency(self.segmenter, prediction, n, np.random.default_rng(seed))
+
+
+def heat_map_path(study: Study, round_: int, name: str) -> Any:
+    """Where the difference between a mask and its reconstruction is: -1 to 1, on the scan's grid.
+
+    Positive where the autoencoder would not have drawn brain, negative where it would have.
+    """
+    return study.round_dir(round_) / "heat_maps" / study.pseudo_label_path(round_, name).name
+
+
+def _ranked(rows: Sequence[ScoreRow], settings: Settings) -> list[ScoreRow]:
+    """Add ranks, selection and flags, best first."""
+    config = settings.ranking
+    if config.score == "consistency":
+        errors = [1 - row.consistency for row in rows]
+    else:
+        errors = [row.autoencoder_error for row in rows]
+    flags = unusual(errors, [row.volume_ml for row in rows])
+    table = [
+        ScoreRow(
+            row.scan, row.autoencoder_error, row.consistency, row.volume_ml, int(position),
+            bool(chosen), flag,
+        )
+        for row, position, chosen, flag in zip(
+            rows, rank(errors), select(errors, config), flags, strict=True
+        )
+    ]
+    return sorted(table, key=lambda row: row.rank)
+
+
+def _train_segmenter(
+    job: Job,
+    folder: RoundFolder,
+    masks: Sequence[TrainingMask],
+    stage: str,
+    initial: Weights | None = None,
+) -> Iterator[Event]:
+    tuning = job.settings.finetuning
+    first = stage == "train"
+    bank, geometry, watched = _bank(job, masks, n_maps=None if first else tuning.label_maps)
+    config = job.settings.training
+    if not first:
+        config = config.model_copy(
+            update={"steps": tuning.steps, "learning_rate": tuning.learning_rate}
+        )
+    task = segmenter_task(
+        bank, geometry, job.settings, job.device, stage=stage, initial=initial, config=config,
+        real_fraction=0.0 if first else tuning.real_fraction, watched=watched,
+    )
+    _save_previews(folder, bank, geometry, job.settings)
+    yield _wrote(job, folder.previews / "synthetic.png", "preview")
+    with metrics_log(folder) as log:
+        yield from log.follow(train(task, folder.segmenter, job.device))
+    yield _wrote(job, folder.segmenter, "segmenter")
+
+
+def _bank(
+    job: Job, masks: Sequence[TrainingMask], n_maps: int | None
+) -> tuple[LabelBank, Geometry, list[Pair]]:
+    """Load the labelled scans and make their label maps."""
+    geometry = _geometry(job)
+    examples: list[Example] = []
+    watched = []
+    for mask in masks:
+        scan = open_scan(job.study.scan_path(mask.scan))
+        array = load_mask(job.study.folder / mask.path, like=scan)
+        volume = scan.load()
+        examples.append(make_example(mask.scan, volume, array, geometry))
+        if mask.kind in TRUSTED:
+            watched.append(watched_scan(volume, array, geometry, job.settings))
+    rng = np.random.default_rng([job.settings.seed, 6])
+    weights = [mask.weight for mask in masks]
+    return build_bank(examples, weights, geometry, job.settings, rng, n_maps), geometry, watched
+
+
+def _geometry(job: Job) -> Geometry:
+    """The training grid: from the first mask made by hand, the same in all rounds."""
+    mask = masks_by_hand(job.study)[0]
+    scan = open_scan(job.study.scan_path(mask.scan))
+    array = load_mask(job.study.folder / mask.path, like=scan)
+    return training_geometry(array, scan.grid, job.settings)
+
+
+def _predict_one(job: Job, round_: int, segmenter: Segmenter, name: str) -> Iterator[Event]:
+    scan = open_scan(job.study.scan_path(name))
+    mask = to_mask(predict(segmenter, scan.load()), scan.grid, job.settings)
+    if not mask.any():
+        yield Note(f"{name}: no brain was found.", "warning", name)
+        return
+    path = job.study.pseudo_label_path(round_, name)
+    save_mask(path, mask, like=scan)
+    yield _wrote(job, path, "pseudo-label")
+
+
+def _attempt(name: str, work: Iterator[Event]) -> Iterator[Event]:
+    """Do the work of one scan; a bad scan is reported and the rest goes on."""
+    try:
+        yield from work
+    except UserError as error:
+        yield Note(f"{name}: {error}", "warning", name)
+
+
+def _save_previews(
+    folder: RoundFolder, bank: LabelBank, geometry: Geometry, settings: Settings
+) -> None:
+    maps = [previews.label_picture(m.numpy()) for m in bank.labels[0]]
+    previews.save_picture(folder.previews / "label_maps.png", previews.montage(maps, 2), 1)
+    rng = np.random.default_rng([settings.seed, 7])
+    heads = []
+    for _ in range(PREVIEW_HEADS):
+        params = sample_params(rng, bank, settings.synthesis)
+        image, distance = render(bank, [params], geometry.shape)
+        heads.append(previews.head_picture(image[0, 0].numpy(), distance[0, 0].numpy() < 0))
+    previews.save_picture(folder.previews / "synthetic.png", previews.montage(heads, 3))
+
+
+def _wrote(job: Job, path: Any, what: str) -> Wrote:
+    return Wrote(path.relative_to(job.study.folder).as_posix(), what)
+
+
+def _left(started: float, done: int, total: int) -> float:
+    return (time.monotonic() - started) / done * (total - done)

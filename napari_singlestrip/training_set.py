@@ -1,0 +1,129 @@
+"""Which masks a round learns from, and the record of where each came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from napari_singlestrip.engine.config import FinetuningConfig
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.files import write_json_atomic
+from napari_singlestrip.study import Study
+
+Kind = Literal["painted", "corrected", "accepted", "selected"]
+TRUSTED: tuple[Kind, ...] = ("painted", "corrected")
+
+
+@dataclass(frozen=True)
+class TrainingMask:
+    """A mask that is learned from.
+
+    Attributes
+    ----------
+    scan : str
+        Name of the scan.
+    kind : {"painted", "corrected", "accepted", "selected"}
+        Made by a person, accepted by a person, or selected by the ranking.
+    path : str
+        Of the mask, relative to the study folder.
+    weight : float
+        How often it is drawn, relative to the others.
+    round, rank, autoencoder_error
+        Of the pseudo-label it is or was; None for a painted mask.
+    """
+
+    scan: str
+    kind: Kind
+    path: str
+    weight: float
+    round: int | None = None
+    rank: int | None = None
+    autoencoder_error: float | None = None
+
+
+def masks_by_hand(study: Study, weight: float = 1.0) -> list[TrainingMask]:
+    """Painted and corrected masks.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    labelled, decisions = study.labelled(), study.decisions()
+    masks = []
+    for kind, names in (("painted", labelled.painted), ("corrected", labelled.corrected)):
+        for name in names:
+            decision = decisions[name]
+            path = study.mask_path(name).relative_to(study.folder).as_posix()
+            masks.append(
+                TrainingMask(name, kind, path, weight, decision.round, decision.rank)  # type: ignore[arg-type]
+            )
+    if not masks:
+        raise UserError(
+            f"The study {study.name} has no painted mask to learn from.",
+            "Paint one, or give its file: "
+            f"`singlestrip decide {study.folder} SCAN correct --mask FILE`.",
+        )
+    return masks
+
+
+def masks_of_round(study: Study, round_: int, config: FinetuningConfig) -> list[TrainingMask]:
+    """Masks that round `round_` is fine-tuned on: by hand, accepted, and perhaps selected.
+
+    A rejected mask is never among them, nor one of a scan that is held out.
+
+    Parameters
+    ----------
+    study : Study
+    round_ : int
+        At least 1; pseudo-labels come from the round before, or from the one that was accepted.
+    config : FinetuningConfig
+    """
+    masks = masks_by_hand(study, weight=float(config.trusted_weight))
+    masks += _accepted(study)
+    attended = any(d.state != "painted" for d in study.decisions().values())
+    if config.pseudo_labels == "decided" or (config.pseudo_labels == "auto" and attended):
+        return masks
+    return masks + _selected(study, round_ - 1, taken={mask.scan for mask in masks})
+
+
+def write_training_set(path: Path, masks: Iterable[TrainingMask]) -> None:
+    """Record the provenance of every mask of a round."""
+    rows = [asdict(mask) for mask in masks]
+    write_json_atomic(path, [{k: _finite(v) for k, v in row.items()} for row in rows])
+
+
+def _finite(value: object) -> object:
+    """JSON has no NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _accepted(study: Study) -> list[TrainingMask]:
+    decisions = study.decisions()
+    masks = []
+    for name in study.labelled().accepted:
+        d = decisions[name]
+        path = study.pseudo_label_path(d.round or 0, name).relative_to(study.folder).as_posix()
+        masks.append(
+            TrainingMask(name, "accepted", path, 1.0, d.round, d.rank, d.autoencoder_error)
+        )
+    return masks
+
+
+def _selected(study: Study, round_: int, taken: set[str]) -> list[TrainingMask]:
+    rejected = {n for n, d in study.decisions().items() if d.state == "rejected"}
+    pool = {entry.name for entry in study.scans if entry.role == "pool"}
+    masks = []
+    for row in study.scores(round_):
+        if not row.selected or row.scan in taken | rejected or row.scan not in pool:
+            continue
+        path = study.pseudo_label_path(round_, row.scan)
+        if path.is_file():
+            relative = path.relative_to(study.folder).as_posix()
+            masks.append(TrainingMask(
+                row.scan, "selected", relative, 1.0, round_, row.rank, row.autoencoder_error
+            ))
+    return masks
