@@ -392,7 +392,7 @@ def doctor() -> None:
     """Print versions, devices, speed and memory: what to paste into a bug report."""
     from napari_singlestrip.engine.device import describe
 
-    facts = {"singlestrip": __version__, **describe()}
+    facts = describe()
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         typer.echo(f"{name:{width}s}  {value}")

@@ -557,5 +557,4 @@ def test_doctor(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     put_module(monkeypatch, engine, fake)
     assert run_cli("doctor") == 0
     text = capsys.readouterr().out
-    assert __version__ in text
     assert re.search(r"^torch +2\.8\.0$", text, re.MULTILINE)
