@@ -125,7 +125,8 @@ def _surface_points(mask: Mask, spacing: Spacing) -> NDArray[np.float64]:
     part = np.pad(mask[box], 1)  # the box cuts along the mask, so that beyond it all is outside
     surface = part & ~ndimage.binary_erosion(part)
     corner = np.array([side.start - 1 for side in box])
-    return (np.argwhere(surface) + corner) * np.asarray(spacing, dtype=np.float64)
+    points: NDArray[np.float64] = (np.argwhere(surface) + corner) * np.asarray(spacing)
+    return points
 
 
 def _hd95(to_reference: Distances, to_mask: Distances) -> float:

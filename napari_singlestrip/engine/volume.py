@@ -34,7 +34,7 @@ _POSITION_FIELDS = (
 _FAST_COMPRESSION = 1  # level 6 takes ten times as long for a few per cent
 
 
-def load_mask(path: str | Path, like: Scan) -> NDArray[np.bool_]:
+def load_mask(path: str | Path, like: Scan, *, check: bool = True) -> NDArray[np.bool_]:
     """Read a mask that belongs to a scan.
 
     A file with the same voxels in another axis order or direction is turned to the scan's.
@@ -45,6 +45,8 @@ def load_mask(path: str | Path, like: Scan) -> NDArray[np.bool_]:
         A mask or label file; every value above 0.5 is brain.
     like : Scan
         The scan it was painted on.
+    check : bool
+        Refuse a mask that marks nothing or everything.
 
     Returns
     -------
@@ -72,7 +74,8 @@ def load_mask(path: str | Path, like: Scan) -> NDArray[np.bool_]:
     if turned is None:
         raise _another_grid(scan, like)
     mask = cast("NDArray[np.bool_]", turned > 0.5)
-    _check_two_sides(mask, scan.path)
+    if check:
+        _check_two_sides(mask, scan.path)
     return mask
 
 

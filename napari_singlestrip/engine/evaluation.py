@@ -1,0 +1,214 @@
+"""A folder of masks against a folder of references, and how well a score foretells the truth."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from napari_singlestrip.engine.cleanup import mask_volume_ml
+from napari_singlestrip.engine.metrics import MaskScores, compare
+from napari_singlestrip.engine.volume import find_scans, load_mask, open_scan, scan_name
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.files import write_text_atomic
+
+# Endings that say "mask" and are no part of the scan's name; the first found in a folder wins.
+MASK_SUFFIXES = ("_desc-brain_mask", "_brain_mask", "_mask", "")
+
+_NAN = math.nan
+
+
+@dataclass(frozen=True)
+class EvaluationRow:
+    """One scan: the scores of its mask, or what was wrong.
+
+    Parameters
+    ----------
+    name : str
+        The scan's name.
+    dice, hd95_mm, mean_surface_distance_mm, volume_difference_percent : float
+        As `MaskScores`; NaN when there is none.
+    volume_ml, reference_ml : float
+        Volumes of mask and reference.
+    problem : str
+        Empty when all is well.
+    """
+
+    name: str
+    dice: float = _NAN
+    hd95_mm: float = _NAN
+    mean_surface_distance_mm: float = _NAN
+    volume_difference_percent: float = _NAN
+    volume_ml: float = _NAN
+    reference_ml: float = _NAN
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All rows in short.
+
+    Parameters
+    ----------
+    n : int
+        Masks with a Dice.
+    n_problems : int
+        Rows with a problem.
+    mean, median, worst : MaskScores
+        Of each score alone, over the rows that have it; NaN if none has.
+    """
+
+    n: int
+    n_problems: int
+    mean: MaskScores
+    median: MaskScores
+    worst: MaskScores
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """How a score goes with the truth, over `n` scans; NaN when that cannot be said."""
+
+    spearman: float
+    pearson: float
+    n: int
+
+
+def evaluate_folders(mask_dir: str | Path, reference_dir: str | Path) -> list[EvaluationRow]:
+    """Compare every mask with the reference of the same scan.
+
+    Files belong together when their names agree without extension and without ``_desc-brain_mask``,
+    ``_brain_mask`` or ``_mask``. A bad or missing file makes a row that says so, and the rest goes
+    on. An empty mask has Dice 0: leaving it out would flatter the mean.
+
+    Parameters
+    ----------
+    mask_dir, reference_dir : str or Path
+        Folders, searched at any depth.
+
+    Returns
+    -------
+    list of EvaluationRow
+        Sorted by name.
+
+    Raises
+    ------
+    UserError
+        If a folder is missing or holds no scan, or no file of one belongs to one of the other.
+    """
+    masks, references = _by_name(Path(mask_dir)), _by_name(Path(reference_dir))
+    if not masks.keys() & references.keys():
+        raise UserError(
+            f"No mask in {mask_dir} has the name of a reference in {reference_dir}.",
+            f"Name them alike: {next(iter(masks))} here, {next(iter(references))} there.",
+        )
+    names = sorted(masks.keys() | references.keys())
+    return [_evaluate(name, masks.get(name), references.get(name)) for name in names]
+
+
+def summarize(rows: Sequence[EvaluationRow]) -> Summary:
+    """Mean, median and worst of each score."""
+    scores = np.array([[getattr(row, f.name) for f in fields(MaskScores)] for row in rows])
+    columns = [column[np.isfinite(column)] for column in scores.reshape(-1, 4).T]
+    lowest_is_worst = [field.name == "dice" for field in fields(MaskScores)]
+    worst = [
+        _worst(column, lowest) for column, lowest in zip(columns, lowest_is_worst, strict=True)
+    ]
+    return Summary(
+        n=int(columns[0].size),
+        n_problems=sum(bool(row.problem) for row in rows),
+        mean=MaskScores(*(float(c.mean()) if c.size else _NAN for c in columns)),
+        median=MaskScores(*(float(np.median(c)) if c.size else _NAN for c in columns)),
+        worst=MaskScores(*worst),
+    )
+
+
+def write_csv(rows: Sequence[EvaluationRow], path: str | Path) -> None:
+    """Write one line per scan, with a header line; what is NaN stays empty.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([field.name for field in fields(EvaluationRow)])
+    writer.writerows([_cell(value) for value in astuple(row)] for row in rows)
+    write_text_atomic(path, text.getvalue())
+
+
+def correlation(scores: Sequence[float], dices: Sequence[float]) -> Correlation:
+    """Rank (Spearman) and linear (Pearson) correlation of a score with the true Dice.
+
+    Pairs with a NaN are left out. Fewer than three pairs, or equal values, give NaN.
+
+    Parameters
+    ----------
+    scores, dices : sequence of float
+        One pair per scan; an error, which falls as Dice grows, correlates negatively.
+    """
+    pairs = np.array([scores, dices], dtype=np.float64)
+    x, y = pairs[:, np.isfinite(pairs).all(axis=0)]
+    if x.size < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return Correlation(_NAN, _NAN, int(x.size))
+    spearman = float(stats.spearmanr(x, y).statistic)
+    pearson = float(np.corrcoef(x, y)[0, 1])  # scipy's warns when values are almost equal
+    return Correlation(spearman, pearson, int(x.size))
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file, not a folder.", "Name the folder it is in.")
+    found: dict[str, tuple[int, Path]] = {}
+    for path in find_scans([folder]):
+        stem = scan_name(path)
+        place, suffix = next((i, s) for i, s in enumerate(MASK_SUFFIXES) if stem.endswith(s))
+        name = stem.removesuffix(suffix)
+        # Beside its mask, a file with the plain name is the scan or the brain, not a second mask.
+        if name not in found or place < found[name][0]:
+            found[name] = (place, path)
+    return {name: path for name, (_, path) in found.items()}
+
+
+def _evaluate(name: str, mask_path: Path | None, reference_path: Path | None) -> EvaluationRow:
+    if mask_path is None:
+        return EvaluationRow(name, problem="There is no mask for this reference.")
+    if reference_path is None:
+        return EvaluationRow(name, problem="There is no reference for this mask.")
+    try:
+        return _compare_files(name, mask_path, reference_path)
+    except UserError as error:
+        return EvaluationRow(name, problem=str(error))
+
+
+def _compare_files(name: str, mask_path: Path, reference_path: Path) -> EvaluationRow:
+    scan = open_scan(reference_path)
+    reference = load_mask(reference_path, like=scan)
+    mask = load_mask(mask_path, like=scan, check=False)
+    scores = compare(mask, reference, scan.grid.spacing)
+    return EvaluationRow(
+        name,
+        **asdict(scores),
+        volume_ml=mask_volume_ml(mask, scan.grid),
+        reference_ml=mask_volume_ml(reference, scan.grid),
+        problem="" if mask.any() else "The mask is empty.",
+    )
+
+
+def _worst(values: np.ndarray, lowest: bool) -> float:
+    if not values.size:
+        return _NAN
+    return float(values.min() if lowest else values[np.abs(values).argmax()])
+
+
+def _cell(value: str | float) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if math.isnan(value) else f"{value:.6g}"
