@@ -207,6 +207,10 @@ def run(
     device: DeviceOption = "auto",
     seed: SeedOption = None,
     settings: SetOption = None,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart", help="Set the rounds that exist aside, and start anew."),
+    ] = False,
     events: EventsOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -241,6 +245,7 @@ def run(
                 device=device,
                 seed=seed,
                 overrides=overrides,
+                restart=restart,
             )
 
     _run_job(job, events, quiet, log_folder=study)
@@ -335,7 +340,7 @@ def apply(
 
         overrides = parse_assignments(settings or [])
         files = find_scan_files(scans)
-        from napari_singlestrip import stages as work
+        from napari_singlestrip import applying as work
 
         yield from work.apply(model, files, out, device=device, brain=brain, overrides=overrides)
 
@@ -381,7 +386,7 @@ def export(
     from napari_singlestrip.study import Study
 
     opened = Study.open(study)
-    from napari_singlestrip import stages as work
+    from napari_singlestrip import applying as work
 
     work.export_model(opened, model)
     typer.echo(f"Wrote {model}")

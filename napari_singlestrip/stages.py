@@ -182,7 +182,7 @@ def train_autoencoder(job: Job) -> Iterator[Event]:
     yield Started("autoencoder", in_words(job.device))
     if folder.read_settings() is None:
         folder.write_settings(job.settings, in_words(job.device))
-    bank, geometry, _ = _bank(job, masks_by_hand(job.study), n_maps=1)
+    bank, geometry, _ = _bank(job, masks_by_hand(job.study), n_maps=0)
     task = autoencoder_task(bank, geometry, job.settings, job.device)
     with metrics_log(folder) as log:
         yield from log.follow(train(task, folder.autoencoder, job.device))

@@ -72,7 +72,7 @@ class SynthesisConfig(Config):
     rotation_deg: float = Field(15.0, ge=0, le=180, description="Rotation about each axis (deg)")
     scaling: float = Field(0.2, ge=0, lt=1, description="Scaling of each axis (fraction)")
     shear: float = Field(0.1, ge=0, lt=1, description="Shear (off-diagonal of the affine)")
-    translation: float = Field(0.08, ge=0, le=1, description="Shift (fraction of the grid's side)")
+    translation: float = Field(0.15, ge=0, le=1, description="Shift (fraction of the grid's side)")
     warp_std: float = Field(
         0.035, ge=0, le=0.2,
         description="Largest SD of the stationary velocity field (fraction of the grid's side)",
@@ -143,7 +143,7 @@ class AutoencoderConfig(Config):
     """The convolutional autoencoder that learns what a brain mask looks like."""
 
     max_side: int = Field(
-        64, ge=16, le=256, description="Longest side of the grid of masks it sees (voxels)"
+        32, ge=16, le=256, description="Longest side of the grid of masks it sees (voxels)"
     )
     channels: tuple[int, ...] = Field(
         (16, 32, 64), min_length=2, description="Features of each level; each halves the cube"
@@ -249,7 +249,7 @@ PRESETS: dict[Effort, dict[str, Any]] = {
         "training.steps": 20000,
         "training.learning_rate": 1e-3,
         "finetuning.steps": 5000,
-        "autoencoder.max_side": 96,
+        "autoencoder.max_side": 64,
         "autoencoder.channels": (16, 32, 64, 128),
         "autoencoder.steps": 4000,
     },

@@ -9,16 +9,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_singlestrip.engine.cleanup import bounding_box
 from napari_singlestrip.engine.config import Settings
 from napari_singlestrip.engine.geometry import normalize, resample, signed_distance
 from napari_singlestrip.engine.grid import Grid, Shape, Volume
 from napari_singlestrip.engine.label_map import (
+    OUTSIDE,
     LabelBank,
     LabelMaps,
     make_label_maps,
     signed_distance_units,
 )
 from napari_singlestrip.engine.networks import side_multiple
+from napari_singlestrip.engine.resampling import inside_view
 from napari_singlestrip.errors import UserError
 
 ADULT_BRAIN_ML = 1400.0  # what `conform.spacing_mm` is meant for; Luders et al. 2002: 1.1-1.7 L
@@ -113,8 +116,7 @@ def make_example(
     if not mask.any():
         raise UserError(f"The mask of {name} is empty.", "Paint it again or reject it.")
     grid = _cut_out(mask, volume.grid, geometry)
-    ones = Volume(np.ones(volume.data.shape, np.float32), volume.affine)
-    seen = resample(ones, grid, fill=0.0) > 0.5
+    seen = inside_view(volume.grid, grid)
     data = resample(volume, grid, fill=float(volume.data.min()))
     data = np.where(seen, normalize(data), 0).astype(np.float32)
     soft = resample(Volume(mask.astype(np.float32), volume.affine), grid, fill=0.0)
@@ -149,9 +151,13 @@ def build_bank(
     settings : Settings
     rng : numpy.random.Generator
     n_maps : int, optional
-        Make only so many label maps of each scan, with numbers of bins drawn from the settings.
+        Make only so many label maps of each scan, with numbers of bins drawn from the settings;
+        with 0, the bank holds masks only.
     """
-    maps = [_label_maps(example, settings, rng, n_maps) for example in examples]
+    if n_maps == 0:
+        maps = [_no_label_maps(example) for example in examples]
+    else:
+        maps = [_label_maps(example, settings, rng, n_maps) for example in examples]
     drawn = np.asarray(weights, float)
     return LabelBank(
         labels=torch.from_numpy(np.stack([m.labels for m in maps])),
@@ -179,6 +185,11 @@ def _label_maps(
     )
 
 
+def _no_label_maps(example: Example) -> LabelMaps:
+    """One map with a single label, for those who draw masks only."""
+    return LabelMaps(np.zeros((1, *example.data.shape), np.uint8), (OUTSIDE,), 1)
+
+
 def _cut_out(mask: npt.NDArray[np.bool_], grid: Grid, geometry: Geometry) -> Grid:
     """The fine isotropic RAS grid around a brain."""
     low, high = _brain_box(mask, grid)
@@ -193,6 +204,11 @@ def _cut_out(mask: npt.NDArray[np.bool_], grid: Grid, geometry: Geometry) -> Gri
 def _brain_box(
     mask: npt.NDArray[np.bool_], grid: Grid
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """RAS mm corners of the voxel centres inside a mask."""
-    position = np.argwhere(mask) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    """RAS mm corners of a mask, to within a voxel."""
+    box = bounding_box(mask)
+    if box is None:
+        raise ValueError("the mask is empty")
+    # Every other voxel tells the extent well enough, in an eighth of the time.
+    index = 2 * np.argwhere(mask[box][::2, ::2, ::2]) + [part.start for part in box]
+    position = index @ grid.affine[:3, :3].T + grid.affine[:3, 3]
     return position.min(0), position.max(0)

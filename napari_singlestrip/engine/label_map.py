@@ -17,6 +17,7 @@ import torch
 from scipy import ndimage
 
 from napari_singlestrip.engine.config import LabelMapConfig
+from napari_singlestrip.engine.separable import stride_matrix
 
 OUTSIDE = 0  # the label of air around the head and of what lies beyond the field of view
 LEVELS = 512  # grey levels that bins are looked up from
@@ -204,13 +205,12 @@ def signed_distance_units(distance_voxels: Volume32) -> npt.NDArray[np.int8]:
 def _smooth(x: Volume32, sigma: float) -> Volume32:
     """Gaussian smoothing of a wide kernel, on a grid coarse enough for it."""
     step = max(1, int(sigma / 3))
-    coarse = ndimage.gaussian_filter(x, step / 2)[::step, ::step, ::step] if step > 1 else x
+    coarse = ndimage.uniform_filter(x, step)[::step, ::step, ::step] if step > 1 else x
     smooth = ndimage.gaussian_filter(coarse, sigma / step, mode="constant")
     if step == 1:
         return smooth
-    where = np.meshgrid(*(np.arange(n) / step for n in x.shape), indexing="ij", sparse=True)
-    where = np.stack(np.broadcast_arrays(*where))
-    return ndimage.map_coordinates(smooth, where, order=1, mode="nearest")
+    a, b, c = (stride_matrix(n, step) for n in x.shape)
+    return np.einsum("xi,yj,zk,ijk->xyz", a, b, c, smooth, optimize=True)
 
 
 def _some(values: Volume32, rng: np.random.Generator, n: int = 20000) -> Volume32:

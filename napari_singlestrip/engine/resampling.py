@@ -183,6 +183,12 @@ def _half_steps(volume: Volume, grid: Grid) -> list[int]:
     return [max(1, round(step / 2)) for step in steps]
 
 
+def inside_view(source: Grid, grid: Grid) -> NDArray[np.bool_]:
+    """Which voxels of `grid` lie within the field of view of `source`, shape of `grid`."""
+    to_source = np.linalg.solve(source.affine, grid.affine)
+    return _inside(to_source, grid.shape, source.shape)
+
+
 def _inside(
     to_source: NDArray[np.float64], shape: tuple[int, ...], source_shape: tuple[int, ...]
 ) -> NDArray[np.bool_]:

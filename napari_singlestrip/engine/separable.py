@@ -27,6 +27,11 @@ def interpolation_matrix(n_out: int, n_in: int) -> Array:
     return _hat(position[:, None] - np.arange(n_in)[None, :])
 
 
+def stride_matrix(n: int, step: int) -> Array:
+    """Linear interpolation from every `step`-th voxel of an axis back to all `n`."""
+    return _hat(np.arange(n)[:, None] / step - np.arange(len(range(0, n, step)))[None, :])
+
+
 def blur_matrix(n: int, fwhm: float) -> Array:
     """Gaussian blur of full width at half maximum `fwhm` (voxels), edges renormalised."""
     if fwhm <= 0:

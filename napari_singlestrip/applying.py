@@ -1,0 +1,272 @@
+"""A trained model at work: masks for new scans, and a model file to give away."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from napari_singlestrip import __version__
+from napari_singlestrip.engine.autoencoder import load_autoencoder, reconstruct
+from napari_singlestrip.engine.config import override
+from napari_singlestrip.engine.device import choose_device, in_words
+from napari_singlestrip.engine.model import Model, ModelCard, load_model, save_model
+from napari_singlestrip.engine.ranking import autoencoder_error
+from napari_singlestrip.engine.segmenter import load_segmenter, predict, to_mask
+from napari_singlestrip.engine.training import is_done
+from napari_singlestrip.engine.volume import (
+    Scan,
+    find_scans,
+    load_mask,
+    open_scan,
+    save_brain,
+    save_mask,
+    scan_name,
+)
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
+from napari_singlestrip.files import write_text_atomic
+from napari_singlestrip.rounds import RoundFolder, read_metrics
+from napari_singlestrip.study import Study
+from napari_singlestrip.study_document import DOCUMENT_NAME
+from napari_singlestrip.study_tables import now
+
+MASK_SUFFIX = "_desc-brain_mask.nii.gz"
+BRAIN_SUFFIX = "_desc-brain.nii.gz"
+TABLE = "volumes.csv"
+# Beyond what was seen by this much, a result is flagged: volumes differ by a third between healthy
+# adults (Luders et al. 2002), errors grow a little on every new scan.
+VOLUME_ROOM = 1.25
+ERROR_ROOM = 1.5
+
+
+@dataclass(frozen=True)
+class AppliedRow:
+    """A line of volumes.csv.
+
+    Attributes
+    ----------
+    scan : str
+        Name of the scan.
+    volume_ml : float
+        Volume of its mask.
+    autoencoder_error : float
+        NaN without an autoencoder.
+    flag : str
+        Why a person should look at it, or what went wrong; empty when nothing is unusual.
+    mask : str
+        File name of the mask; empty when there is none.
+    """
+
+    scan: str
+    volume_ml: float = math.nan
+    autoencoder_error: float = math.nan
+    flag: str = ""
+    mask: str = ""
+
+
+def apply(
+    model: Path,
+    scans: Sequence[Path],
+    out: Path,
+    *,
+    device: str = "auto",
+    brain: bool = False,
+    overrides: Mapping[str, Any] | None = None,
+) -> Iterator[Event]:
+    """Find the brain in new scans.
+
+    Parameters
+    ----------
+    model : Path
+        A study folder (its newest trained round) or an exported model file.
+    scans : sequence of Path
+        Files or folders; never changed.
+    out : Path
+        Folder for masks, brain-only images and volumes.csv.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+    brain : bool
+        Also write images in which everything else is zero.
+    overrides : mapping, optional
+        Settings of the prediction, such as ``prediction.threshold``.
+
+    Raises
+    ------
+    UserError
+        If there is no model, no scan, or two scans have one name.
+    """
+    started = time.monotonic()
+    files = _checked(find_scans(scans))
+    chosen = choose_device(device)
+    loaded = _with_overrides(open_model(model, chosen), overrides or {})
+    yield Started("apply", in_words(chosen), f"{len(files)} scans")
+    rows: list[AppliedRow] = []
+    for n, file in enumerate(files, 1):
+        try:
+            row = _apply_one(loaded, open_scan(file), out, brain)
+        except UserError as error:
+            row = AppliedRow(scan_name(file), flag=str(error))
+        if row.flag:
+            yield Note(f"{row.scan}: {row.flag}", "warning", row.scan)
+        if row.mask:
+            yield Wrote(row.mask, "mask")
+        rows.append(row)
+        left = (time.monotonic() - started) / n * (len(files) - n)
+        yield Progress("apply", n, len(files), {}, left)
+    _write_table(out / TABLE, rows)
+    yield Wrote(TABLE, "volumes")
+    done = sum(bool(row.mask) for row in rows)
+    yield Finished(time.monotonic() - started, {"masks": done, "failed": len(rows) - done})
+
+
+def open_model(path: Path, device: torch.device) -> Model:
+    """Open a study's newest trained round, or an exported model.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    if not path.is_dir() and path.name != DOCUMENT_NAME:
+        return load_model(path, device)
+    study = Study.open(path)
+    round_ = newest_trained_round(study)
+    drawn = RoundFolder(study.round_dir(0)).autoencoder
+    return Model(
+        load_segmenter(RoundFolder(study.round_dir(round_)).segmenter, device),
+        load_autoencoder(drawn, device) if is_done(drawn, "autoencoder") else None,
+        model_card(study, round_),
+    )
+
+
+def newest_trained_round(study: Study) -> int:
+    """Number of the newest round whose segmenter is done.
+
+    Raises
+    ------
+    UserError
+        If none is.
+    """
+    for round_ in reversed(study.rounds()):
+        if is_done(RoundFolder(study.round_dir(round_)).segmenter, "segmenter"):
+            return round_
+    raise UserError(
+        f"The study {study.name} has no trained model yet.",
+        f"Run `singlestrip run {study.folder}` first.",
+    )
+
+
+def export_model(study: Study, path: Path) -> None:
+    """Write the newest trained model of a study to one file, to be applied anywhere.
+
+    Raises
+    ------
+    UserError
+        If nothing is trained, or the file cannot be written.
+    """
+    round_ = newest_trained_round(study)
+    drawn = RoundFolder(study.round_dir(0)).autoencoder
+    save_model(
+        path,
+        RoundFolder(study.round_dir(round_)).segmenter,
+        drawn if is_done(drawn, "autoencoder") else None,
+        model_card(study, round_),
+    )
+
+
+def model_card(study: Study, round_: int) -> ModelCard:
+    """Say where a model comes from, and which volumes and errors were seen."""
+    folder = RoundFolder(study.round_dir(round_))
+    validation = [m["validation_dice"] for m in read_metrics(folder) if "validation_dice" in m]
+    flagged = {row.scan for row in study.scores(round_) if row.flag}
+    usual = [row for row in study.scores(round_) if row.scan not in flagged]
+    volumes = [row.volume_ml for row in usual] + _volumes_by_hand(study)
+    errors = [row.autoencoder_error for row in usual if math.isfinite(row.autoencoder_error)]
+    labelled = study.labelled()
+    return ModelCard(
+        study=study.name, round=round_, created=now(), version=__version__,
+        training_scans=(*labelled.painted, *labelled.corrected, *labelled.accepted),
+        validation_dice=validation[-1] if validation else math.nan,
+        volume_ml=(min(volumes) / VOLUME_ROOM, max(volumes) * VOLUME_ROOM),
+        max_error=max(errors) * ERROR_ROOM if errors else math.inf,
+    )
+
+
+def _volumes_by_hand(study: Study) -> list[float]:
+    volumes = []
+    for name in study.masked_scans():
+        scan = open_scan(study.scan_path(name))
+        mask = load_mask(study.mask_path(name), like=scan)
+        volumes.append(float(mask.sum() * scan.grid.voxel_ml))
+    return volumes
+
+
+def _apply_one(model: Model, scan: Scan, out: Path, brain: bool) -> AppliedRow:
+    mask = to_mask(predict(model.segmenter, scan.load()), scan.grid, model.segmenter.settings)
+    if not mask.any():
+        return AppliedRow(scan.name, 0.0, flag="no brain was found")
+    error = math.nan
+    if model.autoencoder is not None:
+        redrawn = reconstruct(model.autoencoder, mask, scan.grid)
+        error = autoencoder_error(redrawn, model.segmenter.settings.ranking.error)
+    volume_ml = float(np.count_nonzero(mask) * scan.grid.voxel_ml)
+    save_mask(out / (scan.name + MASK_SUFFIX), mask, like=scan)
+    if brain:
+        save_brain(out / (scan.name + BRAIN_SUFFIX), mask, scan)
+    flag = _flag(model.card, volume_ml, error)
+    return AppliedRow(scan.name, volume_ml, error, flag, scan.name + MASK_SUFFIX)
+
+
+def _flag(card: ModelCard, volume_ml: float, error: float) -> str:
+    low, high = card.volume_ml
+    words = []
+    if not low <= volume_ml <= high:
+        words.append(f"volume {volume_ml:.3g} mL is outside {low:.3g} to {high:.3g} mL")
+    if error > card.max_error:
+        words.append(f"autoencoder error {error:.3f} is above {card.max_error:.3f}")
+    return "; ".join(words)
+
+
+def _with_overrides(model: Model, overrides: Mapping[str, Any]) -> Model:
+    other = [name for name in overrides if not name.startswith("prediction.")]
+    if other:
+        raise UserError(
+            f"Setting {other[0]} cannot be changed for a trained model.",
+            "Only settings of the prediction can: prediction.threshold, prediction.flip, ...",
+        )
+    settings = override(model.segmenter.settings, overrides)
+    return replace(model, segmenter=replace(model.segmenter, settings=settings))
+
+
+def _checked(files: Sequence[Path]) -> Sequence[Path]:
+    if not files:
+        raise UserError("There are no scans.", "Name scan files, or a folder that holds some.")
+    names: dict[str, Path] = {}
+    for file in files:
+        other = names.setdefault(scan_name(file).casefold(), file)
+        if other != file:
+            raise UserError(
+                f"Two scans have the name {scan_name(file)!r}: {other} and {file}.",
+                "Rename one of them or apply to them one after the other: masks are named so.",
+            )
+    return files
+
+
+def _write_table(path: Path, rows: Sequence[AppliedRow]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(AppliedRow)], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({
+            k: f"{v:.6g}" if isinstance(v, float) else v for k, v in asdict(row).items()
+        })
+    write_text_atomic(path, text.getvalue())
