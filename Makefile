@@ -11,6 +11,8 @@ export OMP_NUM_THREADS
 METADATA := setup.cfg pyproject.toml constraints.txt
 INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
+BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
+
 .PHONY: help setup demo test lint docs benchmark clean
 .DEFAULT_GOAL := help
 
@@ -52,7 +54,8 @@ docs: $(VENV)/.installed
 	@$(BIN)/python docs/make_settings.py
 
 benchmark: $(VENV)/.installed
-	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
+	@test -n "$(BENCHMARKS)" || echo "There are no benchmarks yet."
+	@for script in $(BENCHMARKS); do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
