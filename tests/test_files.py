@@ -32,6 +32,16 @@ def test_the_new_file_takes_the_place_of_the_old(tmp_path: Path) -> None:
         assert [p.name for p in path.parent.iterdir()] == ["scan.nii.gz"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows refuses to replace a file that is open")
+def test_who_is_reading_the_old_file_reads_it_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "study.json"
+    path.write_text("old")
+    with path.open() as reader:
+        write_text_atomic(path, "new and longer")
+        assert reader.read() == "old"
+    assert path.read_text() == "new and longer"
+
+
 @pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt()])
 def test_a_failure_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, error: BaseException
@@ -92,7 +102,8 @@ def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["plain", "x" * 240 + ".nii.gz", "a.b.c.d-1.2.3-some.dotted.name.nii.gz", "\u00e9" * 120]
+    "name",
+    ["plain", "x" * 240 + ".nii.gz", "a.b.c.d-1.2.3-some.dotted.name.nii.gz", "\u00e9" * 120],
 )
 def test_any_legal_name_can_be_written(tmp_path: Path, name: str) -> None:
     write_text_atomic(tmp_path / name, "x")

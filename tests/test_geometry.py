@@ -166,6 +166,19 @@ def test_the_box_holds_the_head_and_not_the_air(angle: float) -> None:
     assert (low[:2] >= [-56, -66]).all()
 
 
+def test_a_broken_scalp_belongs_to_the_head_and_a_far_speck_does_not() -> None:
+    grid = centred((64, 64, 64), np.eye(3) * 3)
+    x = positions(grid)
+    radius = np.linalg.norm(x, axis=-1)
+    scalp = (np.abs(radius - 60) < 2) & (np.indices(grid.shape).sum(axis=0) % 3 == 0)
+    image = ((radius < 50) | scalp).astype(np.float32)
+    image[62, 62, 62] = 1
+    low, high = head_box(Volume(image, grid.affine))
+    assert (low < -57).all()
+    assert (high > 57).all()
+    assert (high < 66).all()
+
+
 def test_without_a_head_the_box_is_the_field_of_view() -> None:
     grid = centred((30, 20, 10), np.diag([-2.0, 3, 4]), (1, 2, 3))
     data = np.ones(grid.shape, np.float32)
