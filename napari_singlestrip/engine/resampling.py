@@ -108,9 +108,9 @@ def _apply_matrix(data: Array, matrix: csr_array, axis: int) -> Array:
     return out
 
 
-def _to_source(volume: Volume, grid: Grid) -> NDArray[np.float64]:
-    """Matrix from voxels of `grid` to voxels of `volume`."""
-    return np.asarray(np.linalg.solve(volume.affine, grid.affine), dtype=np.float64)
+def _to_source(source: Volume | Grid, grid: Grid) -> NDArray[np.float64]:
+    """Matrix from voxels of `grid` to voxels of `source`."""
+    return np.asarray(np.linalg.solve(source.affine, grid.affine), dtype=np.float64)
 
 
 def _parallel_axes(to_source: NDArray[np.float64], shape: tuple[int, ...]) -> list[int] | None:
@@ -185,8 +185,7 @@ def _half_steps(volume: Volume, grid: Grid) -> list[int]:
 
 def inside_view(source: Grid, grid: Grid) -> NDArray[np.bool_]:
     """Which voxels of `grid` lie within the field of view of `source`, shape of `grid`."""
-    to_source = np.linalg.solve(source.affine, grid.affine)
-    return _inside(to_source, grid.shape, source.shape)
+    return _inside(_to_source(source, grid), grid.shape, source.shape)
 
 
 def _inside(
