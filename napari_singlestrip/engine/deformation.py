@@ -153,21 +153,24 @@ def _tensor(array: npt.ArrayLike, device: torch.device) -> torch.Tensor:
 def _trilinear(field: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
     """Sample (B, C, n, n, n) at (B, 3, n, n, n) voxel positions, edges replicated.
 
-    Gathers instead of grid_sample: that has no 3D version on MPS and no deterministic backward.
+    One gather of all eight corners instead of grid_sample: that has no 3D version on MPS and no
+    deterministic backward.
     """
     n = field.shape[-1]
-    position = position.clamp(0, n - 1)
+    position = position.flatten(2).clamp(0, n - 1)
     low = position.floor().clamp(max=n - 2)
-    weight = position - low
-    low = low.long()
-    flat = field.flatten(2)
-    out = torch.zeros_like(field)
-    for corner in range(8):
-        bits = [(corner >> 2) & 1, (corner >> 1) & 1, corner & 1]
-        index = sum((low[:, d] + bits[d]) * n ** (2 - d) for d in range(3))
-        share = torch.ones_like(weight[:, :1])
-        for d in range(3):
-            share = share * (weight[:, d : d + 1] if bits[d] else 1 - weight[:, d : d + 1])
-        picked = flat.gather(2, index.flatten(1)[:, None].expand(-1, flat.shape[1], -1))
-        out = out + share * picked.view_as(field)
-    return out
+    high_share = position - low
+    bits = _corners(field.device)
+    strides = torch.tensor([n * n, n, 1], device=field.device)
+    base = (low.long() * strides.view(3, 1)).sum(1, keepdim=True)
+    index = base + (bits.long() @ strides).view(8, 1)
+    share = torch.where(bits.T.view(3, 8, 1) > 0, high_share[:, :, None], 1 - high_share[:, :, None])
+    index = index.flatten(1)[:, None].expand(-1, field.shape[1], -1)
+    picked = field.flatten(2).gather(2, index).view(*field.shape[:2], 8, -1)
+    return (picked * share.prod(1)[:, None]).sum(2).view_as(field)
+
+
+def _corners(device: torch.device) -> torch.Tensor:
+    """The eight corners of a unit cube, (8, 3)."""
+    axis = torch.tensor([0.0, 1.0], device=device)
+    return torch.cartesian_prod(axis, axis, axis)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ class SynthesisParams:
     noise_std: float
     gamma: float
     crop: Array  # (3, 2) fraction cut off at the low and high side of each axis
-    seed: int  # of the voxel noise
+    seed: int  # of the places in the stream of noise
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and lists."""
@@ -154,12 +155,12 @@ def render(
     distance = _distance(bank, params, index, shape)
     noise = _noise(params, shape, device)
     image = torch.stack([
-        _copy(bank, p, i, shape) if p.real else _paint(bank, p, i, n, shape)
-        for p, i, n in zip(params, index, noise[:, 0], strict=True)
+        _copy(bank, p, i, shape) if p.real else _paint(bank, p, i, texture, shape)
+        for p, i, (texture, _) in zip(params, index, noise, strict=True)
     ])
     image = image.unsqueeze(1) * _upsample([p.bias for p in params], shape, device).exp_()
     image = apply_separable(image, _point_spread(params, shape, device))
-    image = _finish(image, params, noise[:, 1])
+    image = _finish(image, params, [grain for _, grain in noise])
     return image, _cut(image, distance, params)
 
 
@@ -208,7 +209,7 @@ def _paint(
     bank: LabelBank,
     p: SynthesisParams,
     index: torch.Tensor,
-    noise: torch.Tensor,
+    texture: torch.Tensor,
     shape: tuple[int, int, int],
 ) -> torch.Tensor:
     """Gaussian intensities for each label; two contrasts are blended by a smooth field."""
@@ -217,9 +218,9 @@ def _paint(
     first, second, stds = (torch.from_numpy(t).to(device) for t in (*p.means, p.stds))
     mean = first.index_select(0, labels).view(shape)
     change = (second - first).index_select(0, labels).view(shape)
-    texture = stds.index_select(0, labels).view(shape)
+    spread = stds.index_select(0, labels).view(shape)
     blend = _upsample([p.blend], shape, device)[0, 0]
-    image = mean.addcmul_(change, blend).addcmul_(texture, noise)
+    image = mean.addcmul_(change, blend).addcmul_(spread, texture)
     if p.shapes.size:
         image = _add_shapes(image, labels.view(shape), p, shape)
     return image.clamp_(0, None)
@@ -252,12 +253,12 @@ def _gather_index(
     position = source_coordinates(
         [p.velocity for p in params],
         np.stack([p.linear for p in params]).astype(float),
-        (size - 1) / 2 + shifts,
+        size / 2 + shifts,  # half a voxel on, so that cutting off the fraction rounds
         reach,
         shape,
         bank.labels.device,
     )
-    i, j, k = (position[:, d].add_(0.5).clamp_(0, size[d] - 0.5).int() for d in range(3))
+    i, j, k = (position[:, d].clamp_(0, size[d] - 0.5).int() for d in range(3))
     _, y, z = (int(n) for n in size)
     return i.mul_(y).add_(j).mul_(z).add_(k).flatten(1)
 
@@ -281,11 +282,11 @@ def _point_spread(
 
 
 def _finish(
-    image: torch.Tensor, params: Sequence[SynthesisParams], noise: torch.Tensor
+    image: torch.Tensor, params: Sequence[SynthesisParams], grain: list[torch.Tensor]
 ) -> torch.Tensor:
     """Noise, scaling to 0 to 1 by robust extremes as `geometry.conform` does, and gamma."""
     for b, p in enumerate(params):
-        x = image[b, 0].add_(noise[b], alpha=p.noise_std)
+        x = image[b, 0].add_(grain[b], alpha=p.noise_std)
         sample = x[::4, ::4, ::4].flatten().sort().values
         low, high = sample[int(0.01 * len(sample))], sample[int(0.995 * len(sample))]
         x.sub_(low).div_((high - low).clamp(min=1e-3)).clamp_(1e-6, 1)
@@ -311,18 +312,26 @@ def _cut(
 
 def _noise(
     params: Sequence[SynthesisParams], shape: tuple[int, int, int], device: torch.device
-) -> torch.Tensor:
-    """Two normal volumes for each picture, (B, 2, I, J, K).
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Two normal volumes (I, J, K) for each picture: texture and grain.
 
-    Drawing is a large part of the cost, so both are windows of one draw, far apart.
+    Drawing them would take longer than all else: they are windows, at random places, into one
+    long stream of numbers.
     """
     n = int(np.prod(shape))
+    pool = _noise_pool(2 ** max(22, (4 * n - 1).bit_length()), device)
     pairs = []
     for p in params:
-        generator = torch.Generator(device).manual_seed(p.seed)
-        drawn = torch.randn(n + n // 3, generator=generator, device=device)
-        pairs.append(torch.stack([drawn[:n], drawn[-n:]]).view(2, *shape))
-    return torch.stack(pairs)
+        places = np.random.default_rng(p.seed).integers(len(pool) - n, size=2)
+        texture, grain = (pool[place : place + n].view(shape) for place in places)
+        pairs.append((texture, grain))
+    return pairs
+
+
+@lru_cache(maxsize=2)
+def _noise_pool(size: int, device: torch.device) -> torch.Tensor:
+    """Normal numbers, always the same ones."""
+    return torch.randn(size, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def _upsample(
