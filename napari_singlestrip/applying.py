@@ -81,6 +81,7 @@ def apply(
     device: str = "auto",
     brain: bool = False,
     overrides: Mapping[str, Any] | None = None,
+    round_: int | None = None,
 ) -> Iterator[Event]:
     """Find the brain in new scans.
 
@@ -98,6 +99,8 @@ def apply(
         Also write images in which everything else is zero.
     overrides : mapping, optional
         Settings of the prediction, such as ``prediction.threshold``.
+    round_ : int, optional
+        Round of the study whose model is applied, instead of the newest.
 
     Raises
     ------
@@ -107,7 +110,7 @@ def apply(
     started = time.monotonic()
     files = _checked(find_scans(scans))
     chosen = choose_device(device)
-    loaded = _with_overrides(open_model(model, chosen), overrides or {})
+    loaded = _with_overrides(open_model(model, chosen, round_), overrides or {})
     yield Started("apply", in_words(chosen), f"{len(files)} scans")
     rows: list[AppliedRow] = []
     for n, file in enumerate(files, 1):
@@ -128,8 +131,8 @@ def apply(
     yield Finished(time.monotonic() - started, {"masks": done, "failed": len(rows) - done})
 
 
-def open_model(path: Path, device: torch.device) -> Model:
-    """Open a study's newest trained round, or an exported model.
+def open_model(path: Path, device: torch.device, round_: int | None = None) -> Model:
+    """Open a study's newest trained round (or the one named), or an exported model.
 
     Raises
     ------
@@ -139,7 +142,7 @@ def open_model(path: Path, device: torch.device) -> Model:
     if not path.is_dir() and path.name != DOCUMENT_NAME:
         return load_model(path, device)
     study = Study.open(path)
-    round_ = newest_trained_round(study)
+    round_ = newest_trained_round(study) if round_ is None else round_
     drawn = RoundFolder(study.round_dir(0)).autoencoder
     return Model(
         load_segmenter(RoundFolder(study.round_dir(round_)).segmenter, device),

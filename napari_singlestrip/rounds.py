@@ -138,6 +138,14 @@ def set_aside(study: Study) -> Path | None:
     return kept if rounds.exists() else None
 
 
+def heat_map_path(study: Study, round_: int, name: str) -> Path:
+    """Where the difference between a mask and its reconstruction is: -1 to 1, on the scan's grid.
+
+    Positive where the autoencoder would not have drawn brain, negative where it would have.
+    """
+    return study.round_dir(round_) / "heat_maps" / study.pseudo_label_path(round_, name).name
+
+
 @contextmanager
 def metrics_log(folder: RoundFolder) -> Iterator[MetricsLog]:
     """Append to metrics.jsonl for a while."""

@@ -47,7 +47,13 @@ from napari_singlestrip.engine.training import Pair, Weights, is_done, train
 from napari_singlestrip.engine.volume import Scan, load_mask, open_scan, save_map, save_mask
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
-from napari_singlestrip.rounds import RoundFolder, metrics_log, set_aside, settings_of_run
+from napari_singlestrip.rounds import (
+    RoundFolder,
+    heat_map_path,
+    metrics_log,
+    set_aside,
+    settings_of_run,
+)
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_tables import ScoreRow
 from napari_singlestrip.training_set import (
@@ -268,14 +274,6 @@ class _Ranker:
         seed = [self.job.settings.seed, 5, *name.encode()]
         n = self.job.settings.ranking.n_augmentations
         return consistency(self.segmenter, prediction, n, np.random.default_rng(seed))
-
-
-def heat_map_path(study: Study, round_: int, name: str) -> Any:
-    """Where the difference between a mask and its reconstruction is: -1 to 1, on the scan's grid.
-
-    Positive where the autoencoder would not have drawn brain, negative where it would have.
-    """
-    return study.round_dir(round_) / "heat_maps" / study.pseudo_label_path(round_, name).name
 
 
 def _ranked(rows: Sequence[ScoreRow], settings: Settings) -> list[ScoreRow]:

@@ -6,7 +6,9 @@ from napari_singlestrip.sample_data.contrast import CONTRASTS, TISSUES
 from napari_singlestrip.sample_data.heads import (
     SampleHead,
     render_head,
+    sample_head,
     sample_heads,
+    write_sample_head,
     write_sample_heads,
 )
 
@@ -15,6 +17,8 @@ __all__ = [
     "TISSUES",
     "SampleHead",
     "render_head",
+    "sample_head",
     "sample_heads",
+    "write_sample_head",
     "write_sample_heads",
 ]

@@ -210,14 +210,18 @@ def sample_heads(n: int, seed: int = 0, spacing_mm: float = 2.0) -> Iterator[Sam
         The first is always a clean T1w with isotropic voxels in RAS: the one to be painted.
     """
     for index in range(n):
-        person = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
-        contrast = CONTRASTS[index % len(CONTRASTS)]
-        name = f"sample-{index + 1:02d}_{contrast}"
-        if index == 0:
-            head = render_head(person, contrast, spacing_mm, noise=_CLEAN_NOISE)
-        else:
-            head = _everyday_scan(person, contrast, spacing_mm, thick=index % 3 == 2)
-        yield replace(head, name=name)
+        yield sample_head(index, seed, spacing_mm)
+
+
+def sample_head(index: int, seed: int = 0, spacing_mm: float = 2.0) -> SampleHead:
+    """Scan one of the people of `sample_heads`, the one at `index` (from 0)."""
+    person = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+    contrast = CONTRASTS[index % len(CONTRASTS)]
+    if index == 0:
+        head = render_head(person, contrast, spacing_mm, noise=_CLEAN_NOISE)
+    else:
+        head = _everyday_scan(person, contrast, spacing_mm, thick=index % 3 == 2)
+    return replace(head, name=f"sample-{index + 1:02d}_{contrast}")
 
 
 def _everyday_scan(person: int, contrast: str, spacing_mm: float, thick: bool) -> SampleHead:
@@ -251,10 +255,18 @@ def write_sample_heads(
     """
     scans, masks = [], []
     for head in sample_heads(n, seed, spacing_mm):
-        name = f"{head.name}.nii.gz"
-        scans.append(_write_nifti(folder / "scans" / name, head.data, head.affine))
-        masks.append(_write_nifti(folder / "masks" / name, head.mask.astype(np.uint8), head.affine))
+        scan, mask = write_sample_head(folder, head)
+        scans.append(scan)
+        masks.append(mask)
     return scans, masks
+
+
+def write_sample_head(folder: Path, head: SampleHead) -> tuple[Path, Path]:
+    """Write one sample head; return the paths of its scan and its mask, as `write_sample_heads`."""
+    mask_path, scan_path = (folder / part / f"{head.name}.nii.gz" for part in ("masks", "scans"))
+    # The scan comes last: where there is a scan, there is its mask.
+    mask = _write_nifti(mask_path, head.mask.astype(np.uint8), head.affine)
+    return _write_nifti(scan_path, head.data, head.affine), mask
 
 
 def _write_nifti(path: Path, volume: np.ndarray, affine: Affine) -> Path:
