@@ -8,6 +8,7 @@ rule, the numbers and that there are several maps are our own choice).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -137,6 +138,8 @@ def find_head(data: Volume32, mask: Mask, seen: Mask) -> Mask:
     """
     from skimage.filters import threshold_otsu
 
+    if _is_constant(float(data[seen].min()), float(data[seen].max())):
+        return seen  # nothing tells air from head
     bright = data > 0.5 * threshold_otsu(data[seen])
     ball = ndimage.generate_binary_structure(3, 1)
     bright = ndimage.binary_opening(bright, ball) | mask
@@ -167,11 +170,15 @@ def bin_intensities(
     (V,) uint8
     """
     low, high = np.quantile(_some(values, rng), [0.001, 0.999])
-    if n_bins == 1 or not high > low:
+    if n_bins == 1 or _is_constant(low, high):
         return np.zeros(len(values), np.uint8)
     sample = np.clip(_some(values, rng), low, high).astype(np.float64)
     fit = {"kmeans": _kmeans, "quantiles": _quantiles, "gmm": _mixture}[method]
-    table = fit(sample, n_bins, np.linspace(low, high, LEVELS), rng)
+    if len(np.unique(sample)) <= n_bins:  # segmented or quantised before: a bin for each value
+        fit = _each_value
+    with warnings.catch_warnings():  # an empty bin, or one that has not quite settled, will do
+        warnings.simplefilter("ignore")
+        table = fit(sample, n_bins, np.linspace(low, high, LEVELS), rng)
     level = np.clip((values - low) / (high - low) * (LEVELS - 1) + 0.5, 0, LEVELS - 1)
     return table[level.astype(np.int16)]
 
@@ -213,8 +220,21 @@ def _smooth(x: Volume32, sigma: float) -> Volume32:
     return np.einsum("xi,yj,zk,ijk->xyz", a, b, c, smooth, optimize=True)
 
 
+def _is_constant(low: float, high: float) -> bool:
+    """Whether a range is no more than rounding."""
+    return high - low <= 1e-5 * max(abs(low), abs(high))
+
+
 def _some(values: Volume32, rng: np.random.Generator, n: int = 20000) -> Volume32:
     return values if len(values) <= n else values[rng.integers(len(values), size=n)]
+
+
+def _each_value(
+    sample: npt.NDArray[np.float64], n: int, levels: npt.NDArray[np.float64],
+    rng: np.random.Generator,
+) -> npt.NDArray[np.uint8]:
+    values = np.unique(sample)
+    return np.digitize(levels, (values[1:] + values[:-1]) / 2).astype(np.uint8)
 
 
 def _kmeans(
