@@ -331,7 +331,7 @@ def apply(
     \b
     Examples:
       singlestrip apply my_study new_scans/ --out masks/
-      singlestrip apply model.safetensors a.nii.gz b.mgz --out masks/ --brain
+      singlestrip apply model.pt a.nii.gz b.mgz --out masks/ --brain
     """
 
     def job() -> Iterator[Event]:
@@ -381,7 +381,7 @@ def export(
 
     \b
     Example:
-      singlestrip export my_study model.safetensors
+      singlestrip export my_study model.pt
     """
     from napari_singlestrip.study import Study
 

@@ -117,6 +117,9 @@ def put_module(monkeypatch: pytest.MonkeyPatch, parent: ModuleType, module: Modu
 def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
     fake = FakeStages()
     put_module(monkeypatch, napari_singlestrip, fake)
+    applying = ModuleType("napari_singlestrip.applying")
+    vars(applying).update(apply=fake.apply, export_model=fake.export_model)
+    put_module(monkeypatch, napari_singlestrip, applying)
     return fake
 
 
@@ -259,6 +262,7 @@ def test_run_passes_everything_on(study: Study, stages: FakeStages, capsys: Outp
     code = run_cli(
         "run", study.folder, "--stages", "predict, rank", "--rounds", 2, "--effort", "standard",
         "--device", "cpu", "--seed", 3, "--set", "training.steps=5", "--set", "label_map.denoise=1",
+        "--restart",
     )  # fmt: skip
     assert code == 0
     assert stages.calls == [
@@ -270,6 +274,7 @@ def test_run_passes_everything_on(study: Study, stages: FakeStages, capsys: Outp
             "device": "cpu",
             "seed": 3,
             "overrides": {"training.steps": "5", "label_map.denoise": "1"},
+            "restart": True,
         }
     ]
     text = capsys.readouterr().out
@@ -492,8 +497,8 @@ def test_apply_to_nothing(study: Study, stages: FakeStages, data: Path, capsys: 
 
 
 def test_export(study: Study, stages: FakeStages, data: Path) -> None:
-    assert run_cli("export", study.folder, data / "model.safetensors") == 0
-    assert (data / "model.safetensors").read_text() == "study"
+    assert run_cli("export", study.folder, data / "model.pt") == 0
+    assert (data / "model.pt").read_text() == "study"
 
 
 def test_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Output) -> None:

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from napari_singlestrip.engine.checkpoint import load_checkpoint
-from napari_singlestrip.engine.cleanup import clean_mask
+from napari_singlestrip.engine.cleanup import bounding_box, clean_mask, largest_component
 from napari_singlestrip.engine.config import Settings, TrainingConfig
 from napari_singlestrip.engine.examples import Geometry
 from napari_singlestrip.engine.geometry import conform, resample, unconform
-from napari_singlestrip.engine.grid import Grid, Volume
+from napari_singlestrip.engine.grid import Grid, Shape, Volume
 from napari_singlestrip.engine.label_map import LabelBank
 from napari_singlestrip.engine.losses import to_probability
 from napari_singlestrip.engine.networks import build_segmenter, side_multiple
@@ -37,11 +37,14 @@ class Segmenter:
         Those it was trained with.
     spacing_mm : float
         Voxel size of the grid it was trained on.
+    shape : (I, J, K)
+        Of that grid.
     """
 
     net: nn.Module
     settings: Settings
     spacing_mm: float
+    shape: Shape
 
     @property
     def device(self) -> torch.device:
@@ -122,7 +125,10 @@ def segmenter_task(
         render(bank, [sample_params(held_out_rng, bank, settings.synthesis)], geometry.shape)
         for _ in range(config.validation_heads)
     ]
-    extra = {"settings": settings.model_dump_json(), "spacing_mm": geometry.spacing_mm}
+    extra = {
+        "settings": settings.model_dump_json(), "spacing_mm": geometry.spacing_mm,
+        "shape": list(geometry.shape),
+    }
     return Task(
         "segmenter", stage, net.to(device), draw, held_out, settings.network, config,
         settings.seed, [(x.to(device), y.to(device)) for x, y in watched], extra=extra,
@@ -163,11 +169,16 @@ def segmenter_from(saved: dict[str, Any], device: torch.device) -> Segmenter:
     settings = Settings.model_validate_json(saved["settings"])
     net = build_segmenter(settings.network)
     net.load_state_dict(saved["average"])
-    return Segmenter(net.to(device).eval(), settings, float(saved["spacing_mm"]))
+    i, j, k = saved["shape"]
+    return Segmenter(net.to(device).eval(), settings, float(saved["spacing_mm"]), (i, j, k))
 
 
 def predict(segmenter: Segmenter, volume: Volume) -> Prediction:
     """Predict the brain probability of a scan, on the conformed grid.
+
+    First in the whole head, then in a window as large as those of the training, placed around
+    what was found: a network that normalises by the picture's mean is thrown off by more air, or
+    more neck, than it has learned on.
 
     Parameters
     ----------
@@ -180,8 +191,33 @@ def predict(segmenter: Segmenter, volume: Volume) -> Prediction:
         volume, segmenter.spacing_mm, multiple=side_multiple(settings.network),
         max_voxels=settings.conform.max_voxels,
     )
-    probability = predict_array(segmenter, conformed.data, flip=settings.prediction.flip)
-    return Prediction(probability, conformed)
+    probability = predict_array(segmenter, conformed.data, flip=False)
+    window = conformed
+    for last in (False, True):
+        found = bounding_box(largest_component(probability > settings.prediction.threshold))
+        if found is None:
+            break
+        window = _window(conformed, found, segmenter.shape, of=window)
+        flip = last and settings.prediction.flip
+        probability = predict_array(segmenter, window.data, flip=flip)
+    return Prediction(probability, window)
+
+
+def _window(conformed: Volume, found: tuple[slice, ...], shape: Shape, of: Volume) -> Volume:
+    """Cut a window of `shape` out of a conformed scan, centred on a box in volume `of`."""
+    middle = np.array([(part.start + part.stop - 1) / 2 for part in found])
+    offset = (of.affine[:3, 3] - conformed.affine[:3, 3]) / conformed.spacing
+    low = np.rint(middle + offset - (np.asarray(shape) - 1) / 2).astype(int)
+    data = np.zeros(shape, np.float32)
+    source, target = [], []
+    for start, n, size in zip(low, shape, conformed.data.shape, strict=True):
+        first, last = max(start, 0), max(min(start + n, size), 0)
+        source.append(slice(first, last))
+        target.append(slice(first - start, last - start))
+    data[tuple(target)] = conformed.data[tuple(source)]
+    affine = conformed.affine.copy()
+    affine[:3, 3] += low * conformed.spacing
+    return Volume(data, affine, conformed.notes)
 
 
 def predict_array(
