@@ -30,8 +30,19 @@ def three_planes(data: Array) -> Array:
         Seen as in radiology: the patient's right is on the left of the picture.
     """
     i, j, k = (n // 2 for n in data.shape)
-    views = [data[i, ::-1, :], data[::-1, j, :], data[::-1, :, k]]
-    views = [view.T[::-1] for view in views]
+    return side_by_side(data[i], data[:, j], data[:, :, k])
+
+
+def side_by_side(sagittal: Array, coronal: Array, axial: Array) -> Array:
+    """Lay out three slices as `three_planes` does.
+
+    Parameters
+    ----------
+    sagittal : (J, K) array
+    coronal : (I, K) array
+    axial : (I, J) array
+    """
+    views = [view[::-1].T[::-1] for view in (sagittal, coronal, axial)]
     height = max(view.shape[0] for view in views)
     padded = []
     for view in views:

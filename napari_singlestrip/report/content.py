@@ -1,0 +1,123 @@
+"""What a report tells of a study, gathered once; a missing or damaged piece leaves a gap only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.ranking_report import RankingReport, ranking_report
+from napari_singlestrip.report.results import DemoResults
+from napari_singlestrip.rounds import RoundFolder, read_metrics
+from napari_singlestrip.study import Study
+from napari_singlestrip.study_tables import Decision
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of self-training.
+
+    Attributes
+    ----------
+    number : int
+    folder : RoundFolder
+    run : dict
+        What settings.json holds: settings, version, python, device; empty if missing.
+    training_set : list of dict
+        Provenance of the masks that were learned from.
+    metrics : list of dict
+        Lines of metrics.jsonl.
+    ranking : RankingReport or None
+        None if the round was not ranked.
+    """
+
+    number: int
+    folder: RoundFolder
+    run: dict[str, Any]
+    training_set: list[dict[str, Any]]
+    metrics: list[dict[str, Any]]
+    ranking: RankingReport | None
+
+
+@dataclass
+class Content:
+    """Everything that the sections are made from.
+
+    Attributes
+    ----------
+    study : Study
+    extra : DemoResults
+    rounds : list of Round
+    decisions : dict of str to Decision
+    problems : list of str
+        What could not be read or shown; grows while the page is made.
+    """
+
+    study: Study
+    extra: DemoResults
+    rounds: list[Round] = field(default_factory=list)
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def ranked(self) -> list[Round]:
+        """Rounds with a ranking."""
+        return [round_ for round_ in self.rounds if round_.ranking is not None]
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether the Dice with a reference is known for any mask."""
+        return any(r.ranking and r.ranking.correlations for r in self.rounds)
+
+    def attempt(self, work: Callable[[], T]) -> T | None:
+        """Do `work`; when a file is missing or damaged, note it and go on with None."""
+        try:
+            return work()
+        except UserError as error:
+            if str(error) not in self.problems:
+                self.problems.append(str(error))
+            return None
+
+
+def gather(study: Study, extra: DemoResults | None = None) -> Content:
+    """Read what a report tells."""
+    content = Content(study, extra or DemoResults())
+    content.decisions = content.attempt(study.decisions) or {}
+    content.rounds = [_round(content, number) for number in study.rounds()]
+    return content
+
+
+def _round(content: Content, number: int) -> Round:
+    study = content.study
+    folder = RoundFolder(study.round_dir(number))
+    ranking = None
+    if content.attempt(lambda: study.scores(number)):
+        ranking = content.attempt(lambda: ranking_report(study, number))
+    if ranking is not None:
+        content.problems += [p for p in ranking.problems if p not in content.problems]
+    return Round(
+        number,
+        folder,
+        content.attempt(lambda: _read_json(folder.settings, dict)) or {},
+        content.attempt(lambda: _read_json(folder.training_set, list)) or [],
+        read_metrics(folder),
+        ranking,
+    )
+
+
+def _read_json(path: Path, kind: type[T]) -> T:
+    """Read a file that may be missing, but if it is there, holds a `kind`."""
+    if not path.is_file():
+        return kind()
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(found, kind):
+        raise UserError(f"{path} is damaged.")
+    return found

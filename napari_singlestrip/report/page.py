@@ -1,0 +1,101 @@
+"""The few HTML pieces that the report is made of; text is escaped unless it is `Html`."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from napari_singlestrip.report.style import STYLE
+
+
+class Html(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def element(name: str, *children: str, **attributes: str) -> Html:
+    """Return an element; a trailing underscore of an attribute's name is dropped (``class_``)."""
+    parts = [f' {key.rstrip("_")}="{html.escape(value)}"' for key, value in attributes.items()]
+    return Html(f"<{name}{''.join(parts)}>{join(children)}</{name}>")
+
+
+def join(children: Iterable[str]) -> Html:
+    """Put pieces one after the other, escaping those that are plain text."""
+    return Html("".join(c if isinstance(c, Html) else html.escape(c) for c in children))
+
+
+def image(data: str, alt: str, dark: str = "") -> Html:
+    """Return a picture from a data URI, with another one for dark screens if given."""
+    picture = Html(f'<img src="{html.escape(data)}" alt="{html.escape(alt)}">')
+    if not dark:
+        return picture
+    source = f'<source srcset="{html.escape(dark)}" media="(prefers-color-scheme: dark)">'
+    return element("picture", Html(source), picture)
+
+
+def figure(picture: Html, caption: str = "", class_: str = "") -> Html:
+    """Return a picture with what there is to say about it."""
+    words = [element("figcaption", caption)] if caption else []
+    return element("figure", picture, *words, **({"class_": class_} if class_ else {}))
+
+
+def section(title: str, *children: str, hint: str = "") -> Html:
+    """Return a part of the page with a title and a sentence that explains it."""
+    lead = [element("p", hint, class_="hint")] if hint else []
+    return element("section", element("h2", title), *lead, *children)
+
+
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], highlight: Sequence[str] = ()
+) -> Html:
+    """Return a table that scrolls on small screens; numbers are right-aligned.
+
+    Rows whose first cell is in `highlight` stand out.
+    """
+    head = element("tr", *(element("th", name) for name in header))
+    body = [
+        element("tr", *map(_cell, row), **({"class_": "strong"} if row[0] in highlight else {}))
+        for row in rows
+    ]
+    inner = element("table", element("thead", head), element("tbody", *body))
+    return element("div", inner, class_="scroll")
+
+
+def facts(pairs: Mapping[str, object]) -> Html:
+    """Return names with their values, two columns."""
+    inner = [
+        element("div", element("dt", name), element("dd", number(value)))
+        for name, value in pairs.items()
+    ]
+    return element("dl", *inner)
+
+
+def number(value: object, digits: int = 3) -> str:
+    """Return a value as people read it: three decimals, a dash for what is not known."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.{digits}f}" if abs(value) < 100 else f"{value:.0f}"
+    return str(value)
+
+
+def page(title: str, body: Iterable[Html]) -> str:
+    """Return the whole document."""
+    head = (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>"
+    )
+    return head + element("body", element("main", *body)) + "</html>\n"
+
+
+def _cell(value: object) -> Html:
+    if isinstance(value, Html):
+        return element("td", value)
+    attributes = {"class_": "number"} if isinstance(value, int | float) else {}
+    return element("td", number(value), **attributes)

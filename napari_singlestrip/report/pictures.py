@@ -1,0 +1,118 @@
+"""Pictures of heads: three planes of a scan with outlines of masks or a heat map on top.
+
+Only what is shown is sampled: three slices, on isotropic RAS pixels, whatever the scan's own grid.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.colors import to_rgb
+from matplotlib.image import imsave
+
+from napari_singlestrip.engine.geometry import head_box, normalize, resample
+from napari_singlestrip.engine.grid import Grid, Volume
+from napari_singlestrip.engine.volume import load_mask, open_scan
+from napari_singlestrip.previews import outline, side_by_side
+from napari_singlestrip.report.style import (
+    MASK_COLOUR,
+    REFERENCE_COLOUR,
+    TOO_LITTLE_COLOUR,
+    TOO_MUCH_COLOUR,
+)
+
+Array = npt.NDArray[Any]
+
+PIXELS = 200  # along the longest side of the head
+GREYS = 64  # as many as the eye tells apart; the noise of more would double the file
+
+
+class HeadView:
+    """Three planes through one scan.
+
+    Parameters
+    ----------
+    scan : Path
+        Any file that can be read.
+    through : Path, optional
+        A mask; the planes go through the middle of it instead of the middle of the head.
+
+    Raises
+    ------
+    UserError
+        If a file is missing, damaged or does not fit.
+    """
+
+    def __init__(self, scan: Path, through: Path | None = None) -> None:
+        self._scan = open_scan(scan)
+        volume = self._scan.load()
+        low, high = head_box(volume)
+        centre = (low + high) / 2
+        if through is not None:
+            mask = load_mask(through, like=self._scan, check=False)
+            if mask.any():
+                middle = np.array([axis.mean() for axis in mask.nonzero()])
+                centre = self._scan.grid.affine[:3, :3] @ middle + self._scan.grid.affine[:3, 3]
+        self._planes = [_plane(low, high, centre, axis) for axis in range(3)]
+        self._grey = normalize(self._flat(volume, float(volume.data.min())))
+
+    def with_masks(self, mask: Path | None, reference: Path | None = None) -> str:
+        """Outlines of a mask and of its reference, as a data URI."""
+        picture = self._rgb(1.0)
+        for path, colour in ((reference, REFERENCE_COLOUR), (mask, MASK_COLOUR)):
+            if path is not None:
+                picture[self._outline(path)] = to_rgb(colour)
+        return data_uri(picture)
+
+    def with_heat(self, heat: Path, mask: Path | None = None) -> str:
+        """A map of -1 to 1 in blue and red, with the outline of the mask, as a data URI."""
+        picture = self._rgb(0.7)
+        values = self._flat(Volume(open_scan(heat).read_float(), self._scan.grid.affine))
+        for sign, colour in ((1, TOO_MUCH_COLOUR), (-1, TOO_LITTLE_COLOUR)):
+            share = np.clip(sign * values, 0, 1)[..., None] * np.float32(0.85)
+            picture += share * (np.array(to_rgb(colour), np.float32) - picture)
+        if mask is not None:
+            picture[self._outline(mask)] = to_rgb(MASK_COLOUR)
+        return data_uri(picture)
+
+    def _rgb(self, brightness: float) -> Array:
+        grey = np.rint(self._grey * (GREYS - 1)) / (GREYS - 1) * brightness
+        return np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
+
+    def _outline(self, path: Path) -> Array:
+        mask = load_mask(path, like=self._scan, check=False).astype(np.float32)
+        return outline(self._flat(Volume(mask, self._scan.grid.affine)) > 0.5)
+
+    def _flat(self, volume: Volume, fill: float = 0.0) -> Array:
+        slices = [resample(volume, plane, fill=fill) for plane in self._planes]
+        return side_by_side(slices[0][0], slices[1][:, 0], slices[2][:, :, 0])
+
+
+def data_uri(picture: Array) -> str:
+    """Return an RGB picture (0 to 1) as a data URI of a PNG."""
+    buffer = io.BytesIO()
+    rgb = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    imsave(buffer, rgb, format="png")
+    return png_uri(buffer.getvalue())
+
+
+def png_uri(content: bytes) -> str:
+    """Return a PNG file's bytes as a data URI."""
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
+
+
+def _plane(low: Array, high: Array, centre: Array, axis: int) -> Grid:
+    """One pixel thick across `axis`, isotropic, covering the box otherwise."""
+    spacing = float((high - low).max()) / PIXELS
+    shape = np.maximum(np.ceil((high - low) / spacing), 1).astype(int)
+    origin = low + spacing / 2
+    shape[axis], origin[axis] = 1, np.clip(centre[axis], low[axis], high[axis])
+    affine = np.diag([spacing] * 3 + [1.0])
+    affine[:3, 3] = origin
+    i, j, k = (int(n) for n in shape)
+    return Grid((i, j, k), affine)
