@@ -6,9 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy import stats
-
+from napari_singlestrip.engine.evaluation import Correlation, correlation
 from napari_singlestrip.engine.volume import load_mask, open_scan
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study import Study
@@ -24,19 +22,6 @@ class RankedScan:
 
 
 @dataclass(frozen=True)
-class Correlation:
-    """How well a score tells the true Dice; positive means that it ranks the right way.
-
-    Errors are negated first, so that 1 is a perfect score whatever its direction. NaN where fewer
-    than three scans are known, or all have the same value.
-    """
-
-    spearman: float
-    pearson: float
-    n: int
-
-
-@dataclass(frozen=True)
 class RankingReport:
     """Rows in the order of the ranking, and what the scores are worth.
 
@@ -45,7 +30,8 @@ class RankingReport:
     rows : tuple of RankedScan
         Best first; scans without a rank last.
     correlations : dict of str to Correlation
-        By score: "autoencoder_error" and "consistency"; empty without references.
+        By score, "autoencoder_error" and "consistency"; errors are negated first, so that 1 is a
+        perfect score whatever its direction. Empty without references.
     problems : tuple of str
         Why the Dice of a scan could not be measured.
     """
@@ -86,18 +72,6 @@ def ranking_report(study: Study, round_: int) -> RankingReport:
             rows.append(RankedScan(score))
             problems.append(str(error))
     return RankingReport(tuple(rows), _correlations(rows), tuple(problems))
-
-
-def correlation(goodness: Sequence[float], truth: Sequence[float]) -> Correlation:
-    """Correlate a score (higher is better) with the truth; pairs with NaN are left out."""
-    x, y = np.asarray(goodness, dtype=float), np.asarray(truth, dtype=float)
-    known = np.isfinite(x) & np.isfinite(y)
-    x, y = x[known], y[known]
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Correlation(math.nan, math.nan, len(x))
-    return Correlation(
-        float(stats.spearmanr(x, y).statistic), float(stats.pearsonr(x, y).statistic), len(x)
-    )
 
 
 def _correlations(rows: Sequence[RankedScan]) -> dict[str, Correlation]:

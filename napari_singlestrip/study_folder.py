@@ -28,7 +28,6 @@ from napari_singlestrip.study_tables import ScoreRow, read_scores, write_scores
 
 T = TypeVar("T")
 EXTENSION = ".nii.gz"
-REFERENCE_SUFFIXES = ("", "_desc-brain_mask", "_brain_mask", "_brainmask", "_mask")
 
 
 class StudyFolder:
@@ -185,9 +184,9 @@ class StudyFolder:
         """Return the reference mask of a scan, or None when there is none."""
         if self.references is None:
             return None
-        from napari_singlestrip.engine.volume import scan_name
+        from napari_singlestrip.engine.scan_files import MASK_SUFFIXES, scan_name
 
-        wanted = {name + suffix for suffix in REFERENCE_SUFFIXES}
+        wanted = {name + suffix for suffix in MASK_SUFFIXES}
         files = [p for p in self.references.glob(f"{glob.escape(name)}*") if p.is_file()]
         return min((p for p in files if scan_name(p) in wanted), default=None)
 

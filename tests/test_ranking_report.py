@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.ranking_report import correlation, ranking_report
+from napari_singlestrip.ranking_report import ranking_report
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_tables import ScoreRow
 
@@ -87,11 +87,3 @@ def test_round_that_was_not_ranked(study: Study) -> None:
 def test_unranked_scans_come_last(study: Study) -> None:
     study.save_scores(0, [ScoreRow("d"), ScoreRow("a", 0.1, rank=2), ScoreRow("b", 0.05, rank=1)])
     assert [row.score.scan for row in ranking_report(study, 0).rows] == ["b", "a", "d"]
-
-
-def test_correlation_leaves_out_what_is_unknown() -> None:
-    found = correlation([1, 2, 3, math.nan], [10, 20, 30, 40])
-    assert found.n == 3
-    assert found.spearman == pytest.approx(1)
-    assert math.isnan(correlation([1, 2], [1, 2]).pearson)
-    assert math.isnan(correlation([1, 1, 1], [1, 2, 3]).spearman)

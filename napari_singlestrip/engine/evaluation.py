@@ -14,12 +14,12 @@ from scipy import stats
 
 from napari_singlestrip.engine.cleanup import mask_volume_ml
 from napari_singlestrip.engine.metrics import MaskScores, compare
+from napari_singlestrip.engine.scan_files import MASK_SUFFIXES
 from napari_singlestrip.engine.volume import find_scans, load_mask, open_scan, scan_name
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files import write_text_atomic
 
 # Endings that say "mask" and are no part of the scan's name; the first found in a folder wins.
-MASK_SUFFIXES = ("_desc-brain_mask", "_brain_mask", "_mask", "")
 
 _NAN = math.nan
 

@@ -40,6 +40,10 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
 )
 
 
+# What a mask's name adds to that of its scan; the first that fits counts.
+MASK_SUFFIXES = ("_desc-brain_mask", "_brain_mask", "_brainmask", "_mask", "")
+
+
 def scan_name(path: str | Path) -> str:
     """File name without the extension of a scan: "sub-01_T1w" of "sub-01_T1w.nii.gz"."""
     name = Path(path).name

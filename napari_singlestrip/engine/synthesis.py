@@ -248,8 +248,9 @@ def _gather_index(
 ) -> torch.Tensor:
     """Flat index into a label map for each voxel, (B, I*J*K) int64."""
     size = np.asarray(bank.labels.shape[2:], float)
-    reach = np.asarray(shape, float) * bank.ratio * scale / 2
-    shifts = np.stack([2 * p.shift * reach for p in params])
+    step = bank.ratio * scale
+    reach = (np.asarray(shape, float) - 1) * step / 2  # to the centres of the outermost voxels
+    shifts = np.stack([p.shift * np.asarray(shape, float) * step for p in params])
     position = source_coordinates(
         [p.velocity for p in params],
         np.stack([p.linear for p in params]).astype(float),
