@@ -137,7 +137,12 @@ def demo(
             out, effort=effort or "quick", device=device, seed=seed or 0, overrides=overrides
         )
 
-    _run_job(job, events, quiet)
+    def show() -> None:
+        from napari_singlestrip.cli_output import show_demo
+
+        show_demo(out)
+
+    _run_job(job, events, quiet, after=show)
 
 
 @app.command(short_help="Make a study of your scans.")
@@ -269,6 +274,33 @@ def rank(study: StudyFolder) -> None:
     ranked = (r for r in reversed(opened.rounds()) if opened.scores_path(r).exists())
     round_ = next(ranked, opened.current_round())
     show_ranking(opened, round_, ranking_report(opened, round_))
+
+
+@app.command(short_help="Write a report with pictures.")
+def report(
+    study: StudyFolder,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="File to write; STUDY/report.html without."),
+    ] = None,
+) -> None:
+    """Write what happened in a study as one HTML file, to look at and to send.
+
+    Pictures of the masks from best to worst, of label maps and synthetic heads, learning curves,
+    settings, and where the masks came from. With reference masks, also what the scores are worth.
+
+    \b
+    Examples:
+      singlestrip report my_study
+      singlestrip report my_study --out my_study.html
+    """
+    from napari_singlestrip.report import write_report
+    from napari_singlestrip.study import Study
+
+    opened = Study.open(study)
+    path = opened.folder / "report.html" if out is None else out
+    write_report(opened, path)
+    typer.echo(f"Wrote {path}")
 
 
 @app.command(short_help="Accept, reject or correct a mask.")
@@ -408,8 +440,12 @@ def _run_job(
     events: bool,
     quiet: bool,
     log_folder: Path | None = None,
+    after: Callable[[], None] | None = None,
 ) -> None:
-    """Run a job for a program or for a person, and leave with its exit code."""
+    """Run a job for a program or for a person, and leave with its exit code.
+
+    When it is done, `after` tells a person more than events can.
+    """
     from contextlib import ExitStack, closing
 
     from napari_singlestrip.job_log import JobLog
@@ -428,7 +464,10 @@ def _run_job(
                 log(event)
             show(event)
 
-        raise typer.Exit(drive(later(job), sink))
+        code = drive(later(job), sink)
+        if after is not None and code == OK and not quiet:
+            after()
+        raise typer.Exit(code)
 
 
 def _fail(error: UserError | MemoryError | OSError) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -70,3 +72,24 @@ def show_ranking(study: Study, round_: int, report: RankingReport) -> None:
 def show_evaluation(rows: Sequence[Any]) -> None:
     """Print the figures of each mask (rows are dataclasses)."""
     show_table(make_console(), [asdict(row) for row in rows])
+
+
+def show_demo(out: Path) -> None:
+    """Print the figures that a demo wrote: heads it never saw, what the scores are worth, time."""
+    path = out / "summary.json"
+    if not path.is_file():
+        return
+    summary: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    console = make_console()
+    names = {"mean_dice": "mean Dice", "worst_dice": "worst Dice",
+             "mean_hd95_mm": "mean HD95 (mm)", "worst_hd95_mm": "worst HD95 (mm)"}  # fmt: skip
+    sides = summary["unseen"]
+    rows = [
+        {"": words, "before": sides["before"][name], "after": sides["after"][name]}
+        for name, words in names.items()
+    ]
+    show_table(console, rows, "\nHeads that were never seen, before and after fine-tuning")
+    show_table(console, summary["rounds"], "\nThe study's own heads, and each score with true Dice")
+    total = sum(summary["seconds"].values())
+    seconds = [{"stage": k, "seconds": v} for k, v in {**summary["seconds"], "all": total}.items()]
+    show_table(console, seconds, "\nTime")

@@ -81,6 +81,13 @@ def label_picture(labels: Array) -> Array:
     return picture.astype(np.float32)
 
 
+def label_pictures(maps: list[Array]) -> list[Array]:
+    """RGB pictures of label maps of one head, cut to where the first is not 0."""
+    found = [np.flatnonzero(maps[0].any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    box = tuple(slice(part[0], part[-1] + 1) if len(part) else slice(None) for part in found)
+    return [label_picture(labels[box]) for labels in maps]
+
+
 def montage(pictures: list[Array], columns: int) -> Array:
     """Lay RGB pictures out in rows."""
     height = max(p.shape[0] for p in pictures)

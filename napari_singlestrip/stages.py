@@ -371,7 +371,7 @@ def _attempt(name: str, work: Iterator[Event]) -> Iterator[Event]:
 def _save_previews(
     folder: RoundFolder, bank: LabelBank, geometry: Geometry, settings: Settings
 ) -> None:
-    maps = [previews.label_picture(m.numpy()) for m in bank.labels[0]]
+    maps = previews.label_pictures([m.numpy() for m in bank.labels[0]])
     previews.save_picture(folder.previews / "label_maps.png", previews.montage(maps, 2), 1)
     rng = np.random.default_rng([settings.seed, 7])
     heads = []

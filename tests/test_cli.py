@@ -35,7 +35,7 @@ from napari_singlestrip.study_lock import StudyLock
 from napari_singlestrip.study_tables import ScoreRow
 
 COMMANDS = (
-    "demo", "new", "run", "rank", "decide", "apply", "evaluate", "export", "doctor",
+    "demo", "new", "run", "rank", "report", "decide", "apply", "evaluate", "export", "doctor",
 )  # fmt: skip
 Output = pytest.CaptureFixture[str]
 

@@ -114,7 +114,8 @@ def provenance(content: Content) -> Html | None:
 
 
 def _of(settings: Mapping[str, Any], part: str, name: str) -> object:
-    return settings.get(part, {}).get(name)
+    value = settings.get(part, {}).get(name)
+    return None if value is None else f"{value:g}"
 
 
 def _changed(overrides: Mapping[str, Any]) -> list[Html]:

@@ -8,6 +8,7 @@ from napari_singlestrip.sample_data.heads import (
     render_head,
     sample_head,
     sample_heads,
+    sample_name,
     write_sample_head,
     write_sample_heads,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "render_head",
     "sample_head",
     "sample_heads",
+    "sample_name",
     "write_sample_head",
     "write_sample_heads",
 ]

@@ -221,7 +221,12 @@ def sample_head(index: int, seed: int = 0, spacing_mm: float = 2.0) -> SampleHea
         head = render_head(person, contrast, spacing_mm, noise=_CLEAN_NOISE)
     else:
         head = _everyday_scan(person, contrast, spacing_mm, thick=index % 3 == 2)
-    return replace(head, name=f"sample-{index + 1:02d}_{contrast}")
+    return replace(head, name=sample_name(index))
+
+
+def sample_name(index: int) -> str:
+    """Name of the scan that `sample_head` makes for `index`, such as ``sample-03_FLAIR``."""
+    return f"sample-{index + 1:02d}_{CONTRASTS[index % len(CONTRASTS)]}"
 
 
 def _everyday_scan(person: int, contrast: str, spacing_mm: float, thick: bool) -> SampleHead:
