@@ -42,8 +42,9 @@ def ranking(content: Content) -> Html | None:
         return None
     newest = content.ranked[-1]
     rows = newest.ranking.rows if newest.ranking else ()
-    shown = rows if len(rows) <= MAX_CARDS else rows[: MAX_CARDS // 2] + rows[-MAX_CARDS // 2 :]
-    left_out = len(rows) - len(shown)
+    left_out = max(0, len(rows) - MAX_CARDS)
+    half = MAX_CARDS // 2
+    shown = rows[:half] + rows[len(rows) - half :] if left_out else rows
     words = [f"Pictures of {left_out} scans in the middle are left out."] if left_out else []
     return section(
         f"The ranking, best to worst (round {newest.number})",
