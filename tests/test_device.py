@@ -13,7 +13,6 @@ from napari_singlestrip.engine.device import (
     describe,
     in_words,
     probe_precision,
-    torch_threads,
 )
 from napari_singlestrip.engine.networks import build_segmenter
 from napari_singlestrip.errors import UserError
@@ -103,7 +102,7 @@ def test_slow_candidates_are_given_up_after_one_step() -> None:
 
 def test_threads_are_given_back() -> None:
     before = torch.get_num_threads()
-    with pytest.raises(RuntimeError), torch_threads(1):
+    with pytest.raises(RuntimeError), Precision(threads=1).computing():
         assert torch.get_num_threads() == 1
         raise RuntimeError
     assert torch.get_num_threads() == before
@@ -112,7 +111,7 @@ def test_threads_are_given_back() -> None:
 @pytest.mark.usefixtures("no_accelerator")
 def test_description_is_what_a_bug_report_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        device_module, "probe_precision", lambda *_: Precision("bfloat16", True, 12.0)
+        device_module, "probe_precision", lambda *_: Precision("bfloat16", True, milliseconds=12.0)
     )
     facts = describe()
     assert {"napari-singlestrip", "python", "system", "processor", "torch", "monai", "nibabel",

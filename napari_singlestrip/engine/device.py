@@ -21,10 +21,11 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 @dataclass(frozen=True)
 class Precision:
-    """How the network computes: the type of autocast and the layout of its tensors."""
+    """How the network computes: type of autocast, layout of its tensors, threads on a CPU."""
 
     dtype: str = "float32"  # "float32" or "bfloat16"
     channels_last: bool = False
+    threads: int = 0  # 0: as many as torch takes by itself
     milliseconds: float = 0.0  # of the probed step
 
     @property
@@ -35,6 +36,16 @@ class Precision:
     def autocast(self, device: torch.device) -> torch.autocast:
         """A context in which the network runs."""
         return torch.autocast(device.type, torch.bfloat16, enabled=self.dtype == "bfloat16")
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Take the chosen number of threads for a while."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads or before)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -77,9 +88,13 @@ def probe_precision(
         Of the pictures; longer sides are cut to `PROBE_SIDE`.
     """
     shape = tuple(min(n, PROBE_SIDE) for n in shape)  # enough to tell, and soon done
+    candidates = [Precision(channels_last=True), Precision("bfloat16")]
+    if device.type == "cpu":
+        # Threads that wait for a core in use elsewhere hold up all others.
+        candidates += [Precision(threads=max(1, torch.get_num_threads() // 2))]
     best = Precision()
     best = replace(best, milliseconds=_time_step(net, shape, device, best, batch_size))
-    for candidate in (Precision(channels_last=True), Precision("bfloat16")):
+    for candidate in candidates:
         limit = 3 * best.milliseconds
         taken = _time_step(net, shape, device, candidate, batch_size, limit)
         if taken < 0.95 * best.milliseconds:
@@ -98,15 +113,16 @@ def _time_step(
         memory_format=precision.memory_format
     )
     fastest = float("inf")
-    for _ in range(4):
-        start = time.perf_counter()
-        with precision.autocast(device):
-            loss = net(x).float().square().mean()
-        loss.backward()
-        _synchronise(device)
-        fastest = min(fastest, 1e3 * (time.perf_counter() - start))
-        if fastest > give_up_ms:
-            break
+    with precision.computing():
+        for _ in range(4):
+            start = time.perf_counter()
+            with precision.autocast(device):
+                loss = net(x).float().square().mean()
+            loss.backward()
+            _synchronise(device)
+            fastest = min(fastest, 1e3 * (time.perf_counter() - start))
+            if fastest > give_up_ms:
+                break
     net.zero_grad(set_to_none=True)
     return fastest
 
@@ -116,17 +132,6 @@ def _synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
-
-
-@contextmanager
-def torch_threads(n: int) -> Iterator[None]:
-    """Set the number of CPU threads for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def in_words(device: torch.device) -> str:

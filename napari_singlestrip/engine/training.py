@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,7 @@ class TrainingState:
     average: Weights
     optimiser: torch.optim.Optimizer
     rng: np.random.Generator
+    precision: Precision = field(default_factory=Precision)
     step: int = 0
     seconds: float = 0.0
 
@@ -94,6 +95,7 @@ class TrainingState:
             "average": _on_cpu(self.average),
             "optimiser": self.optimiser.state_dict(),
             "rng": rng_state(self.rng),
+            "precision": asdict(self.precision),
             "step": self.step,
             "seconds": self.seconds,
             "done": self.step >= task.config.steps,
@@ -106,6 +108,9 @@ class TrainingState:
         self.optimiser.load_state_dict(saved["optimiser"])
         self.rng = restore_rng(saved["rng"])
         self.step, self.seconds = saved["step"], saved["seconds"]
+        # Another layout or number of threads adds up in another order: not quite the same net.
+        self.precision = Precision(**saved["precision"])
+        self.net.to(memory_format=self.precision.memory_format)
 
 
 def train(task: Task, path: Path, device: torch.device) -> Iterator[Progress]:
@@ -128,27 +133,29 @@ def train(task: Task, path: Path, device: torch.device) -> Iterator[Progress]:
     state = _start(task)
     if path.is_file():
         state.restore(load_checkpoint(path, task.kind), device)
-    precision = Precision()
-    if task.probe:
-        precision = probe_precision(state.net, task.held_out[0][0].shape[2:], device)
+    elif task.probe:
+        shape = task.held_out[0][0].shape[2:]
+        state.precision = probe_precision(state.net, shape, device, config.batch_size)
+    precision = state.precision
     started, last_saved = time.monotonic() - state.seconds, time.monotonic()
     try:
         while state.step < config.steps:
-            inputs, distance = task.draw(state.rng)
-            _set_learning_rate(state, config)
-            with precision.autocast(device):
-                output = state.net(inputs.to(memory_format=precision.memory_format))
-            loss = segmentation_loss(output, distance, task.network, config.cross_entropy)
-            state.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(state.net.parameters(), config.clip_norm)
-            state.optimiser.step()
-            state.step += 1
-            _average(state, config.ema)
+            with precision.computing():
+                inputs, distance = task.draw(state.rng)
+                _set_learning_rate(state, config)
+                with precision.autocast(device):
+                    output = state.net(inputs.to(memory_format=precision.memory_format))
+                loss = segmentation_loss(output, distance, task.network, config.cross_entropy)
+                state.optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                nn.utils.clip_grad_norm_(state.net.parameters(), config.clip_norm)
+                state.optimiser.step()
+                state.step += 1
+                _average(state, config.ema)
+                metrics = {"loss": float(loss.detach())}
+                if state.step % config.validate_every == 0 or state.step == config.steps:
+                    metrics |= _validate(state, task, precision)
             state.seconds = time.monotonic() - started
-            metrics = {"loss": float(loss.detach())}
-            if state.step % config.validate_every == 0 or state.step == config.steps:
-                metrics |= _validate(state, task, precision)
             if time.monotonic() - last_saved > config.checkpoint_seconds:
                 state.save(path, task)
                 last_saved = time.monotonic()
