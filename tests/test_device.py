@@ -84,12 +84,24 @@ def test_probe_takes_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
         return taken[precision.dtype, precision.channels_last]
 
     monkeypatch.setattr(device_module, "_time_step", fake)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     net = torch.nn.Conv3d(1, 1, 1)
     best = probe_precision(net, (8, 8, 8), CPU)
     assert (best.dtype, best.channels_last, best.milliseconds) == ("bfloat16", False, 5.0)
     assert limits[1:] == [30.0, 24.0]  # a much slower one is given up early
     taken["bfloat16", False] = 7.9  # hardly faster: not worth another precision
     assert probe_precision(net, (8, 8, 8), CPU).channels_last
+
+
+def test_probe_takes_fewer_threads_where_they_are_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fake(*args: object) -> float:
+        precision = args[3]
+        assert isinstance(precision, Precision)
+        return 10.0 if precision.threads == 0 else 6.0
+
+    monkeypatch.setattr(device_module, "_time_step", fake)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    assert probe_precision(torch.nn.Conv3d(1, 1, 1), (8, 8, 8), CPU).threads == 2
 
 
 def test_slow_candidates_are_given_up_after_one_step() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import torch
 from torch import nn
@@ -88,13 +89,16 @@ def probe_precision(
         Of the pictures; longer sides are cut to `PROBE_SIDE`.
     """
     shape = tuple(min(n, PROBE_SIDE) for n in shape)  # enough to tell, and soon done
-    candidates = [Precision(channels_last=True), Precision("bfloat16")]
-    if device.type == "cpu":
+    changes: list[dict[str, Any]] = [
+        {"channels_last": True}, {"dtype": "bfloat16", "channels_last": False},
+    ]
+    if device.type == "cpu" and torch.get_num_threads() > 1:
         # Threads that wait for a core in use elsewhere hold up all others.
-        candidates += [Precision(threads=max(1, torch.get_num_threads() // 2))]
+        changes += [{"threads": torch.get_num_threads() // 2}]
     best = Precision()
     best = replace(best, milliseconds=_time_step(net, shape, device, best, batch_size))
-    for candidate in candidates:
+    for change in changes:
+        candidate = replace(best, **change)
         limit = 3 * best.milliseconds
         taken = _time_step(net, shape, device, candidate, batch_size, limit)
         if taken < 0.95 * best.milliseconds:
