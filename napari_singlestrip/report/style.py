@@ -49,7 +49,7 @@ figcaption { font-size: .85rem; margin-top: .3rem; }
   border: 1px solid var(--line); }
 .chip.good { background: var(--good-soft); color: var(--good); border-color: transparent; }
 .chip.warn { background: var(--warn-soft); color: var(--warn); border-color: transparent; }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(110px, 1fr)); gap: .2rem .8rem;
+dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(88px, 1fr)); gap: .2rem .8rem;
   margin: .6rem 0 0; }
 dt { font-size: .78rem; line-height: 1.3; }
 dd { margin: 0; font-weight: 600; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
