@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal
 
 import numpy as np
@@ -95,3 +96,14 @@ def test_both_architectures_can_be_saved_and_loaded() -> None:
         x = picture(1, 1, 8, 8, 8)
         with torch.inference_mode():
             assert torch.equal(one(x), two(x))
+
+
+def test_default_is_the_unet_of_monai() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # monai's and its dependencies' own deprecations
+        from monai.networks.nets.unet import UNet
+
+        theirs = UNet(3, 1, 1, (4, 8, 16), (2, 2), num_res_units=0, norm=("INSTANCE", {"affine": True}))
+    ours = build_segmenter(NetworkConfig(channels=(4, 8, 16)))
+    shapes = [sorted(tuple(p.shape) for p in net.parameters() if p.ndim > 1) for net in (ours, theirs)]
+    assert shapes[0] == shapes[1]

@@ -108,7 +108,7 @@ class NetworkConfig(Config):
     """The segmenter."""
 
     architecture: Literal["unet", "synthstrip"] = Field(
-        "unet", description="MONAI's U-Net with strided convolutions, or SynthStrip's own shape"
+        "unet", description="A plain U-Net of strided convolutions, or SynthStrip's own shape"
     )
     channels: tuple[int, ...] = Field(
         (16, 32, 64, 128), min_length=2, description="Features of each level"

@@ -162,7 +162,7 @@ def describe() -> dict[str, str]:
         "system": platform.platform(),
         "processor": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
     }
-    for package in ("torch", "monai", "numpy", "scipy", "nibabel", "pydantic", "napari"):
+    for package in ("torch", "numpy", "scipy", "nibabel", "pydantic", "napari"):
         facts[package] = _version(package)
     memory = psutil.virtual_memory()
     facts["memory"] = f"{memory.total / 2**30:.1f} GiB, {memory.available / 2**30:.1f} GiB free"

@@ -18,6 +18,7 @@ import torch
 from scipy import ndimage
 
 from napari_singlestrip.engine.config import LabelMapConfig
+from napari_singlestrip.engine.geometry import otsu_threshold
 from napari_singlestrip.engine.separable import stride_matrix
 
 OUTSIDE = 0  # the label of air around the head and of what lies beyond the field of view

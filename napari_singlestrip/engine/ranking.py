@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from napari_singlestrip.engine.autoencoder import Reconstruction
 from napari_singlestrip.engine.config import RankingConfig
@@ -58,7 +57,9 @@ def rank(errors: Sequence[float]) -> npt.NDArray[np.int64]:
     (N,) int64
     """
     filled = np.where(np.isfinite(errors), errors, np.inf)
-    return np.asarray(stats.rankdata(filled, method="ordinal"), dtype=np.int64)
+    ranks = np.empty(len(filled), np.int64)
+    ranks[np.argsort(filled, kind="stable")] = np.arange(1, len(filled) + 1)
+    return ranks
 
 
 def select(errors: Sequence[float], config: RankingConfig) -> npt.NDArray[np.bool_]:
