@@ -151,6 +151,8 @@ def metrics_log(folder: RoundFolder) -> Iterator[MetricsLog]:
     """Append to metrics.jsonl for a while."""
     folder.path.mkdir(parents=True, exist_ok=True)
     with folder.metrics.open("a", encoding="utf-8") as file:
+        if file.tell() and not folder.metrics.read_bytes().endswith(b"\n"):
+            file.write("\n")  # a killed process left half a line
         yield MetricsLog(file)
 
 
