@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from napari_singlestrip.engine import training
 from napari_singlestrip.engine.checkpoint import load_checkpoint
@@ -107,7 +108,7 @@ def test_events_tell_where_training_is(tmp_path: Path) -> None:
 
 def test_learning_rate_warms_up_and_falls(tmp_path: Path) -> None:
     made, rates = task(40, config={"warmup": 0.1, "learning_rate": 0.1}), []
-    handle = torch.optim.optimizer.register_optimizer_step_pre_hook(
+    handle = register_optimizer_step_pre_hook(
         lambda optimiser, *_: rates.append(optimiser.param_groups[0]["lr"])
     )
     try:
@@ -285,3 +286,16 @@ def test_training_computes_in_the_probed_precision(
     assert all(math.isfinite(event.metrics["loss"]) for event in events)
     weights = learned(tmp_path / "net.pt")["weights"]
     assert {value.dtype for value in weights.values()} == {torch.float32}
+
+
+def test_resumed_training_computes_as_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is fastest changes with the load of the computer; the net must not."""
+    probed = iter([Precision("float32", True), Precision("bfloat16"), Precision("bfloat16")])
+    monkeypatch.setattr(training, "probe_precision", lambda *_: next(probed))
+    run(task(8, probe=True), tmp_path / "parts.pt", stop_after=3)
+    run(task(8, probe=True), tmp_path / "parts.pt")
+    monkeypatch.setattr(training, "probe_precision", lambda *_: Precision("float32", True))
+    run(task(8, probe=True), tmp_path / "whole.pt")
+    assert_same(learned(tmp_path / "whole.pt"), learned(tmp_path / "parts.pt"))

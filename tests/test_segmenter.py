@@ -1,0 +1,194 @@
+"""The segmenter: what it is trained on, and masks on the scan's own grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from napari_singlestrip.engine.checkpoint import load_checkpoint
+from napari_singlestrip.engine.config import Settings, override
+from napari_singlestrip.engine.examples import Geometry
+from napari_singlestrip.engine.geometry import conform
+from napari_singlestrip.engine.grid import Grid, Volume
+from napari_singlestrip.engine.networks import side_multiple
+from napari_singlestrip.engine.segmenter import (
+    Segmenter,
+    load_segmenter,
+    predict,
+    predict_array,
+    segmenter_task,
+    to_mask,
+    watched_scan,
+)
+from napari_singlestrip.engine.training import train
+from napari_singlestrip.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_singlestrip.engine.label_map import LabelBank
+    from napari_singlestrip.sample_data import SampleHead
+
+CPU = torch.device("cpu")
+
+
+class Bright(nn.Module):
+    """Bright is brain, a little more so on the left: what a mirror would change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.level = nn.Parameter(torch.tensor(0.3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        slope = torch.linspace(0.1, -0.1, x.shape[2]).view(1, 1, -1, 1, 1)
+        return 30 * (x - self.level + slope)
+
+
+def segmenter(settings: Settings) -> Segmenter:
+    return Segmenter(Bright().eval(), settings, 8.0, (24, 28, 24))
+
+
+def volume_of(head: SampleHead) -> Volume:
+    return Volume(head.data.astype(np.float32), head.affine)
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "PIR", "SAL"])
+def test_masks_follow_the_orientation_of_the_scan(
+    phantom: SampleHead, tiny_settings: Settings, codes: str
+) -> None:
+    """The same head in another orientation gets the same mask, voxel for voxel."""
+
+    def mask_of(volume: Volume) -> Any:
+        return to_mask(predict(segmenter(tiny_settings), volume), volume.grid, tiny_settings)
+
+    orientation = nib.orientations.axcodes2ornt(codes)
+    turn = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), orientation)
+    data = nib.orientations.apply_orientation(phantom.data, turn).astype(np.float32)
+    affine = phantom.affine @ nib.orientations.inv_ornt_aff(turn, phantom.data.shape)
+    upright = mask_of(volume_of(phantom))
+    turned = mask_of(Volume(data, affine))
+    assert upright.shape == phantom.data.shape
+    assert turned.shape == data.shape
+    assert upright.any()
+    assert (nib.orientations.apply_orientation(upright, turn) == turned).mean() > 0.995
+
+
+def test_prediction_sees_a_grid_that_fits_the_net(
+    phantom: SampleHead, tiny_settings: Settings
+) -> None:
+    prediction = predict(segmenter(tiny_settings), volume_of(phantom))
+    multiple = side_multiple(tiny_settings.network)
+    assert prediction.probability.shape == prediction.conformed.data.shape
+    assert all(n % multiple == 0 for n in prediction.probability.shape)
+    assert prediction.grid.orientation == "RAS"
+    assert prediction.probability.dtype == np.float32
+    assert 0 <= prediction.probability.min() <= prediction.probability.max() <= 1
+
+
+def test_flip_averages_with_the_mirrored_head(tiny_settings: Settings) -> None:
+    data = np.random.default_rng(0).random((8, 8, 8), dtype=np.float32)
+    net = segmenter(tiny_settings)
+    plain, mirrored = (predict_array(net, d, flip=False) for d in (data, data[::-1]))
+    both = predict_array(net, data, flip=True)
+    assert np.allclose(both, (plain + mirrored[::-1]) / 2, atol=1e-6)
+    assert np.allclose(both, predict_array(net, data[::-1], flip=True)[::-1], atol=1e-6)
+
+
+def test_threshold_and_border_of_the_settings_count(
+    phantom: SampleHead, tiny_settings: Settings
+) -> None:
+    prediction = predict(segmenter(tiny_settings), volume_of(phantom))
+    sizes = []
+    for changes in ({"prediction.threshold": 0.8}, {}, {"prediction.border_mm": 6.0}):
+        settings = override(tiny_settings, changes)
+        sizes.append(to_mask(prediction, volume_of(phantom).grid, settings).sum())
+    assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_watched_scan_is_what_prediction_sees(
+    phantom: SampleHead, geometry: Geometry, tiny_settings: Settings
+) -> None:
+    image, distance = watched_scan(volume_of(phantom), phantom.mask, geometry, tiny_settings)
+    seen = conform(volume_of(phantom), 8.0, multiple=side_multiple(tiny_settings.network))
+    assert np.array_equal(image[0, 0].numpy(), seen.data)
+    brain_ml = float((distance < 0).sum()) * seen.grid.voxel_ml
+    i, j, k = phantom.mask.shape
+    assert brain_ml == pytest.approx(
+        phantom.mask.sum() * Grid((i, j, k), phantom.affine).voxel_ml, rel=0.1
+    )
+
+
+def test_batches_follow_from_the_generator(
+    bank: LabelBank, geometry: Geometry, tiny_settings: Settings
+) -> None:
+    settings = override(tiny_settings, {"training.batch_size": 2})
+    task = segmenter_task(bank, geometry, settings, CPU)
+    (image, distance), (same, _), (other, _) = (
+        task.draw(np.random.default_rng(seed)) for seed in (0, 0, 1)
+    )
+    assert image.shape == distance.shape == (2, 1, *geometry.shape)
+    assert torch.equal(image, same)
+    assert not torch.equal(image, other)
+    assert len(task.held_out) == settings.training.validation_heads
+
+
+def test_share_of_real_scans(
+    bank: LabelBank, geometry: Geometry, tiny_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from napari_singlestrip.engine import segmenter as module
+
+    drawn: list[bool] = []
+    render = module.render
+    monkeypatch.setattr(
+        module, "render", lambda b, params, s: drawn.extend(p.real for p in params) or render(
+            b, params, s
+        )
+    )
+    for fraction in (0.0, 0.5, 1.0):
+        drawn.clear()
+        task = segmenter_task(bank, geometry, tiny_settings, CPU, real_fraction=fraction)
+        held_out = len(drawn)
+        assert not any(drawn)  # held-out heads are always synthetic
+        for seed in range(20):
+            task.draw(np.random.default_rng(seed))
+        assert np.mean(drawn[held_out:]) == pytest.approx(fraction, abs=0.3 * (fraction == 0.5))
+
+
+def test_first_weights_are_those_given(
+    bank: LabelBank, geometry: Geometry, tiny_settings: Settings
+) -> None:
+    fresh = segmenter_task(bank, geometry, tiny_settings, CPU).net.state_dict()
+    same = segmenter_task(bank, geometry, tiny_settings, CPU).net.state_dict()
+    assert all(torch.equal(fresh[name], same[name]) for name in fresh)
+    given = {name: value + 1 for name, value in fresh.items()}
+    tuned = segmenter_task(bank, geometry, tiny_settings, CPU, initial=given).net.state_dict()
+    assert all(torch.equal(given[name], tuned[name]) for name in given)
+
+
+def test_checkpoint_is_enough_to_predict(
+    tmp_path: Path, bank: LabelBank, geometry: Geometry, tiny_settings: Settings,
+    phantom: SampleHead,
+) -> None:  # fmt: skip
+    path = tmp_path / "segmenter.pt"
+    settings = override(tiny_settings, {"training.steps": 2})
+    for _ in train(segmenter_task(bank, geometry, settings, CPU), path, CPU):
+        pass
+    loaded = load_segmenter(path, CPU)
+    assert loaded.settings == settings
+    assert loaded.spacing_mm == geometry.spacing_mm
+    assert loaded.device == CPU
+    assert not loaded.net.training
+    average = load_checkpoint(path, "segmenter")["average"]
+    assert all(torch.equal(value, average[n]) for n, value in loaded.net.state_dict().items())
+    one, two = (predict(loaded, volume_of(phantom)).probability for _ in range(2))
+    assert np.array_equal(one, two)
+
+
+def test_missing_model_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no model"):
+        load_segmenter(tmp_path / "nothing.pt", CPU)
