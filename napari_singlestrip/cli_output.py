@@ -90,6 +90,7 @@ def show_demo(out: Path) -> None:
     ]
     show_table(console, rows, "\nHeads that were never seen, before and after fine-tuning")
     show_table(console, summary["rounds"], "\nThe study's own heads, and each score with true Dice")
-    total = sum(summary["seconds"].values())
-    seconds = [{"stage": k, "seconds": v} for k, v in {**summary["seconds"], "all": total}.items()]
-    show_table(console, seconds, "\nTime")
+    seconds = summary["seconds"]
+    seconds = {**seconds, "all": sum(seconds.values())}
+    rows = [{"stage": stage, "seconds": round(value)} for stage, value in seconds.items()]
+    show_table(console, rows, "\nTime")

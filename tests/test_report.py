@@ -262,8 +262,8 @@ def test_elements_escape_text() -> None:
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(None, "–"), (float("nan"), "–"), (0.12345, "0.123"), (1234.5, "1234"), (True, "yes"),
-     (3, "3"), ("x", "x")],
+    [(None, "–"), (float("nan"), "–"), (0.12345, "0.123"), (22.09, "22.1"), (1234.5, "1234"),
+     (True, "yes"), (3, "3"), ("x", "x")],
 )  # fmt: skip
 def test_numbers_as_people_read_them(value: object, words: str) -> None:
     assert re.fullmatch(words, number(value))

@@ -73,13 +73,13 @@ def facts(pairs: Mapping[str, object]) -> Html:
 
 
 def number(value: object, digits: int = 3) -> str:
-    """Return a value as people read it: three decimals, a dash for what is not known."""
+    """Return a value as people read it: no more digits than matter, a dash if it is not known."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.{digits}f}" if abs(value) < 100 else f"{value:.0f}"
+        return f"{value:.{digits if abs(value) < 10 else 1 if abs(value) < 100 else 0}f}"
     return str(value)
 
 
