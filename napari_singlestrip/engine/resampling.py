@@ -169,8 +169,18 @@ def _resample_oblique(volume: Volume, grid: Grid, fill: float) -> Array:
         order=1,
         mode="nearest",
     )
-    out[~_inside(to_source, grid.shape, volume.data.shape)] = fill
+    if not _corners_inside(to_source, grid, volume.data.shape):
+        out[~_inside(to_source, grid.shape, volume.data.shape)] = fill
     return out
+
+
+def _corners_inside(
+    to_source: NDArray[np.float64], grid: Grid, source_shape: tuple[int, ...]
+) -> bool:
+    """Whether all of a grid lies within the source: then no voxel needs to be asked."""
+    corners = np.indices((2, 2, 2)).reshape(3, 8).T * (np.array(grid.shape) - 1)
+    position = corners @ to_source[:3, :3].T + to_source[:3, 3]
+    return bool(((position >= -0.5) & (position <= np.array(source_shape) - 0.5)).all())
 
 
 def _half_steps(volume: Volume, grid: Grid) -> list[int]:
