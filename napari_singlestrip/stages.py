@@ -128,12 +128,14 @@ def run(
     unknown = set(stages or ()) - set(STAGES)
     if unknown:
         raise UserError(f"Unknown stage {unknown.pop()!r}.", f"Stages are: {', '.join(STAGES)}.")
+    chosen, changes = choose_device(device), dict(overrides or {})
+    study.settings(effort, changes, seed)  # mistakes are said before anything is moved
+    masks_by_hand(study)
     if restart and (kept := set_aside(study)):
         yield Note(f"The earlier rounds are kept in {kept.name}.")
-    settings = settings_of_run(study, effort, dict(overrides or {}), seed)
-    job = Job(study, settings, choose_device(device), again=stages is not None)
+    settings = settings_of_run(study, effort, changes, seed)
+    job = Job(study, settings, chosen, again=stages is not None)
     yield Started("", in_words(job.device), f"{study.name}, {settings.effort}")
-    masks_by_hand(study)  # says so at once when nothing is painted
     if stages is None:
         yield from _everything(job, settings.finetuning.rounds if rounds is None else rounds)
     else:
@@ -231,11 +233,13 @@ def predict_pool(job: Job, round_: int) -> Iterator[Event]:
 
 def rank_pool(job: Job, round_: int) -> Iterator[Event]:
     """Score the predicted masks of a round, rank them and select the best."""
-    if not job.again and job.study.scores(round_):
+    names = [n for n in job.study.names if job.study.pseudo_label_path(round_, n).is_file()]
+    scored = {row.scan for row in job.study.scores(round_)}
+    ranked = job.study.scores_path(round_).is_file() and scored.issuperset(names)
+    if ranked and not job.again:
         return
     yield Started("rank", in_words(job.device), f"round {round_}")
     ranker = _Ranker(job, round_)
-    names = [n for n in job.study.names if job.study.pseudo_label_path(round_, n).is_file()]
     started, rows = time.monotonic(), []
     for n, name in enumerate(names, 1):
         yield from _attempt(name, ranker.score(name, rows))
