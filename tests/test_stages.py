@@ -1,0 +1,388 @@
+"""The stages, end to end on a tiny study: complete, resumable, and blind to references."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from conftest import make_study
+
+from napari_singlestrip import stages
+from napari_singlestrip.engine.checkpoint import load_checkpoint
+from napari_singlestrip.engine.training import is_done
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
+from napari_singlestrip.rounds import RoundFolder, heat_map_path
+from napari_singlestrip.study import Study
+
+if TYPE_CHECKING:
+    from conftest import Heads
+
+# A run of a study takes seconds; what only looks at one looks at the one of all tests.
+SOON = {"training__steps": 4, "autoencoder__steps": 3, "finetuning__steps": 2,
+        "finetuning__rounds": 0}
+
+
+def run(study: Study, **options: Any) -> list[Event]:
+    return list(stages.run(study, device="cpu", **options))
+
+
+def load(path: Path) -> Any:
+    return nib.load(path)  # nibabel's own types do not know of values
+
+
+def stages_of(events: list[Event]) -> list[str]:
+    return [event.stage for event in events if isinstance(event, Started) and event.stage]
+
+
+def tree(folder: Path) -> dict[str, int]:
+    """All files of a study with their times."""
+    return {
+        str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()
+    }
+
+
+@pytest.fixture
+def soon(tmp_path: Path, heads: Heads) -> Study:
+    """A study that is done in a few seconds, without fine-tuning."""
+    return make_study(tmp_path / "soon", heads, **SOON)
+
+
+# --- what a run leaves behind
+
+
+def test_a_run_is_complete(trained_study: Study, heads: Heads) -> None:
+    painted, *others = heads.names
+    assert trained_study.rounds() == [0, 1]
+    for round_ in (0, 1):
+        folder = RoundFolder(trained_study.round_dir(round_))
+        assert is_done(folder.segmenter, "segmenter")
+        assert (folder.previews / "synthetic.png").is_file()
+        assert folder.read_settings() == trained_study.settings()
+        rows = trained_study.scores(round_)
+        assert sorted(row.scan for row in rows) == sorted(others)
+        assert [row.rank for row in rows] == [1, 2, 3]
+        assert any(row.selected for row in rows)
+        assert not trained_study.pseudo_label_path(round_, painted).exists()
+        for name in others:
+            for path in (
+                trained_study.pseudo_label_path(round_, name),
+                trained_study.reconstruction_path(round_, name),
+                heat_map_path(trained_study, round_, name),
+            ):
+                scan, mask = load(trained_study.scan_path(name)), load(path)
+                assert mask.shape == scan.shape
+                assert np.allclose(mask.affine, scan.affine)
+    assert is_done(RoundFolder(trained_study.round_dir(0)).autoencoder, "autoencoder")
+
+
+def test_masks_have_learned_something(trained_study: Study, heads: Heads) -> None:
+    for name, file in zip(heads.names[1:], heads.masks[1:], strict=True):
+        found = load(trained_study.pseudo_label_path(1, name)).get_fdata() > 0
+        true = load(file).get_fdata() > 0
+        assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.5
+
+
+def test_scores_fit_the_masks(trained_study: Study) -> None:
+    for row in trained_study.scores(1):
+        image = load(trained_study.pseudo_label_path(1, row.scan))
+        voxel_ml = abs(np.linalg.det(image.affine[:3, :3])) / 1000
+        assert row.volume_ml == pytest.approx(image.get_fdata().sum() * voxel_ml, rel=1e-3)
+        assert 0 <= row.autoencoder_error <= 1
+        assert 0 <= row.consistency <= 1
+
+
+def test_heat_map_is_mask_minus_reconstruction(trained_study: Study) -> None:
+    name = trained_study.scores(1)[0].scan
+    heat = load(heat_map_path(trained_study, 1, name)).get_fdata()
+    mask = load(trained_study.pseudo_label_path(1, name)).get_fdata() > 0
+    assert -1 <= heat.min() <= heat.max() <= 1
+    assert (heat[mask] >= 0).all()
+    assert (heat[~mask] <= 0).all()
+
+
+def test_provenance_of_every_mask_is_recorded(trained_study: Study, heads: Heads) -> None:
+    selected = [row.scan for row in trained_study.scores(0) if row.selected]
+    for round_, expected in ((0, []), (1, selected)):
+        text = RoundFolder(trained_study.round_dir(round_)).training_set.read_text()
+        rows = json.loads(text)
+        assert [row["scan"] for row in rows if row["kind"] == "painted"] == [heads.names[0]]
+        assert sorted(r["scan"] for r in rows if r["kind"] == "selected") == sorted(expected)
+        for row in rows:
+            assert (trained_study.folder / row["path"]).is_file()
+
+
+def test_no_temporary_files_are_left(trained_study: Study) -> None:
+    assert not [p for p in trained_study.folder.rglob("*") if p.name.startswith((".~", ".lock"))]
+
+
+def test_scans_and_painted_mask_are_untouched(trained_study: Study, heads: Heads) -> None:
+    stored = load(trained_study.mask_path(heads.names[0])).get_fdata()
+    assert np.array_equal(stored, load(heads.masks[0]).get_fdata())
+
+
+# --- order, resuming, doing again
+
+
+def test_running_again_does_nothing(trained_copy: Study) -> None:
+    before = tree(trained_copy.folder)
+    events = run(trained_copy)
+    assert stages_of(events) == []
+    assert isinstance(events[-1], Finished)
+    assert tree(trained_copy.folder) == before
+
+
+def test_events_come_in_order_and_end_once(soon: Study) -> None:
+    events = run(soon, rounds=1)
+    order = ["train", "autoencoder", "predict", "rank", "finetune", "predict", "rank"]
+    assert stages_of(events) == order
+    assert [type(e) for e in events].count(Finished) == 1
+    assert isinstance(events[-1], Finished)
+    for event in events:
+        if isinstance(event, Wrote):
+            assert (soon.folder / event.path).is_file()
+        if isinstance(event, Progress):
+            assert 1 <= event.step <= event.n_steps
+    # Another round is added to those that are done.
+    assert stages_of(run(soon, rounds=2)) == ["finetune", "predict", "rank"]
+    assert soon.rounds() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_closed_anywhere_it_goes_on_where_it_was(
+    soon: Study, tmp_path: Path, heads: Heads, seed: int
+) -> None:
+    """Stopped at several events, the result is that of an undisturbed run, bit for bit."""
+    rng = np.random.default_rng(seed)
+    for _ in range(6):
+        events = stages.run(soon, device="cpu")
+        for _ in range(int(rng.integers(1, 12))):
+            next(events, None)
+        events.close()  # type: ignore[attr-defined]
+    assert isinstance(run(soon)[-1], Finished)
+    whole = make_study(tmp_path / "whole", heads, **SOON)
+    run(whole)
+    for one, two in ((soon, whole),):
+        assert one.scores_path(0).read_text() == two.scores_path(0).read_text()
+        for name in heads.names[1:]:
+            a, b = (load(s.pseudo_label_path(0, name)).get_fdata() for s in (one, two))
+            assert np.array_equal(a, b)
+    saved = load_checkpoint(RoundFolder(soon.round_dir(0)).segmenter, "segmenter")
+    assert saved["step"] == 4
+
+
+@pytest.fixture(autouse=True)
+def same_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which precision is fastest changes from run to run, and with it the last bits."""
+    from napari_singlestrip.engine import training
+    from napari_singlestrip.engine.device import Precision
+
+    monkeypatch.setattr(training, "probe_precision", lambda *_, **__: Precision())
+
+
+def test_chosen_stages_run_in_their_natural_order(trained_copy: Study) -> None:
+    events = run(trained_copy, stages=["rank", "predict"])
+    assert stages_of(events) == ["predict", "rank"]  # asked for by name: done again
+    assert all(e.detail == "round 1" for e in events if isinstance(e, Started) and e.stage)
+
+
+def test_finetune_begins_the_next_round(trained_copy: Study) -> None:
+    events = run(trained_copy, stages=["finetune"])
+    assert stages_of(events) == ["finetune"]
+    assert trained_copy.current_round() == 2
+    events = run(trained_copy, stages=["predict", "rank"])
+    assert {e.detail for e in events if isinstance(e, Started) and e.stage} == {"round 2"}
+
+
+def test_finetune_that_was_stopped_goes_on(trained_copy: Study) -> None:
+    events = stages.run(trained_copy, device="cpu", stages=["finetune"])
+    for event in events:
+        if isinstance(event, Progress) and event.step == 2:
+            break
+    events.close()  # type: ignore[attr-defined]
+    steps = [e.step for e in run(trained_copy, stages=["finetune"]) if isinstance(e, Progress)]
+    assert steps[0] == 3
+    assert trained_copy.current_round() == 2
+
+
+def test_decisions_shape_the_next_round(trained_copy: Study, heads: Heads) -> None:
+    _, rejected, accepted, _ = heads.names
+    trained_copy.decide(rejected, "rejected")
+    trained_copy.decide(accepted, "accepted")
+    events = run(trained_copy, stages=["finetune"])
+    rows = json.loads(RoundFolder(trained_copy.round_dir(2)).training_set.read_text())
+    assert {(r["scan"], r["kind"]) for r in rows} == {
+        (heads.names[0], "painted"), (accepted, "accepted"),
+    }  # fmt: skip
+    assert any(isinstance(e, Note) and "1 painted, 1 accepted" in e.text for e in events)
+
+
+def test_missing_pieces_are_made_again(trained_copy: Study, heads: Heads) -> None:
+    trained_copy.pseudo_label_path(1, heads.names[2]).unlink()
+    trained_copy.scores_path(1).unlink()
+    assert stages_of(run(trained_copy)) == ["predict", "rank"]
+    assert trained_copy.pseudo_label_path(1, heads.names[2]).is_file()
+
+
+def test_new_scans_are_predicted_and_ranked(trained_copy: Study, tmp_path: Path) -> None:
+    """What is added to a study that is done is not forgotten."""
+    source = trained_copy.scan_path(trained_copy.names[1])
+    (tmp_path / "more").mkdir()
+    added = Path(shutil.copy(source, tmp_path / "more" / "late.nii.gz"))
+    trained_copy.add_scans([added])
+    run(trained_copy)
+    assert trained_copy.pseudo_label_path(1, "late").is_file()
+    assert "late" in [row.scan for row in trained_copy.scores(1)]
+
+
+# --- settings
+
+
+def test_other_settings_are_refused_and_nothing_changes(trained_copy: Study) -> None:
+    before = tree(trained_copy.folder)
+    with pytest.raises(UserError, match="other settings") as caught:
+        run(trained_copy, overrides={"training.steps": 61})
+    assert "--restart" in caught.value.hint
+    assert tree(trained_copy.folder) == before
+
+
+def test_restart_sets_aside_and_trains_anew(soon: Study) -> None:
+    run(soon)
+    first = (soon.round_dir(0) / "segmenter.pt").read_bytes()
+    events = run(soon, restart=True, overrides={"training.steps": 2})
+    kept = soon.folder / "rounds_set_aside_01" / "00"
+    assert (kept / "segmenter.pt").read_bytes() == first
+    assert any(isinstance(e, Note) and "rounds_set_aside_01" in e.text for e in events)
+    assert load_checkpoint(soon.round_dir(0) / "segmenter.pt", "segmenter")["step"] == 2
+
+
+def test_restart_with_wrong_settings_sets_nothing_aside(trained_copy: Study) -> None:
+    before = tree(trained_copy.folder)
+    for options in (
+        {"overrides": {"training.stepz": 1}}, {"stages": ["dance"]}, {"effort": "huge"},
+    ):  # fmt: skip
+        with pytest.raises(UserError):
+            run(trained_copy, restart=True, **options)
+        assert tree(trained_copy.folder) == before
+
+
+def test_unknown_stage_lists_the_stages(soon: Study) -> None:
+    with pytest.raises(UserError, match="dance") as caught:
+        run(soon, stages=["train", "dance"])
+    assert "autoencoder" in caught.value.hint
+
+
+def test_nothing_painted_is_said_before_anything_is_done(soon: Study, heads: Heads) -> None:
+    soon.remove_mask(heads.names[0])
+    with pytest.raises(UserError, match="no painted mask"):
+        run(soon)
+    assert soon.rounds() == []
+
+
+def test_prediction_before_training_is_refused(soon: Study) -> None:
+    with pytest.raises(UserError, match="no model"):
+        run(soon, stages=["predict"])
+
+
+# --- bad scans
+
+
+def damaged_study(tmp_path: Path, heads: Heads) -> tuple[Study, str]:
+    """A study in which one scan lost its end after it was added."""
+    scans = [Path(shutil.copy(p, tmp_path / p.name)) for p in heads.scans]
+    study = make_study(tmp_path / "damaged", type(heads)(tuple(scans), heads.masks), **SOON)
+    whole = scans[2].read_bytes()
+    scans[2].write_bytes(whole[: len(whole) // 2])
+    return study, heads.names[2]
+
+
+def test_a_bad_scan_is_reported_and_the_rest_goes_on(tmp_path: Path, heads: Heads) -> None:
+    study, bad = damaged_study(tmp_path, heads)
+    events = run(study)
+    warnings = [e for e in events if isinstance(e, Note) and e.level == "warning"]
+    assert {note.scan for note in warnings} == {bad}
+    assert bad in warnings[0].text
+    assert isinstance(events[-1], Finished)
+    good = sorted({*heads.names[1:]} - {bad})
+    assert sorted(row.scan for row in study.scores(0)) == good
+    assert not study.pseudo_label_path(0, bad).exists()
+
+
+def test_a_bad_painted_scan_stops_with_its_name(tmp_path: Path, heads: Heads) -> None:
+    scans = [Path(shutil.copy(p, tmp_path / p.name)) for p in heads.scans]
+    study = make_study(tmp_path / "damaged", type(heads)(tuple(scans), heads.masks), **SOON)
+    scans[0].write_bytes(scans[0].read_bytes()[:1000])
+    with pytest.raises(UserError, match=heads.names[0]):
+        run(study)
+
+
+def test_scan_that_is_gone_is_reported(tmp_path: Path, heads: Heads) -> None:
+    study, bad = damaged_study(tmp_path, heads)
+    study.scan_path(bad).unlink()
+    notes = [e for e in run(study) if isinstance(e, Note) and e.level == "warning"]
+    assert {note.scan for note in notes} == {bad}
+
+
+# --- references
+
+
+OPENED: list[str] = []
+LISTENING = False
+
+
+def _hear(event: str, arguments: tuple[Any, ...]) -> None:
+    if LISTENING and event in ("open", "os.listdir", "os.scandir"):
+        OPENED.append(str(arguments[0]))
+
+
+@pytest.fixture
+def opened() -> Iterator[list[str]]:
+    """Every file that Python opens, and every folder it lists, whoever asks for it."""
+    global LISTENING
+    if _hear not in _HOOKED:  # a hook cannot be taken back
+        sys.addaudithook(_hear)
+        _HOOKED.append(_hear)
+    OPENED.clear()
+    LISTENING = True
+    yield OPENED
+    LISTENING = False
+
+
+_HOOKED: list[Any] = []
+
+
+def test_references_are_never_opened(
+    tmp_path: Path, heads: Heads, opened: list[str]
+) -> None:
+    """Neither training, nor prediction, nor ranking, nor selection sees the truth."""
+    references = tmp_path / "references"
+    references.mkdir()
+    for scan, mask in zip(heads.scans, heads.masks, strict=True):
+        (references / scan.name).write_bytes(gzip.compress(gzip.decompress(mask.read_bytes())))
+    study = make_study(tmp_path / "blind", heads, **{**SOON, "finetuning__rounds": 1})
+    study.set_references(references)
+    opened.clear()
+    run(study)
+    assert any(str(heads.scans[1]) in path for path in opened)  # the hook does hear
+    assert not [path for path in opened if path.startswith(str(references))]
+    # And they are heard when they are opened, by the report.
+    from napari_singlestrip.ranking_report import ranking_report
+
+    ranking_report(study, 1)
+    assert [path for path in opened if path.startswith(str(references))]
+
+
+def test_references_change_nothing(soon: Study, tmp_path: Path, heads: Heads) -> None:
+    run(soon)
+    with_truth = make_study(tmp_path / "with", heads, **SOON)
+    with_truth.set_references(heads.masks[0].parent)
+    run(with_truth)
+    assert with_truth.scores_path(0).read_text() == soon.scores_path(0).read_text()
