@@ -1,0 +1,350 @@
+"""A model at work: masks on each scan's own grid, flags, and a file that does the same."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from napari_singlestrip.applying import (
+    BRAIN_SUFFIX,
+    MASK_SUFFIX,
+    TABLE,
+    apply,
+    export_model,
+    model_card,
+    newest_trained_round,
+    open_model,
+)
+from napari_singlestrip.engine.checkpoint import load_checkpoint, save_checkpoint
+from napari_singlestrip.engine.model import load_model
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
+from napari_singlestrip.sample_data import render_head
+from napari_singlestrip.study import Study
+
+if TYPE_CHECKING:
+    from conftest import Heads
+
+CPU = torch.device("cpu")
+ORIENTATIONS = ("RAS", "LPS", "PIR", "SAL")
+
+
+def load(path: Path) -> Any:
+    return nib.load(path)  # nibabel's own types do not know of values
+
+
+def run(model: Path, scans: list[Path], out: Path, **options: Any) -> list[Event]:
+    return list(apply(model, scans, out, device="cpu", **options))
+
+
+def table(out: Path) -> dict[str, dict[str, str]]:
+    with (out / TABLE).open() as file:
+        return {row["scan"]: row for row in csv.DictReader(file)}
+
+
+@pytest.fixture(scope="module")
+def model(trained_study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "model.pt"
+    export_model(trained_study, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def turned(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[Path]]:
+    """One person scanned in several orientations, once obliquely; and the true masks."""
+    folder, scans, masks = tmp_path_factory.mktemp("turned"), [], []
+    for codes in (*ORIENTATIONS, "oblique"):
+        oblique = codes == "oblique"
+        head = render_head(
+            8, "T1w", (6.0, 6.0, 8.0) if oblique else 6.0, "RAS" if oblique else codes,
+            oblique_deg=15.0 if oblique else 0.0,
+        )  # fmt: skip
+        for kind, values, files in (("scan", head.data, scans), ("mask", head.mask, masks)):
+            path = folder / f"{codes}_{kind}.nii.gz"
+            image = nib.Nifti1Image(values.astype(np.int16), head.affine)
+            image.set_sform(head.affine, code=2)
+            image.set_qform(head.affine, code=1)
+            nib.save(image, path)
+            files.append(path)
+    return scans, masks
+
+
+@pytest.fixture(scope="module")
+def applied(
+    model: Path, turned: tuple[list[Path], list[Path]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[Event]]:
+    """The output folder, and what was said."""
+    out = tmp_path_factory.mktemp("out") / "new" / "folder"
+    return out, run(model, turned[0], out, brain=True)
+
+
+# --- masks
+
+
+def test_masks_lie_on_the_scans_own_grid(
+    applied: tuple[Path, list[Event]], turned: tuple[list[Path], list[Path]]
+) -> None:
+    out, _ = applied
+    for file, truth in zip(*turned, strict=True):
+        scan, mask = load(file), load(out / (file.name.removesuffix(".nii.gz") + MASK_SUFFIX))
+        assert mask.shape == scan.shape
+        assert np.allclose(mask.affine, scan.affine, atol=1e-4)
+        for code in ("sform_code", "qform_code"):
+            assert mask.header[code] == scan.header[code]
+        found, true = np.asarray(mask.dataobj) > 0, np.asarray(load(truth).dataobj) > 0
+        assert set(np.unique(mask.dataobj)) == {0, 1}
+        assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.5
+
+
+def test_orientation_of_the_file_changes_nothing(applied: tuple[Path, list[Event]]) -> None:
+    out, _ = applied
+    masks = [
+        np.asarray(nib.as_closest_canonical(load(out / f"{codes}_scan{MASK_SUFFIX}")).dataobj)
+        for codes in ORIENTATIONS
+    ]
+    for mask in masks[1:]:
+        assert (mask == masks[0]).mean() > 0.995
+
+
+def test_brain_is_the_scan_inside_and_zero_outside(
+    applied: tuple[Path, list[Event]], turned: tuple[list[Path], list[Path]]
+) -> None:
+    out, _ = applied
+    for file in turned[0]:
+        name = file.name.removesuffix(".nii.gz")
+        mask = np.asarray(load(out / (name + MASK_SUFFIX)).dataobj) > 0
+        brain, scan = (np.asarray(load(p).dataobj) for p in (out / (name + BRAIN_SUFFIX), file))
+        assert np.array_equal(brain, np.where(mask, scan, 0))
+
+
+def test_table_has_volumes_of_the_masks(applied: tuple[Path, list[Event]]) -> None:
+    out, _ = applied
+    for name, row in table(out).items():
+        mask = load(out / row["mask"])
+        assert row["mask"] == name + MASK_SUFFIX
+        voxel_ml = abs(np.linalg.det(mask.affine[:3, :3])) / 1000
+        assert float(row["volume_ml"]) == pytest.approx(
+            np.count_nonzero(mask.dataobj) * voxel_ml, rel=1e-4
+        )
+        assert 0 <= float(row["autoencoder_error"]) <= 1
+
+
+def test_events_name_what_was_written(applied: tuple[Path, list[Event]]) -> None:
+    out, events = applied
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Finished)
+    assert events[-1].summary == {"masks": 5, "failed": 0}
+    assert all((out / e.path).is_file() for e in events if isinstance(e, Wrote))
+    assert [e.step for e in events if isinstance(e, Progress)] == [1, 2, 3, 4, 5]
+
+
+def test_no_brains_unless_asked_for(model: Path, heads: Heads, tmp_path: Path) -> None:
+    run(model, [heads.scans[1]], tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [heads.names[1] + MASK_SUFFIX, TABLE]
+
+
+# --- the model file
+
+
+def test_exported_model_gives_the_same_masks_as_the_study(
+    model: Path, trained_study: Study, heads: Heads, tmp_path: Path
+) -> None:
+    scans = list(heads.scans[1:])
+    run(model, scans, tmp_path / "model")
+    run(trained_study.folder, scans, tmp_path / "study")
+    for name in heads.names[1:]:
+        one, two, label = (
+            np.asarray(load(p).dataobj) for p in (
+                tmp_path / "model" / (name + MASK_SUFFIX),
+                tmp_path / "study" / (name + MASK_SUFFIX),
+                trained_study.pseudo_label_path(1, name),
+            )
+        )  # fmt: skip
+        assert np.array_equal(one, two)
+        assert np.array_equal(one, label)
+    assert table(tmp_path / "model") == table(tmp_path / "study")
+
+
+def test_card_says_where_the_model_comes_from(
+    model: Path, trained_study: Study, heads: Heads
+) -> None:
+    loaded = load_model(model, CPU)
+    assert loaded.card.study == trained_study.name
+    assert loaded.card.round == 1
+    assert heads.names[0] in loaded.card.training_scans
+    assert 0 < loaded.card.validation_dice <= 1
+    low, high = loaded.card.volume_ml
+    assert 0 < low < high < math.inf
+    assert loaded.autoencoder is not None
+    assert loaded.segmenter.settings == trained_study.settings()
+    assert isinstance(loaded.card.training_scans, tuple)
+
+
+def test_model_file_leaves_the_optimiser_behind(model: Path, trained_study: Study) -> None:
+    saved = load_checkpoint(model, "model")
+    assert "optimiser" not in saved["segmenter"]
+    assert "rng" not in saved["segmenter"]
+    assert model.stat().st_size < (trained_study.round_dir(1) / "segmenter.pt").stat().st_size
+
+
+def test_an_older_round_can_be_applied(
+    trained_study: Study, heads: Heads, tmp_path: Path
+) -> None:
+    run(trained_study.folder, [heads.scans[1]], tmp_path, round_=0)
+    found = np.asarray(load(tmp_path / (heads.names[1] + MASK_SUFFIX)).dataobj)
+    expected = np.asarray(load(trained_study.pseudo_label_path(0, heads.names[1])).dataobj)
+    assert np.array_equal(found, expected)
+
+
+def test_newest_finished_round_counts(trained_copy: Study) -> None:
+    assert newest_trained_round(trained_copy) == 1
+    path = trained_copy.round_dir(2) / "segmenter.pt"
+    state = load_checkpoint(trained_copy.round_dir(1) / "segmenter.pt", "segmenter")
+    save_checkpoint(path, "segmenter", {**state, "done": False})  # begun, and stopped
+    assert newest_trained_round(trained_copy) == 1
+    assert open_model(trained_copy.folder, CPU).card.round == 1
+    assert open_model(trained_copy.folder / "study.json", CPU).card.round == 1
+
+
+def test_untrained_study_says_so(study: Study, heads: Heads, tmp_path: Path) -> None:
+    for do in (lambda: run(study.folder, [heads.scans[1]], tmp_path / "out"),
+               lambda: export_model(study, tmp_path / "model.pt")):
+        with pytest.raises(UserError, match="no trained model") as caught:
+            do()
+        assert "singlestrip run" in caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04"])
+def test_not_a_model_is_said(content: bytes, heads: Heads, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.pt"):
+        run(path, [heads.scans[1]], tmp_path / "out")
+
+
+# --- flags and failures
+
+
+def test_unusual_volumes_and_errors_are_flagged(
+    model: Path, heads: Heads, tmp_path: Path
+) -> None:
+    saved = load_checkpoint(model, "model")
+    narrow = tmp_path / "narrow.pt"
+    card = '{"volume_ml": [1.0, 2.0], "max_error": 0.0}'
+    save_checkpoint(narrow, "model", {**saved, "card": card})
+    events = run(narrow, [heads.scans[1]], tmp_path / "out")
+    flag = table(tmp_path / "out")[heads.names[1]]["flag"]
+    assert "outside 1 to 2 mL" in flag
+    assert "autoencoder error" in flag
+    notes = [e for e in events if isinstance(e, Note)]
+    assert [(n.level, n.scan) for n in notes] == [("warning", heads.names[1])]
+
+
+def test_heads_like_those_of_the_study_are_not_flagged(
+    trained_study: Study, heads: Heads, tmp_path: Path
+) -> None:
+    flagged = {row.scan for row in trained_study.scores(1) if row.flag}
+    usual = [p for p, n in zip(heads.scans, heads.names, strict=True) if n not in flagged][1:]
+    run(trained_study.folder, usual, tmp_path)
+    assert {row["flag"] for row in table(tmp_path).values()} == {""}
+
+
+def test_model_without_autoencoder_still_applies(
+    model: Path, heads: Heads, tmp_path: Path
+) -> None:
+    saved = load_checkpoint(model, "model")
+    save_checkpoint(tmp_path / "lean.pt", "model", {**saved, "autoencoder": {}})
+    run(tmp_path / "lean.pt", [heads.scans[1]], tmp_path / "out")
+    assert table(tmp_path / "out")[heads.names[1]]["autoencoder_error"] == "nan"
+
+
+def test_a_bad_scan_is_reported_and_the_rest_goes_on(
+    model: Path, heads: Heads, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.nii.gz"
+    bad.write_bytes(heads.scans[2].read_bytes()[:3000])
+    events = run(model, [bad, heads.scans[1]], tmp_path / "out")
+    rows = table(tmp_path / "out")
+    assert rows["bad"]["mask"] == ""
+    assert "bad" in rows["bad"]["flag"]
+    assert rows[heads.names[1]]["mask"]
+    end = events[-1]
+    assert isinstance(end, Finished)
+    assert end.summary == {"masks": 1, "failed": 1}
+    assert [e.scan for e in events if isinstance(e, Note) and e.level == "warning"][:1] == ["bad"]
+
+
+def test_head_without_a_brain_is_flagged_and_not_written(
+    model: Path, heads: Heads, tmp_path: Path
+) -> None:
+    events = run(model, [heads.scans[1]], tmp_path, overrides={"prediction.threshold": 0.999999})
+    (row,) = table(tmp_path).values()
+    if row["mask"] == "":  # the tiny net may be that sure
+        assert row["flag"] == "no brain was found"
+        assert not list(tmp_path.glob("*.nii.gz"))
+        assert any(isinstance(e, Note) and "no brain" in e.text for e in events)
+
+
+def test_stopping_keeps_the_masks_that_are_done(
+    model: Path, heads: Heads, tmp_path: Path
+) -> None:
+    events = apply(model, list(heads.scans[1:]), tmp_path, device="cpu")
+    for event in events:
+        if isinstance(event, Progress):
+            break
+    events.close()  # type: ignore[attr-defined]
+    assert [p.name for p in tmp_path.glob("*.nii.gz")] == [heads.names[1] + MASK_SUFFIX]
+
+
+def test_scans_are_never_changed(model: Path, heads: Heads, tmp_path: Path) -> None:
+    before = [p.read_bytes() for p in heads.scans]
+    run(model, list(heads.scans), tmp_path, brain=True)
+    assert [p.read_bytes() for p in heads.scans] == before
+
+
+def test_prediction_settings_can_be_changed(model: Path, heads: Heads, tmp_path: Path) -> None:
+    volumes = []
+    for border in (-8, 0, 8):
+        out = tmp_path / str(border)
+        run(model, [heads.scans[1]], out, overrides={"prediction.border_mm": border})
+        volumes.append(float(table(out)[heads.names[1]]["volume_ml"]))
+    assert volumes[0] < volumes[1] < volumes[2]
+
+
+@pytest.mark.parametrize("name", ["training.steps", "network.channels", "prediction.nothing"])
+def test_other_settings_cannot(model: Path, heads: Heads, tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=name):
+        run(model, [heads.scans[1]], tmp_path / "out", overrides={name: 1})
+
+
+def test_two_scans_of_one_name_are_refused(model: Path, heads: Heads, tmp_path: Path) -> None:
+    twin = tmp_path / "twin" / heads.scans[1].name
+    twin.parent.mkdir()
+    twin.write_bytes(heads.scans[1].read_bytes())
+    with pytest.raises(UserError, match="Two scans"):
+        run(model, [heads.scans[1], twin], tmp_path / "out")
+
+
+def test_no_scans_are_said(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError):
+        run(model, [tmp_path / "empty"], tmp_path / "out")
+
+
+def test_card_of_a_study_leaves_out_what_was_flagged(trained_copy: Study) -> None:
+    from dataclasses import replace
+
+    rows = trained_copy.scores(1)
+    odd = replace(rows[-1], volume_ml=90000.0, autoencoder_error=0.99, flag="large")
+    trained_copy.save_scores(1, [*rows[:-1], odd])
+    card = model_card(trained_copy, 1)
+    assert card.volume_ml[1] < 90000
+    assert card.max_error < 0.99 * 1.5
