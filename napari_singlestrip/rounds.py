@@ -14,7 +14,7 @@ from napari_singlestrip import __version__
 from napari_singlestrip.engine.config import Settings
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Progress
-from napari_singlestrip.files import write_json_atomic
+from napari_singlestrip.files import remove_leftovers, write_json_atomic
 from napari_singlestrip.study import Study
 
 # Settings that a trained segmenter depends on: changing them means training anew.
@@ -144,6 +144,19 @@ def heat_map_path(study: Study, round_: int, name: str) -> Path:
     Positive where the autoencoder would not have drawn brain, negative where it would have.
     """
     return study.round_dir(round_) / "heat_maps" / study.pseudo_label_path(round_, name).name
+
+
+def remove_temporary_files(study: Study) -> None:
+    """Delete what killed jobs left half written; whoever calls this holds the study's lock.
+
+    Only jobs write into the rounds; elsewhere a window may be writing, so there age decides.
+    """
+    for number in study.rounds():
+        top = study.round_dir(number)
+        for folder in (top, *(path for path in top.iterdir() if path.is_dir())):
+            remove_leftovers(folder, older_than_seconds=0)
+    for folder in (study.folder, study.folder / "masks", study.folder / "rounds"):
+        remove_leftovers(folder)
 
 
 @contextmanager

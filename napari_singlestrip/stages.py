@@ -51,6 +51,7 @@ from napari_singlestrip.rounds import (
     RoundFolder,
     heat_map_path,
     metrics_log,
+    remove_temporary_files,
     set_aside,
     settings_of_run,
 )
@@ -134,6 +135,7 @@ def run(
     if restart and (kept := set_aside(study)):
         yield Note(f"The earlier rounds are kept in {kept.name}.")
     settings = settings_of_run(study, effort, changes, seed)
+    remove_temporary_files(study)
     job = Job(study, settings, chosen, again=stages is not None)
     yield Started("", in_words(job.device), f"{study.name}, {settings.effort}")
     if stages is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from napari_singlestrip.rounds import (
     RoundFolder,
     metrics_log,
     read_metrics,
+    remove_temporary_files,
     set_aside,
     settings_of_run,
 )
@@ -134,6 +136,25 @@ def test_rounds_are_set_aside_not_deleted(begun: Study) -> None:
 def test_nothing_to_set_aside(study: Study) -> None:
     assert set_aside(study) is None
     assert not list(study.folder.glob("rounds_set_aside*"))
+
+
+# --- what killed jobs left
+
+
+def test_temporary_files_of_killed_jobs_are_removed(begun: Study) -> None:
+    """At once where only jobs write; elsewhere another program may be in the middle of it."""
+    folder = begun.round_dir(0)
+    (folder / "pseudo_labels").mkdir()
+    dead = [folder / ".~segmenter.1-0.pt", folder / "pseudo_labels" / ".~a.1-0.nii.gz"]
+    young = begun.folder / ".~study.1-0.json"
+    old = begun.folder / ".~decisions.1-0.csv"
+    for path in (*dead, young, old):
+        path.write_text("half")
+    os.utime(old, (0, 0))
+    remove_temporary_files(begun)
+    assert not any(path.exists() for path in (*dead, old))
+    assert young.exists()
+    assert RoundFolder(folder).read_settings() is not None
 
 
 # --- metrics
