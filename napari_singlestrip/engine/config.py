@@ -113,6 +113,10 @@ class NetworkConfig(Config):
     channels: tuple[int, ...] = Field(
         (16, 32, 64, 128), min_length=2, description="Features of each level"
     )
+    norm: Literal["instance", "channel"] = Field(
+        "instance",
+        description="Normalise features over the picture, or over the channels of each voxel",
+    )
     target: Literal["probability", "distance"] = Field(
         "probability", description="What the network predicts: brain probability, or the signed "
         "distance to the brain's surface",
@@ -124,6 +128,10 @@ class TrainingConfig(Config):
 
     steps: int = Field(1200, ge=1, description="Optimiser steps")
     batch_size: int = Field(1, ge=1, le=256, description="Synthetic heads in a step")
+    wide_fraction: float = Field(
+        0.0, ge=0, le=1, description="Share of steps on a wider window, which shows more neck and air"
+    )
+    wide: float = Field(1.5, ge=1, le=3, description="Sides of the wider window, relative")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate")
     weight_decay: float = Field(1e-5, ge=0, le=1, description="AdamW's weight decay")
     warmup: float = Field(0.05, ge=0, le=1, description="Share of the steps of warm-up")

@@ -23,7 +23,7 @@ def build_segmenter(config: NetworkConfig) -> nn.Module:
     """
     if config.architecture == "synthstrip":
         return SynthStripNet(config.channels)
-    return StridedUNet(config.channels)
+    return StridedUNet(config.channels, config.norm)
 
 
 def side_multiple(config: NetworkConfig) -> int:
@@ -40,18 +40,18 @@ class StridedUNet(nn.Module):
         Features of each level, from half resolution down; the last two share a resolution.
     """
 
-    def __init__(self, channels: tuple[int, ...]) -> None:
+    def __init__(self, channels: tuple[int, ...], norm: str = "instance") -> None:
         super().__init__()
         *levels, deepest = channels
         before = (1, *levels)
         self.down = nn.ModuleList(
-            _strided(a, b, 2) for a, b in zip(before, levels, strict=False)
+            _strided(a, b, 2, norm) for a, b in zip(before, levels, strict=False)
         )
-        self.bottom = _strided(levels[-1], deepest, 1)
+        self.bottom = _strided(levels[-1], deepest, 1, norm)
         above = [*levels[-2::-1], 1]
         below = [deepest, *levels[-2::-1]]
         self.up = nn.ModuleList(
-            _transposed(low + skip, high, last=high == 1)
+            _transposed(low + skip, high, "none" if high == 1 else norm)
             for low, skip, high in zip(below, reversed(levels), above, strict=True)
         )
 
@@ -67,20 +67,41 @@ class StridedUNet(nn.Module):
         return x
 
 
-def _strided(width: int, features: int, stride: int) -> nn.Sequential:
+class ChannelNorm(nn.Module):
+    """Divide each voxel's features by their root mean square (Zhang & Sennrich 2019), then scale.
+
+    Unlike instance norm it does not know how much air or neck the picture shows.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(features))
+        self.bias = nn.Parameter(torch.zeros(features))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, I, J, K) to the same shape."""
+        size = x.square().mean(1, keepdim=True)
+        weight, bias = self.weight.view(-1, 1, 1, 1), self.bias.view(-1, 1, 1, 1)
+        return torch.addcmul(bias, x * torch.rsqrt(size + 1e-4), weight)
+
+
+def _strided(width: int, features: int, stride: int, norm: str) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv3d(width, features, 3, stride, padding=1),
-        nn.InstanceNorm3d(features, affine=True),
-        nn.LeakyReLU(0.1, inplace=True),
+        nn.Conv3d(width, features, 3, stride, padding=1), *_normalised(features, norm)
     )
 
 
-def _transposed(width: int, features: int, *, last: bool) -> nn.Sequential:
+def _transposed(width: int, features: int, norm: str) -> nn.Sequential:
     grow = nn.ConvTranspose3d(width, features, 3, stride=2, padding=1, output_padding=1)
-    if last:
-        return nn.Sequential(grow)
-    norm = nn.InstanceNorm3d(features, affine=True)
-    return nn.Sequential(grow, norm, nn.LeakyReLU(0.1, inplace=True))
+    return nn.Sequential(grow, *_normalised(features, norm))
+
+
+def _normalised(features: int, norm: str) -> list[nn.Module]:
+    """Normalisation and activation; nothing for "none"."""
+    if norm == "none":
+        return []
+    kind = nn.InstanceNorm3d(features, affine=True) if norm == "instance" else ChannelNorm(features)
+    return [kind, nn.LeakyReLU(0.1, inplace=True)]
 
 
 class SynthStripNet(nn.Module):

@@ -113,12 +113,17 @@ def segmenter_task(
     else:
         net.load_state_dict(initial)
 
+    multiple = side_multiple(settings.network)
+    i, j, k = (round(n * config.wide / multiple) * multiple for n in geometry.shape)
+    wide_shape = (i, j, k)
+
     def draw(rng: np.random.Generator) -> Pair:
         params = [
             sample_params(rng, bank, settings.synthesis, real=bool(rng.random() < real_fraction))
             for _ in range(config.batch_size)
         ]
-        return render(bank, params, geometry.shape)
+        wide = rng.random() < config.wide_fraction
+        return render(bank, params, wide_shape if wide else geometry.shape)
 
     held_out_rng = np.random.default_rng([settings.seed, 1])
     held_out = [
