@@ -154,11 +154,11 @@ def render(
     index = _gather_index(bank, params, shape)
     distance = _distance(bank, params, index, shape)
     noise = _noise(params, shape, device)
-    image = torch.stack([
+    image = _stack([
         _copy(bank, p, i, shape) if p.real else _paint(bank, p, i, texture, shape)
         for p, i, (texture, _) in zip(params, index, noise, strict=True)
     ])
-    image = image.unsqueeze(1) * _upsample([p.bias for p in params], shape, device).exp_()
+    image = image.unsqueeze(1).mul_(_upsample([p.bias for p in params], shape, device).exp_())
     image = apply_separable(image, _point_spread(params, shape, device))
     image = _finish(image, params, [grain for _, grain in noise])
     return image, _cut(image, distance, params)
@@ -195,7 +195,7 @@ def _distance(
     shape: tuple[int, int, int],
 ) -> torch.Tensor:
     taken = [_take(bank.distance[p.entry], i) for p, i in zip(params, index, strict=True)]
-    return torch.stack(taken).float().mul_(DISTANCE_UNIT).view(-1, 1, *shape)
+    return _stack(taken).float().mul_(DISTANCE_UNIT).view(-1, 1, *shape)
 
 
 def _copy(
@@ -344,8 +344,13 @@ def _upsample(
         x = torch.from_numpy(field).to(device)[None, None]
         m = [torch.from_numpy(interpolation_matrix(n, field.shape[0])).to(device)[None]
              for n in shape]
-        ups.append(apply_separable(x, m))
-    return torch.cat(ups)
+        ups.append(apply_separable(x, m)[0])
+    return _stack(ups)
+
+
+def _stack(pictures: list[torch.Tensor]) -> torch.Tensor:
+    """Stack, but do not copy a batch of one."""
+    return pictures[0][None] if len(pictures) == 1 else torch.stack(pictures)
 
 
 def _sample_means(
