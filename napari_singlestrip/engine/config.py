@@ -72,7 +72,7 @@ class SynthesisConfig(Config):
     rotation_deg: float = Field(15.0, ge=0, le=180, description="Rotation about each axis (deg)")
     scaling: float = Field(0.2, ge=0, lt=1, description="Scaling of each axis (fraction)")
     shear: float = Field(0.1, ge=0, lt=1, description="Shear (off-diagonal of the affine)")
-    translation: float = Field(0.15, ge=0, le=1, description="Shift (fraction of the grid's side)")
+    translation: float = Field(0.1, ge=0, le=1, description="Shift (fraction of the grid's side)")
     warp_std: float = Field(
         0.035, ge=0, le=0.2,
         description="Largest SD of the stationary velocity field (fraction of the grid's side)",
@@ -83,6 +83,11 @@ class SynthesisConfig(Config):
     flip: bool = Field(True, description="Mirror left and right in half of the heads")
     intensity_std: float = Field(
         0.08, ge=0, le=1, description="Largest SD of intensities within a label (of the range)"
+    )
+    tie_probability: float = Field(
+        0.5, ge=0, le=1,
+        description="Share of heads in which labels on both sides of the mask that look alike in "
+        "the scan are painted alike",
     )
     bias_std: float = Field(0.5, ge=0, le=2, description="Largest SD of the log bias field")
     bias_grid: tuple[int, int] = Field((2, 5), description="Control points of the bias field")
@@ -126,13 +131,13 @@ class NetworkConfig(Config):
 class TrainingConfig(Config):
     """Training of the segmenter on synthetic heads."""
 
-    steps: int = Field(1200, ge=1, description="Optimiser steps")
+    steps: int = Field(1800, ge=1, description="Optimiser steps")
     batch_size: int = Field(1, ge=1, le=256, description="Synthetic heads in a step")
     wide_fraction: float = Field(
-        0.0, ge=0, le=1, description="Share of steps on a wider window, which shows more neck and air"
+        0.2, ge=0, le=1, description="Share of steps on a wider window, which shows more neck and air"
     )
     wide: float = Field(1.5, ge=1, le=3, description="Sides of the wider window, relative")
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate")
+    learning_rate: float = Field(3e-3, gt=0, le=1, description="Peak learning rate")
     weight_decay: float = Field(1e-5, ge=0, le=1, description="AdamW's weight decay")
     warmup: float = Field(0.05, ge=0, le=1, description="Share of the steps of warm-up")
     clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient")
@@ -160,7 +165,7 @@ class AutoencoderConfig(Config):
     corruption_probability: float = Field(
         0.5, ge=0, le=1, description="Share of training masks damaged first (denoising)"
     )
-    steps: int = Field(800, ge=1, description="Optimiser steps")
+    steps: int = Field(400, ge=1, description="Optimiser steps")
     batch_size: int = Field(4, ge=1, le=256, description="Masks in a step")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate")
     rotation_deg: float = Field(15.0, ge=0, le=180, description="Rotation of the mask (deg)")
@@ -174,6 +179,9 @@ class PredictionConfig(Config):
     """From a scan to its mask."""
 
     flip: bool = Field(True, description="Average the prediction with that of the mirrored scan")
+    windows: int = Field(
+        3, ge=1, le=3, description="Average the predictions of so many windows, a little apart"
+    )
     threshold: float = Field(0.5, gt=0, lt=1, description="Probability above which it is brain")
     border_mm: float = Field(0.0, ge=-20, le=20, description="Grow (+) or shrink the mask (mm)")
     largest_component: bool = Field(True, description="Keep only the largest piece")
@@ -245,21 +253,22 @@ PRESETS: dict[Effort, dict[str, Any]] = {
     "quick": {},
     "standard": {
         "conform.spacing_mm": 2.0,
+        "network.channels": (16, 32, 64, 128, 128),
         "training.steps": 6000,
-        "training.learning_rate": 1e-3,
+        "training.learning_rate": 2e-3,
         "finetuning.steps": 2000,
-        "autoencoder.steps": 2000,
+        "autoencoder.steps": 1000,
     },
     "thorough": {
         "conform.spacing_mm": 1.0,
         "label_map.oversampling": 1,
-        "network.channels": (16, 32, 64, 128, 256),
+        "network.channels": (16, 32, 64, 128, 128, 128),
         "training.steps": 20000,
         "training.learning_rate": 1e-3,
         "finetuning.steps": 5000,
         "autoencoder.max_side": 64,
         "autoencoder.channels": (16, 32, 64, 128),
-        "autoencoder.steps": 4000,
+        "autoencoder.steps": 2000,
     },
 }
 

@@ -168,6 +168,7 @@ def build_bank(
             np.stack([np.rint(255 * e.data).astype(np.uint8) for e in examples])
         ),
         backgrounds=tuple(m.backgrounds for m in maps),
+        twins=tuple(m.twins for m in maps),
         n_labels=max(m.n_labels for m in maps),
         ratio=geometry.ratio,
         weights=drawn / drawn.sum(),
@@ -187,7 +188,7 @@ def _label_maps(
 
 def _no_label_maps(example: Example) -> LabelMaps:
     """One map with a single label, for those who draw masks only."""
-    return LabelMaps(np.zeros((1, *example.data.shape), np.uint8), (OUTSIDE,), 1)
+    return LabelMaps(np.zeros((1, *example.data.shape), np.uint8), (OUTSIDE,), 1, ((),))
 
 
 def _cut_out(mask: npt.NDArray[np.bool_], grid: Grid, geometry: Geometry) -> Grid:

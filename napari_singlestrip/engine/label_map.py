@@ -28,6 +28,7 @@ MAX_DISTANCE = 127 * DISTANCE_UNIT
 
 Volume32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Twins = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,15 @@ class LabelMaps:
         The darkest label outside the brain but within the head, of each map.
     n_labels : int
         Largest label + 1.
+    twins : M tuples of pairs of ints
+        For each label inside the brain, the label outside that looks most like it in the scan:
+        fluid on both sides of the mask's edge, for example.
     """
 
     labels: npt.NDArray[np.uint8]
     backgrounds: tuple[int, ...]
     n_labels: int
+    twins: tuple[Twins, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ class LabelBank:
     intensities : (N, X, Y, Z) uint8 tensor
         The scans themselves, 0 to 255.
     backgrounds : N tuples of M ints
+    twins : N tuples of M tuples of pairs
+        See `LabelMaps`.
     n_labels : int
     ratio : float
         Voxels of the label maps per voxel of the training grid, along each axis.
@@ -73,6 +80,7 @@ class LabelBank:
     distance: torch.Tensor
     intensities: torch.Tensor
     backgrounds: tuple[tuple[int, ...], ...]
+    twins: tuple[tuple[Twins, ...], ...]
     n_labels: int
     ratio: float
     weights: npt.NDArray[np.float64]
@@ -81,7 +89,7 @@ class LabelBank:
         """Copy to a device."""
         return LabelBank(
             self.labels.to(device), self.distance.to(device), self.intensities.to(device),
-            self.backgrounds, self.n_labels, self.ratio, self.weights,
+            self.backgrounds, self.twins, self.n_labels, self.ratio, self.weights,
         )
 
 
@@ -125,7 +133,8 @@ def make_label_maps(
         for part, n, first in ((~mask & head, outside, 1), (mask & seen, inside, 1 + outside)):
             labels[m][part] = first + bin_intensities(even[part], n, config.method, rng)
     n_labels = 1 + max(sum(pair) for pair in pairs)
-    return LabelMaps(labels, (1,) * len(pairs), n_labels)
+    twins = tuple(_twins(m, even, pair) for m, pair in zip(labels, pairs, strict=True))
+    return LabelMaps(labels, (1,) * len(pairs), n_labels, twins)
 
 
 def find_head(data: Volume32, mask: Mask, seen: Mask) -> Mask:
@@ -152,6 +161,20 @@ def find_head(data: Volume32, mask: Mask, seen: Mask) -> Mask:
         closed = pieces == 1 + np.argmax(sizes[1:])
     head = ndimage.binary_fill_holes(closed) | mask
     return seen & head if (head & seen & ~mask).any() else seen
+
+
+def _twins(labels: npt.NDArray[np.uint8], data: Volume32, pair: tuple[int, int]) -> Twins:
+    """For each inside label that occurs, the outside label nearest in mean intensity."""
+    inside, outside = pair
+    counts = np.bincount(labels.ravel(), minlength=1 + inside + outside)
+    sums = np.bincount(labels.ravel(), weights=data.ravel(), minlength=1 + inside + outside)
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
+    around = means[1 : 1 + outside]
+    return tuple(
+        (label, 1 + int(np.argmin(np.abs(around - means[label]))))
+        for label in range(1 + outside, 1 + outside + inside)
+        if counts[label]
+    )
 
 
 def bin_intensities(

@@ -197,32 +197,50 @@ def predict(segmenter: Segmenter, volume: Volume) -> Prediction:
         max_voxels=settings.conform.max_voxels,
     )
     probability = predict_array(segmenter, conformed.data, flip=False)
-    window = conformed
-    for last in (False, True):
-        found = bounding_box(largest_component(probability > settings.prediction.threshold))
-        if found is None:
-            break
-        window = _window(conformed, found, segmenter.shape, of=window)
-        flip = last and settings.prediction.flip
-        probability = predict_array(segmenter, window.data, flip=flip)
-    return Prediction(probability, window)
+    found, place = probability, np.zeros(3, int)
+    for _ in range(2):
+        box = bounding_box(largest_component(found > settings.prediction.threshold))
+        if box is None:
+            return Prediction(probability, conformed)
+        middle = place + np.array([(part.start + part.stop - 1) / 2 for part in box])
+        place = np.rint(middle - (np.asarray(segmenter.shape) - 1) / 2).astype(int)
+        found = predict_array(segmenter, _cut(conformed.data, place, segmenter.shape), flip=False)
+    return _look_closely(segmenter, conformed, place)
 
 
-def _window(conformed: Volume, found: tuple[slice, ...], shape: Shape, of: Volume) -> Volume:
-    """Cut a window of `shape` out of a conformed scan, centred on a box in volume `of`."""
-    middle = np.array([(part.start + part.stop - 1) / 2 for part in found])
-    offset = (of.affine[:3, 3] - conformed.affine[:3, 3]) / conformed.spacing
-    low = np.rint(middle + offset - (np.asarray(shape) - 1) / 2).astype(int)
-    data = np.zeros(shape, np.float32)
-    source, target = [], []
-    for start, n, size in zip(low, shape, conformed.data.shape, strict=True):
-        first, last = max(start, 0), max(min(start + n, size), 0)
-        source.append(slice(first, last))
-        target.append(slice(first - start, last - start))
-    data[tuple(target)] = conformed.data[tuple(source)]
+def _look_closely(
+    segmenter: Segmenter, conformed: Volume, place: npt.NDArray[np.int64]
+) -> Prediction:
+    """Average the predictions of windows a little apart, so that no voxel's place decides."""
+    config = segmenter.settings.prediction
+    apart = side_multiple(segmenter.settings.network) // 2
+    shifts = [0, apart, -apart][: config.windows]
+    total = np.zeros(segmenter.shape, np.float32)
+    weight = np.zeros(segmenter.shape, np.float32)
+    for shift in shifts:
+        seen = _cut(conformed.data, place + shift, segmenter.shape)
+        probability = predict_array(segmenter, seen, flip=config.flip)
+        back = np.full(3, -shift)
+        total += _cut(probability, back, segmenter.shape)
+        weight += _cut(np.ones_like(probability), back, segmenter.shape)
     affine = conformed.affine.copy()
-    affine[:3, 3] += low * conformed.spacing
-    return Volume(data, affine, conformed.notes)
+    affine[:3, 3] += place * conformed.spacing
+    window = Volume(_cut(conformed.data, place, segmenter.shape), affine, conformed.notes)
+    return Prediction(total / weight, window)
+
+
+def _cut(
+    data: npt.NDArray[np.float32], place: npt.NDArray[np.int64], shape: Shape
+) -> npt.NDArray[np.float32]:
+    """Cut out `shape` voxels that begin at `place`; zero beyond the edges."""
+    out = np.zeros(shape, np.float32)
+    source, target = [], []
+    for start, n, size in zip(place, shape, data.shape, strict=True):
+        first, last = min(max(start, 0), size), max(min(start + n, size), 0)
+        source.append(slice(first, max(first, last)))
+        target.append(slice(first - start, max(first, last) - start))
+    out[tuple(target)] = data[tuple(source)]
+    return out
 
 
 def predict_array(

@@ -23,7 +23,7 @@ from napari_singlestrip.engine.deformation import (
     sample_velocity,
     source_coordinates,
 )
-from napari_singlestrip.engine.label_map import DISTANCE_UNIT, OUTSIDE, LabelBank
+from napari_singlestrip.engine.label_map import DISTANCE_UNIT, OUTSIDE, LabelBank, Twins
 from napari_singlestrip.engine.separable import (
     apply_separable,
     blur_matrix,
@@ -93,7 +93,9 @@ def sample_params(
     label_map = int(rng.integers(bank.labels.shape[1]))
     background = bank.backgrounds[entry][label_map]
     n_labels = bank.n_labels
-    means = _sample_means(rng, n_labels, background, config)
+    means = _sample_means(rng, n_labels)
+    _tie(rng, means, bank.twins[entry][label_map], config.tie_probability)
+    _darken(rng, means, background, config.background_probability)
     stds = rng.uniform(0, config.intensity_std, n_labels)
     shapes, shape_means = _sample_shapes(rng, config)
     return SynthesisParams(
@@ -354,18 +356,38 @@ def _stack(pictures: list[torch.Tensor]) -> torch.Tensor:
 
 
 def _sample_means(
-    rng: np.random.Generator, n: int, background: int, config: SynthesisConfig
+    rng: np.random.Generator, n: int
 ) -> npt.NDArray[np.float64]:
     """(2, n) means: a second contrast close to the first, or far from it."""
     first = rng.uniform(0, 1, n)
     second = np.clip(first + rng.uniform(0, 0.5) * rng.uniform(-1, 1, n), 0, 1)
-    means = np.stack([first, second])
-    if rng.random() < config.background_probability:
+    return np.stack([first, second])
+
+
+def _tie(
+    rng: np.random.Generator, means: npt.NDArray[np.float64], twins: Twins, probability: float
+) -> None:
+    """Give some labels inside the brain the mean of the label outside that looks like them.
+
+    With means all their own there would be an edge along the whole of the mask, which real heads
+    do not have: fluid lies on both sides.
+    """
+    if rng.random() < probability:
+        share = rng.random()
+        for inside, outside in twins:
+            if rng.random() < share:
+                means[:, inside] = means[:, outside]
+
+
+def _darken(
+    rng: np.random.Generator, means: npt.NDArray[np.float64], background: int, probability: float
+) -> None:
+    """Make the air, and the darkest label of the head, zero; or else the air like that label."""
+    if rng.random() < probability:
         means[:, background] = 0
         means[:, OUTSIDE] = 0
     else:
         means[:, OUTSIDE] = means[:, background]
-    return means
 
 
 def _sample_blend(rng: np.random.Generator) -> Array:
