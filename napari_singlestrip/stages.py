@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from napari_singlestrip import previews
@@ -44,7 +45,7 @@ from napari_singlestrip.engine.segmenter import (
 )
 from napari_singlestrip.engine.synthesis import render, sample_params
 from napari_singlestrip.engine.training import Pair, Weights, is_done, train
-from napari_singlestrip.engine.volume import Scan, load_mask, open_scan, save_map, save_mask
+from napari_singlestrip.engine.volume import Scan, Volume, load_mask, open_scan, save_map, save_mask
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
 from napari_singlestrip.rounds import (
@@ -192,8 +193,8 @@ def train_autoencoder(job: Job) -> Iterator[Event]:
     yield Started("autoencoder", in_words(job.device))
     if folder.read_settings() is None:
         folder.write_settings(job.settings, in_words(job.device))
-    bank, geometry, _ = _bank(job, masks_by_hand(job.study), n_maps=0)
-    task = autoencoder_task(bank, geometry, job.settings, job.device)
+    data = _training_data(job, masks_by_hand(job.study), n_maps=0)
+    task = autoencoder_task(data.bank, data.geometry, job.settings, job.device)
     with metrics_log(folder) as log:
         yield from log.follow(train(task, folder.autoencoder, job.device))
     yield _wrote(job, folder.autoencoder, "autoencoder")
@@ -218,10 +219,11 @@ def finetune(job: Job, round_: int) -> Iterator[Event]:
 def predict_pool(job: Job, round_: int) -> Iterator[Event]:
     """Predict the masks of all scans that were not painted."""
     segmenter = load_segmenter(job.folder(round_).segmenter, job.device)
-    painted = job.study.labelled().painted
+    painted, accepted = job.study.labelled().painted, _accepted_in(job, round_)
     names = [
         name for name in job.study.names
         if name not in painted
+        and name not in accepted  # what a person looked at stays as it was
         and (job.again or not job.study.pseudo_label_path(round_, name).is_file())
     ]
     if not names:
@@ -231,6 +233,15 @@ def predict_pool(job: Job, round_: int) -> Iterator[Event]:
     for n, name in enumerate(names, 1):
         yield from _attempt(name, _predict_one(job, round_, segmenter, name))
         yield Progress("predict", n, len(names), {}, _left(started, n, len(names)))
+
+
+def _accepted_in(job: Job, round_: int) -> set[str]:
+    """Scans whose pseudo-label of this round was accepted, and is there."""
+    return {
+        name for name, decision in job.study.decisions().items()
+        if decision.state == "accepted" and decision.round == round_
+        and job.study.pseudo_label_path(round_, name).is_file()
+    }
 
 
 def rank_pool(job: Job, round_: int) -> Iterator[Event]:
@@ -311,40 +322,69 @@ def _train_segmenter(
 ) -> Iterator[Event]:
     tuning = job.settings.finetuning
     first = stage == "train"
-    bank, geometry, watched = _bank(job, masks, n_maps=None if first else tuning.label_maps)
+    data = _training_data(job, masks, n_maps=None if first else tuning.label_maps)
+    yield from data.problems
     config = job.settings.training
     if not first:
         config = config.model_copy(
             update={"steps": tuning.steps, "learning_rate": tuning.learning_rate}
         )
     task = segmenter_task(
-        bank, geometry, job.settings, job.device, stage=stage, initial=initial, config=config,
-        real_fraction=0.0 if first else tuning.real_fraction, watched=watched,
+        data.bank, data.geometry, job.settings, job.device, stage=stage, initial=initial,
+        config=config, real_fraction=0.0 if first else tuning.real_fraction, watched=data.watched,
     )
-    _save_previews(folder, bank, geometry, job.settings)
+    _save_previews(folder, data.bank, data.geometry, job.settings)
     yield _wrote(job, folder.previews / "synthetic.png", "preview")
     with metrics_log(folder) as log:
         yield from log.follow(train(task, folder.segmenter, job.device))
     yield _wrote(job, folder.segmenter, "segmenter")
 
 
-def _bank(
-    job: Job, masks: Sequence[TrainingMask], n_maps: int | None
-) -> tuple[LabelBank, Geometry, list[Pair]]:
-    """Load the labelled scans and make their label maps."""
+@dataclass(frozen=True)
+class TrainingData:
+    """Labelled scans, ready for training, and what was wrong with those left out."""
+
+    bank: LabelBank
+    geometry: Geometry
+    watched: list[Pair]
+    problems: list[Note]
+
+
+def _training_data(job: Job, masks: Sequence[TrainingMask], n_maps: int | None) -> TrainingData:
+    """Load the labelled scans and make their label maps.
+
+    A bad scan with a pseudo-label is left out; one painted by hand stops the job, since a person
+    counts on it.
+    """
     geometry = _geometry(job)
     examples: list[Example] = []
-    watched = []
+    weights: list[float] = []
+    watched: list[Pair] = []
+    problems: list[Note] = []
     for mask in masks:
-        scan = open_scan(job.study.scan_path(mask.scan))
-        array = load_mask(job.study.folder / mask.path, like=scan)
-        volume = scan.load()
-        examples.append(make_example(mask.scan, volume, array, geometry))
+        try:
+            example, volume, array = _load_example(job, mask, geometry)
+        except UserError as error:
+            if mask.kind in TRUSTED:
+                raise
+            problems.append(Note(f"{mask.scan} is left out: {error}", "warning", mask.scan))
+            continue
+        examples.append(example)
+        weights.append(mask.weight)
         if mask.kind in TRUSTED:
             watched.append(watched_scan(volume, array, geometry, job.settings))
     rng = np.random.default_rng([job.settings.seed, 6])
-    weights = [mask.weight for mask in masks]
-    return build_bank(examples, weights, geometry, job.settings, rng, n_maps), geometry, watched
+    bank = build_bank(examples, weights, geometry, job.settings, rng, n_maps)
+    return TrainingData(bank, geometry, watched, problems)
+
+
+def _load_example(
+    job: Job, mask: TrainingMask, geometry: Geometry
+) -> tuple[Example, Volume, npt.NDArray[np.bool_]]:
+    scan = open_scan(job.study.scan_path(mask.scan))
+    array = load_mask(job.study.folder / mask.path, like=scan)
+    volume = scan.load()
+    return make_example(mask.scan, volume, array, geometry), volume, array
 
 
 def _geometry(job: Job) -> Geometry:
