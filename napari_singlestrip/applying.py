@@ -219,8 +219,9 @@ def _apply_one(model: Model, scan: Scan, out: Path, brain: bool) -> AppliedRow:
         return AppliedRow(scan.name, 0.0, flag="no brain was found")
     error = math.nan
     if model.autoencoder is not None:
-        redrawn = reconstruct(model.autoencoder, mask, scan.grid)
-        error = autoencoder_error(redrawn, model.segmenter.settings.ranking.error)
+        config = model.segmenter.settings.ranking
+        views = reconstruct(model.autoencoder, mask, scan.grid, config.views)
+        error = autoencoder_error(views, config.error)
     volume_ml = float(np.count_nonzero(mask) * scan.grid.voxel_ml)
     save_mask(out / (scan.name + MASK_SUFFIX), mask, like=scan)
     if brain:

@@ -103,9 +103,9 @@ def test_bigger_bites_have_larger_errors(autoencoder: Autoencoder, phantom: Samp
 def test_place_in_the_scan_does_not_matter(
     autoencoder: Autoencoder, phantom: SampleHead, i: int, j: int, k: int
 ) -> None:
-    here = reconstruct(autoencoder, phantom.mask, grid_of(phantom.mask, phantom.affine))
+    (here,) = reconstruct(autoencoder, phantom.mask, grid_of(phantom.mask, phantom.affine))
     moved = np.pad(phantom.mask, ((i, 9 - i), (j, 9 - j), (k, 9 - k)))
-    there = reconstruct(autoencoder, moved, grid_of(moved, phantom.affine))
+    (there,) = reconstruct(autoencoder, moved, grid_of(moved, phantom.affine))
     assert np.allclose(here.mask, there.mask, atol=1e-4)
     assert np.allclose(here.redrawn, there.redrawn, atol=1e-3)
 
@@ -114,12 +114,12 @@ def test_place_in_the_scan_does_not_matter(
 def test_orientation_of_the_file_does_not_matter(
     autoencoder: Autoencoder, phantom: SampleHead, codes: str
 ) -> None:
-    upright = reconstruct(autoencoder, phantom.mask, grid_of(phantom.mask, phantom.affine))
+    (upright,) = reconstruct(autoencoder, phantom.mask, grid_of(phantom.mask, phantom.affine))
     orientation = nib.orientations.axcodes2ornt(codes)
     turn = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), orientation)
     mask = nib.orientations.apply_orientation(phantom.mask, turn)
     affine = phantom.affine @ nib.orientations.inv_ornt_aff(turn, phantom.mask.shape)
-    turned = reconstruct(autoencoder, mask, grid_of(mask, affine))
+    (turned,) = reconstruct(autoencoder, mask, grid_of(mask, affine))
     assert np.allclose(upright.mask, turned.mask, atol=1e-4)
     assert np.allclose(upright.redrawn, turned.redrawn, atol=1e-3)
 
@@ -127,7 +127,7 @@ def test_orientation_of_the_file_does_not_matter(
 def test_reconstruction_is_centred_on_the_mask(
     autoencoder: Autoencoder, phantom: SampleHead
 ) -> None:
-    seen = reconstruct(autoencoder, phantom.mask, grid_of(phantom.mask, phantom.affine))
+    (seen,) = reconstruct(autoencoder, phantom.mask, grid_of(phantom.mask, phantom.affine))
     middle = (np.array(seen.mask.shape) - 1) / 2
     centre = np.argwhere(seen.mask > 0.5).mean(0)
     assert np.abs(centre - middle).max() < 0.75
@@ -246,3 +246,18 @@ def test_bank_of_two_scans_is_centred_on_each(
     for distance in clean[:, 0]:
         centre = torch.nonzero(distance < 0).double().mean(0).numpy()
         assert np.abs(centre - (np.array(distance.shape) - 1) / 2).max() < 0.75
+
+
+def test_views_differ_by_fractions_of_a_voxel(
+    autoencoder: Autoencoder, phantom: SampleHead
+) -> None:
+    grid = grid_of(phantom.mask, phantom.affine)
+    views = reconstruct(autoencoder, phantom.mask, grid, 4)
+    again = reconstruct(autoencoder, phantom.mask, grid, 4)
+    for first, second in zip(views, again, strict=True):
+        np.testing.assert_array_equal(first.redrawn, second.redrawn)
+        offset = (first.grid.affine - views[0].grid.affine)[:3, 3] / first.grid.spacing
+        assert np.abs(offset).max() <= 0.5
+        # A mirrored view is turned back: both arrays show the same brain.
+        assert np.corrcoef(first.mask.ravel(), views[0].mask.ravel())[0, 1] > 0.8
+    assert len({view.redrawn.tobytes() for view in views}) == 4

@@ -181,9 +181,13 @@ def autoencoder_from(saved: dict[str, Any], device: torch.device) -> Autoencoder
 
 
 def reconstruct(
-    autoencoder: Autoencoder, mask: npt.NDArray[np.bool_], grid: Grid
-) -> Reconstruction:
-    """Redraw a mask.
+    autoencoder: Autoencoder, mask: npt.NDArray[np.bool_], grid: Grid, n_views: int = 1
+) -> list[Reconstruction]:
+    """Redraw a mask, seen from several views.
+
+    One reconstruction depends a little on where the mask falls on the frame's coarse grid. Further
+    views are a fraction of a voxel away, every other one mirrored; their mean error ranks better
+    than that of one.
 
     Parameters
     ----------
@@ -192,14 +196,37 @@ def reconstruct(
         On a scan's own grid, not empty.
     grid : Grid
         That grid.
+    n_views : int
+        At least 1.
+
+    Returns
+    -------
+    list of Reconstruction
+        The first is centred on the mask.
     """
     frame = frame_grid(autoencoder.frame, mask, grid)
-    soft = resample(Volume(mask.astype(np.float32), grid.affine), frame, fill=0.0)
+    soft = Volume(mask.astype(np.float32), grid.affine)
+    rng = np.random.default_rng(0)  # the same views for every mask
+    views = []
+    for view in range(n_views):
+        affine = frame.affine.copy()
+        if view:
+            affine[:3, 3] += rng.uniform(-0.5, 0.5, 3) * frame.spacing
+        place = Grid(frame.shape, affine)
+        seen = resample(soft, place, fill=0.0)
+        views.append(Reconstruction(seen, _redraw(autoencoder, seen, view % 2 == 1), place))
+    return views
+
+
+def _redraw(
+    autoencoder: Autoencoder, seen: npt.NDArray[np.float32], mirror: bool
+) -> npt.NDArray[np.float32]:
     device = next(autoencoder.net.parameters()).device
+    flip = np.s_[::-1] if mirror else np.s_[:]
     with torch.inference_mode():
-        logits = autoencoder.net(torch.from_numpy(soft)[None, None].to(device))
-        redrawn = torch.sigmoid(logits.float())[0, 0].cpu().numpy()
-    return Reconstruction(soft, redrawn, frame)
+        x = torch.from_numpy(np.ascontiguousarray(seen[flip]))[None, None].to(device)
+        redrawn: npt.NDArray[np.float32] = torch.sigmoid(autoencoder.net(x).float()).cpu().numpy()
+    return redrawn[0, 0][flip]
 
 
 def frame_grid(frame: Frame, mask: npt.NDArray[np.bool_], grid: Grid) -> Grid:

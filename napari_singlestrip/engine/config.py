@@ -165,14 +165,14 @@ class AutoencoderConfig(Config):
     corruption_probability: float = Field(
         0.5, ge=0, le=1, description="Share of training masks damaged first (denoising)"
     )
-    steps: int = Field(400, ge=1, description="Optimiser steps")
+    steps: int = Field(500, ge=1, description="Optimiser steps")
     batch_size: int = Field(4, ge=1, le=256, description="Masks in a step")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate")
-    rotation_deg: float = Field(15.0, ge=0, le=180, description="Rotation of the mask (deg)")
-    scaling: float = Field(0.15, ge=0, lt=1, description="Scaling of the mask (fraction)")
-    shear: float = Field(0.08, ge=0, lt=1, description="Shear of the mask")
-    translation: float = Field(0.05, ge=0, le=1, description="Shift (fraction of the side)")
-    warp_std: float = Field(0.03, ge=0, le=0.2, description="Largest SD of the velocity field")
+    rotation_deg: float = Field(10.0, ge=0, le=180, description="Rotation of the mask (deg)")
+    scaling: float = Field(0.1, ge=0, lt=1, description="Scaling of the mask (fraction)")
+    shear: float = Field(0.05, ge=0, lt=1, description="Shear of the mask")
+    translation: float = Field(0.03, ge=0, le=1, description="Shift (fraction of the side)")
+    warp_std: float = Field(0.02, ge=0, le=0.2, description="Largest SD of the velocity field")
 
 
 class PredictionConfig(Config):
@@ -197,6 +197,7 @@ class RankingConfig(Config):
     error: Literal["dice", "mse", "surface"] = Field(
         "dice", description="How a mask and its reconstruction are compared"
     )
+    views: int = Field(8, ge=1, le=64, description="Views of a mask that its error is the mean of")
     consistency: bool = Field(True, description="Also measure agreement under augmentation")
     n_augmentations: int = Field(8, ge=2, le=64, description="Augmentations of the consistency")
     select: Literal["top_k", "fraction", "threshold"] = Field(

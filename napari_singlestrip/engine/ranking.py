@@ -11,17 +11,18 @@ from napari_singlestrip.engine.autoencoder import Reconstruction
 from napari_singlestrip.engine.config import RankingConfig
 
 
-def autoencoder_error(reconstruction: Reconstruction, kind: str) -> float:
-    """How badly a mask was redrawn; 0 is perfect.
+def autoencoder_error(views: Sequence[Reconstruction], kind: str) -> float:
+    """How badly a mask was redrawn, mean over its views; 0 is perfect.
 
     Parameters
     ----------
-    reconstruction : Reconstruction
+    views : sequence of Reconstruction
+        Of one mask, from `autoencoder.reconstruct`.
     kind : {"dice", "mse", "surface"}
         1 - soft Dice; mean squared error over the mask's volume; mean distance of the surfaces
         (mm).
     """
-    return _ERRORS[kind](reconstruction)
+    return float(np.mean([_ERRORS[kind](view) for view in views]))
 
 
 def _dice_error(r: Reconstruction) -> float:
