@@ -59,7 +59,9 @@ def model(trained_study: Study, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="module")
 def turned(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[Path]]:
     """One person scanned in several orientations, once obliquely; and the true masks."""
-    folder, scans, masks = tmp_path_factory.mktemp("turned"), [], []
+    folder = tmp_path_factory.mktemp("turned")
+    scans: list[Path] = []
+    masks: list[Path] = []
     for codes in (*ORIENTATIONS, "oblique"):
         oblique = codes == "oblique"
         head = render_head(

@@ -236,6 +236,7 @@ def test_bank_of_two_scans_is_centred_on_each(
         bank, labels=bank.labels.repeat(2, 1, 1, 1, 1),
         distance=torch.cat([bank.distance, moved]),
         intensities=bank.intensities.repeat(2, 1, 1, 1), backgrounds=bank.backgrounds * 2,
+        twins=bank.twins * 2,
         weights=np.array([0.5, 0.5]),
     )  # fmt: skip
     still = override(tiny_settings, {

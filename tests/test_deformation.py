@@ -22,6 +22,13 @@ from napari_singlestrip.engine.deformation import (
 from napari_singlestrip.engine.separable import interpolation_matrix
 
 Array = np.ndarray[Any, Any]
+
+
+def f32(values: Any) -> Array:
+    """An array of single precision."""
+    return np.asarray(values, np.float32)
+
+
 CPU = torch.device("cpu")
 SHAPE = (8, 10, 12)
 STILL = np.zeros((3, 2, 2, 2), np.float32)
@@ -100,7 +107,7 @@ def test_still_velocity_moves_nothing() -> None:
 
 
 def test_constant_velocity_is_a_translation() -> None:
-    v = np.broadcast_to(np.float32([0.1, -0.05, 0.02])[:, None, None, None], (3, *[COARSE] * 3))
+    v = np.broadcast_to(f32([0.1, -0.05, 0.02])[:, None, None, None], (3, *[COARSE] * 3))
     assert np.allclose(displacement(v.copy()), v, atol=1e-6)
 
 
@@ -175,7 +182,7 @@ def test_landmarks_go_where_the_matrix_says(seed: int, voxel: tuple[int, int, in
 
 def test_warp_comes_before_the_affine() -> None:
     """A shift by a tenth of the side, then turned by the matrix."""
-    shift = np.float32([0.1, 0, 0])
+    shift = f32([0.1, 0, 0])
     v = np.broadcast_to(shift[:, None, None, None], (3, 2, 2, 2)).copy()
     linear = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
     reach, centre = np.array([4.0, 5.0, 6.0]), np.zeros(3)

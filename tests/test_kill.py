@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -22,7 +22,15 @@ import pytest
 from matplotlib.image import imread
 
 from napari_singlestrip.engine.checkpoint import load_checkpoint
-from napari_singlestrip.events import TERMINAL, Cancelled, Event, Finished, Progress, parse_event
+from napari_singlestrip.events import (
+    TERMINAL,
+    Cancelled,
+    Event,
+    Finished,
+    Progress,
+    Started,
+    parse_event,
+)
 from napari_singlestrip.rounds import RoundFolder, read_metrics
 from napari_singlestrip.study import Study
 
@@ -35,81 +43,135 @@ N_KILLS = 12
 # Small enough to start at once (this architecture needs no MONAI), long enough to be hit
 # anywhere. Checkpoints are written after every step, so that what was said must be on disk.
 SETTINGS = {
-    "conform__spacing_mm": 14, "network__architecture": "synthstrip", "network__channels": [2, 2],
-    "label_map__n_bins": [[2, 3]], "training__steps": 120, "training__checkpoint_seconds": 1e-3,
-    "training__validate_every": 20, "autoencoder__steps": 10, "finetuning__steps": 40,
+    "conform__spacing_mm": 16, "network__architecture": "synthstrip", "network__channels": [2, 2],
+    "label_map__n_bins": [[2, 3]], "training__steps": 40, "training__checkpoint_seconds": 1e-3,
+    "training__validate_every": 20, "autoencoder__steps": 10, "finetuning__steps": 30,
 }  # fmt: skip
 
 
-class Worker:
-    """`singlestrip run --events` as a window starts it."""
+# The same program on a slow disk, so that a good part of the kills hits half a file. It is loaded
+# once and forked for each job: loading takes longer than all the rest.
+LOADED_ON_A_SLOW_DISK = """
+import io, os, pathlib, sys, time
+import torch, torch._dynamo
+from napari_singlestrip import previews, stages
+from napari_singlestrip.cli import main
 
-    def __init__(self, study: Study) -> None:
-        command = [sys.executable, "-m", "napari_singlestrip", "run", str(study.folder),
-                   "--events", "--device", "cpu"]  # fmt: skip
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, cwd=study.folder
-        )
-        self.lines: list[bytes] = []
-        self.errors: list[bytes] = []
-        self._first = threading.Event()
-        self._readers = [threading.Thread(target=self._read), threading.Thread(target=self._hear)]
-        for reader in self._readers:
-            reader.start()
+def write_slowly(path, data):
+    with open(path, "wb") as file:
+        file.write(data[: len(data) // 2])
+        file.flush()
+        time.sleep(0.03)
+        file.write(data[len(data) // 2 :])
+
+def save_slowly(state, path, save=torch.save):
+    buffer = io.BytesIO()
+    save(state, buffer)
+    write_slowly(path, buffer.getvalue())
+
+torch.save = save_slowly
+pathlib.Path.write_bytes = write_slowly
+pathlib.Path.write_text = lambda path, text, *_, **__: write_slowly(path, text.encode())
+
+for line in sys.stdin:
+    study, inbox, outbox = line.rstrip().split("|")
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(inbox, os.O_RDONLY), 0)
+        os.dup2(os.open(outbox, os.O_WRONLY), 1)
+        os._exit(main(["run", study, "--events", "--device", "cpu"]))
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("gone", flush=True)
+"""
+
+
+def start(*arguments: str) -> subprocess.Popen[bytes]:
+    """Start Python with our package and pipes."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, *arguments], stdin=pipe, stdout=pipe, env=environment, bufsize=0
+    )
+
+
+class Listener:
+    """Collects the events of a job while it runs."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._lines: list[bytes] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
 
     def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line)
-            self._first.set()
-        self._first.set()
-
-    def _hear(self) -> None:
-        assert self.process.stderr is not None
-        self.errors.extend(self.process.stderr)
-
-    def wait_for(self, kind: type[Event], seconds: float = 60) -> None:
-        """Return when an event of a kind came, or the process ended."""
-        end = time.monotonic() + seconds
-        while not any(isinstance(event, kind) for event in self.events):
-            if self.process.poll() is not None or time.monotonic() > end:
-                return
-            time.sleep(0.01)
-
-    def tell(self, text: str) -> None:
-        """Write to its stdin."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(text.encode())
-        self.process.stdin.flush()
-
-    def end(self) -> list[Event]:
-        """Wait for the process and return what it said."""
-        self.process.wait(60)
-        for reader in self._readers:
-            reader.join()
-        return self.events
+        with self._stream:
+            self._lines.extend(self._stream)
 
     @property
     def events(self) -> list[Event]:
-        """What it said so far; the last line of a killed process may be half a line."""
-        whole = [line for line in self.lines if line.endswith(b"\n")]
+        """What was said so far; the last line of a killed process may be half a line."""
+        whole = [line for line in self._lines if line.endswith(b"\n")]
         return [parse_event(line.decode()) for line in whole]
+
+    def wait_for(self, kind: type[Event], n: int = 1) -> None:
+        """Return when `n` events of a kind came, or the job ended."""
+        while sum(isinstance(event, kind) for event in self.events) < n:
+            if not self._reader.is_alive():
+                return
+            time.sleep(0.005)
+
+    def end(self) -> list[Event]:
+        """Wait for the end of the job and return what it said."""
+        self._reader.join(240)
+        assert not self._reader.is_alive()
+        return self.events
 
 
 @contextmanager
-def worker(study: Study) -> Iterator[Worker]:
-    """Start a worker, and leave none behind."""
-    started = Worker(study)
+def worker(study: Study) -> Iterator[tuple[subprocess.Popen[bytes], Listener]]:
+    """Start `singlestrip run --events` as a window does, and leave none behind."""
+    process = start(
+        "-m", "napari_singlestrip", "run", str(study.folder), "--events", "--device", "cpu"
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    listener = Listener(process.stdout)
     try:
-        yield started
+        yield process, listener
+        process.wait(240)
     finally:
-        started.process.kill()
-        started.end()
-        for pipe in (started.process.stdin, started.process.stdout, started.process.stderr):
-            if pipe is not None:
-                pipe.close()
+        process.kill()
+        process.wait()
+        listener.end()
+        process.stdin.close()
+
+
+class Killer:
+    """Starts jobs on one study, and kills them at random moments."""
+
+    def __init__(self, study: Study, loaded: subprocess.Popen[bytes], folder: Path) -> None:
+        assert loaded.stdin is not None
+        assert loaded.stdout is not None
+        self._ask, self._answer = loaded.stdin, loaded.stdout
+        self._pipes = folder / "in", folder / "out"
+        for path in self._pipes:
+            os.mkfifo(path)
+        self._line = "|".join(str(p) for p in (study.folder, *self._pipes)) + "\n"
+
+    def run_and_kill(self, rng: np.random.Generator) -> list[Event]:
+        """Kill a job after some events: while it starts, in training, while it writes."""
+        self._ask.write(self._line.encode())
+        pid = int(self._answer.readline())
+        inbox, outbox = (path.open(mode) for path, mode in zip(self._pipes, ("wb", "rb"),
+                                                               strict=True))
+        with inbox:
+            listener = Listener(outbox)
+            listener.wait_for(Event, n=int(rng.integers(0, 14)))
+            time.sleep(rng.uniform(0, 0.15))
+            os.kill(pid, signal.SIGKILL)  # not yet waited for, so the number is still its own
+            assert self._answer.readline() == b"gone\n"
+            return listener.end()
 
 
 def check_files(folder: Path) -> None:
@@ -154,38 +216,42 @@ def study(tmp_path: Path, heads: Heads) -> Study:
     return make_study(tmp_path / "study", heads, **SETTINGS)
 
 
-def kill_soon(running: Worker, rng: np.random.Generator, early: bool) -> list[Event]:
-    """Kill a worker at a random moment: while it starts, or while it works."""
-    if early:
-        time.sleep(rng.uniform(0, 1))
-    else:
-        running.wait_for(Event)
-        time.sleep(rng.exponential(0.8))
-    running.process.send_signal(signal.SIGKILL)
-    return running.end()
+@pytest.fixture
+def killer(study: Study, tmp_path: Path) -> Iterator[Killer]:
+    """Kills jobs on the study."""
+    loaded = start("-c", LOADED_ON_A_SLOW_DISK)
+    try:
+        yield Killer(study, loaded, tmp_path)
+    finally:
+        loaded.kill()
+        loaded.wait()
+        for pipe in (loaded.stdin, loaded.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork and no SIGKILL")
 def test_killed_at_random_moments_nothing_is_damaged_and_it_resumes(
-    study: Study, heads: Heads
+    study: Study, heads: Heads, killer: Killer
 ) -> None:
     rng = np.random.default_rng(20)
     before: dict[str, int] = {}
-    interrupted = 0
-    for n in range(N_KILLS):
-        with worker(study) as running:
-            events = kill_soon(running, rng, early=n % 6 == 5)
-        interrupted += not any(isinstance(event, Finished) for event in events)
+    hit: list[str] = []
+    for _ in range(N_KILLS):
+        events = killer.run_and_kill(rng)
+        if not any(isinstance(event, Finished) for event in events):
+            stages = [event.stage for event in events if isinstance(event, Started)]
+            hit.append(stages[-1] if stages else "")
         check_files(study.folder)
         saved = steps_saved(study)
-        for stage, step in {**before, **steps_said(events)}.items():
-            if stage in ("train", "finetune"):
-                # Every step is on disk before it is told.
-                assert saved[stage] >= max(step, before.get(stage, 0))
+        for stage, step in steps_said(events).items():
+            if stage in saved or stage in ("train", "finetune"):
+                assert saved[stage] >= step  # every step is on disk before it is told
+        assert all(saved[stage] >= step for stage, step in before.items())
         before = saved
-    assert interrupted >= N_KILLS // 2  # the work is long enough to be hit
-    with worker(study) as running:
-        check_complete(study, heads, running.end())
+    assert len(hit) >= N_KILLS // 2  # the work is long enough to be hit
+    with worker(study) as (_, listener):
+        check_complete(study, heads, listener.end())
 
 
 def check_complete(study: Study, heads: Heads, events: list[Event]) -> None:
@@ -193,7 +259,7 @@ def check_complete(study: Study, heads: Heads, events: list[Event]) -> None:
     assert isinstance(events[-1], Finished)
     assert sum(isinstance(event, TERMINAL) for event in events) == 1
     check_files(study.folder)
-    assert steps_saved(study) == {"train": 120, "finetune": 40}
+    assert steps_saved(study) == {"train": 40, "finetune": 30}
     for round_ in (0, 1):
         found = {p.name for p in (study.round_dir(round_) / "pseudo_labels").iterdir()}
         ranked = {row.scan for row in study.scores(round_)}
@@ -205,32 +271,34 @@ def check_complete(study: Study, heads: Heads, events: list[Event]) -> None:
 
 def test_end_of_stdin_stops_the_job(study: Study) -> None:
     """Whoever watched is gone: no job is left that nobody knows of."""
-    with worker(study) as running:
-        running.wait_for(Progress)
-        assert running.process.stdin is not None
-        running.process.stdin.close()
-        events = running.end()
-    assert running.process.returncode == 130
-    assert_cancelled(study, events)
+    with worker(study) as (process, listener):
+        listener.wait_for(Progress)
+        assert process.stdin is not None
+        process.stdin.close()
+        assert_cancelled(study, listener.end())
+    assert process.returncode == 130
 
 
 def assert_cancelled(study: Study, events: list[Event]) -> None:
     end = events[-1]
     assert isinstance(end, Cancelled)
     assert [type(event) for event in events if isinstance(event, TERMINAL)] == [Cancelled]
-    assert end.step == steps_saved(study)["train"] < 120
+    assert end.step == steps_saved(study)["train"] < 40
     check_files(study.folder)
     assert not list(study.folder.rglob(".*"))
 
 
 def test_a_second_job_is_refused_and_the_first_obeys_cancel(study: Study) -> None:
-    with worker(study) as first:
-        first.wait_for(Progress)
-        with worker(study) as second:
-            said: list[Any] = second.end()
-        first.tell("cancel\n")
-        assert_cancelled(study, first.end())
-    assert first.process.returncode == 130
-    assert second.process.returncode == 2
+    with worker(study) as (first, listener):
+        listener.wait_for(Progress)
+        first.send_signal(signal.SIGSTOP)  # it must not finish before the second one has loaded
+        with worker(study) as (second, refused):
+            said: list[Any] = refused.end()
+        assert first.stdin is not None
+        first.stdin.write(b"cancel\n")
+        first.send_signal(signal.SIGCONT)
+        assert_cancelled(study, listener.end())
+    assert first.returncode == 130
+    assert second.returncode == 2
     assert len(said) == 1
     assert "Another job" in said[0].what

@@ -75,7 +75,7 @@ def test_gradient_leads_to_the_right_answer(target: Target) -> None:
     for _ in range(60):
         loss = segmentation_loss(output, truth, network, 0.5)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     found = to_probability(output.detach(), network) > 0.5
     assert torch.equal(found, truth < 0)

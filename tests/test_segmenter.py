@@ -141,14 +141,15 @@ def test_share_of_real_scans(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     from napari_singlestrip.engine import segmenter as module
+    from napari_singlestrip.engine.synthesis import render
 
     drawn: list[bool] = []
-    render = module.render
-    monkeypatch.setattr(
-        module, "render", lambda b, params, s: drawn.extend(p.real for p in params) or render(
-            b, params, s
-        )
-    )
+
+    def record(bank: LabelBank, params: Any, shape: Any) -> Any:
+        drawn.extend(p.real for p in params)
+        return render(bank, params, shape)
+
+    monkeypatch.setattr(module, "render", record)
     for fraction in (0.0, 0.5, 1.0):
         drawn.clear()
         task = segmenter_task(bank, geometry, tiny_settings, CPU, real_fraction=fraction)

@@ -25,6 +25,13 @@ from napari_singlestrip.engine.synthesis import (
 )
 
 Array = np.ndarray[Any, Any]
+
+
+def f32(values: Any) -> Array:
+    """An array of single precision."""
+    return np.asarray(values, np.float32)
+
+
 SHAPE = (24, 28, 20)
 SEEDS = st.integers(0, 2**31 - 1)
 
@@ -44,7 +51,7 @@ def ball_bank() -> LabelBank:
     scan = np.rint(255 * np.clip(1 - radius / 20 + x / 80, 0, 1)).astype(np.uint8)
     return LabelBank(
         torch.from_numpy(labels)[None, None], torch.from_numpy(distance)[None],
-        torch.from_numpy(scan)[None], ((1,),), 5, 1, np.ones(1),
+        torch.from_numpy(scan)[None], ((1,),), ((((3, 1), (4, 2)),),), 5, 1, np.ones(1),
     )  # fmt: skip
 
 
@@ -54,7 +61,7 @@ def plain(**changes: Any) -> SynthesisParams:
         entry=0, real=False, label_map=0,
         linear=np.eye(3, dtype=np.float32), shift=np.zeros(3, np.float32),
         velocity=np.zeros((3, 2, 2, 2), np.float32),
-        means=np.tile(np.float32([0, 0.9, 0.2, 0.5, 0.7]), (2, 1)), stds=np.zeros(5, np.float32),
+        means=np.tile(f32([0, 0.9, 0.2, 0.5, 0.7]), (2, 1)), stds=np.zeros(5, np.float32),
         blend=np.zeros((2, 2, 2), np.float32), bias=np.zeros((2, 2, 2), np.float32),
         shapes=np.zeros((0, 0, 0), np.float32), shape_means=np.zeros(0, np.float32),
         blur_fwhm=np.zeros(3, np.float32), thickness=np.ones(3, np.float32), noise_std=0.0,
@@ -180,6 +187,7 @@ def test_scans_are_drawn_by_their_weights(bank: LabelBank) -> None:
     two = replace(
         bank, labels=bank.labels.repeat(2, 1, 1, 1, 1), distance=bank.distance.repeat(2, 1, 1, 1),
         intensities=bank.intensities.repeat(2, 1, 1, 1), backgrounds=bank.backgrounds * 2,
+        twins=bank.twins * 2,
         weights=np.array([0.25, 0.75]),
     )  # fmt: skip
     rng = np.random.default_rng(0)
@@ -221,7 +229,7 @@ def test_real_scan_without_ranges_is_the_scan(bank: LabelBank) -> None:
 
 def test_flip_mirrors_image_and_mask(ball_bank: LabelBank) -> None:
     there, back = head(ball_bank, plain()), head(
-        ball_bank, plain(linear=np.diag(np.float32([-1, 1, 1])))
+        ball_bank, plain(linear=np.diag(f32([-1, 1, 1])))
     )
     for one, two in zip(there, back, strict=True):
         assert np.allclose(one, two[::-1], atol=1e-6)
@@ -230,7 +238,7 @@ def test_flip_mirrors_image_and_mask(ball_bank: LabelBank) -> None:
 
 @given(st.integers(-4, 4), st.integers(-4, 4), st.integers(-4, 4))
 def test_shift_moves_by_whole_voxels(ball_bank: LabelBank, i: int, j: int, k: int) -> None:
-    shift = np.float32([i, j, k]) / np.float32(SHAPE)
+    shift = f32([i, j, k]) / f32(SHAPE)
     _, distance = head(ball_bank, plain(shift=shift))
     moved = np.roll(ball_bank.distance[0].numpy(), (-i, -j, -k), (0, 1, 2))
     assert np.allclose(distance, middle(torch.from_numpy(moved)) / np.float32(24), atol=1e-5)
@@ -239,7 +247,7 @@ def test_shift_moves_by_whole_voxels(ball_bank: LabelBank, i: int, j: int, k: in
 @given(st.floats(-40, 40))
 def test_rotation_turns_about_the_middle(ball_bank: LabelBank, degrees: float) -> None:
     a = np.deg2rad(degrees)
-    linear = np.float32([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    linear = f32([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
     image, _ = head(ball_bank, plain(linear=linear))
     offset = (np.array(SHAPE) - 1) / 2
     labels = middle(ball_bank.labels[0, 0])
@@ -289,7 +297,7 @@ def test_noise_raises_the_variance(ball_bank: LabelBank) -> None:
 
 
 def test_texture_is_within_its_label(ball_bank: LabelBank) -> None:
-    image, _ = head(ball_bank, plain(stds=np.float32([0, 0, 0, 0.1, 0])))
+    image, _ = head(ball_bank, plain(stds=f32([0, 0, 0, 0.1, 0])))
     labels = middle(ball_bank.labels[0, 0])
     assert image[labels == 3].std() > 0.05
     assert image[labels == 4].std() < 1e-5
@@ -366,7 +374,7 @@ def test_crop_blanks_planes_of_image_and_mask(ball_bank: LabelBank, axis: int, s
 
 def test_shapes_fill_the_air_only(ball_bank: LabelBank) -> None:
     shapes = np.random.default_rng(0).uniform(0, 1, (6, 6, 6)).astype(np.float32)
-    changed = plain(shapes=shapes, shape_means=np.float32([0.3, 0.9]))
+    changed = plain(shapes=shapes, shape_means=f32([0.3, 0.9]))
     (image, mask), (still, same) = head(ball_bank, changed), head(ball_bank, plain())
     air = middle(ball_bank.labels[0, 0]) == OUTSIDE
     assert np.array_equal(mask, same)
@@ -377,7 +385,7 @@ def test_shapes_fill_the_air_only(ball_bank: LabelBank) -> None:
 
 
 def test_blend_goes_from_one_contrast_to_the_other(ball_bank: LabelBank) -> None:
-    means = np.float32([[0, 0.9, 0.2, 0.5, 0.7], [0, 0.9, 0.8, 0.5, 0.1]])
+    means = f32([[0, 0.9, 0.2, 0.5, 0.7], [0, 0.9, 0.8, 0.5, 0.1]])
     labels = middle(ball_bank.labels[0, 0])
     for blend, darker in ((0.0, 2), (1.0, 4)):
         control = np.full((2, 2, 2), blend, np.float32)
@@ -392,3 +400,16 @@ def test_background_may_be_zero(bank: LabelBank) -> None:
         params = sample_params(np.random.default_rng(seed), bank, config)
         assert not params.means[:, OUTSIDE].any()
         assert params.stds[OUTSIDE] == 0
+
+
+def test_tied_labels_are_painted_alike(ball_bank: LabelBank) -> None:
+    config = SynthesisConfig(tie_probability=1.0, background_probability=0.0)
+    rng = np.random.default_rng(0)
+    tied = [sample_params(rng, ball_bank, config).means for _ in range(200)]
+    share = np.mean([np.array_equal(means[:, 3], means[:, 1]) for means in tied])
+    assert 0.3 < share < 0.7  # the share itself is drawn for each head
+    free = [
+        sample_params(rng, ball_bank, config.model_copy(update={"tie_probability": 0.0})).means
+        for _ in range(50)
+    ]
+    assert not any(np.array_equal(means[:, 3], means[:, 1]) for means in free)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +15,7 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from napari_singlestrip.engine import training
-from napari_singlestrip.engine.checkpoint import load_checkpoint
+from napari_singlestrip.engine.checkpoint import load_checkpoint, save_checkpoint
 from napari_singlestrip.engine.config import NetworkConfig, TrainingConfig
 from napari_singlestrip.engine.device import Precision
 from napari_singlestrip.engine.training import Pair, Task, initial_weights, is_done, train
@@ -246,7 +245,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def saves(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Steps at which a checkpoint was written."""
     steps: list[int] = []
-    save: Callable[..., None] = training.save_checkpoint
+    save = save_checkpoint
 
     def record(path: Path, kind: str, state: dict[str, Any]) -> None:
         steps.append(state["step"])
@@ -278,7 +277,7 @@ def test_training_computes_in_the_probed_precision(
     monkeypatch.setattr(training, "probe_precision", lambda *_: Precision("bfloat16", True))
     seen: list[tuple[torch.dtype, bool]] = []
     made = task(2, probe=True)
-    made.net[0].register_forward_hook(  # type: ignore[operator,index]
+    made.net[0].register_forward_hook(  # type: ignore[index]
         lambda _, inputs, output: seen.append((output.dtype, inputs[0].shape[0] == 1))
     )
     events = run(made, tmp_path / "net.pt")

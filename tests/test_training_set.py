@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import nibabel as nib
 import numpy as np
@@ -24,6 +24,8 @@ from napari_singlestrip.training_set import (
     write_training_set,
 )
 
+Rule = Literal["auto", "decided", "selected"]
+RULES: tuple[Rule, ...] = get_args(Rule)
 NAMES = ("a", "b", "c", "d", "e")
 SHAPE = (6, 7, 8)
 CONFIG = FinetuningConfig(trusted_weight=3)
@@ -129,10 +131,9 @@ def test_held_out_scans_are_never_learned_from(predicted: Study, tmp_path: Path)
     predicted.save_scores(0, rows)
     assert "h" not in kinds(masks_of_round(predicted, 1, CONFIG))
     predicted.decide("h", "accepted")
-    for rule in ("auto", "decided", "selected"):
-        assert "h" not in kinds(
-            masks_of_round(predicted, 1, FinetuningConfig(pseudo_labels=rule))  # type: ignore[arg-type]
-        )
+    for rule in RULES:
+        config = FinetuningConfig(pseudo_labels=rule)
+        assert "h" not in kinds(masks_of_round(predicted, 1, config))
     predicted.decide("h", "corrected", mask=write_cube(tmp_path / "h_mask.nii.gz"))
     assert "h" not in kinds(masks_by_hand(predicted))
 
@@ -142,11 +143,11 @@ Choice = Literal["accepted", "rejected", "none"]
 
 @given(
     st.lists(st.sampled_from(["accepted", "rejected", "none"]), min_size=4, max_size=4),
-    st.sampled_from(["auto", "decided", "selected"]),
+    st.sampled_from(RULES),
 )
 def test_rules_hold_for_any_decisions(
     tmp_path_factory: pytest.TempPathFactory, choices: list[Choice],
-    rule: Literal["auto", "decided", "selected"],
+    rule: Rule,
 ) -> None:  # fmt: skip
     folder = tmp_path_factory.mktemp("any")
     scans = [write_cube(folder / "scans" / f"{n}.nii.gz", marked=False) for n in NAMES]
