@@ -41,11 +41,14 @@ class Geometry:
         Of the synthetic heads; sides suit the network.
     ratio : int
         Voxels of the label maps per voxel of the grid, along each axis.
+    offset : three floats
+        From the middle of the grid to the brain's centre of mass (voxels of the grid).
     """
 
     spacing_mm: float
     shape: Shape
     ratio: int
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ def training_geometry(mask: npt.NDArray[np.bool_], grid: Grid, settings: Setting
     wanted = (high - low) * (1 + 2 * settings.conform.margin) / spacing
     sides = np.maximum(np.ceil(wanted / multiple - 0.25), 2).astype(int) * multiple
     i, j, k = (int(n) for n in sides)
-    return Geometry(spacing, (i, j, k), settings.label_map.oversampling)
+    x, y, z = (float(v) for v in (_centre_of_mass(mask, grid) - (low + high) / 2) / spacing)
+    return Geometry(spacing, (i, j, k), settings.label_map.oversampling, (x, y, z))
 
 
 def make_example(
@@ -202,14 +206,24 @@ def _cut_out(mask: npt.NDArray[np.bool_], grid: Grid, geometry: Geometry) -> Gri
     return Grid((i, j, k), affine)
 
 
+def _centre_of_mass(mask: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[np.float64]:
+    """RAS mm, to within a voxel."""
+    centre: npt.NDArray[np.float64] = _some_positions(mask, grid).mean(0)
+    return centre
+
+
 def _brain_box(
     mask: npt.NDArray[np.bool_], grid: Grid
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """RAS mm corners of a mask, to within a voxel."""
+    position = _some_positions(mask, grid)
+    return position.min(0), position.max(0)
+
+
+def _some_positions(mask: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[np.float64]:
+    """RAS mm of every other voxel of a mask: tells enough, in an eighth of the time."""
     box = bounding_box(mask)
     if box is None:
         raise ValueError("the mask is empty")
-    # Every other voxel tells the extent well enough, in an eighth of the time.
     index = 2 * np.argwhere(mask[box][::2, ::2, ::2]) + [part.start for part in box]
-    position = index @ grid.affine[:3, :3].T + grid.affine[:3, 3]
-    return position.min(0), position.max(0)
+    return index @ grid.affine[:3, :3].T + grid.affine[:3, 3]

@@ -146,11 +146,9 @@ def find_head(data: Volume32, mask: Mask, seen: Mask) -> Mask:
     mask, seen : (X, Y, Z) bool
         The brain; the field of view.
     """
-    from skimage.filters import threshold_otsu
-
     if _is_constant(float(data[seen].min()), float(data[seen].max())):
         return seen  # nothing tells air from head
-    bright = data > 0.5 * threshold_otsu(data[seen])
+    bright = data > otsu_threshold(data[seen])
     ball = ndimage.generate_binary_structure(3, 1)
     bright = ndimage.binary_opening(bright, ball) | mask
     # Padding lets the closing reach the border without eating it.

@@ -14,7 +14,7 @@ from napari_singlestrip.engine.checkpoint import load_checkpoint, save_checkpoin
 from napari_singlestrip.engine.segmenter import Segmenter, segmenter_from
 
 # What applying needs; optimiser and random state stay behind.
-_KEPT = ("settings", "spacing_mm", "shape", "average")
+_KEPT = ("settings", "spacing_mm", "shape", "offset", "average")
 
 
 @dataclass(frozen=True)

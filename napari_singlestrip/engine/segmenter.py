@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from napari_singlestrip.engine.checkpoint import load_checkpoint
-from napari_singlestrip.engine.cleanup import bounding_box, clean_mask, largest_component
+from napari_singlestrip.engine.cleanup import clean_mask, largest_component
 from napari_singlestrip.engine.config import Settings, TrainingConfig
 from napari_singlestrip.engine.examples import Geometry
 from napari_singlestrip.engine.geometry import conform, resample, unconform
@@ -39,12 +39,15 @@ class Segmenter:
         Voxel size of the grid it was trained on.
     shape : (I, J, K)
         Of that grid.
+    offset : three floats
+        From the middle of that grid to the brain's centre of mass (voxels).
     """
 
     net: nn.Module
     settings: Settings
     spacing_mm: float
     shape: Shape
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def device(self) -> torch.device:
@@ -132,7 +135,7 @@ def segmenter_task(
     ]
     extra = {
         "settings": settings.model_dump_json(), "spacing_mm": geometry.spacing_mm,
-        "shape": list(geometry.shape),
+        "shape": list(geometry.shape), "offset": list(geometry.offset),
     }
     return Task(
         "segmenter", stage, net.to(device), draw, held_out, settings.network, config,
@@ -175,7 +178,9 @@ def segmenter_from(saved: dict[str, Any], device: torch.device) -> Segmenter:
     net = build_segmenter(settings.network)
     net.load_state_dict(saved["average"])
     i, j, k = saved["shape"]
-    return Segmenter(net.to(device).eval(), settings, float(saved["spacing_mm"]), (i, j, k))
+    x, y, z = saved["offset"]
+    net = net.to(device).eval()
+    return Segmenter(net, settings, float(saved["spacing_mm"]), (i, j, k), (x, y, z))
 
 
 def predict(segmenter: Segmenter, volume: Volume) -> Prediction:
@@ -198,11 +203,12 @@ def predict(segmenter: Segmenter, volume: Volume) -> Prediction:
     )
     probability = predict_array(segmenter, conformed.data, flip=False)
     found, place = probability, np.zeros(3, int)
-    for _ in range(2):
-        box = bounding_box(largest_component(found > settings.prediction.threshold))
-        if box is None:
+    for _ in range(3):
+        brain = largest_component(found > settings.prediction.threshold)
+        if not brain.any():
             return Prediction(probability, conformed)
-        middle = place + np.array([(part.start + part.stop - 1) / 2 for part in box])
+        # The centre of mass hardly notices a bit of neck; the middle of the box would.
+        middle = place + np.argwhere(brain).mean(0) - segmenter.offset
         place = np.rint(middle - (np.asarray(segmenter.shape) - 1) / 2).astype(int)
         found = predict_array(segmenter, _cut(conformed.data, place, segmenter.shape), flip=False)
     return _look_closely(segmenter, conformed, place)
