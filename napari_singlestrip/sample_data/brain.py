@@ -56,9 +56,12 @@ class Hulls:
 
     @property
     def brain(self) -> Array:
-        """What the mask encloses: hulls and the thin fluid on them, deep fissures bridged."""
-        both = smooth_min(self.cerebrum, self.cerebellum, 3)
-        return smooth_min(both, self.stem, 4) - np.float32(_THIN_CSF_MM)
+        """What the mask encloses: hulls and the thin fluid on them.
+
+        Fissures and most of the cisterns at the base are bridged, as painted masks do.
+        """
+        both = smooth_min(self.cerebrum, self.cerebellum, 11)
+        return smooth_min(both, self.stem, 12) - np.float32(_THIN_CSF_MM)
 
     def cavity(self, gap: float) -> Array:
         """Inner face of the skull: ``gap`` mm of fluid outside, wide cisterns at the base."""
