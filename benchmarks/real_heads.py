@@ -1,4 +1,4 @@
-"""The whole method on real heads: from one painted mask to ranked pseudo-labels and a fine-tuned model.
+"""The whole method on real heads: from one painted mask to pseudo-labels and a fine-tuned model.
 
     python benchmarks/real_heads.py DATA OUT [--painted sub-07_studyforrest_T1w] [--leave-out EPI]
 

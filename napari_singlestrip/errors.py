@@ -1,4 +1,4 @@
-"""The one exception type for a person's mistakes; everything else is a bug and keeps its traceback."""
+"""The one exception type for a person's mistakes; everything else is a bug, with a traceback."""
 
 from __future__ import annotations
 

@@ -253,7 +253,8 @@ def rank_pool(job: Job, round_: int) -> Iterator[Event]:
         return
     yield Started("rank", in_words(job.device), f"round {round_}")
     ranker = _Ranker(job, round_)
-    started, rows = time.monotonic(), []
+    started = time.monotonic()
+    rows: list[ScoreRow] = []
     for n, name in enumerate(names, 1):
         yield from _attempt(name, ranker.score(name, rows))
         yield Progress("rank", n, len(names), {}, _left(started, n, len(names)))

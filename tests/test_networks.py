@@ -103,7 +103,10 @@ def test_default_is_the_unet_of_monai() -> None:
         warnings.simplefilter("ignore")  # monai's and its dependencies' own deprecations
         from monai.networks.nets.unet import UNet
 
-        theirs = UNet(3, 1, 1, (4, 8, 16), (2, 2), num_res_units=0, norm=("INSTANCE", {"affine": True}))
+        norm = ("INSTANCE", {"affine": True})
+        theirs = UNet(3, 1, 1, (4, 8, 16), (2, 2), num_res_units=0, norm=norm)
     ours = build_segmenter(NetworkConfig(channels=(4, 8, 16)))
-    shapes = [sorted(tuple(p.shape) for p in net.parameters() if p.ndim > 1) for net in (ours, theirs)]
-    assert shapes[0] == shapes[1]
+    kernels = [
+        sorted(tuple(p.shape) for p in net.parameters() if p.ndim > 1) for net in (ours, theirs)
+    ]
+    assert kernels[0] == kernels[1]

@@ -146,7 +146,8 @@ def test_perfect_reconstruction_has_no_error(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_worse_reconstructions_have_larger_errors(kind: str) -> None:
-    errors = [autoencoder_error([reconstruction(cube(), cube(start))], kind) for start in range(3, 8)]
+    moved = [reconstruction(cube(), cube(start)) for start in range(3, 8)]
+    errors = [autoencoder_error([one], kind) for one in moved]
     assert np.all(np.diff(errors) > 0)
 
 

@@ -554,4 +554,4 @@ def test_nothing_is_written_outside(study: Study, tmp_path: Path, mask_file: Pat
 def test_document_is_frozen(study: Study) -> None:
     document = StudyDocument.model_validate_json((study.folder / "study.json").read_text())
     with pytest.raises(ValueError, match="frozen"):
-        document.effort = "thorough"
+        document.effort = "thorough"  # type: ignore[misc]

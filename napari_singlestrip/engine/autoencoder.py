@@ -148,6 +148,7 @@ def autoencoder_task(
     training = TrainingConfig(
         steps=config.steps, batch_size=config.batch_size, learning_rate=config.learning_rate,
         validation_heads=8, ema=0.99,
+        checkpoint_seconds=settings.training.checkpoint_seconds,
     )
     extra = {
         "settings": settings.model_dump_json(), "spacing_mm": frame.spacing_mm,

@@ -134,7 +134,7 @@ class TrainingConfig(Config):
     steps: int = Field(1800, ge=1, description="Optimiser steps")
     batch_size: int = Field(1, ge=1, le=256, description="Synthetic heads in a step")
     wide_fraction: float = Field(
-        0.2, ge=0, le=1, description="Share of steps on a wider window, which shows more neck and air"
+        0.2, ge=0, le=1, description="Share of steps on a wider window, with more neck and air"
     )
     wide: float = Field(1.5, ge=1, le=3, description="Sides of the wider window, relative")
     learning_rate: float = Field(3e-3, gt=0, le=1, description="Peak learning rate")
@@ -216,7 +216,7 @@ class FinetuningConfig(Config):
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak learning rate")
     real_fraction: float = Field(
         0.5, ge=0, le=1,
-        description="Share of steps on the real scans with their masks, the rest on synthetic heads",
+        description="Share of steps on the real scans with their masks, not on synthetic heads",
     )
     pseudo_labels: Literal["auto", "decided", "selected"] = Field(
         "auto",
@@ -307,7 +307,8 @@ def settings_for(
     """
     if effort not in EFFORTS:
         raise UserError(f"Unknown effort {effort!r}.", f"Choose one of: {', '.join(EFFORTS)}.")
-    return override(Settings(effort=effort), {**PRESETS[effort], **_seed(seed), **(overrides or {})})
+    changes = {**PRESETS[effort], **_seed(seed), **(overrides or {})}
+    return override(Settings(effort=effort), changes)
 
 
 def override(settings: Settings, changes: Mapping[str, Any]) -> Settings:

@@ -164,7 +164,8 @@ def _trilinear(field: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
     strides = torch.tensor([n * n, n, 1], device=field.device)
     base = (low.long() * strides.view(3, 1)).sum(1, keepdim=True)
     index = base + (bits.long() @ strides).view(8, 1)
-    share = torch.where(bits.T.view(3, 8, 1) > 0, high_share[:, :, None], 1 - high_share[:, :, None])
+    near_high = high_share[:, :, None]
+    share = torch.where(bits.T.view(3, 8, 1) > 0, near_high, 1 - near_high)
     index = index.flatten(1)[:, None].expand(-1, field.shape[1], -1)
     picked = field.flatten(2).gather(2, index).view(*field.shape[:2], 8, -1)
     return (picked * share.prod(1)[:, None]).sum(2).view_as(field)

@@ -34,6 +34,10 @@ class Precision:
         """For `Tensor.to`."""
         return torch.channels_last_3d if self.channels_last else torch.contiguous_format
 
+    def lay_out(self, net: nn.Module) -> None:
+        """Bring a net's weights into the layout, in place."""
+        net.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+
     def autocast(self, device: torch.device) -> torch.autocast:
         """A context in which the network runs."""
         return torch.autocast(device.type, torch.bfloat16, enabled=self.dtype == "bfloat16")
@@ -88,7 +92,8 @@ def probe_precision(
     shape : (I, J, K)
         Of the pictures; longer sides are cut to `PROBE_SIDE`.
     """
-    shape = tuple(min(n, PROBE_SIDE) for n in shape)  # enough to tell, and soon done
+    i, j, k = (min(n, PROBE_SIDE) for n in shape)  # enough to tell, and soon done
+    shape = (i, j, k)
     changes: list[dict[str, Any]] = [
         {"channels_last": True}, {"dtype": "bfloat16", "channels_last": False},
     ]
@@ -103,7 +108,7 @@ def probe_precision(
         taken = _time_step(net, shape, device, candidate, batch_size, limit)
         if taken < 0.95 * best.milliseconds:
             best = replace(candidate, milliseconds=taken)
-    net.to(memory_format=best.memory_format)
+    best.lay_out(net)
     return best
 
 
@@ -112,7 +117,7 @@ def _time_step(
     batch_size: int, give_up_ms: float = float("inf"),
 ) -> float:
     """Milliseconds of the fastest of four steps, or of the first if that took `give_up_ms`."""
-    net.to(memory_format=precision.memory_format)
+    precision.lay_out(net)
     x = torch.zeros(batch_size, 1, *shape, device=device).to(
         memory_format=precision.memory_format
     )
@@ -173,7 +178,8 @@ def describe() -> dict[str, str]:
     net = build_segmenter(NetworkConfig()).to(device)
     precision = probe_precision(net, (64, 64, 64), device)
     layout = "channels last" if precision.channels_last else "channels first"
-    facts["precision"] = f"{precision.dtype}, {layout} ({precision.milliseconds:.0f} ms a 64^3 step)"
+    taken = f"{precision.milliseconds:.0f} ms a 64^3 step"
+    facts["precision"] = f"{precision.dtype}, {layout} ({taken})"
     return facts
 
 

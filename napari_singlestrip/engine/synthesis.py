@@ -64,11 +64,12 @@ class SynthesisParams:
     @classmethod
     def from_json(cls, numbers: dict[str, Any]) -> SynthesisParams:
         """Inverse of `to_json`."""
-        return cls(**{
-            f.name: np.asarray(numbers[f.name], np.float32) if f.type == "Array"
-            else numbers[f.name]
-            for f in fields(cls)
-        })
+        arrays = {f.name for f in fields(cls) if f.type == "Array"}
+        values: dict[str, Any] = {
+            name: np.asarray(value, np.float32) if name in arrays else value
+            for name, value in numbers.items()
+        }
+        return cls(**values)
 
 
 def sample_params(

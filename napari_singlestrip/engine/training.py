@@ -110,7 +110,7 @@ class TrainingState:
         self.step, self.seconds = saved["step"], saved["seconds"]
         # Another layout or number of threads adds up in another order: not quite the same net.
         self.precision = Precision(**saved["precision"])
-        self.net.to(memory_format=self.precision.memory_format)
+        self.precision.lay_out(self.net)
 
 
 def train(task: Task, path: Path, device: torch.device) -> Iterator[Progress]:
@@ -134,8 +134,8 @@ def train(task: Task, path: Path, device: torch.device) -> Iterator[Progress]:
     if path.is_file():
         state.restore(load_checkpoint(path, task.kind), device)
     elif task.probe:
-        shape = task.held_out[0][0].shape[2:]
-        state.precision = probe_precision(state.net, shape, device, config.batch_size)
+        i, j, k = task.held_out[0][0].shape[2:]
+        state.precision = probe_precision(state.net, (i, j, k), device, config.batch_size)
     precision = state.precision
     started, last_saved = time.monotonic() - state.seconds, time.monotonic()
     try:
@@ -147,7 +147,7 @@ def train(task: Task, path: Path, device: torch.device) -> Iterator[Progress]:
                     output = state.net(inputs.to(memory_format=precision.memory_format))
                 loss = segmentation_loss(output, distance, task.network, config.cross_entropy)
                 state.optimiser.zero_grad(set_to_none=True)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(state.net.parameters(), config.clip_norm)
                 state.optimiser.step()
                 state.step += 1
