@@ -1,8 +1,9 @@
 """The whole method on real heads: from one painted mask to pseudo-labels and a fine-tuned model.
 
-    python benchmarks/real_heads.py DATA OUT [--painted sub-07_studyforrest_T1w] [--leave-out EPI]
+    python benchmarks/real_heads.py [DATA] [OUT] [--painted sub-07_studyforrest_T1w]
 
-DATA holds scans/ and masks/ (reference masks of the same names). The product's own commands are
+DATA holds scans/ and masks/ (reference masks of the same names); without such a folder the
+benchmark says so and is skipped. The product's own commands are
 run: new, run (to the first ranking), run (fine-tuning). References are only for evaluation. Prints
 seconds, Dice per contrast and correlations, and writes OUT/results.json and a mosaic a round.
 """
@@ -25,13 +26,15 @@ from napari_singlestrip.engine.volume import load_mask, open_scan
 from napari_singlestrip.ranking_report import ranking_report
 from napari_singlestrip.study import Study
 
+ROOT = Path(__file__).resolve().parents[1]
 GREEN = np.array([0.2, 0.9, 0.3], np.float32)
 
 
 def main() -> None:
     options = parse_arguments()
     if not (options.data / "scans").is_dir():
-        sys.exit(f"skipped: there are no scans in {options.data}")
+        print(f"skipped: there are no scans in {options.data}")
+        return
     study_folder = options.out / "study"
     seconds = {}
     if not study_folder.exists():
@@ -54,8 +57,8 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("data", type=Path, nargs="?", default=ROOT.parent / "shared" / "data")
+    parser.add_argument("out", type=Path, nargs="?", default=ROOT / "benchmark_results")
     parser.add_argument("--painted", default="sub-07_studyforrest_T1w")
     parser.add_argument("--leave-out", nargs="*", default=["EPI", "mouse"])
     parser.add_argument("--effort", default="quick")
