@@ -131,7 +131,7 @@ class NetworkConfig(Config):
 class TrainingConfig(Config):
     """Training of the segmenter on synthetic heads."""
 
-    steps: int = Field(1800, ge=1, description="Optimiser steps")
+    steps: int = Field(2000, ge=1, description="Optimiser steps")
     batch_size: int = Field(1, ge=1, le=256, description="Synthetic heads in a step")
     wide_fraction: float = Field(
         0.2, ge=0, le=1, description="Share of steps on a wider window, with more neck and air"
@@ -182,7 +182,11 @@ class PredictionConfig(Config):
     windows: int = Field(
         3, ge=1, le=3, description="Average the predictions of so many windows, a little apart"
     )
-    threshold: float = Field(0.5, gt=0, lt=1, description="Probability above which it is brain")
+    threshold: float = Field(
+        0.6, gt=0, lt=1,
+        description="Probability above which it is brain; at 0.5 masks come out too large, since "
+        "soft Dice is generous where it is unsure",
+    )
     border_mm: float = Field(0.0, ge=-20, le=20, description="Grow (+) or shrink the mask (mm)")
     largest_component: bool = Field(True, description="Keep only the largest piece")
     fill_holes: bool = Field(True, description="Fill holes inside the mask")
@@ -212,7 +216,7 @@ class FinetuningConfig(Config):
     """Self-training on painted, corrected, accepted and selected masks."""
 
     rounds: int = Field(1, ge=0, le=20, description="Rounds of predict, rank, select, train")
-    steps: int = Field(500, ge=1, description="Optimiser steps of each round")
+    steps: int = Field(600, ge=1, description="Optimiser steps of each round")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak learning rate")
     real_fraction: float = Field(
         0.5, ge=0, le=1,

@@ -84,7 +84,7 @@ def training_geometry(mask: npt.NDArray[np.bool_], grid: Grid, settings: Setting
         That grid.
     settings : Settings
     """
-    low, high = _brain_box(mask, grid)
+    low, high = brain_box(mask, grid)
     spacing = settings.conform.spacing_mm
     size = float((mask.sum() * grid.voxel_ml / ADULT_BRAIN_ML) ** (1 / 3))
     if settings.conform.scale_to_brain and not HUMAN[0] <= size <= HUMAN[1]:
@@ -197,7 +197,7 @@ def _no_label_maps(example: Example) -> LabelMaps:
 
 def _cut_out(mask: npt.NDArray[np.bool_], grid: Grid, geometry: Geometry) -> Grid:
     """The fine isotropic RAS grid around a brain."""
-    low, high = _brain_box(mask, grid)
+    low, high = brain_box(mask, grid)
     fine = geometry.spacing_mm / geometry.ratio
     shape = np.ceil(np.asarray(geometry.shape) * geometry.ratio * ROOM).astype(int)
     affine = np.diag([fine] * 3 + [1.0])
@@ -212,10 +212,10 @@ def _centre_of_mass(mask: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[np.f
     return centre
 
 
-def _brain_box(
+def brain_box(
     mask: npt.NDArray[np.bool_], grid: Grid
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """RAS mm corners of a mask, to within a voxel."""
+    """Lowest and highest RAS corner of a mask (mm), to within a voxel."""
     position = _some_positions(mask, grid)
     return position.min(0), position.max(0)
 

@@ -15,7 +15,7 @@ from torch import nn
 from napari_singlestrip.engine.checkpoint import load_checkpoint
 from napari_singlestrip.engine.cleanup import clean_mask, largest_component
 from napari_singlestrip.engine.config import Settings, TrainingConfig
-from napari_singlestrip.engine.examples import Geometry
+from napari_singlestrip.engine.examples import Geometry, brain_box
 from napari_singlestrip.engine.geometry import conform, resample, unconform
 from napari_singlestrip.engine.grid import Grid, Shape, Volume
 from napari_singlestrip.engine.label_map import LabelBank
@@ -146,17 +146,18 @@ def segmenter_task(
 def watched_scan(
     volume: Volume, mask: npt.NDArray[np.bool_], geometry: Geometry, settings: Settings
 ) -> Pair:
-    """Prepare a labelled scan, as prediction would see it, for validation while training.
+    """Prepare a labelled scan, in the window that prediction would find, for validation.
 
     Returns
     -------
     pair of (1, 1, I, J, K) float32 tensors
         Intensities, and a signed distance in voxels that is exact next to the surface only.
     """
-    conformed = conform(
-        volume, geometry.spacing_mm, multiple=side_multiple(settings.network),
-        max_voxels=settings.conform.max_voxels,
-    )
+    low, high = brain_box(mask, volume.grid)
+    reach = np.asarray(geometry.shape) * geometry.spacing_mm / 2
+    box = ((low + high) / 2 - reach, (low + high) / 2 + reach)
+    multiple = side_multiple(settings.network)
+    conformed = conform(volume, geometry.spacing_mm, multiple=multiple, box=box)
     soft = resample(Volume(mask.astype(np.float32), volume.affine), conformed.grid, fill=0.0)
     return torch.from_numpy(conformed.data)[None, None], torch.from_numpy(0.5 - soft)[None, None]
 
