@@ -22,7 +22,7 @@ from napari_singlestrip.engine.autoencoder import (
     load_autoencoder,
     reconstruct,
 )
-from napari_singlestrip.engine.config import Settings
+from napari_singlestrip.engine.config import Settings, override
 from napari_singlestrip.engine.consistency import consistency
 from napari_singlestrip.engine.device import choose_device, in_words
 from napari_singlestrip.engine.examples import (
@@ -323,6 +323,7 @@ def _train_segmenter(
 ) -> Iterator[Event]:
     tuning = job.settings.finetuning
     first = stage == "train"
+    settings = job.settings if first else _finetuned(job.settings)
     data = _training_data(job, masks, n_maps=None if first else tuning.label_maps)
     yield from data.problems
     config = job.settings.training
@@ -331,7 +332,7 @@ def _train_segmenter(
             update={"steps": tuning.steps, "learning_rate": tuning.learning_rate}
         )
     task = segmenter_task(
-        data.bank, data.geometry, job.settings, job.device, stage=stage, initial=initial,
+        data.bank, data.geometry, settings, job.device, stage=stage, initial=initial,
         config=config, real_fraction=0.0 if first else tuning.real_fraction, watched=data.watched,
     )
     _save_previews(folder, data.bank, data.geometry, job.settings)
@@ -398,13 +399,19 @@ def _geometry(job: Job) -> Geometry:
 
 def _predict_one(job: Job, round_: int, segmenter: Segmenter, name: str) -> Iterator[Event]:
     scan = open_scan(job.study.scan_path(name))
-    mask = to_mask(predict(segmenter, scan.load()), scan.grid, job.settings)
+    settings = _finetuned(job.settings) if round_ else job.settings
+    mask = to_mask(predict(segmenter, scan.load()), scan.grid, settings)
     if not mask.any():
         yield Note(f"{name}: no brain was found.", "warning", name)
         return
     path = job.study.pseudo_label_path(round_, name)
     save_mask(path, mask, like=scan)
     yield _wrote(job, path, "pseudo-label")
+
+
+def _finetuned(settings: Settings) -> Settings:
+    """Settings with which a fine-tuned network predicts."""
+    return override(settings, {"prediction.threshold": settings.finetuning.threshold})
 
 
 def _attempt(name: str, work: Iterator[Event]) -> Iterator[Event]:

@@ -218,6 +218,11 @@ class FinetuningConfig(Config):
     rounds: int = Field(1, ge=0, le=20, description="Rounds of predict, rank, select, train")
     steps: int = Field(600, ge=1, description="Optimiser steps of each round")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak learning rate")
+    threshold: float = Field(
+        0.5, gt=0, lt=1,
+        description="Probability above which it is brain after fine-tuning, instead of "
+        "prediction.threshold: a network that has learned on real masks is no longer generous",
+    )
     real_fraction: float = Field(
         0.5, ge=0, le=1,
         description="Share of steps on the real scans with their masks, not on synthetic heads",
