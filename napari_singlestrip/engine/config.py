@@ -131,7 +131,7 @@ class NetworkConfig(Config):
 class TrainingConfig(Config):
     """Training of the segmenter on synthetic heads."""
 
-    steps: int = Field(2000, ge=1, description="Optimiser steps")
+    steps: int = Field(1800, ge=1, description="Optimiser steps")
     batch_size: int = Field(1, ge=1, le=256, description="Synthetic heads in a step")
     wide_fraction: float = Field(
         0.2, ge=0, le=1, description="Share of steps on a wider window, with more neck and air"
