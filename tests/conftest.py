@@ -6,6 +6,7 @@ Everything heavy is imported inside the fixtures, so that tests of small modules
 from __future__ import annotations
 
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,10 @@ hypothesis_settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 hypothesis_settings.load_profile("singlestrip")
+
+# A shell starts jobs in its background with SIGINT ignored, which children inherit: Ctrl+C is
+# tested all the same.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Seconds for a whole run: 8 mm voxels, and a network that learns roughly where the brain is.
 TINY: dict[str, Any] = {
