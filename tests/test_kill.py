@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 N_KILLS = 12
 
-# Small enough to start at once (this architecture needs no MONAI), long enough to be hit
+# Small enough to start at once, long enough to be hit
 # anywhere. Checkpoints are written after every step, so that what was said must be on disk.
 SETTINGS = {
     "conform__spacing_mm": 16, "network__architecture": "synthstrip", "network__channels": [2, 2],
