@@ -1,0 +1,64 @@
+"""How napari shows a head: upright in all three planes, whatever the orientation of its file.
+
+The axes become inferior, posterior, left (IPL): rows run down the head and columns to the patient's
+left, as radiologists hang pictures. napari's own ``affine`` is not used: its brush ignores it, and
+a permuted one stops the viewer (napari#3410).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+DISPLAY_AXES = "IPL"
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Upright:
+    """Turns volumes between the grid of a scan and the display, as views: nothing is copied.
+
+    Parameters
+    ----------
+    affine : ndarray, shape (4, 4)
+        Voxel index to RAS mm of the scan.
+    """
+
+    affine: NDArray[np.float64]
+
+    @property
+    def _turn(self) -> Array:
+        target = nib.orientations.axcodes2ornt(DISPLAY_AXES)
+        turn: Array = nib.orientations.ornt_transform(
+            nib.orientations.io_orientation(self.affine), target
+        )
+        return turn
+
+    @property
+    def source_axes(self) -> tuple[int, int, int]:
+        """Which axis of the scan each axis of the display is."""
+        i, p, l = (int(axis) for axis in self._turn[:, 0].argsort())  # noqa: E741
+        return i, p, l
+
+    @property
+    def scale(self) -> tuple[float, float, float]:
+        """Voxel size along the display's axes (mm)."""
+        spacing = nib.affines.voxel_sizes(self.affine)
+        i, p, l = (float(spacing[axis]) for axis in self.source_axes)  # noqa: E741
+        return i, p, l
+
+    def to_display(self, volume: Array) -> Array:
+        """View a volume (i, j, k) of the scan with the display's axes (I, P, L)."""
+        return nib.orientations.apply_orientation(volume, self._turn)
+
+    def to_scan(self, volume: Array) -> Array:
+        """View a volume (I, P, L) of the display with the scan's axes (i, j, k)."""
+        turn = self._turn
+        axes = [int(axis) for axis in turn[:, 0]]
+        back = volume.transpose(axes)
+        return np.flip(back, [n for n, flip in enumerate(turn[:, 1]) if flip < 0])

@@ -1,0 +1,296 @@
+"""One job at a time, in a process of its own: the command line, watched through its events.
+
+The window never imports torch. What is clicked is the command that a terminal would run, with
+``--events``; a launcher prefix (``ssh host``, ``srun``) runs the same command elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import psutil
+from qtpy.QtCore import QByteArray, QObject, QProcess, QProcessEnvironment, QTimer, Signal
+
+from napari_singlestrip.events import (
+    TERMINAL,
+    Cancelled,
+    Crashed,
+    Event,
+    Failed,
+    Note,
+    Progress,
+    Started,
+    parse_event,
+)
+
+State = Literal["idle", "starting", "running", "paused", "stopping"]
+
+KILL_AFTER_MS = 15_000
+CLOSE_AFTER_MS = 3_000
+NICENESS = 10  # the window stays smooth while every core works (measured, see docs/architecture.md)
+STDERR_TAIL = 8_000
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """What is known of the job, in one snapshot.
+
+    Attributes
+    ----------
+    state : {"idle", "starting", "running", "paused", "stopping"}
+    kind : str
+        What the job is for: "run", "apply", ...
+    stage : str
+        The stage it is in.
+    step, n_steps : int
+        How far the stage is; 0 of 0 before its first progress.
+    seconds_left : float or None
+        Of the stage.
+    device : str
+        In words.
+    detail : str
+        What the stage works on.
+    began : float
+        `time.monotonic` of the start.
+    end : Event or None
+        How the last job ended.
+    """
+
+    state: State = "idle"
+    kind: str = ""
+    stage: str = ""
+    step: int = 0
+    n_steps: int = 0
+    seconds_left: float | None = None
+    device: str = ""
+    detail: str = ""
+    began: float = 0.0
+    end: Event | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way."""
+        return self.state != "idle"
+
+
+def local_command() -> list[str]:
+    """Return how this Python runs the command line."""
+    return [sys.executable, "-m", "napari_singlestrip"]
+
+
+class Job(QObject):
+    """Starts, watches and stops the process of a job.
+
+    Signals
+    -------
+    changed(JobStatus)
+        After each change of the status.
+    happened(Event)
+        Each event of the job; exactly one terminal one, the last.
+    """
+
+    changed = Signal(object)
+    happened = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._status = JobStatus()
+        self._process: QProcess | None = None
+        self._end: Event | None = None
+        self._line = b""
+        self._stderr = b""
+        self._kill_timer = QTimer(self)
+        self._kill_timer.setSingleShot(True)
+        self._kill_timer.timeout.connect(self._kill)
+
+    @property
+    def status(self) -> JobStatus:
+        """The present snapshot."""
+        return self._status
+
+    @property
+    def pid(self) -> int:
+        """Process number; 0 without a job."""
+        return 0 if self._process is None else int(self._process.processId())
+
+    def start(
+        self, arguments: Sequence[str], kind: str, launcher: Sequence[str] = ()
+    ) -> None:
+        """Run ``singlestrip ARGUMENTS --events``.
+
+        Parameters
+        ----------
+        arguments : sequence of str
+            Command and its arguments, such as ``["run", "my_study"]``.
+        kind : str
+            Stands in the status.
+        launcher : sequence of str
+            Prefix that starts the command elsewhere, where ``singlestrip`` is on the path.
+
+        Raises
+        ------
+        RuntimeError
+            If a job is under way.
+        """
+        if self._process is not None:
+            raise RuntimeError("a job is under way")
+        command = [*launcher, "singlestrip"] if launcher else local_command()
+        self._end, self._line, self._stderr = None, b"", b""
+        self._process = self._new_process()
+        self._set(JobStatus("starting", kind, began=time.monotonic()))
+        self._process.start(command[0], [*command[1:], *arguments, "--events"])
+
+    def cancel(self) -> None:
+        """Ask the job to save what it has and stop; kill it when it does not."""
+        if self._process is None or self._status.state == "stopping":
+            return
+        self._say("cancel")
+        self._set(replace(self._status, state="stopping"))
+        self._kill_timer.start(KILL_AFTER_MS)
+
+    def pause(self) -> None:
+        """Let the job wait where it is."""
+        if self._status.state == "running":
+            self._say("pause")
+            self._set(replace(self._status, state="paused"))
+
+    def resume(self) -> None:
+        """Let a paused job go on."""
+        if self._status.state == "paused":
+            self._say("resume")
+            self._set(replace(self._status, state="running"))
+
+    def close(self) -> None:
+        """Stop at once, for a window that closes: saves what it can within three seconds."""
+        process, self._process = self._process, None
+        self._kill_timer.stop()
+        if process is None:
+            return
+        process.blockSignals(True)
+        with suppress(RuntimeError):
+            process.write(b"cancel\n")
+            process.waitForBytesWritten(100)
+            process.closeWriteChannel()
+            if not process.waitForFinished(CLOSE_AFTER_MS):
+                process.kill()
+                process.waitForFinished(1000)
+        process.deleteLater()
+        self._status = JobStatus(end=Cancelled())
+
+    # --- inside
+
+    def _new_process(self) -> QProcess:
+        process = QProcess(self)
+        environment = QProcessEnvironment.systemEnvironment()
+        environment.insert("PYTHONUNBUFFERED", "1")
+        # Idle threads that spin would take the processor from the window.
+        environment.insert("OMP_WAIT_POLICY", "PASSIVE")
+        process.setProcessEnvironment(environment)
+        process.started.connect(self._started)
+        process.readyReadStandardOutput.connect(self._read_events)
+        process.readyReadStandardError.connect(self._read_stderr)
+        process.finished.connect(self._finished)
+        process.errorOccurred.connect(self._failed_to_start)
+        return process
+
+    def _started(self) -> None:
+        with suppress(psutil.Error):
+            process = psutil.Process(self.pid)
+            lower = psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else NICENESS
+            process.nice(lower)
+
+    def _read_events(self) -> None:
+        if self._process is None:
+            return
+        *lines, self._line = (self._line + _bytes(self._process.readAllStandardOutput())).split(
+            b"\n"
+        )
+        for line in lines:
+            try:
+                event = parse_event(line.decode(errors="replace"))
+            except ValueError:  # a launcher's greeting
+                self._keep_stderr(line + b"\n")
+                continue
+            self._handle(event)
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, TERMINAL):
+            self._end = event  # told when the process is gone: only then may another start
+            return
+        self._set(self._after(event))
+        self.happened.emit(event)
+
+    def _after(self, event: Event) -> JobStatus:
+        status = self._status
+        if status.state == "starting":
+            status = replace(status, state="running")
+        if isinstance(event, Started):
+            return replace(
+                status, stage=event.stage, step=0, n_steps=0, seconds_left=None,
+                device=event.device or status.device, detail=event.detail,
+            )
+        if isinstance(event, Progress):
+            return replace(
+                status, stage=event.stage, step=event.step, n_steps=event.n_steps,
+                seconds_left=event.seconds_left,
+            )
+        if isinstance(event, Note) and event.text == "Resumed." and status.state == "paused":
+            return replace(status, state="running")
+        return status
+
+    def _read_stderr(self) -> None:
+        if self._process is not None:
+            self._keep_stderr(_bytes(self._process.readAllStandardError()))
+
+    def _keep_stderr(self, content: bytes) -> None:
+        self._stderr = (self._stderr + content)[-STDERR_TAIL:]
+
+    def _finished(self, code: int, status: QProcess.ExitStatus) -> None:
+        self._read_events()
+        self._read_stderr()
+        crashed = status == QProcess.ExitStatus.CrashExit
+        tail = self._stderr.decode(errors="replace")
+        stopped = Cancelled(self._status.stage, self._status.step)
+        missing = stopped if self._status.state == "stopping" else Crashed(
+            -code if crashed else code, tail
+        )
+        self._done(self._end or missing)
+
+    def _failed_to_start(self, error: QProcess.ProcessError) -> None:
+        if error == QProcess.ProcessError.FailedToStart and self._process is not None:
+            program = self._process.program()
+            self._done(Failed(
+                f"{program} could not be started: {self._process.errorString()}.",
+                "Check the launcher in the settings of the training step.",
+            ))
+
+    def _done(self, end: Event) -> None:
+        process, self._process = self._process, None
+        self._kill_timer.stop()
+        if process is not None:
+            process.deleteLater()
+        self._set(JobStatus(kind=self._status.kind, stage=self._status.stage, end=end))
+        self.happened.emit(end)
+
+    def _say(self, word: str) -> None:
+        if self._process is not None:
+            self._process.write(f"{word}\n".encode())
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    def _set(self, status: JobStatus) -> None:
+        if status != self._status:
+            self._status = status
+            self.changed.emit(status)
+
+
+def _bytes(array: QByteArray | bytes) -> bytes:
+    return bytes(array.data()) if isinstance(array, QByteArray) else bytes(array)

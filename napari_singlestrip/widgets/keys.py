@@ -1,0 +1,99 @@
+"""Keys of the window, bound to the viewer: napari ignores key bindings of manifests.
+
+Only letters that are free while a labels layer is active are used; napari passes no key on while
+a text field has the focus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_singlestrip.widgets.session import STEPS
+
+if TYPE_CHECKING:
+    from napari_singlestrip.widgets.main_widget import StripWidget
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key, the panel's method it calls, and its words for the help.
+
+    Attributes
+    ----------
+    key : str
+        As napari writes it.
+    method : str
+        Of the panel of `step`; a method that is a generator function is held: it runs on while
+        the key is down.
+    step : str
+        The step that answers; "" for the one that is open, if it has the method.
+    words : str
+        What it does.
+    """
+
+    key: str
+    method: str
+    step: str
+    words: str
+
+
+KEYS = (
+    Key("A", "accept", "review", "Review: accept the mask"),
+    Key("S", "correct", "review", "Review: keep the mask as corrected by hand"),
+    Key("R", "reject", "review", "Review: reject the mask"),
+    Key("N", "next_scan", "", "Next scan"),
+    Key("Shift-N", "previous_scan", "", "Previous scan"),
+    Key("I", "interpolate", "", "Interpolate between the painted slices"),
+    Key("G", "grow", "", "Grow from seeds"),
+    Key("T", "toggle_range", "", "Paint only inside the range of intensities"),
+    Key("O", "toggle_outline", "", "Mask as outline or filled"),
+    Key("D", "toggle_3d", "", "3D"),
+    Key("H", "hold_heat", "", "Heat map, while held"),
+    Key("U", "hold_untouched", "", "Untouched pseudo-label, while held"),
+    Key("?", "show_help", "window", "These keys"),
+)
+NAPARI_KEYS = (
+    ("P, E, F, L", "Paint, erase, fill, pick (napari)"),
+    ("[ and ]", "Smaller and larger brush (napari)"),
+    ("Space, held", "Move the picture instead of painting (napari)"),
+    ("Ctrl+Z, Ctrl+Shift+Z", "Undo, redo (napari)"),
+    ("Left, right", "Slice before, slice after (napari)"),
+    ("Ctrl+E", "Turn the axes (napari)"),
+)
+
+
+def bind_keys(window: StripWidget) -> None:
+    """Bind our keys to the viewer of a window."""
+    for key in KEYS:
+        window.viewer.bind_key(key.key, _caller(window, key), overwrite=True)
+
+
+def unbind_keys(window: StripWidget) -> None:
+    """Give the keys back."""
+    for key in KEYS:
+        window.viewer.bind_key(key.key, None, overwrite=True)
+
+
+def _caller(window: StripWidget, key: Key) -> Callable[[Any], Iterator[None]]:
+    def call(viewer: Any) -> Iterator[None]:
+        target = _target(window, key)
+        method = getattr(target, key.method, None) if target is not None else None
+        held = method() if method is not None else None
+        if held is not None and hasattr(held, "__next__"):
+            next(held, None)
+            yield
+            next(held, None)
+        else:
+            yield
+
+    return call
+
+
+def _target(window: StripWidget, key: Key) -> Any:
+    if key.step == "window":
+        return window
+    if key.step in STEPS and window.session.step != key.step:
+        return None
+    return window.panel

@@ -1,0 +1,210 @@
+"""The dock: header, five steps, job bar. The coordinator that puts the parts together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import (
+    QApplication,
+    QButtonGroup,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_singlestrip.widgets.apply_panel import ApplyPanel
+from napari_singlestrip.widgets.canvas_letters import CanvasLetters
+from napari_singlestrip.widgets.job_bar import JobBar, duration
+from napari_singlestrip.widgets.keys import bind_keys, unbind_keys
+from napari_singlestrip.widgets.paint_panel import PaintPanel
+from napari_singlestrip.widgets.panel import Panel, button, scrollable
+from napari_singlestrip.widgets.planes import OtherPlanes
+from napari_singlestrip.widgets.review_panel import ReviewPanel
+from napari_singlestrip.widgets.scans_panel import ScansPanel
+from napari_singlestrip.widgets.session import STEPS, Session
+from napari_singlestrip.widgets.train_panel import TrainPanel
+
+MAX_WIDTH = 430
+PANELS: tuple[type[Panel], ...] = (ScansPanel, PaintPanel, TrainPanel, ReviewPanel, ApplyPanel)
+
+
+class StripWidget(QWidget):
+    """SingleStrip's dock.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        self.setObjectName("singlestrip")
+        self.setMaximumWidth(MAX_WIDTH)
+        self.setMinimumWidth(340)
+        self.setAcceptDrops(True)
+        self.viewer = napari_viewer
+        self.session = Session(napari_viewer, self)
+        self.panels = {panel.step: panel(self.session) for panel in PANELS}
+        self.step_buttons = self._make_steps()
+        self.stack = QStackedWidget()
+        for panel in self.panels.values():
+            self.stack.addWidget(scrollable(panel))
+        self.header = QLabel()
+        self.header.setObjectName("header")
+        self.job_bar = JobBar(self.session)
+        self.planes = OtherPlanes(self.session)
+        self.letters = CanvasLetters(self.session)
+        self._saved_at = 0.0
+        self._closed = False
+        self._lay_out()
+        self._connect()
+        bind_keys(self)
+        self.go_to("scans")
+
+    # --- steps
+
+    def go_to(self, step: str) -> None:
+        """Open a step."""
+        self.step_buttons[step].setChecked(True)
+        self.stack.setCurrentIndex(STEPS.index(step))
+        self.session.step = step
+
+    @property
+    def panel(self) -> Panel:
+        """The step that is open."""
+        return self.panels[self.session.step]
+
+    # --- files dropped on the dock
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take files and folders."""
+        data = event.mimeData()
+        if data is not None and data.hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Add scans, or open a study."""
+        data = event.mimeData()
+        if data is None:
+            return
+        paths = [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
+        self.go_to("scans")
+        scans = self.panels["scans"]
+        assert isinstance(scans, ScansPanel)
+        scans.take_files(paths)
+
+    # --- the end
+
+    def close_all(self) -> None:
+        """Stop the job, save what is open, and let go of the viewer."""
+        if self._closed:
+            return
+        self._closed = True
+        self._clock.stop()
+        unbind_keys(self)
+        self.letters.close_all()
+        self.planes.close_all()
+        for panel in self.panels.values():
+            close = getattr(panel, "close_all", None)
+            if close is not None:
+                close()
+        self.session.close()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Notice that the window closes: napari does not tell its docks."""
+        if event is not None and event.type() == QEvent.Type.Close and watched is self._window():
+            self.close_all()
+        return super().eventFilter(watched, event)
+
+    # --- inside
+
+    def _make_steps(self) -> dict[str, QPushButton]:
+        group = QButtonGroup(self)
+        group.setExclusive(True)
+        made = {}
+        for number, step in enumerate(STEPS, 1):
+            tip = f"Step {number}: {self.panels[step].title}"
+            made[step] = button(f"{number} {step.capitalize()}", tip, self._opener(step),
+                                f"step_{step}")
+            made[step].setCheckable(True)
+            group.addButton(made[step])
+        return made
+
+    def _opener(self, step: str) -> Callable[[], None]:
+        return lambda: self.session.step_requested.emit(step)
+
+    def _lay_out(self) -> None:
+        steps = QHBoxLayout()
+        steps.setSpacing(2)
+        for step in STEPS:
+            steps.addWidget(self.step_buttons[step])
+        top = QHBoxLayout()
+        top.addWidget(self.header, 1)
+        self.help = button("?", "Keys and help", self._show_help, "help")
+        self.help.setFixedWidth(28)
+        top.addWidget(self.help)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(4, 4, 4, 4)
+        column.setSpacing(4)
+        column.addLayout(top)
+        column.addLayout(steps)
+        column.addWidget(self.stack, 1)
+        column.addWidget(self.job_bar)
+
+    def _connect(self) -> None:
+        session = self.session
+        session.step_requested.connect(self.go_to)
+        session.study_changed.connect(self._on_study)
+        session.mask_edited.connect(self._on_saved)
+        self._clock = QTimer(self)
+        self._clock.setInterval(1000)
+        self._clock.timeout.connect(self._show_header)
+        self._clock.start()
+        window = self._window()
+        if window is not None:
+            window.installEventFilter(self)
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.close_all)
+        self._show_header()
+
+    def _window(self) -> QWidget | None:
+        window = getattr(getattr(self.viewer, "window", None), "_qt_window", None)
+        return window if isinstance(window, QWidget) else None
+
+    def _on_study(self, what: str) -> None:
+        if what in ("masks", "decisions", "drafts", "scans", "settings"):
+            self._on_saved()
+        self._show_header()
+
+    def _on_saved(self) -> None:
+        self._saved_at = time.monotonic()
+        self._show_header()
+
+    def _show_header(self) -> None:
+        study = self.session.study
+        if study is None:
+            self.header.setText("No study is open")
+            self.header.setToolTip("")
+            return
+        saved = ""
+        if self._saved_at:
+            saved = f"  ·  saved {duration(time.monotonic() - self._saved_at)} ago"
+        n = len(study.names)
+        self.header.setText(f"{study.name}  ·  {n} scan{'s' * (n != 1)}{saved}")
+        self.header.setToolTip(str(study.folder))
+
+    def _show_help(self) -> None:
+        from napari_singlestrip.widgets.help_dialog import HelpDialog
+
+        HelpDialog(self).exec()
+
+

@@ -1,0 +1,310 @@
+"""What all steps of the window share: study, scan, job. Calls go down from here, events come up.
+
+Panels ask the session to do things and listen to its signals; they hold no facts of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.events import Crashed, Event, Failed, Finished, Wrote
+from napari_singlestrip.files import write_json_atomic
+from napari_singlestrip.study import MaskKind, Study
+from napari_singlestrip.study_drafts import drafted, remove_draft, save_draft
+from napari_singlestrip.study_lock import is_locked
+from napari_singlestrip.study_tables import State
+from napari_singlestrip.widgets.job import Job
+from napari_singlestrip.widgets.layers import StudyLayers
+
+STEPS = ("scans", "paint", "train", "review", "apply")
+WINDOW_FILE = "window.json"
+# What the worker writes, and which part of the study has changed then.
+WRITTEN = {"segmenter": "rounds", "autoencoder": "rounds", "scores": "rounds", "mask": "rounds"}
+
+
+class Session(QObject):
+    """Study, scan and job of one window.
+
+    Signals
+    -------
+    study_changed(str)
+        "study" (another one, or none), "scans", "settings", "masks", "decisions", "drafts",
+        "rounds" (the worker wrote models, masks or scores).
+    scan_changed(str)
+        The scan that is shown; empty for none.
+    mask_edited()
+        The voxels of the mask on screen changed: a stroke, a tool, undo, redo.
+    job_changed(JobStatus)
+    job_event(Event)
+    step_requested(str)
+        One of `STEPS`.
+    told(str, str)
+        Something to tell the person, and "info", "warning" or "error".
+    """
+
+    study_changed = Signal(str)
+    scan_changed = Signal(str)
+    mask_edited = Signal()
+    job_changed = Signal(object)
+    job_event = Signal(object)
+    step_requested = Signal(str)
+    told = Signal(str, str)
+
+    def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.study: Study | None = None
+        self.step = STEPS[0]
+        self.job = Job(self)
+        self.layers = StudyLayers(viewer, self)
+        self.layers.edited.connect(self._save_draft)
+        self.layers.edited.connect(self.mask_edited)
+        self.layers.shown_changed.connect(self.scan_changed)
+        self.job.changed.connect(self.job_changed)
+        self.job.happened.connect(self._on_event)
+        self.step_requested.connect(self._remember_step)
+
+    # --- telling
+
+    def tell(self, text: str, level: str = "info") -> None:
+        """Say something in the job bar."""
+        self.told.emit(text, level)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Tell a person's mistake instead of raising it; the rest goes on."""
+        try:
+            yield
+        except UserError as error:
+            self.tell(str(error), "error")
+        except MemoryError:
+            self.tell("There was not enough memory. Close other programs and try again.", "error")
+
+    # --- the study
+
+    def open_study(self, folder: str | Path) -> None:
+        """Open a study and show where it was left.
+
+        Raises
+        ------
+        UserError
+            As `Study.open`.
+        """
+        self.take_study(Study.open(folder))
+
+    def take_study(self, study: Study) -> None:
+        """Make a study the one of this window."""
+        self.close_study()
+        self.study = study
+        study.changed.connect(self._on_study)
+        self.study_changed.emit("study")
+        self._restore()
+        if is_locked(study.folder):
+            self.tell(
+                f"Another window or a job elsewhere is working on {study.name}: you can look and "
+                "paint, but training waits until it is done.", "warning",
+            )
+
+    def close_study(self) -> None:
+        """Leave the study as it is; nothing is lost."""
+        if self.study is None:
+            return
+        self.remember()
+        self.job.close()
+        self.layers.clear()
+        self.study.changed.disconnect(self._on_study)
+        self.study = None
+        self.study_changed.emit("study")
+
+    def need_study(self) -> Study:
+        """Return the study.
+
+        Raises
+        ------
+        UserError
+            If there is none.
+        """
+        if self.study is None:
+            raise UserError("There is no study yet.", "Add scans in step 1, or open a study.")
+        return self.study
+
+    def close(self) -> None:
+        """Let go of everything: the window closes."""
+        self.close_study()
+        self.job.close()
+        self.layers.close()
+
+    # --- the scan on screen
+
+    @property
+    def scan(self) -> str:
+        """Name of the scan on screen; empty for none."""
+        return self.layers.shown
+
+    def show_scan(self, name: str, view: str = "newest") -> None:
+        """Show a scan with its mask.
+
+        Parameters
+        ----------
+        name : str
+        view : {"newest", "painted", "pseudo_label"}
+            Which mask: as `StudyLayers.show`.
+        """
+        with self.guarded():
+            self.layers.show(self.need_study(), name, view)
+
+    def keep_mask(self, kind: MaskKind, note: str = "") -> None:
+        """Store the mask on screen as painted or corrected: what training may learn from.
+
+        Raises
+        ------
+        UserError
+            If nothing is painted, or it cannot be written.
+        """
+        study, name = self.need_study(), self.scan
+        mask = self.layers.mask_on_scan()
+        if mask is None or not mask.any():
+            raise UserError(
+                f"Nothing is painted on {name or 'a scan'} yet.", "Paint the brain first."
+            )
+        study.set_mask(name, mask, kind, note=note)
+        remove_draft(study.folder, name)
+        self.study_changed.emit("drafts")
+
+    def forget_draft(self, name: str) -> None:
+        """Throw away unfinished changes of a mask, and show what was there before."""
+        study = self.need_study()
+        remove_draft(study.folder, name)
+        self.study_changed.emit("drafts")
+        if name == self.scan:
+            self.show_scan(name)
+
+    def decide(self, name: str, state: State, note: str = "") -> None:
+        """Accept or reject a pseudo-label, or keep the corrected mask on screen.
+
+        Raises
+        ------
+        UserError
+            As `Study.decide`, `keep_mask`.
+        """
+        study = self.need_study()
+        if state in ("corrected", "painted"):
+            self.keep_mask("corrected" if state == "corrected" else "painted", note)
+        else:
+            study.decide(name, state, note)
+
+    # --- jobs
+
+    def run(
+        self,
+        stages: Sequence[str] | None = None,
+        *,
+        rounds: int | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
+        """Run stages of the study in the background.
+
+        Raises
+        ------
+        UserError
+            If a job is under way, here or elsewhere, or there is no study.
+        """
+        arguments = ["run", str(self.need_study().folder)]
+        if stages is not None:
+            arguments += ["--stages", ",".join(stages)]
+        if rounds is not None:
+            arguments += ["--rounds", str(rounds)]
+        self.start_job([*arguments, *options], "run")
+
+    def start_job(self, arguments: Sequence[str], kind: str) -> None:
+        """Start a command of the command line in the background.
+
+        Raises
+        ------
+        UserError
+            If a job is under way.
+        """
+        if self.job.status.busy:
+            raise UserError("A job is under way.", "Wait for it, or stop it first.")
+        study = self.study
+        if study is not None and kind == "run" and is_locked(study.folder):
+            raise UserError(
+                f"Another job is working on {study.name}.", "Wait for it, or stop it there."
+            )
+        self.job.start(arguments, kind, self.launcher)
+
+    @property
+    def launcher(self) -> list[str]:
+        """Prefix that starts jobs elsewhere, such as ``["ssh", "gpu-box"]``."""
+        return list(self.remembered().get("launcher", []))
+
+    # --- what the window remembers of a study
+
+    def remembered(self) -> dict[str, Any]:
+        """Return step, scan, slice and launcher as they were left; empty when unknown."""
+        if self.study is None:
+            return {}
+        try:
+            content = json.loads((self.study.folder / WINDOW_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # a convenience: not worth a word
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def remember(self, **more: Any) -> None:
+        """Write down step, scan and slice, and what else is given."""
+        if self.study is None:
+            return
+        place: Mapping[str, Any] = {
+            "step": self.step, "scan": self.scan, **self.layers.place(), **more
+        }
+        with self.guarded():
+            write_json_atomic(
+                self.study.folder / WINDOW_FILE, {**self.remembered(), **place}
+            )
+
+    # --- inside
+
+    def _restore(self) -> None:
+        place = self.remembered()
+        name = place.get("scan")
+        if self.study is None:
+            return
+        if name in self.study.names:
+            self.show_scan(str(name))
+            with self.guarded():
+                self.layers.go_to(place)
+        if place.get("step") in STEPS:
+            self.step_requested.emit(place["step"])
+
+    def _remember_step(self, step: str) -> None:
+        self.step = step
+
+    def _on_study(self, what: str) -> None:
+        self.study_changed.emit("study" if what == "document" else what)
+
+    def _save_draft(self) -> None:
+        """Autosave, after each stroke."""
+        mask = self.layers.mask_on_scan()
+        if self.study is None or mask is None:
+            return
+        with self.guarded():
+            new = self.scan not in drafted(self.study.folder)
+            save_draft(self.study.folder, self.scan, mask)
+            if new:
+                self.study_changed.emit("drafts")
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, Wrote) and event.what in WRITTEN:
+            self.study_changed.emit(WRITTEN[event.what])
+        self.job_event.emit(event)
+        if isinstance(event, (Finished, Failed, Crashed)) and self.study is not None:
+            self.study_changed.emit("rounds")
+
+
