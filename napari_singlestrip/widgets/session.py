@@ -22,6 +22,7 @@ from napari_singlestrip.study_lock import is_locked
 from napari_singlestrip.study_tables import State
 from napari_singlestrip.widgets.job import Job
 from napari_singlestrip.widgets.layers import StudyLayers
+from napari_singlestrip.widgets.thumbnails import Thumbnails
 
 STEPS = ("scans", "paint", "train", "review", "apply")
 WINDOW_FILE = "window.json"
@@ -64,6 +65,7 @@ class Session(QObject):
         self.step = STEPS[0]
         self.job = Job(self)
         self.layers = StudyLayers(viewer, self)
+        self.thumbnails = Thumbnails(self)
         self.layers.edited.connect(self._save_draft)
         self.layers.edited.connect(self.mask_edited)
         self.layers.shown_changed.connect(self.scan_changed)
@@ -140,6 +142,7 @@ class Session(QObject):
         self.close_study()
         self.job.close()
         self.layers.close()
+        self.thumbnails.close_all()
 
     # --- the scan on screen
 
