@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -131,7 +131,8 @@ class Study(StudyFolder):
 
     def masked_scans(self) -> tuple[str, ...]:
         """Names of the scans that have a painted or corrected mask."""
-        return tuple(name for name in self.names if self.mask_path(name).exists())
+        files = {path.name for path in (self.folder / "masks").glob(f"*{EXTENSION}")}
+        return tuple(name for name in self.names if name + EXTENSION in files)
 
     def mask_records(self) -> dict[str, MaskRecord]:
         """Where each mask in masks/ came from, by scan name."""
@@ -238,6 +239,38 @@ class Study(StudyFolder):
             decision = self._about_prediction(decision)
         self._decide(decision)
         return decision
+
+    def decide_all(
+        self, names: Iterable[str], state: Literal["accepted", "rejected"]
+    ) -> None:
+        """Record one decision about the pseudo-labels of many scans, as `decide` does for one.
+
+        Raises
+        ------
+        UserError
+            If one of them has no pseudo-label to accept; nothing is recorded then.
+        """
+        time = now()
+        self.put_decisions(
+            {name: self._about_prediction(Decision(name, state, "", time)) for name in names}
+        )
+
+    def put_decisions(self, decisions: Mapping[str, Decision | None]) -> None:
+        """Write decisions down as they are, or forget them (None): to take others back.
+
+        Raises
+        ------
+        UserError
+            If a scan is unknown, or decisions.csv cannot be written.
+        """
+        rows = self._rows()
+        for name, decision in decisions.items():
+            if decision is None:
+                rows.pop(self.scan(name).name, None)
+            else:
+                rows[self.scan(name).name] = decision
+        write_decisions(self._decisions_path, rows.values())
+        self.changed.emit("decisions")
 
     def undecide(self, name: str) -> None:
         """Forget the decision about a scan; a mask in masks/ stays and counts again."""

@@ -48,6 +48,7 @@ class StudyFolder:
         self.folder = folder
         self._document = document
         self._cache: dict[Path, tuple[object, object]] = {}
+        self._entries: tuple[StudyDocument, dict[str, ScanEntry]] | None = None
 
     def reload(self) -> None:
         """Read study.json again, after another program may have written it."""
@@ -95,12 +96,14 @@ class StudyFolder:
         UserError
             If the study has no such scan; the hint lists close names.
         """
-        for entry in self.scans:
-            if entry.name == name:
-                return entry
-        raise UserError(
-            f"The study {self.name} has no scan {name!r}.", close_names(name, self.names)
-        )
+        if self._entries is None or self._entries[0] is not self._document:
+            self._entries = (self._document, {entry.name: entry for entry in self.scans})
+        entry = self._entries[1].get(name)
+        if entry is None:
+            raise UserError(
+                f"The study {self.name} has no scan {name!r}.", close_names(name, self.names)
+            )
+        return entry
 
     def scan_path(self, name: str) -> Path:
         """Return where the scan's file should be (it may be missing)."""

@@ -437,6 +437,30 @@ def test_bad_corrected_mask_changes_nothing(study: Study, tmp_path: Path) -> Non
     assert not study.mask_path("b").exists()
 
 
+def test_many_decisions_at_once_and_back(study: Study) -> None:
+    predict(study, 0, "c", "b")
+    study.decide("b", "rejected", "neck")
+    before = study.decisions()
+    told: list[str] = []
+    study.changed.connect(told.append)
+    study.decide_all(["b", "c"], "accepted")
+    assert told == ["decisions"]
+    assert study.labelled().accepted == ("b", "c")
+    assert (study.decisions()["b"].round, study.decisions()["b"].rank) == (0, 2)
+    study.put_decisions({name: before.get(name) for name in ("b", "c")})
+    assert study.decisions() == before
+    with pytest.raises(UserError, match="no scan 'x'"):
+        study.put_decisions({"c": None, "x": None})
+    assert study.decisions() == before
+
+
+def test_all_are_accepted_or_none(study: Study) -> None:
+    predict(study, 0, "b")
+    with pytest.raises(UserError, match="no predicted mask"):
+        study.decide_all(["b", "c"], "accepted")
+    assert "b" not in study.decisions()
+
+
 def test_undecide_brings_back_the_mask_of_a_person(study: Study) -> None:
     study.decide("a", "rejected")
     assert study.labelled().rejected == ("a",)
