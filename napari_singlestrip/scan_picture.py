@@ -64,13 +64,13 @@ def scan_picture(path: Path, mask: Path | None = None, size: int = 48) -> ScanPi
     turn = Upright(scan.grid.affine)
     data, inside = turn.to_display(frame), _mask(mask, scan, turn)
     level = _level(data, turn.scale[0]) if inside is None else _middle(inside)
-    spacing = turn.scale[1:]
-    grey = _fit(_contrast(data[level]), spacing, size)
+    plane = _contrast(data[level])
+    box = _head(plane)
+    grey = _fit(plane[box], turn.scale[1:], size)
     rgb = np.repeat(grey[..., None], 3, axis=2)
     if inside is not None:
-        rgb[_outline(_fit(inside[level].astype(np.float32), spacing, size) > 0.5)] = [
-            c / 255 for c in OUTLINE
-        ]
+        marked = _fit(inside[level][box].astype(np.float32), turn.scale[1:], size) > 0.5
+        rgb[_outline(marked)] = [c / 255 for c in OUTLINE]
     return ScanPicture(np.round(rgb * 255).astype(np.uint8), notes)
 
 
@@ -131,6 +131,15 @@ def _contrast(plane: Array) -> NDArray[np.float32]:
     if high <= low:
         low, high = values.min(), max(values.max(), values.min() + 1)
     return np.clip((values - low) / np.float32(high - low), 0, 1)
+
+
+def _head(plane: NDArray[np.float32]) -> tuple[slice, slice]:
+    """The part of a slice that is not air: the head fills the picture."""
+    parts = []
+    for axis in (1, 0):
+        used = np.flatnonzero((plane > 0.15).mean(axis=axis) > 0.03)
+        parts.append(slice(used[0], used[-1] + 1) if len(used) > 3 else slice(None))
+    return parts[0], parts[1]
 
 
 def _fit(plane: NDArray[np.float32], spacing: tuple[float, ...], size: int) -> Array:
