@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,18 @@ import numpy as np
 import torch
 
 from napari_singlestrip import __version__
+from napari_singlestrip.applied_table import (
+    BRAIN_SUFFIX,
+    MASK_SUFFIX,
+    TABLE,
+    AppliedRow,
+    write_table,
+)
 from napari_singlestrip.engine.autoencoder import load_autoencoder, reconstruct
 from napari_singlestrip.engine.config import override
 from napari_singlestrip.engine.device import choose_device, in_words
-from napari_singlestrip.engine.model import Model, ModelCard, load_model, save_model
+from napari_singlestrip.engine.model import Model, load_model, save_model
+from napari_singlestrip.engine.model_card import CARD_SUFFIX, ModelCard, card_in_words
 from napari_singlestrip.engine.ranking import autoencoder_error
 from napari_singlestrip.engine.segmenter import load_segmenter, predict, to_mask
 from napari_singlestrip.engine.training import is_done
@@ -34,43 +41,16 @@ from napari_singlestrip.engine.volume import (
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
 from napari_singlestrip.files import write_text_atomic
-from napari_singlestrip.rounds import RoundFolder, read_metrics
+from napari_singlestrip.rounds import RoundFolder
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_document import DOCUMENT_NAME
 from napari_singlestrip.study_tables import now
+from napari_singlestrip.trained_rounds import describe_round, trained_rounds
 
-MASK_SUFFIX = "_desc-brain_mask.nii.gz"
-BRAIN_SUFFIX = "_desc-brain.nii.gz"
-TABLE = "volumes.csv"
 # Beyond what was seen by this much, a result is flagged: volumes differ by a third between healthy
 # adults (Luders et al. 2002), errors grow a little on every new scan.
 VOLUME_ROOM = 1.25
 ERROR_ROOM = 1.5
-
-
-@dataclass(frozen=True)
-class AppliedRow:
-    """A line of volumes.csv.
-
-    Attributes
-    ----------
-    scan : str
-        Name of the scan.
-    volume_ml : float
-        Volume of its mask.
-    autoencoder_error : float
-        NaN without an autoencoder.
-    flag : str
-        Why a person should look at it, or what went wrong; empty when nothing is unusual.
-    mask : str
-        File name of the mask; empty when there is none.
-    """
-
-    scan: str
-    volume_ml: float = math.nan
-    autoencoder_error: float = math.nan
-    flag: str = ""
-    mask: str = ""
 
 
 def apply(
@@ -118,14 +98,14 @@ def apply(
             row = _apply_one(loaded, open_scan(file), out, brain)
         except UserError as error:
             row = AppliedRow(scan_name(file), flag=str(error))
+        rows.append(replace(row, file=os.path.abspath(file), model=loaded.card.name))
+        write_table(out / TABLE, rows)  # after each scan: a stopped or killed job keeps its table
         if row.flag:
             yield Note(f"{row.scan}: {row.flag}", "warning", row.scan)
         if row.mask:
             yield Wrote(row.mask, "mask")
-        rows.append(row)
         left = (time.monotonic() - started) / n * (len(files) - n)
         yield Progress("apply", n, len(files), {}, left)
-    _write_table(out / TABLE, rows)
     yield Wrote(TABLE, "volumes")
     done = sum(bool(row.mask) for row in rows)
     yield Finished(time.monotonic() - started, {"masks": done, "failed": len(rows) - done})
@@ -140,9 +120,11 @@ def open_model(path: Path, device: torch.device, round_: int | None = None) -> M
         If there is none.
     """
     if not path.is_dir() and path.name != DOCUMENT_NAME:
+        if round_ is not None:
+            raise UserError(f"{path} holds one model only.", "Leave --round out.")
         return load_model(path, device)
     study = Study.open(path)
-    round_ = newest_trained_round(study) if round_ is None else round_
+    round_ = _trained(study, round_)
     drawn = RoundFolder(study.round_dir(0)).autoencoder
     return Model(
         load_segmenter(RoundFolder(study.round_dir(round_)).segmenter, device),
@@ -168,39 +150,66 @@ def newest_trained_round(study: Study) -> int:
     )
 
 
-def export_model(study: Study, path: Path) -> None:
-    """Write the newest trained model of a study to one file, to be applied anywhere.
+def _trained(study: Study, round_: int | None) -> int:
+    """Return the round that was asked for, or the newest; raise unless it is trained."""
+    if round_ is None:
+        return newest_trained_round(study)
+    if not is_done(RoundFolder(study.round_dir(round_)).segmenter, "segmenter"):
+        raise UserError(
+            f"Round {round_} of the study {study.name} is not trained.",
+            f"Trained rounds: {', '.join(str(r.round) for r in trained_rounds(study)) or 'none'}.",
+        )
+    return round_
+
+
+def export_model(study: Study, path: Path, round_: int | None = None) -> Path:
+    """Write a trained model of a study to one file, to be applied anywhere.
+
+    Parameters
+    ----------
+    study : Study
+    path : Path
+        The file to make.
+    round_ : int, optional
+        Round whose model is written, instead of the newest.
+
+    Returns
+    -------
+    Path
+        The card, to be read by people, written beside the model.
 
     Raises
     ------
     UserError
         If nothing is trained, or the file cannot be written.
     """
-    round_ = newest_trained_round(study)
+    round_ = _trained(study, round_)
     drawn = RoundFolder(study.round_dir(0)).autoencoder
+    card = model_card(study, round_)
     save_model(
         path,
         RoundFolder(study.round_dir(round_)).segmenter,
         drawn if is_done(drawn, "autoencoder") else None,
-        model_card(study, round_),
+        card,
     )
+    beside = path.with_name(path.stem + CARD_SUFFIX)
+    write_text_atomic(beside, card_in_words(card))
+    return beside
 
 
 def model_card(study: Study, round_: int) -> ModelCard:
     """Say where a model comes from, and which volumes and errors were seen."""
-    folder = RoundFolder(study.round_dir(round_))
-    validation = [m["validation_dice"] for m in read_metrics(folder) if "validation_dice" in m]
+    trained = describe_round(study, round_)
     flagged = {row.scan for row in study.scores(round_) if row.flag}
     usual = [row for row in study.scores(round_) if row.scan not in flagged]
     volumes = [row.volume_ml for row in usual] + _volumes_by_hand(study)
     errors = [row.autoencoder_error for row in usual if math.isfinite(row.autoencoder_error)]
-    labelled = study.labelled()
     return ModelCard(
         study=study.name, round=round_, created=now(), version=__version__,
-        training_scans=(*labelled.painted, *labelled.corrected, *labelled.accepted),
-        validation_dice=validation[-1] if validation else math.nan,
+        training_scans=trained.scans, validation_dice=trained.validation_dice,
         volume_ml=(min(volumes) / VOLUME_ROOM, max(volumes) * VOLUME_ROOM),
         max_error=max(errors) * ERROR_ROOM if errors else math.inf,
+        effort=trained.effort,
     )
 
 
@@ -263,14 +272,3 @@ def _checked(files: Sequence[Path]) -> Sequence[Path]:
                 "Rename one of them or apply to them one after the other: masks are named so.",
             )
     return files
-
-
-def _write_table(path: Path, rows: Sequence[AppliedRow]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [f.name for f in fields(AppliedRow)], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({
-            k: f"{v:.6g}" if isinstance(v, float) else v for k, v in asdict(row).items()
-        })
-    write_text_atomic(path, text.getvalue())

@@ -21,6 +21,7 @@ from napari_singlestrip.cli_options import (
     EffortOption,
     EventsOption,
     QuietOption,
+    RoundOption,
     Scans,
     SeedOption,
     SetOption,
@@ -216,6 +217,13 @@ def run(
         bool,
         typer.Option("--restart", help="Set the rounds that exist aside, and start anew."),
     ] = False,
+    watch: Annotated[
+        str,
+        typer.Option(
+            "--watch", metavar="SCAN",
+            help="While training, write the network's present answer on this scan now and then.",
+        ),
+    ] = "",
     events: EventsOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -252,9 +260,43 @@ def run(
                 seed=seed,
                 overrides=overrides,
                 restart=restart,
+                watch=watch,
             )
 
     _run_job(job, events, quiet, log_folder=study)
+
+
+@app.command(short_help="Time a few steps: how long will it take?")
+def estimate(
+    study: StudyFolder,
+    effort: EffortOption = None,
+    device: DeviceOption = "auto",
+    settings: SetOption = None,
+    events: EventsOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Say how long training, prediction and ranking will take on this computer.
+
+    Times a few real steps; nothing in the study is changed.
+
+    \b
+    Examples:
+      singlestrip estimate my_study
+      singlestrip estimate my_study --effort standard --device cuda
+    """
+
+    def job() -> Iterator[Event]:
+        from napari_singlestrip.engine.config import parse_assignments
+        from napari_singlestrip.study import Study
+
+        overrides = parse_assignments(settings or [])
+        opened = Study.open(study)
+        opened.settings(effort, overrides)
+        from napari_singlestrip import estimating
+
+        yield from estimating.estimate(opened, effort=effort, device=device, overrides=overrides)
+
+    _run_job(job, events, quiet)
 
 
 @app.command(short_help="Print the newest ranking.")
@@ -284,6 +326,7 @@ def report(
         Path | None,
         typer.Option("--out", metavar="FILE", help="File to write; STUDY/report.html without."),
     ] = None,
+    events: EventsOption = False,
 ) -> None:
     """Write what happened in a study as one HTML file, to look at and to send.
 
@@ -295,13 +338,17 @@ def report(
       singlestrip report my_study
       singlestrip report my_study --out my_study.html
     """
-    from napari_singlestrip.report import write_report
     from napari_singlestrip.study import Study
 
     opened = Study.open(study)
     path = opened.folder / "report.html" if out is None else out
-    write_report(opened, path)
-    typer.echo(f"Wrote {path}")
+
+    def write() -> None:
+        from napari_singlestrip.report import write_report
+
+        write_report(opened, path)
+
+    _write("report", path, write, events)
 
 
 @app.command(short_help="Accept, reject or correct a mask.")
@@ -351,6 +398,7 @@ def apply(
     brain: Annotated[
         bool, typer.Option("--brain", help="Also write the scans without skull.")
     ] = False,
+    round_: RoundOption = None,
     device: DeviceOption = "auto",
     settings: SetOption = None,
     events: EventsOption = False,
@@ -375,7 +423,9 @@ def apply(
         files = find_scan_files(scans)
         from napari_singlestrip import applying as work
 
-        yield from work.apply(model, files, out, device=device, brain=brain, overrides=overrides)
+        yield from work.apply(
+            model, files, out, device=device, brain=brain, overrides=overrides, round_=round_
+        )
 
     _run_job(job, events, quiet)
 
@@ -409,20 +459,57 @@ def evaluate(
 def export(
     study: StudyFolder,
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="File to write.")],
+    round_: RoundOption = None,
+    events: EventsOption = False,
 ) -> None:
     """Write what a study learned as one file, to send and to apply elsewhere.
 
+    Beside it, <name>_card.md says where the model comes from.
+
     \b
-    Example:
+    Examples:
       singlestrip export my_study model.pt
+      singlestrip export my_study first.pt --round 0
     """
     from napari_singlestrip.study import Study
 
     opened = Study.open(study)
-    from napari_singlestrip import applying as work
 
-    work.export_model(opened, model)
-    typer.echo(f"Wrote {model}")
+    def write() -> None:
+        from napari_singlestrip import applying as work
+
+        work.export_model(opened, model, round_)
+
+    _write("export", model, write, events)
+
+
+@app.command(short_help="Write the masks of a study to a folder.")
+def masks(
+    study: StudyFolder,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the masks.")],
+    brain: Annotated[
+        bool, typer.Option("--brain", help="Also write the scans without skull.")
+    ] = False,
+    events: EventsOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write the newest mask of each scan of a study, and where it came from.
+
+    Painted and corrected masks first, then accepted ones, then predictions; rejected ones are left
+    out. Writes <scan>_desc-brain_mask.nii.gz on each scan's own grid, and masks.csv.
+
+    \b
+    Example:
+      singlestrip masks my_study --out masks/ --brain
+    """
+
+    def job() -> Iterator[Event]:
+        from napari_singlestrip.masks_export import export_masks
+        from napari_singlestrip.study import Study
+
+        yield from export_masks(Study.open(study), out, brain=brain)
+
+    _run_job(job, events, quiet)
 
 
 @app.command(short_help="Versions, devices, memory.")
@@ -434,6 +521,23 @@ def doctor() -> None:
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         typer.echo(f"{name:{width}s}  {value}")
+
+
+def _write(what: str, path: Path, write: Callable[[], None], events: bool) -> None:
+    """Write one file, and say so to a person or a program."""
+    if not events:
+        write()
+        typer.echo(f"Wrote {path}")
+        return
+
+    def job() -> Iterator[Event]:
+        from napari_singlestrip.events import Started, Wrote
+
+        yield Started(what)
+        write()
+        yield Wrote(str(path), what)
+
+    _run_job(job, events, quiet=True)
 
 
 def _run_job(

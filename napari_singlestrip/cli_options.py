@@ -28,6 +28,10 @@ SetOption = Annotated[
         "--set", metavar="NAME=VALUE", help="Change one setting; give it as often as you like."
     ),
 ]
+RoundOption = Annotated[
+    int | None,
+    typer.Option("--round", min=0, help="Use this round's model; the newest without."),
+]
 EventsOption = Annotated[
     bool,
     typer.Option(

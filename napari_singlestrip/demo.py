@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from napari_singlestrip import applying, stages
+from napari_singlestrip.applied_table import MASK_SUFFIX, TABLE, read_table
 from napari_singlestrip.demo_record import DemoRecord, open_record
 from napari_singlestrip.engine.config import settings_for
 from napari_singlestrip.engine.device import choose_device, in_words
@@ -125,8 +126,8 @@ def _steps(
         yield from _inner(stages.run(study, device=device))
     newest = applying.newest_trained_round(study)
     for round_, masks in zip((0, newest), folder.applied, strict=True):
-        if not (masks / applying.TABLE).is_file():
-            scans = [folder.unseen / "scans"]
+        scans = sorted((folder.unseen / "scans").glob("*.nii.gz"))
+        if len(read_table(masks / TABLE)) < len(scans):
             yield from _inner(
                 applying.apply(study.folder, scans, masks, device=device, round_=round_)
             )
@@ -190,7 +191,7 @@ def _unseen_heads(folder: DemoFolder) -> tuple[UnseenHead, ...]:
     before, after = (_evaluate(folder, masks, references) for masks in folder.applied)
     heads = []
     for reference, row_before, row_after in zip(references, before, after, strict=True):
-        masks = [path / (row_before.name + applying.MASK_SUFFIX) for path in folder.applied]
+        masks = [path / (row_before.name + MASK_SUFFIX) for path in folder.applied]
         scan = folder.unseen / "scans" / reference.name
         heads.append(UnseenHead(scan, reference, masks[0], masks[1], row_before, row_after))
     return tuple(heads)
@@ -202,7 +203,7 @@ def _evaluate(
     """Compare masks with references; where no brain was found, Dice is 0, not left out."""
     names = [path.name.removesuffix(".nii.gz") for path in references]
     found: dict[str, EvaluationRow] = {}
-    if any(masks.glob(f"*{applying.MASK_SUFFIX}")):
+    if any(masks.glob(f"*{MASK_SUFFIX}")):
         found = {row.name: row for row in evaluate_folders(masks, folder.unseen / "masks")}
     rows = [found.get(name, EvaluationRow(name)) for name in names]
     return [replace(row, dice=0.0) if math.isnan(row.dice) else row for row in rows]

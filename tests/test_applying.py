@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from napari_singlestrip.applied_table import BRAIN_SUFFIX, MASK_SUFFIX, TABLE, read_table
 from napari_singlestrip.applying import (
-    BRAIN_SUFFIX,
-    MASK_SUFFIX,
-    TABLE,
     apply,
     export_model,
     model_card,

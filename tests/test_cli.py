@@ -35,7 +35,8 @@ from napari_singlestrip.study_lock import StudyLock
 from napari_singlestrip.study_tables import ScoreRow
 
 COMMANDS = (
-    "demo", "new", "run", "rank", "report", "decide", "apply", "evaluate", "export", "doctor",
+    "demo", "new", "run", "rank", "report", "decide", "apply", "evaluate", "export", "masks",
+    "doctor",
 )  # fmt: skip
 Output = pytest.CaptureFixture[str]
 
@@ -103,7 +104,7 @@ class FakeStages(ModuleType):
         self.calls.append({"model": model, "scans": scans, "out": out, **o})
         yield from self.events
 
-    def export_model(self, study: Study, path: Path) -> None:
+    def export_model(self, study: Study, path: Path, round_: int | None = None) -> None:
         path.write_text(study.name)
 
 

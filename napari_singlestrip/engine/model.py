@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,44 +10,11 @@ import torch
 
 from napari_singlestrip.engine.autoencoder import Autoencoder, autoencoder_from
 from napari_singlestrip.engine.checkpoint import load_checkpoint, save_checkpoint
+from napari_singlestrip.engine.model_card import ModelCard, card_from_json, card_to_json
 from napari_singlestrip.engine.segmenter import Segmenter, segmenter_from
 
 # What applying needs; optimiser and random state stay behind.
 _KEPT = ("settings", "spacing_mm", "shape", "offset", "average")
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """Where a model comes from and what it has seen; readable without torch once exported.
-
-    Attributes
-    ----------
-    study : str
-        Name of the study it was trained in.
-    round : int
-        Round of self-training.
-    created : str
-        ISO 8601, UTC.
-    version : str
-        Of napari-singlestrip.
-    training_scans : tuple of str
-        Names of the scans it learned from.
-    validation_dice : float
-        On held-out synthetic heads, 0 to 1; NaN if never measured.
-    volume_ml : (float, float)
-        Range of mask volumes seen; outside of it a result is flagged.
-    max_error : float
-        Largest autoencoder error seen; above it a result is flagged.
-    """
-
-    study: str = ""
-    round: int = 0
-    created: str = ""
-    version: str = ""
-    training_scans: tuple[str, ...] = ()
-    validation_dice: float = float("nan")
-    volume_ml: tuple[float, float] = (0.0, float("inf"))
-    max_error: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -70,12 +36,10 @@ def load_model(path: Path, device: torch.device) -> Model:
     """
     saved = load_checkpoint(path, "model")
     drawn = saved["autoencoder"]
-    card = json.loads(saved["card"])
-    card = {k: tuple(v) if isinstance(v, list) else v for k, v in card.items()}
     return Model(
         segmenter_from(saved["segmenter"], device),
         autoencoder_from(drawn, device) if drawn else None,
-        ModelCard(**card),
+        card_from_json(saved["card"]),
     )
 
 
@@ -93,7 +57,7 @@ def save_model(path: Path, segmenter: Path, autoencoder: Path | None, card: Mode
     save_checkpoint(path, "model", {
         "segmenter": _lean(load_checkpoint(segmenter, "segmenter")),
         "autoencoder": _lean(load_checkpoint(autoencoder, "autoencoder")) if autoencoder else {},
-        "card": json.dumps(asdict(card)),
+        "card": card_to_json(card),
     })
 
 

@@ -1,0 +1,92 @@
+"""What applying a model writes beside the masks: a table, read without torch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.files import write_text_atomic
+
+MASK_SUFFIX = "_desc-brain_mask.nii.gz"
+BRAIN_SUFFIX = "_desc-brain.nii.gz"
+TABLE = "volumes.csv"
+
+
+@dataclass(frozen=True)
+class AppliedRow:
+    """A line of volumes.csv.
+
+    Attributes
+    ----------
+    scan : str
+        Name of the scan.
+    volume_ml : float
+        Volume of its mask.
+    autoencoder_error : float
+        NaN without an autoencoder.
+    flag : str
+        Why a person should look at it, or what went wrong; empty when nothing is unusual.
+    mask : str
+        File name of the mask; empty when there is none.
+    file : str
+        The scan's file.
+    model : str
+        What made the mask.
+    """
+
+    scan: str
+    volume_ml: float = math.nan
+    autoencoder_error: float = math.nan
+    flag: str = ""
+    mask: str = ""
+    file: str = ""
+    model: str = ""
+
+
+def write_table(path: Path, rows: Sequence[AppliedRow]) -> None:
+    """Write volumes.csv, atomically.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(AppliedRow)], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({
+            k: f"{v:.6g}" if isinstance(v, float) else v for k, v in asdict(row).items()
+        })
+    write_text_atomic(path, text.getvalue())
+
+
+def read_table(path: Path) -> tuple[AppliedRow, ...]:
+    """Read volumes.csv; empty when there is none.
+
+    Raises
+    ------
+    UserError
+        If it is not such a table.
+    """
+    if not path.is_file():
+        return ()
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return tuple(_row(cells) for cells in csv.DictReader(file))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} cannot be read as a table of volumes.", "Apply the model again."
+        ) from error
+
+
+def _row(cells: dict[str, str]) -> AppliedRow:
+    words = {name: cells.get(name) or "" for name in ("flag", "mask", "file", "model")}
+    return AppliedRow(
+        cells["scan"], float(cells["volume_ml"]), float(cells["autoencoder_error"]), **words
+    )

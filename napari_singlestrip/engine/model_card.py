@@ -1,0 +1,133 @@
+"""The card of a model: where it comes from and what it has seen; read without torch."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickletools
+import zipfile
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from napari_singlestrip.errors import UserError
+
+CARD_SUFFIX = "_card.md"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Where a model comes from and what it has seen.
+
+    Attributes
+    ----------
+    study : str
+        Name of the study it was trained in.
+    round : int
+        Round of self-training.
+    created : str
+        ISO 8601, UTC.
+    version : str
+        Of napari-singlestrip.
+    training_scans : tuple of str
+        Names of the scans it learned from.
+    validation_dice : float
+        On held-out synthetic heads, 0 to 1; NaN if never measured.
+    volume_ml : (float, float)
+        Range of mask volumes seen; outside of it a result is flagged.
+    max_error : float
+        Largest autoencoder error seen; above it a result is flagged.
+    effort : str
+        "quick", "standard" or "thorough"; empty if not known.
+    """
+
+    study: str = ""
+    round: int = 0
+    created: str = ""
+    version: str = ""
+    training_scans: tuple[str, ...] = ()
+    validation_dice: float = float("nan")
+    volume_ml: tuple[float, float] = (0.0, float("inf"))
+    max_error: float = float("inf")
+    effort: str = ""
+
+    @property
+    def name(self) -> str:
+        """How the model is called in tables."""
+        return f"{self.study}, round {self.round}" if self.study else f"round {self.round}"
+
+
+def card_to_json(card: ModelCard) -> str:
+    """Write a card as it stands in a model file."""
+    return json.dumps(asdict(card))
+
+
+def card_from_json(text: str) -> ModelCard:
+    """Inverse of `card_to_json`; what a newer version added is left out."""
+    known = {f.name for f in fields(ModelCard)}
+    found = {k: v for k, v in json.loads(text).items() if k in known}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
+    return ModelCard(**values)
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read the card of a model file, in milliseconds and without torch.
+
+    The file's pickle is taken apart, never executed.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged or not a model.
+    """
+    if not path.is_file():
+        raise UserError(f"There is no model at {path}.", "Choose another file.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            (pickled,) = (n for n in archive.namelist() if n.endswith("/data.pkl"))
+            words = [v for _, v, _ in pickletools.genops(archive.read(pickled))
+                     if isinstance(v, str)]
+        if words[words.index("kind") + 1] != "model":
+            raise ValueError("a checkpoint")
+        return card_from_json(words[words.index("card") + 1])
+    except (OSError, ValueError, IndexError, KeyError, TypeError, AttributeError,
+            zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path.name} is not a model of napari-singlestrip, or it is damaged.",
+            "Choose a file that `singlestrip export` or the button Model file wrote.",
+        ) from error
+
+
+def card_in_words(card: ModelCard) -> str:
+    """Describe a model for people, as Markdown."""
+    low, high = card.volume_ml
+    seen = f"{low:.0f} to {high:.0f} mL" if math.isfinite(high) else "not known"
+    error = f"{card.max_error:.3f}" if math.isfinite(card.max_error) else "not known"
+    dice = "not measured" if math.isnan(card.validation_dice) else f"{card.validation_dice:.3f}"
+    n = len(card.training_scans)
+    scans = "\n".join(f"- {name}" for name in card.training_scans)
+    return f"""# Brain extraction model: {card.name}
+
+It finds the brain in head MRI. It learned from the masks of {n} scan{"s" * (n != 1)}, by pictures
+generated from them (domain randomisation).
+
+| | |
+|---|---|
+| Study | {card.study} |
+| Round of self-training | {card.round} |
+| Effort | {card.effort or "not known"} |
+| Exported | {card.created} |
+| Made by | napari-singlestrip {card.version} |
+| Dice on held-out synthetic heads | {dice} |
+| Brain volumes without a flag | {seen} |
+| Autoencoder errors without a flag | up to {error} |
+
+The Dice above says how well training went; it is no measure of the masks of real scans. Look at
+the masks, above all at those that are flagged. For research, not for diagnosis.
+
+To use it: `singlestrip apply MODEL SCAN... --out DIR`, or step 5 of the window.
+
+## Scans it learned from
+
+{scans}
+"""

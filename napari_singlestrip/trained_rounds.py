@@ -1,0 +1,105 @@
+"""Which rounds of a study are trained, and how they came about; read without torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from napari_singlestrip.rounds import RoundFolder, read_metrics
+from napari_singlestrip.study import Study
+
+STAGES = ("train", "finetune")  # of round 0, of later rounds
+
+
+@dataclass(frozen=True)
+class TrainedRound:
+    """A trained segmenter of a study.
+
+    Attributes
+    ----------
+    round : int
+    finished : datetime
+        When its training ended, local time.
+    parent : int or None
+        The round it was fine-tuned from.
+    scans : tuple of str
+        Names of the scans it learned from.
+    kinds : mapping of str to int
+        How many of their masks were painted, corrected, accepted, selected.
+    validation_dice, painted_dice : float
+        On held-out synthetic heads, and on the painted scans themselves; NaN if not measured.
+    effort, device, version : str
+        Empty if not known.
+    """
+
+    round: int
+    finished: datetime
+    parent: int | None = None
+    scans: tuple[str, ...] = ()
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    validation_dice: float = math.nan
+    painted_dice: float = math.nan
+    effort: str = ""
+    device: str = ""
+    version: str = ""
+
+
+def trained_rounds(study: Study) -> tuple[TrainedRound, ...]:
+    """Rounds whose segmenter is trained to its end, newest first."""
+    return tuple(
+        describe_round(study, number)
+        for number in reversed(study.rounds()) if is_trained(study, number)
+    )
+
+
+def is_trained(study: Study, number: int) -> bool:
+    """Whether the segmenter of a round was trained to its end, as its log says."""
+    folder = RoundFolder(study.round_dir(number))
+    settings = _content(folder.settings, dict).get("settings", {})
+    steps = settings.get("finetuning" if number else "training", {}).get("steps")
+    reached = max((m["step"] for m in _lines(folder)), default=0)
+    return folder.segmenter.is_file() and steps is not None and reached >= steps
+
+
+def describe_round(study: Study, number: int) -> TrainedRound:
+    """What is known of a round that has a segmenter."""
+    folder = RoundFolder(study.round_dir(number))
+    written = _content(folder.settings, dict)
+    masks = [m for m in _content(folder.training_set, list) if isinstance(m, dict)]
+    lines = _lines(folder)
+    return TrainedRound(
+        number,
+        datetime.fromtimestamp(folder.segmenter.stat().st_mtime),
+        number - 1 if number else None,
+        tuple(str(mask.get("scan", "")) for mask in masks),
+        Counter(str(mask.get("kind", "")) for mask in masks),
+        _last(lines, "validation_dice"),
+        _last(lines, "painted_dice"),
+        str(written.get("settings", {}).get("effort", "")),
+        str(written.get("device", "")),
+        str(written.get("version", "")),
+    )
+
+
+def _lines(folder: RoundFolder) -> list[dict[str, Any]]:
+    return [line for line in read_metrics(folder) if line["stage"] in STAGES]
+
+
+def _last(lines: list[dict[str, Any]], name: str) -> float:
+    values = [float(m[name]) for m in lines if name in m]
+    return values[-1] if values else math.nan
+
+
+def _content(path: Path, kind: type[dict[str, Any]] | type[list[Any]]) -> Any:
+    with suppress(OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, kind):
+            return content
+    return kind()
