@@ -21,6 +21,7 @@ from napari_singlestrip.engine.volume import Scan, load_mask
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_drafts import drafted, load_draft
 from napari_singlestrip.upright import Upright
+from napari_singlestrip.widgets.brush import Brush
 from napari_singlestrip.widgets.volume_cache import LoadedScan, VolumeCache
 
 View = Literal["newest", "painted", "pseudo_label"]
@@ -91,10 +92,16 @@ class StudyLayers(QObject):
         self.cache = VolumeCache()
         self.now: Shown | None = None
         self._quiet = False
+        self.brush = Brush(self)
         viewer.dims.events.current_step.connect(self._on_moved)
         viewer.dims.events.order.connect(self._on_moved)
 
     # --- what is shown
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the layers are being changed by us, not by a person's stroke."""
+        return self._quiet
 
     @property
     def shown(self) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from napari_singlestrip.widgets.paint_tools import PaintTools
 from napari_singlestrip.widgets.panel import Panel
+from napari_singlestrip.widgets.session import Session
 
 
 class PaintPanel(Panel):
@@ -10,3 +12,11 @@ class PaintPanel(Panel):
 
     title = "paint one brain"
     step = "paint"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.tools = PaintTools(session)
+        self.add(self.tools)
+
+    def close_all(self) -> None:
+        self.tools.close_all()
