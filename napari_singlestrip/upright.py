@@ -61,4 +61,4 @@ class Upright:
         turn = self._turn
         axes = [int(axis) for axis in turn[:, 0]]
         back = volume.transpose(axes)
-        return np.flip(back, [n for n, flip in enumerate(turn[:, 1]) if flip < 0])
+        return np.flip(back, tuple(n for n, flip in enumerate(turn[:, 1]) if flip < 0))

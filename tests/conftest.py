@@ -5,6 +5,7 @@ Everything heavy is imported inside the fixtures, so that tests of small modules
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ hypothesis_settings.load_profile("singlestrip")
 # A shell starts jobs in its background with SIGINT ignored, which children inherit: Ctrl+C is
 # tested all the same.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Set before anything imports napari: it reads and writes no settings of the person's.
+os.environ["NAPARI_CONFIG"] = ""
+pytest.register_assert_rewrite("gui_fixtures", "gui_leaks")
 
 # Seconds for a whole run: 8 mm voxels, and a network that learns roughly where the brain is.
 TINY: dict[str, Any] = {
