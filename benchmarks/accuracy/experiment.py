@@ -1,0 +1,246 @@
+"""Accuracy from one label: the paper's comparisons, through the product's own commands.
+
+    python benchmarks/accuracy/experiment.py [DATA] [OUT] [--seeds 0 1 2] [--folds 0 1]
+        [--arms control ae_k ...] [--minutes 60] [--effort quick]
+    python benchmarks/accuracy/tables.py OUT
+
+DATA holds scans/ and masks/ of the same names; without it the benchmark says so and is skipped.
+Every piece (fold, seed, arm) is one result file in OUT, so that the experiment can be run in parts:
+what is there already is not run again, and no new piece is begun after `--minutes`.
+
+The people are split in halves. One half joins the painted scan as the unlabelled pool, the other is
+never seen by training, ranking or selection, and is predicted with `singlestrip apply`; the second
+fold swaps them. Reference masks are read by `singlestrip evaluate` and, in the arms that say so, by
+the stand-in for a person (oracle, corrected) - never by the method.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from napari_singlestrip.engine.evaluation import evaluate_folders
+from napari_singlestrip.ranking_report import RankingReport, ranking_report
+from napari_singlestrip.study import Study
+
+ROOT = Path(__file__).resolve().parents[2]
+PAINTED = "sub-07_studyforrest_T1w"
+LEFT_OUT = ("mouse", "EPI")
+K_SHARE = 0.5  # of the pool, in the arms that take k pseudo-labels
+CORRECTED = (1, 2, 4, 8)
+ORDERS = ("top", "worst", "random")
+SELECTING = ("ae_k", "tta_k", "random_k", "oracle_k")
+LABELS = (3, 5, 99)
+ARMS = (
+    "initial", "control", *SELECTING, "all",
+    *(f"corrected_{n}_{order}" for order in ORDERS for n in CORRECTED),
+    *(f"labels_{n}" for n in LABELS),
+)
+
+
+def main() -> None:
+    options = parse_arguments()
+    if not (options.data / "scans").is_dir():
+        print(f"skipped: there are no scans in {options.data}")
+        return
+    until = time.monotonic() + 60 * options.minutes
+    for seed in options.seeds:
+        for fold in options.folds:
+            piece = Piece(options, fold, seed)
+            for arm in options.arms:
+                if piece.result(arm).is_file():
+                    continue
+                if time.monotonic() > until:
+                    print("The time is up; the same command goes on from here.")
+                    return
+                piece.run(arm)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path, nargs="?", default=ROOT.parent / "shared" / "data")
+    default_out = ROOT / "benchmark_results" / "accuracy"
+    parser.add_argument("out", type=Path, nargs="?", default=default_out)
+    parser.add_argument("--painted", default=PAINTED)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--folds", type=int, nargs="*", default=[0, 1])
+    parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=ARMS)
+    parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--effort", default="quick")
+    parser.add_argument("--set", nargs="*", default=[], dest="changes", metavar="NAME=VALUE")
+    return parser.parse_args()
+
+
+def split_people(scans: Sequence[Path], painted: str) -> tuple[list[Path], list[Path]]:
+    """Halves of the other people's scans: every second person, in the order of their names."""
+    others = [p for p in scans if person(p.name) != person(painted)]
+    people = sorted({person(p.name) for p in others})
+    first = set(people[::2])
+    halves: tuple[list[Path], list[Path]] = ([], [])
+    for path in others:
+        halves[person(path.name) not in first].append(path)
+    return halves
+
+
+def person(name: str) -> str:
+    """Whom a scan shows: what stands before the first underscore."""
+    return name.split("_")[0]
+
+
+class Piece:
+    """One fold with one seed: a study, and one copy of it for each arm."""
+
+    def __init__(self, options: argparse.Namespace, fold: int, seed: int) -> None:
+        scans = sorted(
+            p for p in (options.data / "scans").iterdir()
+            if not any(word in p.name for word in LEFT_OUT)
+        )
+        halves = split_people(scans, options.painted)
+        self.pool, self.unseen = halves[fold], halves[1 - fold]
+        self.painted = next(p for p in scans if p.name.startswith(options.painted))
+        self.masks = options.data / "masks"
+        self.out = options.out / f"fold-{fold}_seed-{seed}"
+        self.seed, self.effort, self.changes = seed, options.effort, options.changes
+        self.rng = np.random.default_rng([seed, fold, 77])
+
+    def result(self, arm: str) -> Path:
+        """Where the figures of an arm are, or would be."""
+        return self.out / f"{arm}.json"
+
+    def run(self, arm: str) -> None:
+        """Run an arm and write its figures."""
+        began = time.monotonic()
+        initial = self._initial()
+        if arm == "initial":
+            study = initial
+        elif arm.startswith("labels_"):
+            study = self._with_labels(arm, int(arm.removeprefix("labels_")))
+        else:
+            study = self._fine_tuned(initial, arm)
+        figures = self._measure(study, arm)
+        figures["seconds"] = round(time.monotonic() - began, 1)
+        self.result(arm).write_text(json.dumps(figures, indent=1))
+        mean = np.mean([row["dice"] for row in figures["unseen"]])
+        print(f"{self.out.name} {arm}: unseen {mean:.4f}, {figures['seconds']} s", flush=True)
+        if study.folder != initial.folder:
+            shutil.rmtree(study.folder)
+
+    def _initial(self) -> Study:
+        folder = self.out / "study"
+        if not folder.exists():
+            self._new(folder, [self.painted])
+        command("run", folder, "--stages", "train,autoencoder,predict,rank", *self._options(),
+                unless=folder / "rounds" / "00" / "scores.csv")
+        return Study.open(folder)
+
+    def _with_labels(self, arm: str, n: int) -> Study:
+        """Train on more labels: the painted scan and others of the pool, drawn at random."""
+        folder = self.out / arm
+        drawn = self.rng.permutation(len(self.pool))[: n - 1]
+        self._new(folder, [self.painted, *(self.pool[i] for i in sorted(drawn))])
+        command("run", folder, "--stages", "train", *self._options())
+        return Study.open(folder)
+
+    def _new(self, folder: Path, painted: Sequence[Path]) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        given = [f"--mask={stem(p)}={self.masks / p.name}" for p in painted]
+        command("new", folder, self.painted, *self.pool, *given,
+                "--reference", self.masks, "--effort", self.effort)
+
+    def _fine_tuned(self, initial: Study, arm: str) -> Study:
+        folder = self.out / arm
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(initial.folder, folder)
+        self._decide(Study.open(folder), arm)
+        command("run", folder, "--stages", "finetune,predict,rank",
+                "--set", "finetuning.pseudo_labels=decided", *self._options())
+        return Study.open(folder)
+
+    def _decide(self, study: Study, arm: str) -> None:
+        """Be the person, or the rule, of an arm."""
+        report = ranking_report(study, 0)
+        if arm == "all":
+            self._accept(study, [row.score.scan for row in report.rows])
+        elif arm in SELECTING:
+            k = round(K_SHARE * len(report.rows))
+            self._accept(study, self._order(report, arm)[:k])
+        elif arm.startswith("corrected_"):
+            _, n, order = arm.split("_")
+            for name in self._order(report, order)[: int(n)]:
+                command("decide", study.folder, name, "correct",
+                        "--mask", self.masks / f"{name}.nii.gz")
+
+    def _order(self, report: RankingReport, rule: str) -> list[str]:
+        """Names of the pool in the order in which a rule takes them."""
+        rows = list(report.rows)
+        if rule == "tta_k":
+            rows.sort(key=lambda row: -row.score.consistency)
+        elif rule == "oracle_k":
+            rows.sort(key=lambda row: -(row.dice or 0))
+        elif rule.startswith("random"):
+            rows = [rows[i] for i in np.random.default_rng([self.seed, 5]).permutation(len(rows))]
+        elif rule == "worst":
+            rows.reverse()
+        return [row.score.scan for row in rows]
+
+    def _accept(self, study: Study, names: Sequence[str]) -> None:
+        for name in names:
+            study.decide(name, "accepted")
+
+    def _measure(self, study: Study, arm: str) -> dict[str, object]:
+        """Dice and distances on unseen people; on the pool, with what the scores are worth."""
+        applied = self.out / f"applied_{arm}"
+        command("apply", study.folder, *self.unseen, "--out", applied)
+        figures: dict[str, object] = {"unseen": evaluated(applied, self.masks)}
+        shutil.rmtree(applied)
+        newest = study.current_round()
+        if study.scores_path(newest).is_file():
+            report = ranking_report(study, newest)
+            figures["pool"] = {r.score.scan: r.dice for r in report.rows}
+            figures["errors"] = {r.score.scan: r.score.autoencoder_error for r in report.rows}
+            figures["consistency"] = {r.score.scan: r.score.consistency for r in report.rows}
+            figures["spearman"] = {k: v.spearman for k, v in report.correlations.items()}
+        return figures
+
+    def _options(self) -> list[str]:
+        words = ["--seed", str(self.seed)]
+        for change in self.changes:
+            words += ["--set", change]
+        return words
+
+
+def evaluated(masks: Path, references: Path) -> list[dict[str, object]]:
+    """Figures of all masks in a folder."""
+    rows = evaluate_folders(masks, references)
+    kept = ("dice", "hd95_mm", "mean_surface_distance_mm", "volume_difference_percent")
+    return [{"scan": r.name, **{field: getattr(r, field) for field in kept}} for r in rows
+            if not r.problem]
+
+
+def stem(path: Path) -> str:
+    """Name of a scan."""
+    return path.name.removesuffix(".nii.gz")
+
+
+def command(*words: object, unless: Path | None = None) -> None:
+    """Run a command of the product, unless its result is there already."""
+    if unless is not None and unless.exists():
+        return
+    line = [sys.executable, "-m", "napari_singlestrip", *map(str, words)]
+    if words[0] in ("new", "run", "apply"):
+        line.append("--quiet")
+    subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    main()
