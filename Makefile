@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
+NAPARI_ARGS ?=
+SMOKE_TESTS ?= tests/test_gui_fixtures.py tests/test_main_widget.py
 # Threads of the numerical libraries: the processors this process may use, at most 8.
 OMP_NUM_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; echo $$n)
 export OMP_NUM_THREADS
@@ -13,19 +15,28 @@ INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constr
 
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 
-.PHONY: help setup demo test lint docs benchmark clean
+# The window under the other Qt binding: an environment of its own.
+PYSIDE := $(VENV)-pyside6
+
+.PHONY: help setup napari demo test test-pyside6 lint docs benchmark clean screen
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make setup      virtual environment with the engine, the command line and the tests"
+	@echo "make setup      virtual environment with the window, the command line and the tests"
+	@echo "make napari     open the window"
 	@echo "make demo       from one painted sample head to ranked masks and a report"
 	@echo "make test       all tests (PYTEST_ARGS=... to choose)"
+	@echo "make test-pyside6  the window with PySide6 in place of PyQt6"
 	@echo "make lint       ruff, mypy, import contracts, manifest"
 	@echo "make docs       write the pages of docs/ that are made from code"
 	@echo "make benchmark  time what has to be fast"
 	@echo "make clean      remove builds and the virtual environment"
 
-setup: $(VENV)/.installed
+setup: $(VENV)/.installed screen
+
+# Qt's system libraries, and a screen for machines that have none.
+screen:
+	@tools/system_packages.sh window
 
 $(VENV)/.installed: $(METADATA) tools/make_venv.sh tools/system_packages.sh
 	@tools/make_venv.sh $(VENV) $(PYTHON)
@@ -38,11 +49,24 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(INSTALL) -e ".[dev]"
 	@touch $@
 
+napari: $(VENV)/.installed screen
+	@$(BIN)/napari --with napari-singlestrip $(NAPARI_ARGS)
+
 demo: $(VENV)/.installed
 	@$(BIN)/singlestrip demo $(DEMO_ARGS)
 
-test: $(VENV)/.installed
+test: $(VENV)/.installed screen
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-pyside6: $(PYSIDE)/.installed screen
+	@QT_API=pyside6 $(PYSIDE)/bin/python -m pytest $(SMOKE_TESTS)
+
+$(PYSIDE)/.installed: $(METADATA) tools/make_venv.sh
+	@tools/make_venv.sh $(PYSIDE) $(PYTHON)
+	@echo "Installing the window with PySide6 into $(PYSIDE) (some minutes the first time)"
+	@$(PYSIDE)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt \
+		-e ".[pyside6,test-core]"
+	@touch $@
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
@@ -59,4 +83,4 @@ benchmark: $(VENV)/.installed
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -rf .import_linter_cache $(VENV)
+	rm -rf .import_linter_cache $(VENV) $(PYSIDE)
