@@ -12,13 +12,15 @@ export OMP_NUM_THREADS
 
 METADATA := setup.cfg pyproject.toml constraints.txt
 INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+# Qt's system libraries, and a screen for machines that have none.
+SCREEN = tools/system_packages.sh window
 
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 
 # The window under the other Qt binding: an environment of its own.
 PYSIDE := $(VENV)-pyside6
 
-.PHONY: help setup napari demo test test-pyside6 lint docs benchmark clean screen
+.PHONY: help setup napari demo test test-pyside6 lint docs benchmark clean
 .DEFAULT_GOAL := help
 
 help:
@@ -32,11 +34,8 @@ help:
 	@echo "make benchmark  time what has to be fast"
 	@echo "make clean      remove builds and the virtual environment"
 
-setup: $(VENV)/.installed screen
-
-# Qt's system libraries, and a screen for machines that have none.
-screen:
-	@tools/system_packages.sh window
+setup: $(VENV)/.installed
+	@$(SCREEN)
 
 $(VENV)/.installed: $(METADATA) tools/make_venv.sh tools/system_packages.sh
 	@tools/make_venv.sh $(VENV) $(PYTHON)
@@ -49,16 +48,19 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(INSTALL) -e ".[dev]"
 	@touch $@
 
-napari: $(VENV)/.installed screen
+napari: $(VENV)/.installed
+	@$(SCREEN)
 	@$(BIN)/napari --with napari-singlestrip $(NAPARI_ARGS)
 
 demo: $(VENV)/.installed
 	@$(BIN)/singlestrip demo $(DEMO_ARGS)
 
-test: $(VENV)/.installed screen
+test: $(VENV)/.installed
+	@$(SCREEN)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-pyside6: $(PYSIDE)/.installed screen
+test-pyside6: $(PYSIDE)/.installed
+	@$(SCREEN)
 	@QT_API=pyside6 $(PYSIDE)/bin/python -m pytest $(SMOKE_TESTS)
 
 $(PYSIDE)/.installed: $(METADATA) tools/make_venv.sh
