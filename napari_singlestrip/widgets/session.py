@@ -23,6 +23,7 @@ from napari_singlestrip.study_tables import State
 from napari_singlestrip.widgets.job import Job
 from napari_singlestrip.widgets.layers import StudyLayers
 from napari_singlestrip.widgets.thumbnails import Thumbnails
+from napari_singlestrip.widgets.window_mark import WindowMark
 
 STEPS = ("scans", "paint", "train", "review", "apply")
 WINDOW_FILE = "window.json"
@@ -66,6 +67,7 @@ class Session(QObject):
         self.job = Job(self)
         self.layers = StudyLayers(viewer, self)
         self.thumbnails = Thumbnails(self)
+        self._mark: WindowMark | None = None
         self.layers.edited.connect(self._save_draft)
         self.layers.edited.connect(self.mask_edited)
         self.layers.shown_changed.connect(self.scan_changed)
@@ -108,6 +110,12 @@ class Session(QObject):
         study.changed.connect(self._on_study)
         self.study_changed.emit("study")
         self._restore()
+        self._mark = WindowMark(study.folder, self)
+        if other := self._mark.other():
+            self.tell(
+                f"Another window {other} has {study.name} open: what is decided there is not seen "
+                "here at once, and the last stroke on the same scan counts.", "warning",
+            )
         if is_locked(study.folder):
             self.tell(
                 f"Another window or a job elsewhere is working on {study.name}: you can look and "
@@ -122,6 +130,9 @@ class Session(QObject):
         self.job.close()
         self.layers.clear()
         self.study.changed.disconnect(self._on_study)
+        if self._mark is not None:
+            self._mark.release()
+            self._mark = None
         self.study = None
         self.study_changed.emit("study")
 

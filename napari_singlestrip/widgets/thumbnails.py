@@ -54,12 +54,10 @@ class Wish:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture, or why there is none."""
+    """A picture, and the state of the files it is of."""
 
     stamp: str
     pixmap: QPixmap
-    notes: tuple[str, ...] = ()
-    problem: str = ""
 
 
 class Thumbnails(QObject):
@@ -77,6 +75,7 @@ class Thumbnails(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._drawn: OrderedDict[tuple[Any, ...], Drawn] = OrderedDict()
+        self._values: dict[tuple[Path, str], tuple[tuple[str, ...], str]] = {}
         self._wishes: OrderedDict[tuple[Any, ...], Wish] = OrderedDict()
         self._under_way: dict[tuple[Any, ...], Wish] = {}
         self._pool: ThreadPoolExecutor | None = None
@@ -104,10 +103,9 @@ class Thumbnails(QObject):
             self._want(wish)
         return placeholder(size) if drawn is None else drawn.pixmap
 
-    def notes(self, study: Study, name: str, size: int = 48) -> tuple[tuple[str, ...], str] | None:
+    def notes(self, study: Study, name: str) -> tuple[tuple[str, ...], str] | None:
         """Return what reading the scan's values told: notes, problem; None while it is not read."""
-        drawn = self._drawn.get((study.folder, name, None, size))
-        return None if drawn is None else (drawn.notes, drawn.problem)
+        return self._values.get((study.folder, name))
 
     @property
     def busy(self) -> bool:
@@ -153,12 +151,11 @@ class Thumbnails(QObject):
     def _take(self, wish: Wish, image: QImage | None, problem: str) -> None:
         if self._under_way.get(wish.place) == wish:
             del self._under_way[wish.place]
-        if image is None:
-            drawn = Drawn(wish.stamp, warning_picture(wish.size), (), problem)
-        else:
-            notes = tuple(n for n in image.text("notes").split("\n") if n)
-            drawn = Drawn(wish.stamp, QPixmap.fromImage(image), notes)
-        self._drawn[wish.place] = drawn
+        notes = "" if image is None else image.text("notes")
+        lines = tuple(line for line in notes.split("\n") if line)
+        self._values[wish.folder, wish.name] = lines, "" if image is not None else problem
+        pixmap = warning_picture(wish.size) if image is None else QPixmap.fromImage(image)
+        self._drawn[wish.place] = Drawn(wish.stamp, pixmap)
         self._drawn.move_to_end(wish.place)
         while len(self._drawn) > MAX_PICTURES:
             self._drawn.popitem(last=False)

@@ -1,0 +1,255 @@
+"""How scans come into a study: files, folders, drops, sample heads, and studies of before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QVBoxLayout, QWidget
+
+from napari_singlestrip.engine.scan_files import SCAN_EXTENSIONS
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.events import Event, Finished
+from napari_singlestrip.study import Study
+from napari_singlestrip.study_document import DOCUMENT_NAME
+from napari_singlestrip.widgets.incoming import (
+    Incoming,
+    free_name,
+    home,
+    sort_out,
+    study_among,
+    suggested_place,
+)
+from napari_singlestrip.widgets.panel import button, words
+from napari_singlestrip.widgets.place_row import PlaceRow
+from napari_singlestrip.widgets.recent import recent_studies
+from napari_singlestrip.widgets.session import Session
+
+N_SAMPLES = 8
+SAMPLES_JOB = "samples"
+SAMPLES_STUDY = "study"
+EMPTY = (
+    "<h3>Drop a folder of head MRIs here,<br>or try the sample heads</h3>"
+    "<p>Any contrast, any orientation, thin slices or thick.<br>"
+    "Your files are read, never changed.</p>"
+)
+FILES = " ".join(f"*{extension}" for extension in SCAN_EXTENSIONS)
+
+
+class AddScans(QWidget):
+    """Buttons that bring scans, the question where to keep a new study, and the empty state.
+
+    Parameters
+    ----------
+    session : Session
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.incoming = Incoming()
+        self._samples: Path | None = None
+        self._then: Callable[[Path], None] = self.create_study
+        self.place = PlaceRow()
+        self.place.hide()
+        self.place.accepted.connect(lambda path: self._then(path))
+        self.place.rejected.connect(self.ask_nothing)
+        self._make_buttons()
+        self._lay_out()
+        session.job_event.connect(self._on_job)
+
+    # --- what a person brings
+
+    def take_files(self, paths: Sequence[Path]) -> None:
+        """Open a study, add scans to the one that is open, or begin a new one.
+
+        Parameters
+        ----------
+        paths : sequence of Path
+            Files and folders, as dropped. What cannot be used is told; the rest goes on.
+        """
+        with self.session.guarded():
+            found = study_among(paths)
+            if found is not None:
+                self.open_study(found)
+            elif paths:
+                self._take_scans(paths)
+
+    def open_study(self, folder: Path) -> None:
+        """Open a study, given its folder or its study.json."""
+        with self.session.guarded():
+            self.session.open_study(folder)
+            self.ask_nothing()
+
+    def create_study(self, folder: Path) -> None:
+        """Make a study of the scans that were brought, or add them to the one that is there."""
+        incoming = self.incoming
+        with self.session.guarded():
+            if (folder / DOCUMENT_NAME).is_file():
+                self.session.open_study(folder)
+                self._take_scans(incoming.scans)
+            else:
+                self.session.take_study(Study.create(folder, list(incoming.scans)))
+                self._tell_added(len(incoming.scans), incoming)
+            self.ask_nothing()
+
+    def try_samples(self, folder: Path | None = None) -> None:
+        """Open the sample heads of a folder; have them made first where there are none."""
+        folder = folder or home() / "sample_heads"
+        if (folder / SAMPLES_STUDY / DOCUMENT_NAME).is_file():
+            self.open_study(folder / SAMPLES_STUDY)
+            return
+        with self.session.guarded():
+            command = [SAMPLES_JOB, str(folder), "--n", str(N_SAMPLES)]
+            self.session.start_job(command, SAMPLES_JOB)
+            self._samples = folder
+            self.ask_nothing()
+            self.session.tell(f"Making {N_SAMPLES} sample heads in {folder}.")
+
+    def ask_nothing(self) -> None:
+        """Close the question."""
+        self.incoming = Incoming()
+        self.place.hide()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what can be done now."""
+        session = self.session
+        busy = session.job.status.busy
+        begin = session.study is None and self.place.isHidden()
+        self.empty.setVisible(begin)
+        self.samples_button.setVisible(begin)
+        self.samples_button.setEnabled(not busy)
+        self.samples_button.setText(
+            "Making the sample heads..." if busy and self._samples else "Try the sample heads"
+        )
+        self._show_recent(begin)
+
+    # --- inside: making
+
+    def _make_buttons(self) -> None:
+        self.folder_button = button(
+            "Add folder...", "Add all scans in a folder, at any depth",
+            self._choose_folder, "add_folder",
+        )
+        self.files_button = button(
+            "Add files...", "Add scan files: NIfTI, MGH or Analyze", self._choose_files, "add_files"
+        )
+        self.open_button = button(
+            "Open study...", "Go on with a study: choose its folder", self._choose_study,
+            "open_study",
+        )
+        self.samples_button = button(
+            "Try the sample heads",
+            f"{N_SAMPLES} made-up heads with exact masks, to try everything on", self._ask_samples,
+            "try_samples",
+        )
+
+    def _lay_out(self) -> None:
+        self.empty = QFrame()
+        self.empty.setObjectName("empty")
+        self.empty.setFrameShape(QFrame.Shape.StyledPanel)
+        text = words(EMPTY, "empty_text")
+        text.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        inside = QVBoxLayout(self.empty)
+        inside.setContentsMargins(8, 24, 8, 24)
+        inside.addWidget(text)
+        self.recent = words(name="recent")
+        self.recent.linkActivated.connect(lambda link: self.open_study(Path(link)))
+        row = QHBoxLayout()
+        for widget in (self.folder_button, self.files_button, self.open_button):
+            row.addWidget(widget, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.empty)
+        column.addWidget(self.place)
+        column.addLayout(row)
+        column.addWidget(self.samples_button)
+        column.addWidget(self.recent)
+
+    def _show_recent(self, shown: bool) -> None:
+        links = [
+            f'<a href="{escape(str(path), quote=True)}">{escape(path.name)}</a> '
+            f"<small>{escape(str(path.parent))}</small>"
+            for path in (recent_studies() if shown else ())
+        ]
+        self.recent.setVisible(bool(links))
+        self.recent.setText("<p>Open again:</p>" + "<br>".join(links))
+
+    # --- inside: bringing
+
+    def _take_scans(self, paths: Sequence[Path]) -> None:
+        study = self.session.study
+        known = () if study is None else [study.scan_path(name) for name in study.names]
+        incoming = sort_out(paths, known)
+        if not incoming.scans:
+            raise UserError(incoming.left_out or "There are no scans.")
+        if study is None:
+            self._ask_place(paths, incoming)
+        else:
+            self._tell_added(len(study.add_scans(incoming.scans)), incoming)
+
+    def _ask_place(self, paths: Sequence[Path], incoming: Incoming) -> None:
+        self.incoming = incoming
+        n = len(incoming.scans)
+        if incoming.left_out:
+            self.session.tell(incoming.left_out, "warning")
+        self._ask(
+            f"{n} scan{'s' * (n != 1)} found. Keep the study (masks, models, results) in:",
+            suggested_place(paths), "Create study", self.create_study,
+        )
+
+    def _ask_samples(self) -> None:
+        place = home() / "sample_heads"
+        if (place / SAMPLES_STUDY / DOCUMENT_NAME).is_file():
+            self._ask("The sample heads are there already. Open them, or name another folder:",
+                      place, "Open", self.try_samples)
+        else:
+            self._ask(f"Make {N_SAMPLES} heads of people who do not exist, in a new folder:",
+                      free_name(place), "Make them", self.try_samples)
+
+    def _ask(self, question: str, place: Path, ok: str, then: Callable[[Path], None]) -> None:
+        self._then = then
+        self.place.ask(question, place, ok)
+        self.refresh()
+
+    def _tell_added(self, n: int, incoming: Incoming) -> None:
+        text = f"{n} scan{'s' * (n != 1)} added." if n else "The study has these scans already."
+        level = "warning" if incoming.problems else "info"
+        self.session.tell(f"{text} {incoming.left_out}".strip(), level)
+
+    def _on_job(self, event: Event) -> None:
+        """Open a study of the sample heads once they are made."""
+        folder = self._samples
+        if folder is None or self.session.job.status.busy:
+            return
+        self._samples = None
+        if isinstance(event, Finished):
+            with self.session.guarded():
+                self.session.take_study(_samples_study(folder))
+                self.session.tell("The sample heads are ready: paint the brain of one of them.")
+        self.refresh()
+
+    # --- inside: dialogs
+
+    def _choose_folder(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Folder of head scans")
+        self.take_files([Path(chosen)] if chosen else [])
+
+    def _choose_files(self) -> None:
+        chosen, _ = QFileDialog.getOpenFileNames(self, "Head scans", "", f"Scans ({FILES})")
+        self.take_files([Path(path) for path in chosen])
+
+    def _choose_study(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Folder of a study")
+        if chosen:
+            self.open_study(Path(chosen))
+
+
+def _samples_study(folder: Path) -> Study:
+    """Make the study of sample heads, whose exact masks say how good everything is."""
+    return Study.create(
+        folder / SAMPLES_STUDY, [folder / "scans"], references=folder / "masks"
+    )
