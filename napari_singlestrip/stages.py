@@ -48,6 +48,7 @@ from napari_singlestrip.engine.training import Pair, Weights, is_done, train
 from napari_singlestrip.engine.volume import Scan, Volume, load_mask, open_scan, save_map, save_mask
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
+from napari_singlestrip.present_answer import PresentAnswer
 from napari_singlestrip.rounds import (
     RoundFolder,
     heat_map_path,
@@ -81,12 +82,15 @@ class Job:
     device : torch.device
     again : bool
         Do what was asked for even if it is done (prediction and ranking only).
+    watch : str
+        Scan whose present answer is shown while the segmenter trains; empty for none.
     """
 
     study: Study
     settings: Settings
     device: torch.device
     again: bool = False
+    watch: str = ""
 
     def folder(self, round_: int) -> RoundFolder:
         """Paths of a round."""
@@ -103,6 +107,7 @@ def run(
     seed: int | None = None,
     overrides: Mapping[str, Any] | None = None,
     restart: bool = False,
+    watch: str = "",
 ) -> Iterator[Event]:
     """Run stages of a study.
 
@@ -120,11 +125,14 @@ def run(
         "auto", "cpu", "cuda" or "mps".
     restart : bool
         Set the rounds that exist aside and start anew.
+    watch : str
+        Scan to predict now and then while the segmenter trains; empty for none.
 
     Raises
     ------
     UserError
-        If nothing is painted, a stage is unknown, or settings do not fit what was trained.
+        If nothing is painted, a stage or the watched scan is unknown, or settings do not fit
+        what was trained.
     """
     started = time.monotonic()
     unknown = set(stages or ()) - set(STAGES)
@@ -133,11 +141,13 @@ def run(
     chosen, changes = choose_device(device), dict(overrides or {})
     study.settings(effort, changes, seed)  # mistakes are said before anything is moved
     masks_by_hand(study)
+    if watch:
+        study.scan(watch)
     if restart and (kept := set_aside(study)):
         yield Note(f"The earlier rounds are kept in {kept.name}.")
     settings = settings_of_run(study, effort, changes, seed)
     remove_temporary_files(study)
-    job = Job(study, settings, chosen, again=stages is not None)
+    job = Job(study, settings, chosen, again=stages is not None, watch=watch)
     yield Started("", in_words(job.device), f"{study.name}, {settings.effort}")
     if stages is None:
         yield from _everything(job, settings.finetuning.rounds if rounds is None else rounds)
@@ -193,7 +203,7 @@ def train_autoencoder(job: Job) -> Iterator[Event]:
     yield Started("autoencoder", in_words(job.device))
     if folder.read_settings() is None:
         folder.write_settings(job.settings, in_words(job.device))
-    data = _training_data(job, masks_by_hand(job.study), n_maps=0)
+    data = training_data(job, masks_by_hand(job.study), n_maps=0)
     task = autoencoder_task(data.bank, data.geometry, job.settings, job.device)
     with metrics_log(folder) as log:
         yield from log.follow(train(task, folder.autoencoder, job.device))
@@ -324,7 +334,7 @@ def _train_segmenter(
     tuning = job.settings.finetuning
     first = stage == "train"
     settings = job.settings if first else _finetuned(job.settings)
-    data = _training_data(job, masks, n_maps=None if first else tuning.label_maps)
+    data = training_data(job, masks, n_maps=None if first else tuning.label_maps)
     yield from data.problems
     config = job.settings.training
     if not first:
@@ -337,8 +347,12 @@ def _train_segmenter(
     )
     _save_previews(folder, data.bank, data.geometry, job.settings)
     yield _wrote(job, folder.previews / "synthetic.png", "preview")
+    events: Iterator[Event] = train(task, folder.segmenter, job.device)
+    if job.watch:
+        watched = PresentAnswer(job.study, job.watch, folder.previews, job.device)
+        events = watched.follow(events, folder.segmenter)
     with metrics_log(folder) as log:
-        yield from log.follow(train(task, folder.segmenter, job.device))
+        yield from log.follow(events)
     yield _wrote(job, folder.segmenter, "segmenter")
 
 
@@ -352,7 +366,7 @@ class TrainingData:
     problems: list[Note]
 
 
-def _training_data(job: Job, masks: Sequence[TrainingMask], n_maps: int | None) -> TrainingData:
+def training_data(job: Job, masks: Sequence[TrainingMask], n_maps: int | None) -> TrainingData:
     """Load the labelled scans and make their label maps.
 
     A bad scan with a pseudo-label is left out; one painted by hand stops the job, since a person

@@ -1,0 +1,156 @@
+"""How long will it take? A few real steps of each stage, timed on this computer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from napari_singlestrip.engine.autoencoder import (
+    autoencoder_task,
+    load_autoencoder,
+    reconstruct,
+)
+from napari_singlestrip.engine.config import override
+from napari_singlestrip.engine.consistency import consistency
+from napari_singlestrip.engine.device import choose_device, in_words
+from napari_singlestrip.engine.geometry import unconform
+from napari_singlestrip.engine.segmenter import load_segmenter, predict, segmenter_task, to_mask
+from napari_singlestrip.engine.training import Task, train
+from napari_singlestrip.engine.volume import load_mask, open_scan, save_map
+from napari_singlestrip.events import Event, Finished, Progress, Started
+from napari_singlestrip.stages import Job, TrainingData, training_data
+from napari_singlestrip.study import Study
+from napari_singlestrip.training_set import masks_by_hand
+
+STEPS = 12
+ENOUGH_SECONDS = 10.0  # of steps of one network
+FORWARD = 0.35  # of a training step: its forward pass, which validation repeats
+PARTS = 4  # the stages up to the first ranking
+
+
+class _Timing:
+    """Seconds of the stages."""
+
+    def __init__(self, job: Job, folder: Path) -> None:
+        self.job, self.folder = job, folder
+        self.seconds: dict[str, float] = {}
+
+    def measure(self) -> Iterator[Event]:
+        masks = masks_by_hand(self.job.study)
+        started = time.monotonic()
+        data = training_data(self.job, masks, n_maps=None)
+        yield Progress("estimate", 1, PARTS)
+        self._time_segmenter(data, time.monotonic() - started)
+        yield Progress("estimate", 2, PARTS)
+        self._time_autoencoder(masks_data=data)
+        yield Progress("estimate", 3, PARTS)
+        self._time_scans()
+        yield Progress("estimate", 4, PARTS)
+
+    def _time_segmenter(self, data: TrainingData, preparing: float) -> None:
+        settings, device = self.job.settings, self.job.device
+        started = time.monotonic()
+        task = segmenter_task(data.bank, data.geometry, settings, device, watched=data.watched)
+        preparing += time.monotonic() - started
+        first, step = self._time_steps(task, "segmenter.pt")
+        config = settings.training
+        validations = config.steps / config.validate_every * (
+            config.validation_heads + len(data.watched)
+        )
+        self.seconds["train"] = preparing + first + step * (config.steps + FORWARD * validations)
+
+    def _time_autoencoder(self, masks_data: TrainingData) -> None:
+        settings, device = self.job.settings, self.job.device
+        started = time.monotonic()
+        task = autoencoder_task(masks_data.bank, masks_data.geometry, settings, device)
+        preparing = time.monotonic() - started
+        first, step = self._time_steps(task, "autoencoder.pt")
+        self.seconds["autoencoder"] = preparing + first + step * settings.autoencoder.steps
+
+    def _time_steps(self, task: Task, name: str) -> tuple[float, float]:
+        """Seconds until the first step is done, and of each step after it."""
+        times = [time.monotonic()]
+        training = train(task, self.folder / name, self.job.device)
+        for _ in training:
+            times.append(time.monotonic())
+            enough = times[-1] - times[0] > ENOUGH_SECONDS and len(times) > 2
+            if enough or len(times) > STEPS:
+                break
+        training.close()
+        first = times[1] - times[0]
+        later = np.diff(times[1:])
+        return first, float(np.mean(later)) if len(later) else first
+
+    def _time_scans(self) -> None:
+        """Predict and rank the painted scan, as a stand-in for the others."""
+        study, settings = self.job.study, self.job.settings
+        painted = masks_by_hand(study)[0]
+        n_scans = len([name for name in study.names if name not in study.labelled().painted])
+        # An untrained network finds nothing: a threshold of nearly 0 makes it look as closely as
+        # a trained one does.
+        eager = override(settings, {"prediction.threshold": 1e-9})
+        segmenter = load_segmenter(self.folder / "segmenter.pt", self.job.device)
+        segmenter = replace(segmenter, settings=eager)
+        autoencoder = load_autoencoder(self.folder / "autoencoder.pt", self.job.device)
+        scan = open_scan(study.scan_path(painted.scan))
+        mask = load_mask(study.folder / painted.path, like=scan)
+
+        started = time.monotonic()
+        prediction = predict(segmenter, scan.load())
+        to_mask(prediction, scan.grid, settings)
+        predicting = time.monotonic() - started
+        views = reconstruct(autoencoder, mask, scan.grid, settings.ranking.views)
+        heat = unconform(views[0].redrawn, views[0].grid, scan.grid, fill=0.0)
+        save_map(self.folder / "heat.nii.gz", np.round(mask - heat, 2), like=scan)
+        if settings.ranking.consistency:
+            predict(segmenter, scan.load())
+            n = settings.ranking.n_augmentations
+            consistency(segmenter, prediction, n, np.random.default_rng(0))
+        ranking = time.monotonic() - started - predicting
+        self.seconds["predict"] = predicting * n_scans
+        self.seconds["rank"] = ranking * n_scans
+
+
+def estimate(
+    study: Study,
+    *,
+    effort: str | None = None,
+    device: str = "auto",
+    overrides: Mapping[str, Any] | None = None,
+) -> Iterator[Event]:
+    """Time a few steps of each stage up to the first ranking; the study is not changed.
+
+    Parameters
+    ----------
+    study : Study
+    effort, overrides
+        Changes of the study's settings.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+
+    Yields
+    ------
+    Event
+        The last one is `Finished`; its summary has the seconds that "train", "autoencoder",
+        "predict" and "rank" will take.
+
+    Raises
+    ------
+    UserError
+        If nothing is painted.
+    """
+    started = time.monotonic()
+    chosen = choose_device(device)
+    job = Job(study, study.settings(effort, overrides), chosen)
+    yield Started("estimate", in_words(chosen), job.settings.effort)
+    with TemporaryDirectory(prefix="singlestrip-") as folder:
+        timing = _Timing(job, Path(folder))
+        yield from timing.measure()
+    seconds = {name: round(value, 1) for name, value in timing.seconds.items()}
+    yield Finished(time.monotonic() - started, seconds)
