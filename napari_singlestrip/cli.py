@@ -146,6 +146,35 @@ def demo(
     _run_job(job, events, quiet, after=show)
 
 
+@app.command(short_help="Make heads to try everything on.")
+def samples(
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the heads.")],
+    n: Annotated[int, typer.Option("--n", min=1, help="How many heads.")] = 8,
+    spacing: Annotated[
+        float, typer.Option("--spacing", metavar="MM", min=0.5, max=10, help="Voxel size.")
+    ] = 2.0,
+    seed: SeedOption = None,
+    events: EventsOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make heads of people who do not exist, with exact masks: DIR/scans and DIR/masks.
+
+    The first is a clean T1w to paint; the others have other contrasts, orientations and slices.
+
+    \b
+    Examples:
+      singlestrip samples my_heads
+      singlestrip samples my_heads --n 20 --seed 7
+    """
+
+    def job() -> Iterator[Event]:
+        from napari_singlestrip.sample_making import make_samples
+
+        yield from make_samples(out, n, seed=seed or 0, spacing_mm=spacing)
+
+    _run_job(job, events, quiet)
+
+
 @app.command(short_help="Make a study of your scans.")
 def new(
     study: StudyFolder,

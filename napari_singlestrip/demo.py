@@ -23,11 +23,12 @@ from napari_singlestrip.demo_record import DemoRecord, open_record
 from napari_singlestrip.engine.config import settings_for
 from napari_singlestrip.engine.device import choose_device, in_words
 from napari_singlestrip.engine.evaluation import EvaluationRow, evaluate_folders
-from napari_singlestrip.events import TERMINAL, Event, Finished, Note, Progress, Started, Wrote
+from napari_singlestrip.events import TERMINAL, Event, Finished, Note, Started, Wrote
 from napari_singlestrip.files import write_json_atomic
 from napari_singlestrip.ranking_report import ranking_report
 from napari_singlestrip.report import DemoResults, UnseenHead, write_report
-from napari_singlestrip.sample_data import sample_head, sample_name, write_sample_head
+from napari_singlestrip.sample_data import sample_name
+from napari_singlestrip.sample_making import make_heads
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_document import DOCUMENT_NAME, json_values
 from napari_singlestrip.study_lock import StudyLock
@@ -153,18 +154,7 @@ def _rest(event: Event) -> tuple[str, str]:
 def _make_heads(folder: DemoFolder, plan: DemoPlan, seed: int) -> Iterator[Event]:
     n = plan.n_pool + plan.n_unseen
     places = [folder.pool if i < plan.n_pool else folder.unseen for i in range(n)]
-    missing = [
-        (i, place) for i, place in enumerate(places)
-        if not (place / "scans" / f"{sample_name(i)}.nii.gz").is_file()
-    ]
-    if not missing:
-        return
-    yield Started("heads", detail=f"{n} people who do not exist")
-    began = time.monotonic()
-    for done, (i, place) in enumerate(missing, 1):
-        write_sample_head(place, sample_head(i, seed, plan.spacing_mm))
-        left = (time.monotonic() - began) / done * (len(missing) - done)
-        yield Progress("heads", n - len(missing) + done, n, {}, left)
+    yield from make_heads(places, seed, plan.spacing_mm)
 
 
 def _open_study(folder: DemoFolder, record: DemoRecord) -> Study:
