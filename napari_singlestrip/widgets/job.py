@@ -7,11 +7,13 @@ The window never imports torch. What is clicked is the command that a terminal w
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import psutil
@@ -31,7 +33,9 @@ from napari_singlestrip.events import (
 
 State = Literal["idle", "starting", "running", "paused", "stopping"]
 
-KILL_AFTER_MS = 15_000
+KILL_AFTER_MS = 15_000  # a job that is asked to stop ends with its present step
+KILL_EARLY_AFTER_MS = 2_500  # one that has not said anything has nothing to lose
+END_AFTER_MS = 5_000  # a job that has said how it ended has only to leave
 CLOSE_AFTER_MS = 3_000
 NICENESS = 10  # the window stays smooth while every core works (measured, see docs/architecture.md)
 STDERR_TAIL = 8_000
@@ -60,6 +64,8 @@ class JobStatus:
         `time.monotonic` of the start.
     end : Event or None
         How the last job ended.
+    stages : tuple of str
+        What the job will go through, in order; empty when not known.
     """
 
     state: State = "idle"
@@ -72,16 +78,32 @@ class JobStatus:
     detail: str = ""
     began: float = 0.0
     end: Event | None = None
+    stages: tuple[str, ...] = ()
 
     @property
     def busy(self) -> bool:
         """Whether a job is under way."""
         return self.state != "idle"
 
+    @property
+    def stage_number(self) -> int:
+        """Place of the stage among `stages`, from 1; 0 when it is not one of them."""
+        return self.stages.index(self.stage) + 1 if self.stage in self.stages else 0
+
 
 def local_command() -> list[str]:
     """Return how this Python runs the command line."""
     return [sys.executable, "-m", "napari_singlestrip"]
+
+
+def full_command(arguments: Sequence[str], launcher: Sequence[str] = ()) -> list[str]:
+    """Return the command that runs ``singlestrip ARGUMENTS``, here or through a launcher."""
+    if not launcher:
+        return [*local_command(), *arguments]
+    command = ["singlestrip", *arguments]
+    if Path(launcher[0]).stem == "ssh":  # it hands one line to a shell there
+        command = [shlex.quote(word) for word in command]
+    return [*launcher, *command]
 
 
 class Job(QObject):
@@ -120,7 +142,8 @@ class Job(QObject):
         return 0 if self._process is None else int(self._process.processId())
 
     def start(
-        self, arguments: Sequence[str], kind: str, launcher: Sequence[str] = ()
+        self, arguments: Sequence[str], kind: str, launcher: Sequence[str] = (),
+        stages: Sequence[str] = (),
     ) -> None:
         """Run ``singlestrip ARGUMENTS --events``.
 
@@ -132,6 +155,8 @@ class Job(QObject):
             Stands in the status.
         launcher : sequence of str
             Prefix that starts the command elsewhere, where ``singlestrip`` is on the path.
+        stages : sequence of str
+            What it will go through, for the status.
 
         Raises
         ------
@@ -140,19 +165,20 @@ class Job(QObject):
         """
         if self._process is not None:
             raise RuntimeError("a job is under way")
-        command = [*launcher, "singlestrip"] if launcher else local_command()
+        program, *rest = full_command([*arguments, "--events"], launcher)
         self._end, self._line, self._stderr = None, b"", b""
-        self._process = self._new_process()
-        self._set(JobStatus("starting", kind, began=time.monotonic()))
-        self._process.start(command[0], [*command[1:], *arguments, "--events"])
+        process = self._process = self._new_process()
+        self._set(JobStatus("starting", kind, began=time.monotonic(), stages=tuple(stages)))
+        process.start(program, rest)
 
     def cancel(self) -> None:
         """Ask the job to save what it has and stop; kill it when it does not."""
         if self._process is None or self._status.state == "stopping":
             return
         self._say("cancel")
+        early = self._status.state == "starting"
         self._set(replace(self._status, state="stopping"))
-        self._kill_timer.start(KILL_AFTER_MS)
+        self._kill_timer.start(KILL_EARLY_AFTER_MS if early else KILL_AFTER_MS)
 
     def pause(self) -> None:
         """Let the job wait where it is."""
@@ -172,6 +198,7 @@ class Job(QObject):
         self._kill_timer.stop()
         if process is None:
             return
+        end = self._end or Cancelled(self._status.stage, self._status.step)
         process.blockSignals(True)
         with suppress(RuntimeError):
             process.write(b"cancel\n")
@@ -181,7 +208,7 @@ class Job(QObject):
                 process.kill()
                 process.waitForFinished(1000)
         process.deleteLater()
-        self._status = JobStatus(end=Cancelled())
+        self._tell_end(end)
 
     # --- inside
 
@@ -212,16 +239,24 @@ class Job(QObject):
             b"\n"
         )
         for line in lines:
-            try:
-                event = parse_event(line.decode(errors="replace"))
-            except ValueError:  # a launcher's greeting
-                self._keep_stderr(line + b"\n")
-                continue
-            self._handle(event)
+            self._read_line(line)
+
+    def _read_line(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        try:
+            event = parse_event(line.decode(errors="replace"))
+        except (ValueError, TypeError):  # a launcher's greeting, or half a line
+            self._keep_stderr(line + b"\n")
+            return
+        self._handle(event)
 
     def _handle(self, event: Event) -> None:
+        if self._process is None or self._end is not None:
+            return  # closed while its last words were read, or said after its end
         if isinstance(event, TERMINAL):
             self._end = event  # told when the process is gone: only then may another start
+            self._kill_timer.start(END_AFTER_MS)
             return
         self._set(self._after(event))
         self.happened.emit(event)
@@ -253,6 +288,7 @@ class Job(QObject):
 
     def _finished(self, code: int, status: QProcess.ExitStatus) -> None:
         self._read_events()
+        self._read_line(self._line)  # it ended without a newline
         self._read_stderr()
         crashed = status == QProcess.ExitStatus.CrashExit
         tail = self._stderr.decode(errors="replace")
@@ -275,7 +311,14 @@ class Job(QObject):
         self._kill_timer.stop()
         if process is not None:
             process.deleteLater()
-        self._set(JobStatus(kind=self._status.kind, stage=self._status.stage, end=end))
+        self._tell_end(end)
+
+    def _tell_end(self, end: Event) -> None:
+        before = self._status
+        self._set(JobStatus(
+            kind=before.kind, stage=before.stage, step=before.step, n_steps=before.n_steps,
+            device=before.device, end=end, stages=before.stages,
+        ))
         self.happened.emit(end)
 
     def _say(self, word: str) -> None:

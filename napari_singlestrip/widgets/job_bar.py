@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QGuiApplication
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QGuiApplication, QPalette
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -30,11 +31,18 @@ STAGE_WORDS = {
     "rank": "Ranking masks",
     "finetune": "Fine-tuning",
     "apply": "Applying the model",
+    "estimate": "Timing a few steps",
     "heads": "Making sample heads",
     "report": "Writing the report",
 }
-COLOURS = {"info": "", "warning": "color: #e0a030;", "error": "color: #ff6b5b;"}
+# Readable on a dark and on a light background.
+COLOURS = {
+    "dark": {"info": "", "warning": "color: #e8b04a;", "error": "color: #ff7b6b;"},
+    "light": {"info": "", "warning": "color: #8a5a00;", "error": "color: #b3261e;"},
+}
+LEVELS = tuple(COLOURS["dark"])
 LOG_LINES = 400
+LOG_SHOWN = 100_000  # characters at the end of job.log
 
 
 class JobBar(QWidget):
@@ -46,6 +54,8 @@ class JobBar(QWidget):
         self.setObjectName("job_bar")
         self.log: list[str] = []
         self.message = words(name="message")
+        self.message.setTextFormat(Qt.TextFormat.PlainText)  # file names may hold <brackets>
+        self._level = "info"
         self.progress = QProgressBar()
         self.progress.setObjectName("progress")
         self.progress.setTextVisible(False)
@@ -71,7 +81,8 @@ class JobBar(QWidget):
     def tell(self, text: str, level: str = "info") -> None:
         """Show a sentence until the next one."""
         self.message.setText(text)
-        self.message.setStyleSheet(COLOURS[level])
+        self._level = level if level in LEVELS else "info"
+        self._colour()
         self.message.setVisible(bool(text))
         self._keep(text)
 
@@ -95,7 +106,7 @@ class JobBar(QWidget):
     def show_event(self, event: Event) -> None:
         """Say what a person should know of an event."""
         if isinstance(event, Note):
-            self.tell(event.text, event.level if event.level in COLOURS else "info")
+            self.tell(event.text, event.level)
         elif isinstance(event, (Failed, Crashed, Cancelled, Finished)):
             self.tell(*ending(event))
             if isinstance(event, Failed) and event.traceback:
@@ -118,6 +129,17 @@ class JobBar(QWidget):
         column.addLayout(row)
         self.message.hide()
 
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Follow napari's theme: it sets the style of the whole window."""
+        if event is not None and event.type() == QEvent.Type.StyleChange:
+            self._colour()
+        super().changeEvent(event)
+
+    def _colour(self) -> None:
+        style = COLOURS["dark" if is_dark(self) else "light"][self._level]
+        if style != self.message.styleSheet():
+            self.message.setStyleSheet(style)
+
     def _tick(self) -> None:
         self.label.setText(in_words(self.session.job.status))
 
@@ -134,15 +156,19 @@ class JobBar(QWidget):
             del self.log[:-LOG_LINES]
 
     def _open_log(self) -> None:
-        LogDialog(self._log_text(), self).exec()
+        # Not modal: the job and the person go on.
+        dialog = LogDialog(self._log_text(), self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.show()
 
     def _log_text(self) -> str:
         study = self.session.study
         written = ""
         if study is not None and (study.folder / "job.log").is_file():
-            written = (study.folder / "job.log").read_text(encoding="utf-8", errors="replace")
+            with suppress(OSError):
+                written = (study.folder / "job.log").read_text(encoding="utf-8", errors="replace")
         here = "\n".join(self.log)
-        return f"{written[-100_000:]}\n--- this window ---\n{here}".strip()
+        return f"{written[-LOG_SHOWN:]}\n--- this window ---\n{here}".strip()
 
 
 class LogDialog(QDialog):
@@ -150,10 +176,12 @@ class LogDialog(QDialog):
 
     def __init__(self, text: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setObjectName("log_dialog")
         self.setWindowTitle("Log")
         self.resize(760, 420)
         self.text = QPlainTextEdit(text)
         self.text.setReadOnly(True)
+        self.text.setToolTip("The newest is at the bottom")
         self.text.moveCursor(self.text.textCursor().MoveOperation.End)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         copy = buttons.addButton("Copy all", QDialogButtonBox.ButtonRole.ActionRole)
@@ -175,16 +203,17 @@ def in_words(status: JobStatus) -> str:
     if not status.busy:
         return "No job is running."
     what = STAGE_WORDS.get(status.stage, status.stage)
-    if status.state in ("paused", "stopping", "starting"):
-        what = {"paused": "Paused: ", "stopping": "Stopping: ", "starting": ""}[
-            status.state
-        ] + what.lower()
-    step = f" - {status.step} of {status.n_steps}" if status.n_steps else ""
-    left = "" if status.seconds_left is None else f" - {duration(status.seconds_left)} left"
-    spent = "" if status.n_steps else f" - {duration(time.monotonic() - status.began)}"
-    return f"{what}{step}{left}{spent}".capitalize() if status.state == "starting" else (
-        f"{what}{step}{left}{spent}"
-    )
+    before = {"paused": "Paused: ", "stopping": "Stopping: "}.get(status.state, "")
+    parts = [before + (what[0].lower() + what[1:] if before else what)]
+    if status.stage_number and len(status.stages) > 1:
+        parts[0] += f" ({status.stage_number} of {len(status.stages)})"
+    if status.n_steps:
+        parts.append(f"{status.step} of {status.n_steps}")
+    else:
+        parts.append(duration(time.monotonic() - status.began))
+    if status.seconds_left is not None and status.state == "running":
+        parts.append(f"{duration(status.seconds_left)} left")
+    return "  ·  ".join(parts)
 
 
 def duration(seconds: float) -> str:
@@ -206,14 +235,21 @@ def ending(event: Event) -> tuple[str, str]:
     if isinstance(event, Failed):
         return f"{event.what} {event.hint}".strip(), "error"
     assert isinstance(event, Crashed)
+    said = event.stderr_tail.strip().splitlines()
+    last = f' It said: "{said[-1][:160]}"' if said and event.exit_code > 0 else ""
     return (
-        f"The job's process ended unexpectedly ({_crash(event.exit_code)}). Nothing in the study "
-        "is lost: start again to go on from the last save. The log says more.",
+        f"The job's process ended unexpectedly ({_crash(event.exit_code)}).{last} Nothing in the "
+        "study is lost: start again to go on from the last save. The log says more.",
         "error",
     )
 
 
+def is_dark(widget: QWidget) -> bool:
+    """Whether a widget stands on a dark background."""
+    return widget.palette().color(QPalette.ColorRole.WindowText).lightness() > 127
+
+
 def _crash(code: int) -> str:
     known = {9: "killed, perhaps for lack of memory", 11: "crashed", 6: "aborted"}
-    number = -code if code < 0 else code - 128 if code > 128 else 0
+    number = -code if code < 0 else code - 128 if 128 < code < 160 else 0
     return known.get(number, f"exit code {code}")

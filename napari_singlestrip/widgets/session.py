@@ -26,6 +26,7 @@ from napari_singlestrip.widgets.thumbnails import Thumbnails
 from napari_singlestrip.widgets.window_mark import WindowMark
 
 STEPS = ("scans", "paint", "train", "review", "apply")
+FIRST_STAGES = ("train", "autoencoder", "predict", "rank")  # of a run without fine-tuning
 WINDOW_FILE = "window.json"
 # What the worker writes, and which part of the study has changed then.
 WRITTEN = {"segmenter": "rounds", "autoencoder": "rounds", "scores": "rounds", "mask": "rounds"}
@@ -235,9 +236,11 @@ class Session(QObject):
             arguments += ["--stages", ",".join(stages)]
         if rounds is not None:
             arguments += ["--rounds", str(rounds)]
-        self.start_job([*arguments, *options], "run")
+        self.start_job([*arguments, *options], "run", stages or FIRST_STAGES)
 
-    def start_job(self, arguments: Sequence[str], kind: str) -> None:
+    def start_job(
+        self, arguments: Sequence[str], kind: str, stages: Sequence[str] = ()
+    ) -> None:
         """Start a command of the command line in the background.
 
         Raises
@@ -252,7 +255,7 @@ class Session(QObject):
             raise UserError(
                 f"Another job is working on {study.name}.", "Wait for it, or stop it there."
             )
-        self.job.start(arguments, kind, self.launcher)
+        self.job.start(arguments, kind, self.launcher, stages)
 
     @property
     def launcher(self) -> list[str]:
