@@ -67,7 +67,7 @@ def ranking_report(study: Study, round_: int) -> RankingReport:
     rows, problems = [], []
     for score in scores:
         try:
-            rows.append(RankedScan(score, _true_dice(study, round_, score.scan)))
+            rows.append(RankedScan(score, true_dice(study, round_, score.scan)))
         except UserError as error:  # a scan that cannot be measured does not hide the others
             rows.append(RankedScan(score))
             problems.append(str(error))
@@ -85,7 +85,14 @@ def _correlations(rows: Sequence[RankedScan]) -> dict[str, Correlation]:
     }
 
 
-def _true_dice(study: Study, round_: int, name: str) -> float | None:
+def true_dice(study: Study, round_: int, name: str) -> float | None:
+    """Return the Dice of a predicted mask with its reference; None where one of them is missing.
+
+    Raises
+    ------
+    UserError
+        If one of them cannot be read, or is on another grid.
+    """
     reference = study.reference_path(name)
     prediction = study.pseudo_label_path(round_, name)
     if reference is None or not prediction.exists():
