@@ -153,9 +153,9 @@ class Brush(QObject):
         self.changed.emit()
 
     def _finest(self) -> float:
-        scale = self._layers.viewer.dims.order[-2:] if not self._ball else (0, 1, 2)
+        axes = (0, 1, 2) if self._ball else self._layers.viewpoint.axes[-2:]
         assert self._layer is not None
-        return min(abs(float(self._layer.scale[axis])) for axis in scale)
+        return min(abs(float(self._layer.scale[axis])) for axis in axes)
 
     def _voxels(self) -> int:
         # napari rounds an even number up to the next odd one.

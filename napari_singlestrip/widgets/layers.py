@@ -7,8 +7,9 @@ are views of volumes on the scan's own grid (see `upright`), so that painting wr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -22,12 +23,14 @@ from napari_singlestrip.study import Study
 from napari_singlestrip.study_drafts import drafted, load_draft
 from napari_singlestrip.upright import Upright
 from napari_singlestrip.widgets.brush import Brush
+from napari_singlestrip.widgets.result_layers import ResultLayers
+from napari_singlestrip.widgets.viewpoint import PLANES as PLANES
+from napari_singlestrip.widgets.viewpoint import Place, Viewpoint
 from napari_singlestrip.widgets.volume_cache import LoadedScan, VolumeCache
 
 View = Literal["newest", "painted", "pseudo_label"]
 Source = Literal["draft", "masks", "pseudo_label", "empty"]
 Array = NDArray[Any]
-Place = tuple[int, int, int]
 
 IMAGE, MASK, PSEUDO_LABEL = "Scan", "Brain mask", "Pseudo-label (untouched)"
 HEAT, ANSWER, BEFORE = "What the autoencoder would not draw", "Present answer", "Mask before"
@@ -37,7 +40,6 @@ COLOURS = {
     ANSWER: "#ff5fd2",
     BEFORE: "#ffb000",
 }
-PLANES = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +92,14 @@ class StudyLayers(QObject):
         super().__init__(parent)
         self.viewer = viewer
         self.cache = VolumeCache()
+        self.result = ResultLayers(viewer)
         self.now: Shown | None = None
+        self.viewpoint = Viewpoint(viewer)
+        self._ours: dict[str, Any] = {}
         self._quiet = False
         self.brush = Brush(self)
-        viewer.dims.events.current_step.connect(self._on_moved)
-        viewer.dims.events.order.connect(self._on_moved)
+        for event in self._moving_events():
+            event.connect(self._on_moved)
 
     # --- what is shown
 
@@ -128,26 +133,40 @@ class StudyLayers(QObject):
         loaded = self.cache.get(study.scan_path(name))
         mask, source = _mask_of(study, name, loaded.scan, view)
         same = self.now is not None and self.now.name == name and self.now.study is study
+        self._finish_stroke()
         self.now = Shown(
             name, study, loaded, Upright(loaded.scan.grid.affine),
             np.asfortranarray(mask.astype(np.uint8)), source,
         )
-        self._draw(recentre=not same)
+        self._draw(another=not same)
         self.shown_changed.emit(name)
+
+    def show_result(self, name: str, scan: Path, mask: Path | None) -> None:
+        """Show any scan with a mask of it, instead of a scan of the study; not to be painted on.
+
+        Raises
+        ------
+        UserError
+            If one of the files cannot be read; what was on screen stays.
+        """
+        loaded = self.cache.get(scan)
+        found = None if mask is None else load_mask(mask, like=loaded.scan, check=False)
+        self._remove_all()
+        self.result.show(name, loaded, found)
+        self.shown_changed.emit("")
 
     def clear(self) -> None:
         """Remove our layers."""
-        self.now = None
-        for name in (IMAGE, MASK, PSEUDO_LABEL, HEAT, ANSWER, BEFORE):
-            self._remove(name)
+        self._remove_all()
+        self.result.clear()
         self.cache.clear()
         self.shown_changed.emit("")
 
     def close(self) -> None:
         """Let go of the viewer: the window closes."""
         self.now = None
-        self.viewer.dims.events.current_step.disconnect(self._on_moved)
-        self.viewer.dims.events.order.disconnect(self._on_moved)
+        for event in self._moving_events():
+            event.disconnect(self._on_moved)
         self.cache.close()
 
     def load_ahead(self, study: Study, name: str) -> None:
@@ -210,6 +229,11 @@ class StudyLayers(QObject):
         if self.mask_layer is not None:
             self.mask_layer.redo()
 
+    def show_mask(self, visible: bool) -> None:
+        """Show the mask, or hide it for a look at another one."""
+        if self.mask_layer is not None:
+            self.mask_layer.visible = visible
+
     # --- more layers, made when they are asked for
 
     def overlay(self, name: str, mask: Array | None, contour: int = 1) -> None:
@@ -239,6 +263,7 @@ class StudyLayers(QObject):
                 data, name=HEAT, scale=self.now.upright.scale, colormap="inferno",
                 contrast_limits=(0, 1), blending="additive", opacity=0.9,
             )
+            self._ours[HEAT] = layer
         self._swap(layer, data)
         layer.visible = True
         self._select_mask()
@@ -253,26 +278,21 @@ class StudyLayers(QObject):
     @property
     def plane(self) -> str:
         """"axial", "coronal" or "sagittal"; empty in 3D or in an order of the person's own."""
-        order = tuple(self.viewer.dims.order)
-        found = [name for name, axes in PLANES.items() if axes == order]
-        return found[0] if found and self.viewer.dims.ndisplay == 2 else ""
+        return self.viewpoint.plane
 
     def set_plane(self, plane: str) -> None:
         """Look at another plane through the same point."""
-        self.viewer.dims.ndisplay = 2
         if self.now is not None:
-            self.viewer.dims.order = PLANES[plane]
-            self.viewer.reset_view()
+            self.viewpoint.plane = plane
 
     @property
     def point(self) -> Place:
         """Voxel (I, P, L) that is looked at."""
-        i, p, l = (0, 0, *(int(n) for n in self.viewer.dims.current_step))[-3:]  # noqa: E741
-        return i, p, l
+        return self.viewpoint.point
 
     def look_at(self, point: Place) -> None:
         """Look at a voxel (I, P, L) in all planes."""
-        self.viewer.dims.current_step = point
+        self.viewpoint.point = point
 
     def place(self) -> dict[str, Any]:
         """Where one looks, to be written down."""
@@ -282,39 +302,48 @@ class StudyLayers(QObject):
 
     def go_to(self, place: Mapping[str, Any]) -> None:
         """Look where `place` says."""
-        with suppress(KeyError, TypeError, ValueError):
-            if place["plane"] in PLANES:
-                self.set_plane(place["plane"])
-            i, p, l = (int(n) for n in place["slice"])  # noqa: E741
-            self.look_at((i, p, l))
+        if self.now is not None:
+            self.viewpoint.go_to(place)
 
     # --- inside
 
-    def _draw(self, recentre: bool) -> None:
+    def _remove_all(self) -> None:
+        self._finish_stroke()
+        self.now = None
+        for name in (IMAGE, MASK, PSEUDO_LABEL, HEAT, ANSWER, BEFORE):
+            self._remove(name)
+
+    def _draw(self, another: bool) -> None:
         now = self.now
         assert now is not None
+        self.result.clear()
         for name in (PSEUDO_LABEL, HEAT, ANSWER, BEFORE):
             self._remove(name)
-        data, mask = now.upright.to_display(now.loaded.data), now.upright.to_display(now.mask)
-        image, labels = self._layer(IMAGE), self._layer(MASK)
-        if image is None:
-            image = self.viewer.add_image(
-                data, name=IMAGE, scale=now.upright.scale, contrast_limits=now.loaded.limits
-            )
-        else:
-            with self._silent():
-                self._swap(image, data)
-        image.contrast_limits_range = now.loaded.full_range
-        image.contrast_limits = now.loaded.limits
+        self._draw_image(now, another)
+        mask, labels = now.upright.to_display(now.mask), self._layer(MASK)
+        self.viewpoint.set_grid(mask.shape, now.upright.scale)
         if labels is None:
-            labels = self._add_labels(MASK, mask)
-            self._listen(labels)
+            self._listen(self._add_labels(MASK, mask))
         else:
             self._swap(labels, mask)
         self._select_mask()
-        if recentre:
+        if another:
             self.look_at(_centre(mask))
             self.viewer.reset_view()
+
+    def _draw_image(self, now: Shown, another: bool) -> None:
+        data, image = now.upright.to_display(now.loaded.data), self._layer(IMAGE)
+        if image is None:
+            image = self._ours[IMAGE] = self.viewer.add_image(
+                data, name=IMAGE, scale=now.upright.scale, contrast_limits=now.loaded.limits
+            )
+            self.viewer.layers.move(len(self.viewer.layers) - 1, 0)  # below a mask that is there
+        elif not another:
+            return  # the contrast stays as the person set it
+        else:
+            self._swap(image, data)
+        image.contrast_limits_range = now.loaded.full_range
+        image.contrast_limits = now.loaded.limits
 
     def _swap(self, layer: Any, data: Array) -> None:
         assert self.now is not None
@@ -327,16 +356,19 @@ class StudyLayers(QObject):
 
     def _add_labels(self, name: str, data: Array) -> Labels:
         assert self.now is not None
-        colours = {None: "transparent", 0: "transparent", 1: COLOURS[name]}
+        # Whatever number a person paints with is brain, and is seen.
+        colours = {None: COLOURS[name], 0: "transparent", 1: COLOURS[name]}
         layer: Labels = self.viewer.add_labels(
             data, name=name, scale=self.now.upright.scale, opacity=0.5,
             colormap=DirectLabelColormap(color_dict=colours),
         )
         layer.selected_label = 1
+        self._ours[name] = layer
         return layer
 
     def _listen(self, labels: Labels) -> None:
         labels.events.paint.connect(self._on_edited)  # at the end of each stroke
+        labels.events.data.connect(self._on_replaced)
         # napari says nothing of undo and redo: its keys call these methods.
         labels.undo = self._followed(labels.undo)
         labels.redo = self._followed(labels.redo)
@@ -351,6 +383,27 @@ class StudyLayers(QObject):
     def _on_edited(self, event: Any = None) -> None:
         if not self._quiet and self.now is not None:
             self.edited.emit()
+
+    def _on_replaced(self, event: Any = None) -> None:
+        """Take over values that napari put into a new array, such as after a change of type."""
+        layer = self.mask_layer
+        if self._quiet or layer is None or self.now is None:
+            return
+        view = self.now.upright.to_display(self.now.mask)
+        if layer.data.shape == view.shape:
+            view[...] = layer.data != 0
+        self._swap(layer, view)
+        self.edited.emit()
+
+    def _finish_stroke(self) -> None:
+        """Keep the stroke of a mouse button that is still down."""
+        commit = getattr(self.mask_layer, "_commit_stroke", None)
+        if commit is not None:
+            commit()
+
+    def _moving_events(self) -> tuple[Any, ...]:
+        events = self.viewer.dims.events
+        return events.point, events.order, events.ndisplay
 
     def _on_moved(self, event: Any = None) -> None:
         if self.now is not None and not self._quiet:
@@ -377,12 +430,15 @@ class StudyLayers(QObject):
             self.viewer.layers.selection.active = layer
 
     def _layer(self, name: str) -> Any:
-        return self.viewer.layers[name] if name in self.viewer.layers else None
+        """A layer of ours: not one of the same name that a person added."""
+        layer = self._ours.get(name)
+        return layer if layer is not None and layer in self.viewer.layers else None
 
     def _remove(self, name: str) -> None:
         layer = self._layer(name)
         if layer is not None:
             self.viewer.layers.remove(layer)
+        self._ours.pop(name, None)
 
 
 def _mask_of(
