@@ -116,7 +116,7 @@ def test_events_arrive_in_order_and_end_once(watched: Watched) -> None:
     assert (last.stage, last.step, last.n_steps, last.seconds_left) == ("train", 299, 300, 1.0)
     assert last.device == "GPU"
     assert last.stage_number == 1
-    assert [status.state for status in watched.states][0] == "starting"
+    assert watched.states[0].state == "starting"
 
 
 def test_only_one_job_at_a_time(watched: Watched) -> None:
