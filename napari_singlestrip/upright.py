@@ -62,3 +62,17 @@ class Upright:
         axes = [int(axis) for axis in turn[:, 0]]
         back = volume.transpose(axes)
         return np.flip(back, tuple(n for n, flip in enumerate(turn[:, 1]) if flip < 0))
+
+
+def grey_limits(data: Array) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return what is shown as black and as white, and the smallest and largest intensity.
+
+    Without limits napari searches a whole volume for them, twice; a sample of it will do.
+    """
+    step = tuple(max(1, n // 64) for n in data.shape)
+    sample = data[:: step[0], :: step[1], :: step[2]]
+    low, high = (float(v) for v in np.percentile(sample, (1, 99.5)))
+    smallest, largest = float(sample.min()), float(sample.max())
+    if high <= low:
+        low, high = smallest, max(largest, smallest + 1)
+    return (low, high), (min(smallest, low), max(largest, high))

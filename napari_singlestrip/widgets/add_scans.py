@@ -108,6 +108,10 @@ class AddScans(QWidget):
             self.ask_nothing()
             self.session.tell(f"Making {N_SAMPLES} sample heads in {folder}.")
 
+    def open_sample(self, name: str) -> None:
+        """Open a sample of napari's menu: "heads"."""
+        self._ask_samples()
+
     def ask_nothing(self) -> None:
         """Close the question."""
         self.incoming = Incoming()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,10 @@ class StripWidget(QWidget):
         self.setMaximumWidth(MAX_WIDTH)
         self.setMinimumWidth(340)
         self.setAcceptDrops(True)
-        self.viewer = napari_viewer
-        self.session = Session(napari_viewer, self)
+        # From its menus napari hands plugins a proxy that warns of private attributes; what we
+        # need of them (the undo history, the window) is guarded where it is used.
+        self.viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.session = Session(self.viewer, self)
         self.panels = {panel.step: panel(self.session) for panel in PANELS}
         self.step_buttons = self._make_steps()
         self.stack = QStackedWidget()
@@ -95,11 +97,22 @@ class StripWidget(QWidget):
         data = event.mimeData()
         if data is None:
             return
-        paths = [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
+        self.take_files([Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()])
+
+    def take_files(self, paths: Sequence[Path]) -> None:
+        """Open a study or add scans, in step 1."""
         self.go_to("scans")
-        scans = self.panels["scans"]
-        assert isinstance(scans, ScansPanel)
-        scans.take_files(paths)
+        self._scans_panel().take_files(paths)
+
+    def open_sample(self, name: str) -> None:
+        """Open "heads", the sample heads to try, or "finished", a study to review at once."""
+        self.go_to("scans")
+        self._scans_panel().adding.open_sample(name)
+
+    def _scans_panel(self) -> ScansPanel:
+        panel = self.panels["scans"]
+        assert isinstance(panel, ScansPanel)
+        return panel
 
     # --- the end
 

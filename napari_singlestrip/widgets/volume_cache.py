@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_singlestrip.engine.volume import Scan, open_scan
+from napari_singlestrip.upright import grey_limits
 
 MAX_SCANS = 4
 
@@ -100,10 +101,4 @@ def load(path: Path) -> LoadedScan:
     """
     scan = open_scan(path)
     data = scan.load().data
-    step = tuple(max(1, n // 64) for n in data.shape)
-    sample = data[:: step[0], :: step[1], :: step[2]]
-    low, high = (float(v) for v in np.percentile(sample, (1, 99.5)))
-    smallest, largest = float(sample.min()), float(sample.max())
-    if high <= low:
-        low, high = smallest, max(largest, smallest + 1)
-    return LoadedScan(scan, data, (low, high), (min(smallest, low), max(largest, high)))
+    return LoadedScan(scan, data, *grey_limits(data))
