@@ -23,6 +23,7 @@ from napari_singlestrip.applying import (
 from napari_singlestrip.engine.checkpoint import load_checkpoint, save_checkpoint
 from napari_singlestrip.engine.config import override
 from napari_singlestrip.engine.model import load_model
+from napari_singlestrip.engine.model_card import read_card
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
 from napari_singlestrip.sample_data import render_head
@@ -216,6 +217,36 @@ def test_newest_finished_round_counts(trained_copy: Study) -> None:
     assert open_model(trained_copy.folder / "study.json", CPU).card.round == 1
 
 
+def test_a_round_that_is_not_trained_is_said(
+    trained_study: Study, model: Path, heads: Heads, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="Round 7 .* is not trained") as caught:
+        run(trained_study.folder, [heads.scans[1]], tmp_path, round_=7)
+    assert "1, 0" in caught.value.hint
+    with pytest.raises(UserError, match="one model only"):
+        run(model, [heads.scans[1]], tmp_path, round_=0)
+
+
+def test_an_older_round_can_be_exported_with_its_card(
+    trained_study: Study, tmp_path: Path
+) -> None:
+    beside = export_model(trained_study, tmp_path / "first.pt", 0)
+    card = read_card(tmp_path / "first.pt")
+    assert card == load_model(tmp_path / "first.pt", CPU).card
+    assert (card.round, card.training_scans) == (0, trained_study.masked_scans())
+    assert beside == tmp_path / "first_card.md"
+    assert "round 0" in beside.read_text()
+
+
+def test_card_names_what_was_learned_from_not_what_was_decided_later(
+    trained_copy: Study,
+) -> None:
+    learned = model_card(trained_copy, 1).training_scans
+    other = next(name for name in trained_copy.names if name not in learned)
+    trained_copy.decide(other, "accepted")
+    assert model_card(trained_copy, 1).training_scans == learned
+
+
 def test_untrained_study_says_so(study: Study, heads: Heads, tmp_path: Path) -> None:
     for do in (lambda: run(study.folder, [heads.scans[1]], tmp_path / "out"),
                lambda: export_model(study, tmp_path / "model.pt")):
@@ -305,6 +336,14 @@ def test_stopping_keeps_the_masks_that_are_done(
             break
     events.close()  # type: ignore[attr-defined]
     assert [p.name for p in tmp_path.glob("*.nii.gz")] == [heads.names[1] + MASK_SUFFIX]
+    assert [row.scan for row in read_table(tmp_path / TABLE)] == [heads.names[1]]
+
+
+def test_table_names_file_and_model(model: Path, heads: Heads, tmp_path: Path) -> None:
+    run(model, [heads.scans[1]], tmp_path)
+    (row,) = read_table(tmp_path / TABLE)
+    assert row.file == str(heads.scans[1])
+    assert row.model == "study, round 1"
 
 
 def test_scans_are_never_changed(model: Path, heads: Heads, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from napari_singlestrip.events import (
     Note,
     Progress,
     Started,
+    Wrote,
     parse_event,
 )
 from napari_singlestrip.study import Study
@@ -105,7 +106,7 @@ class FakeStages(ModuleType):
         yield from self.events
 
     def export_model(self, study: Study, path: Path, round_: int | None = None) -> None:
-        path.write_text(study.name)
+        path.write_text(study.name if round_ is None else f"{study.name} {round_}")
 
 
 def put_module(monkeypatch: pytest.MonkeyPatch, parent: ModuleType, module: ModuleType) -> None:
@@ -500,6 +501,26 @@ def test_apply_to_nothing(study: Study, stages: FakeStages, data: Path, capsys: 
 def test_export(study: Study, stages: FakeStages, data: Path) -> None:
     assert run_cli("export", study.folder, data / "model.pt") == 0
     assert (data / "model.pt").read_text() == "study"
+    assert run_cli("export", study.folder, data / "model.pt", "--round", 0) == 0
+    assert (data / "model.pt").read_text() == "study 0"
+
+
+def test_report_speaks_to_programs(study: Study, data: Path) -> None:
+    command = [sys.executable, "-m", "napari_singlestrip", "report", str(study.folder), "--events"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        events = [parse_event(line) for line in process.stdout]  # stdin stays open meanwhile
+    written = study.folder / "report.html"
+    assert events[:2] == [Started("report"), Wrote(str(written), "report")]
+    assert isinstance(events[2], Finished)
+    assert written.is_file()
+
+
+def test_masks(study: Study, data: Path) -> None:
+    assert run_cli("masks", study.folder, "--out", data / "masks_out", "--brain") == 0
+    names = sorted(path.name for path in (data / "masks_out").iterdir())
+    assert names == ["a_desc-brain.nii.gz", "a_desc-brain_mask.nii.gz", "masks.csv"]
 
 
 def test_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Output) -> None:

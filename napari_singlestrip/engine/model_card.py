@@ -73,7 +73,7 @@ def card_from_json(text: str) -> ModelCard:
 def read_card(path: Path) -> ModelCard:
     """Read the card of a model file, in milliseconds and without torch.
 
-    The file's pickle is taken apart, never executed.
+    The file's pickle is taken apart, never executed: the card is the last JSON in it.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def read_card(path: Path) -> ModelCard:
                      if isinstance(v, str)]
         if words[words.index("kind") + 1] != "model":
             raise ValueError("a checkpoint")
-        return card_from_json(words[words.index("card") + 1])
+        return card_from_json([word for word in words if word.startswith("{")][-1])
     except (OSError, ValueError, IndexError, KeyError, TypeError, AttributeError,
             zipfile.BadZipFile) as error:
         raise UserError(

@@ -1,0 +1,42 @@
+"""The table beside applied masks: written, read, and refused when it is something else."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from napari_singlestrip.applied_table import AppliedRow, read_table, write_table
+from napari_singlestrip.errors import UserError
+
+ROWS = (
+    AppliedRow("a", 1234.5, 0.0125, "", "a_mask.nii.gz", "/scans/a.nii.gz", "study, round 1"),
+    AppliedRow("b, with a comma", flag='it said "no"\nand stopped', file="/scans/b.nii.gz"),
+)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    write_table(tmp_path / "new" / "volumes.csv", ROWS)
+    first, second = read_table(tmp_path / "new" / "volumes.csv")
+    assert first == ROWS[0]
+    assert (second.scan, second.flag, second.mask) == (ROWS[1].scan, ROWS[1].flag, "")
+    assert math.isnan(second.volume_ml) and math.isnan(second.autoencoder_error)
+
+
+def test_no_table_has_no_rows(tmp_path: Path) -> None:
+    assert read_table(tmp_path / "volumes.csv") == ()
+
+
+def test_a_table_of_an_older_version_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "volumes.csv"
+    path.write_text("scan,volume_ml,autoencoder_error,flag,mask\na,10,0.1,,a.nii.gz\n")
+    assert read_table(path) == (AppliedRow("a", 10.0, 0.1, "", "a.nii.gz"),)
+
+
+@pytest.mark.parametrize("content", [b"name,x\na,1\n", b"\xff\xfe\x00", b"scan,volume_ml\na,b\n"])
+def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "volumes.csv"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"volumes\.csv"):
+        read_table(path)
