@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 from gui_fixtures import process_events, wait_until
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QWidget
 
-from napari_singlestrip.widgets.curves import Curves, Track, smooth
+from napari_singlestrip.widgets.curves import COLOURS, POINTS, Curves, Plot, Track, smooth, thinned
 
 pytest_plugins = ("gui_fixtures",)
 
@@ -27,18 +28,30 @@ def curves(qapp: object) -> Iterator[Curves]:
     holder.deleteLater()
 
 
+def drawn(plot: Plot) -> int:
+    return len(plot.lines[0].points)
+
+
+def colours_of(plot: Plot) -> set[str]:
+    image = plot.grab().toImage()
+    return {
+        QColor(image.pixel(x, y)).name()
+        for x in range(image.width()) for y in range(image.height())
+    }
+
+
 def test_empty_curves_say_what_will_come(curves: Curves) -> None:
     assert "appear" in curves.legend.text()
-    assert curves.points("loss") == 0
+    assert drawn(curves.loss) == 0
 
 
 def test_points_are_drawn_a_moment_later(curves: Curves) -> None:
     for step in range(1, 31):
         curves.add(step, 100, {"loss": 1 / step, "unknown": 3.0})
-    assert curves.points("loss") == 0  # not one redraw for each
+    assert drawn(curves.loss) == 0  # not one redraw for each
     curves.add(31, 100, {"loss": 0.02, "validation_dice": 0.9, "painted_dice": 0.8})
-    wait_until(lambda: curves.points("loss") == 31)
-    assert curves.points("validation_dice") == 1
+    wait_until(lambda: drawn(curves.loss) == 31)
+    assert drawn(curves.dice) == 1
     assert "0.900" in curves.legend.text()
     assert "0.800" in curves.legend.text()
 
@@ -61,15 +74,28 @@ def test_smoothing_has_no_pull() -> None:
     assert falling == sorted(falling, reverse=True)
 
 
-def test_theme_is_followed(curves: Curves) -> None:
-    def colour() -> str:
-        return str(curves._plots[0].getAxis("left").textPen().color().name())
+def test_curve_is_seen(curves: Curves) -> None:
+    assert COLOURS["painted_dice"] not in colours_of(curves.dice)
+    for step in range(100, 1000, 100):
+        curves.add(step, 1000, {"painted_dice": 0.5 + step / 2500})
+    curves.redraw()
+    assert COLOURS["painted_dice"] in colours_of(curves.dice)
+    assert curves.dice.y_range == (0.7, 1.0)
 
+
+def test_long_training_is_thinned() -> None:
+    line = [(n, float(n % 2)) for n in range(20_000)]
+    few = thinned(line)
+    assert len(few) <= POINTS
+    assert few[-1][0] == 19_999
+    assert {round(value, 1) for _, value in few} == {0.5}
+    assert thinned(line[:10]) == line[:10]
+
+
+def test_theme_is_followed(curves: Curves) -> None:
     holder = curves.parentWidget()
     assert holder is not None
-    holder.setStyleSheet("QWidget { background: #222; color: #eeeeee; }")
-    process_events()
-    assert colour() == "#eeeeee"
-    holder.setStyleSheet("QWidget { background: #eee; color: #111111; }")
-    process_events()
-    assert colour() == "#111111"
+    for text, other in (("#eeeeee", "#111111"), ("#111111", "#eeeeee")):
+        holder.setStyleSheet(f"QWidget {{ background: {other}; color: {text}; }}")
+        process_events()
+        assert text in colours_of(curves.loss)

@@ -1,21 +1,25 @@
-"""Live curves of training: loss, and Dice on heads and scans that training does not draw."""
+"""Live curves of training: loss, and Dice on heads and scans that training does not draw.
+
+Painted here in a few lines: plots of pyqtgraph (0.14, PyQt6 6.11) left their menus behind as
+hidden windows, and freeing those crashed the process; a plot must not cost a person the viewer.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QPalette
+from qtpy.QtCore import QPointF, QRectF, Qt, QTimer
+from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_singlestrip.widgets.panel import words
 
-REDRAW_MS = 250  # each redraw takes about 5 ms of the window's time
+REDRAW_MS = 250  # several points at once
 HEIGHT = 110
 SMOOTHING = 0.9
+POINTS = 600  # about twice the pixels of a plot
 # Seen on dark and on light backgrounds, and apart by people who confuse red and green.
 COLOURS = {"loss": "#e8833a", "validation_dice": "#3a96e0", "painted_dice": "#2fae8f"}
 WORDS = {
@@ -59,6 +63,94 @@ def smooth(line: Iterable[tuple[int, float]]) -> list[float]:
     return out
 
 
+def thinned(line: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """At most `POINTS` points, each the mean of its neighbours: more than that is not seen."""
+    n = -(-len(line) // POINTS)
+    if n <= 1:
+        return line
+    parts = [line[k : k + n] for k in range(0, len(line), n)]
+    return [(part[-1][0], sum(value for _, value in part) / len(part)) for part in parts]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve as it is drawn.
+
+    Attributes
+    ----------
+    points : list of (step, value)
+    colour : QColor
+    width : float
+    dots : bool
+        Mark each point.
+    """
+
+    points: list[tuple[int, float]]
+    colour: QColor
+    width: float = 2.0
+    dots: bool = False
+
+
+class Plot(QWidget):
+    """Curves over a grid with two or three ticks, in the colours of the theme."""
+
+    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.title = title
+        self.lines: list[Line] = []
+        self.x_max = 1
+        self.y_range = (0.0, 1.0)
+        self.setFixedHeight(HEIGHT)
+
+    def show_lines(self, lines: list[Line], x_max: int, y_range: tuple[float, float]) -> None:
+        """Draw these curves, from step 0 to `x_max`."""
+        self.lines, self.x_max, self.y_range = lines, max(1, x_max), y_range
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw grid, ticks and curves."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        box = QRectF(38, 8, self.width() - 46, self.height() - 28)
+        self._draw_grid(painter, box)
+        painter.setClipRect(box.adjusted(-3, -3, 3, 3))
+        for line in self.lines:
+            self._draw_line(painter, box, line)
+        painter.end()
+
+    def _draw_grid(self, painter: QPainter, box: QRectF) -> None:
+        text = self.palette().color(QPalette.ColorRole.WindowText)
+        faint = QColor(text)
+        faint.setAlpha(45)
+        low, high = self.y_range
+        right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        for part in (0.0, 0.5, 1.0):
+            y = box.bottom() - part * box.height()
+            painter.setPen(QPen(faint, 1))
+            painter.drawLine(QPointF(box.left(), y), QPointF(box.right(), y))
+            painter.setPen(text)
+            label = f"{low + part * (high - low):.2f}"
+            painter.drawText(QRectF(0, y - 9, box.left() - 6, 18), right, label)
+        below = QRectF(box.left(), box.bottom() + 3, box.width(), 16)
+        painter.drawText(below, Qt.AlignmentFlag.AlignLeft, self.title)
+        painter.drawText(below, Qt.AlignmentFlag.AlignRight, f"step {self.x_max}")
+
+    def _draw_line(self, painter: QPainter, box: QRectF, line: Line) -> None:
+        low, high = self.y_range
+        scale = box.height() / max(high - low, 1e-9)
+        places = [
+            QPointF(box.left() + box.width() * x / self.x_max, box.bottom() - scale * (y - low))
+            for x, y in line.points
+        ]
+        painter.setPen(QPen(line.colour, line.width))
+        painter.drawPolyline(QPolygonF(places))
+        if line.dots:
+            painter.setBrush(line.colour)
+            for place in places:
+                painter.drawEllipse(place, 2.5, 2.5)
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+
+
 class Curves(QWidget):
     """Loss above, Dice below, for one stage at a time."""
 
@@ -66,15 +158,23 @@ class Curves(QWidget):
         super().__init__(parent)
         self.setObjectName("curves")
         self.track = Track()
+        self.loss, self.dice = Plot("loss"), Plot("Dice")
+        self.loss.setObjectName("loss_plot")
+        self.loss.setToolTip("How wrong the network is on what it trains on: falls while it learns")
+        self.dice.setObjectName("dice_plot")
+        self.dice.setToolTip("Overlap with the true mask, 1 is perfect: rises while it learns")
         self.legend = words(name="curves_legend")
         self.legend.setTextFormat(Qt.TextFormat.RichText)
-        self._lines: dict[str, Any] = {}
-        self._plots: list[Any] = []
-        self._build()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        for widget in (self.loss, self.dice, self.legend):
+            column.addWidget(widget)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REDRAW_MS)
         self._timer.timeout.connect(self.redraw)
+        self.redraw()
 
     def show_track(self, track: Track) -> None:
         """Show the points of a stage."""
@@ -90,88 +190,33 @@ class Curves(QWidget):
 
     def redraw(self) -> None:
         """Draw what is known now."""
-        for name in COLOURS:
-            line = self.track.points.get(name, [])
-            steps, values = [step for step, _ in line], [value for _, value in line]
-            if name == "loss":
-                self._lines["raw"].setData(steps, values)
-                values = smooth(line)
-            self._lines[name].setData(steps, values)
-        last = max((line[-1][0] for line in self.track.points.values()), default=1)
-        for plot in self._plots:
-            plot.setXRange(0, max(self.track.n_steps, last), padding=0.01)
-        self._fit_dice()
+        points = self.track.points
+        last = max((line[-1][0] for line in points.values() if line), default=1)
+        x_max = max(self.track.n_steps, last)
+        losses = thinned(points.get("loss", []))
+        faint = QColor(COLOURS["loss"])
+        faint.setAlpha(90)
+        steps = [step for step, _ in losses]
+        means = list(zip(steps, smooth(losses), strict=True))
+        top = max((value for _, value in means), default=1.0)
+        self.loss.show_lines(
+            [Line(losses, faint, 1.0), Line(means, QColor(COLOURS["loss"]))], x_max, (0.0, top)
+        )
+        dices = [Line(points.get(n, []), QColor(COLOURS[n]), dots=True) for n in DICES]
+        self.dice.show_lines(dices, x_max, self._dice_range())
         self.legend.setText(self._legend_text())
 
-    def points(self, name: str) -> int:
-        """How many points of a metric are drawn."""
-        data = self._lines[name].getData()[0]
-        return 0 if data is None else len(data)
-
     def close_all(self) -> None:
-        """Draw no more, and let go of what pyqtgraph keeps."""
+        """Draw no more."""
         self._timer.stop()
-        for plot in self._plots:
-            item = plot.getPlotItem()
-            for menu in (item.ctrlMenu, *item.subMenus):  # windows without a parent
-                menu.deleteLater()
-
-    def changeEvent(self, event: QEvent | None) -> None:
-        """Follow napari's theme."""
-        if event is not None and event.type() in (
-            QEvent.Type.StyleChange, QEvent.Type.PaletteChange
-        ):
-            self._colour_axes()
-        super().changeEvent(event)
 
     # --- inside
 
-    def _build(self) -> None:
-        import pyqtgraph as pg  # half a second: only when this step is opened
-
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        for title in ("loss", "Dice"):
-            plot = pg.PlotWidget(background=None)
-            plot.setFixedHeight(HEIGHT)
-            plot.hideButtons()
-            plot.setMenuEnabled(False)
-            plot.setMouseEnabled(False, False)
-            plot.showGrid(y=True, alpha=0.15)
-            plot.getAxis("left").setWidth(42)
-            plot.setLabel("left", title)
-            # The mouse wheel scrolls the page.
-            plot.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-            self._plots.append(plot)
-            column.addWidget(plot)
-        column.addWidget(self.legend)
-        self._plots[1].setLabel("bottom", "step")
-        self._plots[1].setFixedHeight(HEIGHT + 22)
-        faint = pg.mkColor(COLOURS["loss"])
-        faint.setAlpha(90)
-        self._lines["raw"] = self._plots[0].plot(pen=pg.mkPen(faint, width=1))
-        for name, colour in COLOURS.items():
-            plot = self._plots[0 if name == "loss" else 1]
-            marks = {} if name == "loss" else {
-                "symbol": "o", "symbolSize": 5, "symbolBrush": colour, "symbolPen": None
-            }
-            self._lines[name] = plot.plot(pen=pg.mkPen(colour, width=2), **marks)
-        self._colour_axes()
-        self.redraw()
-
-    def _colour_axes(self) -> None:
-        colour = self.palette().color(QPalette.ColorRole.WindowText)
-        for plot in self._plots:
-            for side in ("left", "bottom"):
-                plot.getAxis(side).setPen(colour)
-                plot.getAxis(side).setTextPen(colour)
-
-    def _fit_dice(self) -> None:
+    def _dice_range(self) -> tuple[float, float]:
         """From a round number below what was reached, to 1: where the differences are."""
-        values = [v for name in DICES for _, v in self.track.points.get(name, [])]
-        low = min(values[-8:], default=0.0)  # the first ones may be anything
-        self._plots[1].setYRange(max(0.0, math.floor(10 * low - 0.2) / 10), 1.0, padding=0.02)
+        values = [v for name in DICES for _, v in self.track.points.get(name, [])[-4:]]
+        low = math.floor(10 * min(values, default=0.0) - 0.2) / 10  # the first may be anything
+        return min(0.9, max(0.0, low)), 1.0
 
     def _legend_text(self) -> str:
         parts = []
@@ -183,5 +228,3 @@ class Curves(QWidget):
                 mark = f'<span style="color:{COLOURS[name]}">●</span>'
                 parts.append(f"{mark} {text} <b>{value:.3f}</b>")
         return "<br>".join(parts) or "The curves appear when training begins."
-
-
