@@ -260,7 +260,8 @@ class ReviewLayers(QWidget):
             return ""
         if n == 0:
             return "The mask is the untouched pseudo-label."
-        return f"{n:,} voxels ({n * now.scan.grid.voxel_ml:.1f} mL) changed since the pseudo-label (U)"
+        ml = n * now.scan.grid.voxel_ml
+        return f"{n:,} voxels ({ml:.1f} mL) changed since the pseudo-label (U)"
 
     def _grown(self) -> str:
         found = self._change

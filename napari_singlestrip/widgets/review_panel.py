@@ -61,7 +61,7 @@ class ReviewPanel(Panel):
         self._order: list[str] = []
         self.thumbnails = Thumbnails(self)
         self.true_dice = TrueDice(self)
-        self.tools = PaintTools(session, start=False)
+        self.tools = PaintTools(session)
         self.table = ReviewTable(self._picture)
         self.layers = ReviewLayers(session)
         self.decisions = DecisionBar(session, lambda: self.layers.n_changed)
