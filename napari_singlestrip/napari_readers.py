@@ -132,7 +132,7 @@ def _open_sample(path: Any) -> list[Any]:
 
 
 def _as_list(path: Any) -> list[str]:
-    return [path] if isinstance(path, str | os.PathLike) else list(path)
+    return [os.fspath(path)] if isinstance(path, str | os.PathLike) else list(path)
 
 
 def _is_study(path: Path) -> bool:
