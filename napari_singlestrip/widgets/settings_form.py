@@ -78,6 +78,11 @@ class SettingsForm(QWidget):
         self._lay_out()
         self.setValue("quick", {})
 
+    @property
+    def effort(self) -> Effort:
+        """The effort whose settings are the defaults."""
+        return self._effort
+
     def value(self) -> dict[str, Any]:
         """Return what differs from the settings of the effort."""
         usual = _flat(settings_for(self._effort))
