@@ -166,6 +166,7 @@ class BrushControls(QWidget):
         self.from_painted = button("From painted", "Take the range from what is painted",
                                    self.use_painted_range, "range_from_painted")
         self.range_row = QWidget()
+        self.range_row.setFixedHeight(48)  # the slider would take all the height it can get
         row = QHBoxLayout(self.range_row)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.range_slider, 1)

@@ -26,8 +26,6 @@ class PaintTools(QWidget):
     Parameters
     ----------
     session : Session
-    start : bool
-        Whether to show what helps to start from nothing: a first suggestion.
 
     Signals
     -------
@@ -37,7 +35,7 @@ class PaintTools(QWidget):
 
     busy_changed = Signal(str)
 
-    def __init__(self, session: Session, start: bool = True) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
         self.setObjectName("paint_tools")
@@ -46,7 +44,7 @@ class PaintTools(QWidget):
         self.runner.busy_changed.connect(self._on_busy)
         self.busy_hint = QLabel()
         self.busy_hint.setObjectName("busy_hint")
-        self._buttons = self._make_buttons(start)
+        self._buttons = self._make_buttons()
         self._lay_out()
         session.scan_changed.connect(self._refresh)
         session.mask_edited.connect(self._refresh)
@@ -122,23 +120,21 @@ class PaintTools(QWidget):
             if changed:
                 self.session.tell((say or self._say_changed)(mask, made, changed))
             else:
-                self.session.tell(nothing or f"{what} changed nothing.", "info")
+                self.session.tell(nothing or f"{what} changed nothing.")
 
         self.runner.run(what, lambda: tool(mask, image, now.upright.scale), take)
 
     def close_all(self) -> None:
-        """End the thread of the tools."""
+        """End the thread of the tools, and let go of the viewer."""
         self.runner.close_all()
+        self.brush.close_all()
 
     # --- inside
 
-    def _make_buttons(self, start: bool) -> dict[str, QPushButton]:
-        made = {}
-        for name, text, tip, clicked in self._table():
-            made[name] = button(text, tip, clicked, name)
-        if not start:
-            made.pop("suggest", None)
-        return made
+    def _make_buttons(self) -> dict[str, QPushButton]:
+        return {
+            name: button(text, tip, clicked, name) for name, text, tip, clicked in self._table()
+        }
 
     def _table(self) -> tuple[tuple[str, str, str, Callable[[], None]], ...]:
         layers = self.session.layers
@@ -198,7 +194,7 @@ class PaintTools(QWidget):
 
     def _axis(self) -> int:
         """Axis across the slices on screen."""
-        return int(self.session.viewer.dims.order[-3])
+        return self.session.layers.viewpoint.axes[0]
 
     def _keep_largest(self) -> None:
         self.use("Keeping the largest piece", lambda m, _i, _s: mask_tools.keep_largest(m),

@@ -18,6 +18,8 @@ class ToolRunner(QObject):
     ----------
     session : Session
     parent : QObject, optional
+    tell : bool
+        Whether to say that a result was dropped.
 
     Signals
     -------
@@ -28,18 +30,28 @@ class ToolRunner(QObject):
     busy_changed = Signal(str)
     _finished = Signal(object)
 
-    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+    def __init__(
+        self, session: Session, parent: QObject | None = None, tell: bool = True
+    ) -> None:
         super().__init__(parent)
         self.session = session
         self.busy = ""
+        self._tell = tell
         self._edits = 0
+        self._started_at: int | None = None
         self._then: Callable[[Any], None] | None = None
         self._pool: ThreadPoolExecutor | None = None
         session.mask_edited.connect(self._on_change)
         session.scan_changed.connect(self._on_change)
         self._finished.connect(self._take)  # into the thread of the window
 
-    def run(self, what: str, work: Callable[[], Any], then: Callable[[Any], None]) -> bool:
+    def run(
+        self,
+        what: str,
+        work: Callable[[], Any],
+        then: Callable[[Any], None],
+        whatever: bool = False,
+    ) -> bool:
         """Start `work` in a thread and hand its result to `then`.
 
         Parameters
@@ -50,6 +62,8 @@ class ToolRunner(QObject):
             Touches no widget.
         then : callable
             Called in the window's thread, unless the mask or the scan changed meanwhile.
+        whatever : bool
+            Call it even then.
 
         Returns
         -------
@@ -58,7 +72,7 @@ class ToolRunner(QObject):
         """
         if self.busy:
             return False
-        self._then, self._started_at = then, self._edits
+        self._then, self._started_at = then, None if whatever else self._edits
         self._set_busy(what)
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="mask-tool")
@@ -78,12 +92,13 @@ class ToolRunner(QObject):
 
     def _take(self, future: Future[Any]) -> None:
         then, self._then = self._then, None
-        what, changed = self.busy, self._edits != self._started_at
+        what, changed = self.busy, self._started_at not in (None, self._edits)
         self._set_busy("")
         if changed:
-            self.session.tell(
-                f"{what} was dropped, because you went on meanwhile. Try again.", "warning"
-            )
+            if self._tell:
+                self.session.tell(
+                    f"{what} was dropped, because you went on meanwhile. Try again.", "warning"
+                )
             return
         with self.session.guarded():
             result = future.result()

@@ -1,0 +1,107 @@
+"""Checks of the mask on screen, soon after each stroke; counted in a thread."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QGroupBox, QLabel, QVBoxLayout
+
+from napari_singlestrip.engine.mask_checks import MaskChecks, check_mask
+from napari_singlestrip.widgets.session import Session
+from napari_singlestrip.widgets.tool_runner import ToolRunner
+
+DELAY_MS = 300
+GOOD, WARNING = "\u2713", "!"
+
+
+class ChecksBox(QGroupBox):
+    """Pieces, holes, volume, edge and missing slices of the mask on screen.
+
+    Parameters
+    ----------
+    session : Session
+
+    Signals
+    -------
+    checked(MaskChecks or None)
+        None when no scan is on screen.
+    """
+
+    checked = Signal(object)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__("Checks")
+        self.session = session
+        self.setObjectName("checks")
+        self.setToolTip("What to look at before training; counted again after each stroke")
+        self.lines = QLabel()
+        self.lines.setObjectName("check_lines")
+        self.lines.setWordWrap(True)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 4, 8, 4)
+        column.addWidget(self.lines)
+        self._runner = ToolRunner(session, self, tell=False)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DELAY_MS)
+        self._timer.timeout.connect(self.check)
+        session.mask_edited.connect(self.check_soon)
+        session.scan_changed.connect(self.check_soon)
+
+    def check_soon(self, *_: object) -> None:
+        """Check when the person pauses."""
+        if self.isVisible():
+            self._timer.start()
+
+    def check(self) -> None:
+        """Check the mask on screen, in a thread."""
+        layers = self.session.layers
+        mask, now = layers.mask_on_scan(), layers.now
+        if mask is None or now is None:
+            self._show(None)
+            return
+        axis = now.upright.source_axes[layers.viewpoint.axes[0]]
+        grid = now.scan.grid
+        if not self._runner.run("Checks", lambda: check_mask(mask, grid, axis), self._show):
+            self._timer.start()
+
+    def showEvent(self, event: object) -> None:
+        """Catch up with what was painted while another step was open."""
+        super().showEvent(event)  # type: ignore[arg-type]
+        self._timer.start()
+
+    def close_all(self) -> None:
+        """End timer and thread."""
+        self._timer.stop()
+        self._runner.close_all()
+
+    def _show(self, checks: MaskChecks | None) -> None:
+        self.lines.setText("" if checks is None else "\n".join(in_words(checks)))
+        self.checked.emit(checks)
+
+
+def in_words(checks: MaskChecks) -> list[str]:
+    """Say the checks, each with a tick or a warning mark."""
+    report = checks.report
+    if report.pieces == 0:
+        return ["Nothing is painted yet."]
+    lines = []
+    lines.append(_line(report.pieces == 1, "one piece",
+                       f"{report.pieces} pieces: \u201cKeep largest\u201d leaves one"))
+    lines.append(_line(report.holes == 0, "no holes",
+                       f"{_count(report.holes, 'hole')}: \u201cFill holes\u201d closes them"))
+    lines.append(f"{GOOD}  volume {report.volume_ml:.{0 if report.volume_ml >= 10 else 2}f} mL")
+    lines.append(_line(not report.touches_border, "inside the picture",
+                       "touches the picture's edge: is the head cut off there?"))
+    painted = _count(checks.painted, "painted slice")
+    missing = f"{checks.missing} missing between them: \u201cInterpolate\u201d"
+    lines.append(_line(checks.missing == 0, f"{painted}, none missing between them",
+                       f"{painted}, {missing}"))
+    return lines
+
+
+def _line(good: bool, yes: str, no: str) -> str:
+    return f"{GOOD}  {yes}" if good else f"{WARNING}  {no}"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
