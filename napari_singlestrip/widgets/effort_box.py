@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QRadioButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QRadioButton, QVBoxLayout, QWidget
 
 from napari_singlestrip.engine.config import EFFORTS, Effort
 from napari_singlestrip.events import Finished
@@ -13,9 +13,9 @@ from napari_singlestrip.widgets.panel import button, words
 from napari_singlestrip.widgets.session import Session
 
 EXPLAINED = {
-    "quick": "4 mm voxels: minutes on any computer; to try it and to show it",
-    "standard": "2 mm voxels, longer training: for results",
-    "thorough": "1 mm voxels, the longest training: with a graphics card",
+    "quick": "4 mm voxels: minutes on any computer; to try it and to show it.",
+    "standard": "2 mm voxels and longer training: finer outlines.",
+    "thorough": "1 mm voxels and the longest training: wants a graphics card.",
 }
 ESTIMATES = "estimates"  # in what the window remembers of a study
 
@@ -36,14 +36,20 @@ class EffortBox(QWidget):
         self.choices: dict[Effort, QRadioButton] = {}
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
+        column.setSpacing(4)
+        efforts = QHBoxLayout()
+        efforts.addWidget(QLabel("Effort"))
         for effort in EFFORTS:
-            choice = QRadioButton(f"{effort.capitalize()} - {EXPLAINED[effort]}")
+            choice = QRadioButton(effort.capitalize())
             choice.setObjectName(f"effort_{effort}")
-            choice.setToolTip("Sets everything else; details under Advanced settings below")
+            choice.setToolTip(EXPLAINED[effort])
             self._group.addButton(choice)
             self.choices[effort] = choice
-            column.addWidget(choice)
+            efforts.addWidget(choice)
+        efforts.addStretch()
+        column.addLayout(efforts)
+        self.explained = words(name="effort_explained")
+        column.addWidget(self.explained)
         self.time = words(name="estimate")
         self.measure = button(
             "Measure", "Time a few real steps on this computer, which takes up to a minute or so",
@@ -64,6 +70,7 @@ class EffortBox(QWidget):
     def setValue(self, effort: Effort) -> None:
         """Choose an effort, without storing it."""
         self.choices[effort].setChecked(True)
+        self.explained.setText(EXPLAINED[effort])
 
     def refresh(self, busy: bool, painted: bool) -> None:
         """Show the study's effort and what is known of the time."""

@@ -129,6 +129,7 @@ class SettingsForm(QWidget):
             if isinstance(child, (QAbstractSpinBox, QComboBox)):
                 child.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
                 child.installEventFilter(self._wheel)
+                child.setMinimumWidth(60)  # the dock is narrow
         native: QWidget = page.native
         # Kept: the page's Python side would go, and its widgets with it.
         native._container = page  # type: ignore[attr-defined]
