@@ -184,8 +184,8 @@ def canvas_of(viewer: Viewer) -> QWidget:
 def pixel_of(viewer: Viewer, point: Sequence[float], layer: Any = None) -> QPoint:
     """Where a voxel (I, P, L) of a layer (by default: the active one) is on the canvas."""
     layer = layer or viewer.layers.selection.active
-    world = layer.data_to_world(point)
-    shown = [world[axis] for axis in viewer.dims.displayed][::-1]
+    world, extra = layer.data_to_world(point), viewer.dims.ndim - layer.ndim
+    shown = [world[axis - extra] for axis in viewer.dims.displayed][::-1]
     view = viewer.window._qt_viewer.canvas.view
     x, y = (view.transform * view.scene.transform).map(shown)[:2]
     return QPoint(round(float(x)), round(float(y)))

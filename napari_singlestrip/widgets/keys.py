@@ -1,7 +1,6 @@
 """Keys of the window, bound to the viewer: napari ignores key bindings of manifests.
 
-Only letters that are free while a labels layer is active are used; napari passes no key on while
-a text field has the focus.
+Only letters that are free while a labels layer is active are used, and only while nobody types.
 """
 
 from __future__ import annotations
@@ -9,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QLineEdit, QPlainTextEdit, QTextEdit
 
 from napari_singlestrip.widgets.session import STEPS
 
@@ -78,9 +79,11 @@ def unbind_keys(window: StripWidget) -> None:
 
 def _caller(window: StripWidget, key: Key) -> Callable[[Any], Iterator[None]]:
     def call(viewer: Any) -> Iterator[None]:
-        target = _target(window, key)
-        method = getattr(target, key.method, None) if target is not None else None
-        held = method() if method is not None else None
+        method = None if _is_typing() else getattr(_target(window, key), key.method, None)
+        held = None
+        if method is not None:
+            with window.session.guarded():
+                held = method()
         if held is not None and hasattr(held, "__next__"):
             next(held, None)
             yield
@@ -89,6 +92,13 @@ def _caller(window: StripWidget, key: Key) -> Callable[[Any], Iterator[None]]:
             yield
 
     return call
+
+
+def _is_typing() -> bool:
+    """Whether a field has the focus; those for numbers pass letters on."""
+    return isinstance(
+        QApplication.focusWidget(), (QAbstractSpinBox, QLineEdit, QPlainTextEdit, QTextEdit)
+    )
 
 
 def _target(window: StripWidget, key: Key) -> Any:

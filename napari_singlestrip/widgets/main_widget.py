@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
     QApplication,
@@ -43,6 +44,8 @@ class StripWidget(QWidget):
     ----------
     napari_viewer : napari.Viewer
     """
+
+    _docked = False  # events come while the constructors still run
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
@@ -84,6 +87,14 @@ class StripWidget(QWidget):
         """The step that is open."""
         return self.panels[self.session.step]
 
+    def show_help(self) -> None:
+        """Show the keys, beside the work."""
+        from napari_singlestrip.widgets.help_dialog import HelpDialog
+
+        dialog = HelpDialog(self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.show()
+
     # --- files dropped on the dock
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
@@ -122,20 +133,33 @@ class StripWidget(QWidget):
             return
         self._closed = True
         self._clock.stop()
-        unbind_keys(self)
-        self.letters.close_all()
-        self.planes.close_all()
-        for panel in self.panels.values():
-            close = getattr(panel, "close_all", None)
-            if close is not None:
-                close()
-        self.session.close()
+        with ExitStack() as last:  # whatever fails, the rest is closed, and the job stops
+            last.callback(self.session.close)
+            for panel in self.panels.values():
+                last.callback(getattr(panel, "close_all", _nothing))
+            for part in (self.planes, self.letters):
+                last.callback(part.close_all)
+            last.callback(unbind_keys, self)
+            last.callback(self._disconnect)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice that the dock is closed: napari takes its widget out, and forgets it."""
+        docked = self._docked
+        self._docked = self.parent() is not None
+        done = super().event(event)
+        if docked and not self._docked:
+            self.close_all()
+            self.deleteLater()
+        return done
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Notice that the window closes: napari does not tell its docks."""
-        if event is not None and event.type() == QEvent.Type.Close and watched is self._window():
+        if event is None or event.type() != QEvent.Type.Close or watched is not self._window():
+            return super().eventFilter(watched, event)
+        answer = watched.event(event)  # napari may ask, and the person may choose to stay
+        if event.isAccepted():
             self.close_all()
-        return super().eventFilter(watched, event)
+        return bool(answer)
 
     # --- inside
 
@@ -161,7 +185,7 @@ class StripWidget(QWidget):
             steps.addWidget(self.step_buttons[step])
         top = QHBoxLayout()
         top.addWidget(self.header, 1)
-        self.help = button("?", "Keys and help", self._show_help, "help")
+        self.help = button("?", "Keys and help  ?", self.show_help, "help")
         self.help.setFixedWidth(28)
         top.addWidget(self.help)
         column = QVBoxLayout(self)
@@ -189,6 +213,13 @@ class StripWidget(QWidget):
             application.aboutToQuit.connect(self.close_all)
         self._show_header()
 
+    def _disconnect(self) -> None:
+        window, application = self._window(), QApplication.instance()
+        if window is not None:
+            window.removeEventFilter(self)
+        if application is not None:
+            application.aboutToQuit.disconnect(self.close_all)
+
     def _window(self) -> QWidget | None:
         window = getattr(getattr(self.viewer, "window", None), "_qt_window", None)
         return window if isinstance(window, QWidget) else None
@@ -215,9 +246,6 @@ class StripWidget(QWidget):
         self.header.setText(f"{study.name}  ·  {n} scan{'s' * (n != 1)}{saved}")
         self.header.setToolTip(str(study.folder))
 
-    def _show_help(self) -> None:
-        from napari_singlestrip.widgets.help_dialog import HelpDialog
 
-        HelpDialog(self).exec()
-
-
+def _nothing() -> None:
+    """What a panel without an end of its own does."""

@@ -72,6 +72,7 @@ class Session(QObject):
         self.layers.edited.connect(self._save_draft)
         self.layers.edited.connect(self.mask_edited)
         self.layers.shown_changed.connect(self.scan_changed)
+        self.layers.shown_changed.connect(self._remember_scan)
         self.job.changed.connect(self.job_changed)
         self.job.happened.connect(self._on_event)
         self.step_requested.connect(self._remember_step)
@@ -302,6 +303,11 @@ class Session(QObject):
 
     def _remember_step(self, step: str) -> None:
         self.step = step
+        self.remember()  # napari may be killed
+
+    def _remember_scan(self, name: str) -> None:
+        if name:
+            self.remember()
 
     def _on_study(self, what: str) -> None:
         self.study_changed.emit("study" if what == "document" else what)
