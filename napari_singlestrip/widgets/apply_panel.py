@@ -26,8 +26,8 @@ from napari_singlestrip.widgets.session import Session
 APPLIED = "applied"  # folder within a study
 READ_AFTER_MS = 150
 NO_MODEL = (
-    "There is no trained model yet. <a href='train'>Train one in step 3</a>, or add a model file "
-    "that somebody gave you."
+    "There is no trained model yet. Train one in step 3, or add a model file that somebody gave "
+    "you."
 )
 
 
@@ -119,6 +119,10 @@ class ApplyPanel(Panel):
         """Show the brain by itself in 3D, or slices again (D)."""
         self.results.toggle_3d()
 
+    def toggle_outline(self) -> None:
+        """Show the mask as an outline or filled (O)."""
+        self.session.layers.result.toggle_outline()
+
     def close_all(self) -> None:
         """Let go: the window closes."""
         self._reader.stop()
@@ -147,6 +151,7 @@ class ApplyPanel(Panel):
         busy = self.session.job.status.busy
         any_model = bool(self.models.choices())
         self.empty.setVisible(not any_model)
+        self.go_train.setVisible(not any_model)
         self.models.setVisible(any_model)
         self.scans.refresh(busy)
         n = len(self.scans.value())
@@ -162,7 +167,10 @@ class ApplyPanel(Panel):
 
     def _make_widgets(self) -> None:
         self.empty = words(NO_MODEL, "no_model")
-        self.empty.linkActivated.connect(self.session.step_requested.emit)
+        self.go_train = button(
+            "Go to step 3: Train", "Open the step where models are trained",
+            lambda: self.session.step_requested.emit("train"), "go_train",
+        )
         self.models = ModelsList()
         self.models.chosen_changed.connect(self.refresh)
         self.add_file = button(
@@ -189,7 +197,7 @@ class ApplyPanel(Panel):
 
     def _lay_out(self) -> None:
         self._column.addLayout(_row(words("<b>Model</b>"), self.add_file))
-        for widget in (self.empty, self.models):
+        for widget in (self.empty, self.go_train, self.models):
             self.add(widget)
         self.add(words("<b>Scans</b>"))
         self.add(self.scans)

@@ -92,7 +92,7 @@ class ResultModel(QAbstractTableModel):
             return self._waiting
         if not row.mask:
             return f"failed: {row.flag}"
-        return f"look: {row.flag}" if row.flag else "as seen before"
+        return f"look: {row.flag}" if row.flag else "usual"
 
     def _words(self, row: AppliedRow) -> str:
         if row.flag == WAITING:

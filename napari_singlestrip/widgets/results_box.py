@@ -39,7 +39,7 @@ class ResultsBox(QWidget):
         self.summary = words(EMPTY, "results_summary")
         self.only = QCheckBox("Only those to look at")
         self.only.setObjectName("only_flagged")
-        self.only.setToolTip("Leave out scans whose volume and error are as seen before")
+        self.only.setToolTip("Leave out scans whose volume and error are usual")
         self.table = ResultTable()
         self.only.toggled.connect(self.table.show_only_flagged)
         self.table.opened.connect(self.open)
@@ -97,6 +97,7 @@ class ResultsBox(QWidget):
         some = bool(self.table.results.rows)
         for widget in (self.table, self.only, self.show_files, self.view_3d, self.see, self.mend):
             widget.setVisible(some)
+        self._filler.setVisible(not some)
         self._enable()
 
     # --- what one can do
@@ -176,6 +177,8 @@ class ResultsBox(QWidget):
         column.addWidget(self.summary)
         column.addWidget(self.table, 1)
         column.addLayout(bottom)
+        self._filler = QWidget()  # keeps the sentence at the top while there is no table
+        column.addWidget(self._filler, 1)
 
     def _enable(self) -> None:
         row = self.table.selected()
