@@ -390,9 +390,11 @@ def test_model_report_and_masks_leave_the_study(
     assert opened == [study.folder / "report.html"]
     assert "<html" in opened[0].read_text()
 
+    trained.click("export_brain")
     box.export_masks(tmp_path / "masks")
     assert isinstance(trained.finish(), Finished)
-    assert len(list((tmp_path / "masks").glob(f"*{MASK_SUFFIX}"))) == len(heads.scans)
+    for suffix in (MASK_SUFFIX, BRAIN_SUFFIX):
+        assert len(list((tmp_path / "masks").glob(f"*{suffix}"))) == len(heads.scans)
 
     trained.panel.take_files([tmp_path / "mine.pt", heads.scans[1]])
     trained.panel.set_out(tmp_path / "applied")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QGroupBox
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QGroupBox
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study_drafts import drafted
@@ -54,21 +54,26 @@ class ExportBox(QGroupBox):
         self.open_report = button(
             "Open report", "Show the report in the web browser", self._open_report, "open_report"
         )
+        self.brain = QCheckBox("Masks with brain-only images")
+        self.brain.setObjectName("export_brain")
+        self.brain.setToolTip("Beside each mask of this study also the scan without skull")
         grid = QGridLayout(self)
         grid.setContentsMargins(6, 4, 6, 6)
         for n, one in enumerate((self.masks, self.model, self.report, self.open_report)):
             grid.addWidget(one, n // 2, n % 2)
+        grid.addWidget(self.brain, 2, 0, 1, 2)
 
     def refresh(self, busy: bool) -> None:
         """Enable what can be done now."""
         study, model = self.session.study, self.models.value()
         some = study is not None and bool(study.masked_scans() or study.rounds())
         self.masks.setEnabled(some and not busy)
+        self.brain.setEnabled(some and not busy)
         self.model.setEnabled(not busy and model is not None and model.round is not None)
         self.report.setEnabled(study is not None and not busy)
         self.open_report.setEnabled(study is not None and (study.folder / REPORT).is_file())
 
-    def export_masks(self, folder: Path, brain: bool = False) -> None:
+    def export_masks(self, folder: Path) -> None:
         """Write the masks of the study into a folder."""
         with self.session.guarded():
             study = self.session.need_study()
@@ -78,8 +83,9 @@ class ExportBox(QGroupBox):
                     f"Unfinished changes of {', '.join(unfinished)} are not among the masks: keep "
                     "them in step 2 or 4 first.", "warning",
                 )
+            brain = ["--brain"] * self.brain.isChecked()
             self.session.start_job(
-                ["masks", str(study.folder), "--out", str(folder), *["--brain"] * brain], "masks"
+                ["masks", str(study.folder), "--out", str(folder), *brain], "masks"
             )
 
     def export_model(self, file: Path) -> None:

@@ -34,6 +34,8 @@ STAGE_WORDS = {
     "estimate": "Timing a few steps",
     "heads": "Making sample heads",
     "report": "Writing the report",
+    "export": "Writing the model",
+    "masks": "Writing the masks",
 }
 # Readable on a dark and on a light background.
 COLOURS = {

@@ -70,6 +70,7 @@ class ResultLayers:
         if on:
             self.viewer.reset_view()
             self.viewer.camera.set_view_direction(VIEW, UP)
+            self.viewer.camera.center = tuple(brain.extent.world.mean(axis=0))
 
     def toggle_outline(self) -> None:
         """Show the mask as an outline or filled."""
