@@ -154,23 +154,33 @@ def samples(
         float, typer.Option("--spacing", metavar="MM", min=0.5, max=10, help="Voxel size.")
     ] = 2.0,
     seed: SeedOption = None,
+    finished: Annotated[
+        bool,
+        typer.Option("--finished", help="Also a study of twelve such heads that is trained."),
+    ] = False,
     events: EventsOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Make heads of people who do not exist, with exact masks: DIR/scans and DIR/masks.
 
     The first is a clean T1w to paint; the others have other contrasts, orientations and slices.
+    With --finished, DIR/finished is a study of twelve of them to review at once; --n, --spacing and
+    --seed then do not count.
 
     \b
     Examples:
       singlestrip samples my_heads
       singlestrip samples my_heads --n 20 --seed 7
+      singlestrip samples my_heads --finished
     """
 
     def job() -> Iterator[Event]:
-        from napari_singlestrip.sample_making import make_samples
+        from napari_singlestrip.sample_making import make_finished, make_samples
 
-        yield from make_samples(out, n, seed=seed or 0, spacing_mm=spacing)
+        if finished:
+            yield from make_finished(out)
+        else:
+            yield from make_samples(out, n, seed=seed or 0, spacing_mm=spacing)
 
     _run_job(job, events, quiet)
 

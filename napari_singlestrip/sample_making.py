@@ -8,6 +8,7 @@ from pathlib import Path
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Progress, Started, Wrote
+from napari_singlestrip.finished_study import heads_of, unfold
 from napari_singlestrip.sample_data import sample_head, sample_name, write_sample_head
 
 
@@ -30,6 +31,20 @@ def make_samples(
     """
     began = time.monotonic()
     yield from make_heads([folder] * n, seed, spacing_mm)
+    yield Finished(time.monotonic() - began)
+
+
+def make_finished(folder: Path) -> Iterator[Event]:
+    """Make the finished sample study, ``folder/finished``, and the heads it is of.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written.
+    """
+    began, heads = time.monotonic(), heads_of()
+    yield from make_heads([folder] * heads.n, heads.seed, heads.spacing_mm)
+    yield Wrote(str(unfold(folder)), "study")
     yield Finished(time.monotonic() - began)
 
 

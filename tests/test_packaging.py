@@ -55,7 +55,8 @@ def _entry_points(wheel: zipfile.ZipFile) -> configparser.ConfigParser:
 
 def test_wheel_holds_every_module_and_the_manifest(wheel: zipfile.ZipFile) -> None:
     expected = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
-    expected |= {"napari_singlestrip/napari.yaml", "napari_singlestrip/py.typed"}
+    others = ("napari.yaml", "py.typed", "sample_data/finished.zip")
+    expected |= {f"napari_singlestrip/{name}" for name in others}
     packed = {name for name in wheel.namelist() if name.startswith("napari_singlestrip/")}
     assert packed == expected
 
