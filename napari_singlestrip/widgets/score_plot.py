@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import numpy as np
-from qtpy.QtCore import QEvent, Signal
-from qtpy.QtGui import QPalette
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_singlestrip.reviewing import Review, ReviewRow
 from napari_singlestrip.widgets.panel import words
 from napari_singlestrip.widgets.review_table import STATE_COLOURS
+from napari_singlestrip.widgets.scatter import Scatter, Spot
 from napari_singlestrip.widgets.true_dice import Truth
 
-HEIGHT = 190
 RANK, AGREEMENT, TRUTH = "AE error by rank", "AE error and agreement", "AE error and true Dice"
 AXES = {
-    RANK: ("Rank", "AE error"),
-    AGREEMENT: ("Agreement under augmentation", "AE error"),
-    TRUTH: ("True Dice", "AE error"),
+    RANK: ("rank", "AE error"),
+    AGREEMENT: ("agreement under augmentation", "AE error"),
+    TRUTH: ("true Dice", "AE error"),
 }
 
 
@@ -42,19 +39,20 @@ class ScorePlot(QWidget):
         self.mode.setObjectName("plot_mode")
         self.mode.setToolTip("What is plotted")
         self.mode.addItems([RANK, AGREEMENT])
-        self.mode.currentTextChanged.connect(self._draw)
+        self.plot = Scatter()
+        self.plot.setObjectName("plot")
+        self.plot.setToolTip("Each spot is a scan: click one to look at it")
         self.hint = words(name="correlations")
-        self.plot: Any = None
-        self._spots: Any = None
-        self._ring: Any = None
         self._rows: Sequence[ReviewRow] = ()
         self._truth = Truth({})
         self._current = ""
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(4)
-        self._column.addWidget(self.mode)
-        self._column.addWidget(self.hint)
+        self.mode.currentTextChanged.connect(self._draw)
+        self.plot.chosen.connect(self.scan_chosen)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        for widget in (self.mode, self.plot, self.hint):
+            column.addWidget(widget)
 
     def show_review(self, review: Review, truth: Truth, current: str) -> None:
         """Take the scores as they are now.
@@ -68,103 +66,34 @@ class ScorePlot(QWidget):
             Scan on screen: its spot gets a ring.
         """
         self._rows, self._truth, self._current = review.rows, truth, current
-        has_truth = self.mode.findText(TRUTH) >= 0
-        if bool(truth.dices) != has_truth:
-            if has_truth:
-                self.mode.removeItem(self.mode.findText(TRUTH))
-            else:
-                self.mode.addItem(TRUTH)
+        place = self.mode.findText(TRUTH)
+        if truth.dices and place < 0:
+            self.mode.addItem(TRUTH)
+        elif not truth.dices and place >= 0:
+            self.mode.removeItem(place)
         self.hint.setText(in_words(truth))
         self.hint.setVisible(bool(self.hint.text()))
         self._draw()
 
-    def showEvent(self, event: Any) -> None:
-        """Make the plot when it is first seen: its library takes a second to load."""
-        super().showEvent(event)
-        if self.plot is None:
-            self._make()
-        self._draw()
-
-    def changeEvent(self, event: QEvent | None) -> None:
-        """Follow the theme."""
-        super().changeEvent(event)
-        if event is not None and event.type() in (
-            QEvent.Type.PaletteChange, QEvent.Type.StyleChange
-        ):
-            self._dress()
-
-    def points(self) -> list[tuple[ReviewRow, float, float]]:
-        """Scans that can be plotted, with their place."""
-        found = []
-        for row in self._rows:
-            x = {
-                RANK: float(row.score.rank) if row.score.rank else math.nan,
-                AGREEMENT: row.score.consistency,
-                TRUTH: self._truth.dices.get(row.name, math.nan),
-            }[self.mode.currentText() or RANK]
-            if math.isfinite(x) and math.isfinite(row.score.autoencoder_error):
-                found.append((row, x, row.score.autoencoder_error))
-        return found
-
     # --- inside
 
-    def _make(self) -> None:
-        try:
-            import pyqtgraph
-        except ImportError:
-            self.hint.setText("The plot needs pyqtgraph: `pip install pyqtgraph`.")
-            self.hint.show()
-            return
-        self.plot = pyqtgraph.PlotWidget(background=None)
-        self.plot.setObjectName("plot")
-        self.plot.setToolTip("Each spot is a scan: click one to look at it")
-        self.plot.setFixedHeight(HEIGHT)
-        self.plot.setMenuEnabled(False)
-        self.plot.hideButtons()
-        self.plot.setMouseEnabled(False, False)
-        self._ring = pyqtgraph.ScatterPlotItem(size=17, brush=None, pxMode=True)
-        self._spots = pyqtgraph.ScatterPlotItem(size=10, pxMode=True, hoverable=True, tip=_tip)
-        for side in ("bottom", "left"):
-            self.plot.getAxis(side).enableAutoSIPrefix(False)
-        self.plot.addItem(self._ring)
-        self.plot.addItem(self._spots)
-        self._spots.sigClicked.connect(self._on_clicked)
-        self._column.insertWidget(1, self.plot)
-        self._dress()
-
-    def _dress(self) -> None:
-        if self.plot is None:
-            return
-        colour = self.palette().color(QPalette.ColorRole.WindowText)
-        for side in ("bottom", "left"):
-            axis = self.plot.getAxis(side)
-            axis.setPen(colour)
-            axis.setTextPen(colour)
-        self._ring.setPen(colour, width=2)
-
     def _draw(self, *_: object) -> None:
-        if self.plot is None:
-            return
-        points = self.points()
-        across, up = AXES[self.mode.currentText() or RANK]
-        self.plot.setLabel("bottom", across)
-        self.plot.setLabel("left", up)
-        self._spots.setData(
-            x=np.array([x for _, x, _ in points]), y=np.array([y for _, _, y in points]),
-            data=[row.name for row, _, _ in points],
-            brush=[STATE_COLOURS[row.state] for row, _, _ in points], pen=None,
-        )
-        here = [(x, y) for row, x, y in points if row.name == self._current]
-        self._ring.setData(pos=np.array(here).reshape(-1, 2))
-        self.plot.autoRange(padding=0.08)
+        mode = self.mode.currentText()
+        spots = []
+        for row in self._rows:
+            x, y = self._across(row, mode), row.score.autoencoder_error
+            if math.isfinite(x) and math.isfinite(y):
+                across, up = AXES[mode]
+                tip = f"{row.name}\n{up} {y:.3f}, {across} {x:.4g}\n{row.in_words}"
+                spots.append(Spot(row.name, x, y, STATE_COLOURS[row.state], tip))
+        self.plot.show_spots(spots, AXES[mode], self._current)
 
-    def _on_clicked(self, _item: Any, spots: Sequence[Any], _event: Any = None) -> None:
-        if len(spots):
-            self.scan_chosen.emit(str(spots[0].data()))
-
-
-def _tip(x: float, y: float, data: str) -> str:
-    return f"{data}\nAE error {y:.3f}"
+    def _across(self, row: ReviewRow, mode: str) -> float:
+        if mode == AGREEMENT:
+            return row.score.consistency
+        if mode == TRUTH:
+            return self._truth.dices.get(row.name, math.nan)
+        return float(row.score.rank) if row.score.rank else math.nan
 
 
 def in_words(truth: Truth) -> str:
