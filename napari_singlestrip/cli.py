@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_singlestrip import __version__
+from napari_singlestrip.cli_jobs import OK, run_job, write_file
 from napari_singlestrip.cli_options import (
     Choice,
     DeviceOption,
@@ -34,7 +35,7 @@ from napari_singlestrip.errors import UserError
 if TYPE_CHECKING:
     from napari_singlestrip.events import Event
 
-OK, BUG, USER_MISTAKE, CANCELLED = 0, 1, 2, 130
+BUG, USER_MISTAKE, CANCELLED = 1, 2, 130
 
 app = typer.Typer(
     name="singlestrip",
@@ -143,7 +144,7 @@ def demo(
 
         show_demo(out)
 
-    _run_job(job, events, quiet, after=show)
+    run_job(job, events, quiet, after=show)
 
 
 @app.command(short_help="Make heads to try everything on.")
@@ -182,7 +183,7 @@ def samples(
         else:
             yield from make_samples(out, n, seed=seed or 0, spacing_mm=spacing)
 
-    _run_job(job, events, quiet)
+    run_job(job, events, quiet)
 
 
 @app.command(short_help="Make a study of your scans.")
@@ -302,7 +303,7 @@ def run(
                 watch=watch,
             )
 
-    _run_job(job, events, quiet, log_folder=study)
+    run_job(job, events, quiet, log_folder=study)
 
 
 @app.command(short_help="Time a few steps: how long will it take?")
@@ -335,7 +336,7 @@ def estimate(
 
         yield from estimating.estimate(opened, effort=effort, device=device, overrides=overrides)
 
-    _run_job(job, events, quiet)
+    run_job(job, events, quiet)
 
 
 @app.command(short_help="Print the newest ranking.")
@@ -387,7 +388,7 @@ def report(
 
         write_report(opened, path)
 
-    _write("report", path, write, events)
+    write_file("report", path, write, events)
 
 
 @app.command(short_help="Accept, reject or correct a mask.")
@@ -466,7 +467,7 @@ def apply(
             model, files, out, device=device, brain=brain, overrides=overrides, round_=round_
         )
 
-    _run_job(job, events, quiet)
+    run_job(job, events, quiet)
 
 
 @app.command(short_help="Compare masks with references.")
@@ -519,7 +520,7 @@ def export(
 
         work.export_model(opened, model, round_)
 
-    _write("export", model, write, events)
+    write_file("export", model, write, events)
 
 
 @app.command(short_help="Write the masks of a study to a folder.")
@@ -548,7 +549,7 @@ def masks(
 
         yield from export_masks(Study.open(study), out, brain=brain)
 
-    _run_job(job, events, quiet)
+    run_job(job, events, quiet)
 
 
 @app.command(short_help="Versions, devices, memory.")
@@ -560,58 +561,6 @@ def doctor() -> None:
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         typer.echo(f"{name:{width}s}  {value}")
-
-
-def _write(what: str, path: Path, write: Callable[[], None], events: bool) -> None:
-    """Write one file, and say so to a person or a program."""
-    if not events:
-        write()
-        typer.echo(f"Wrote {path}")
-        return
-
-    def job() -> Iterator[Event]:
-        from napari_singlestrip.events import Started, Wrote
-
-        yield Started(what)
-        write()
-        yield Wrote(str(path), what)
-
-    _run_job(job, events, quiet=True)
-
-
-def _run_job(
-    job: Callable[[], Iterator[Event]],
-    events: bool,
-    quiet: bool,
-    log_folder: Path | None = None,
-    after: Callable[[], None] | None = None,
-) -> None:
-    """Run a job for a program or for a person, and leave with its exit code.
-
-    When it is done, `after` tells a person more than events can.
-    """
-    from contextlib import ExitStack, closing
-
-    from napari_singlestrip.job_log import JobLog
-    from napari_singlestrip.worker import drive, later, run_worker
-
-    with ExitStack() as stack:
-        log = stack.enter_context(closing(JobLog(log_folder))) if log_folder else None
-        if events:
-            raise typer.Exit(run_worker(job, log))
-        from napari_singlestrip.console import ConsoleSink
-
-        show = stack.enter_context(closing(ConsoleSink(quiet)))
-
-        def sink(event: Event) -> None:
-            if log is not None:
-                log(event)
-            show(event)
-
-        code = drive(later(job), sink)
-        if after is not None and code == OK and not quiet:
-            after()
-        raise typer.Exit(code)
 
 
 def _fail(error: UserError | MemoryError | OSError) -> int:

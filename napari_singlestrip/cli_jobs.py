@@ -1,0 +1,66 @@
+"""Running a command for a person at a terminal, or for a program that reads its events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from napari_singlestrip.events import Event
+
+OK = 0
+
+
+def write_file(what: str, path: Path, write: Callable[[], None], events: bool) -> None:
+    """Write one file, and say so to a person or a program."""
+    if not events:
+        write()
+        typer.echo(f"Wrote {path}")
+        return
+
+    def job() -> Iterator[Event]:
+        from napari_singlestrip.events import Started, Wrote
+
+        yield Started(what)
+        write()
+        yield Wrote(str(path), what)
+
+    run_job(job, events, quiet=True)
+
+
+def run_job(
+    job: Callable[[], Iterator[Event]],
+    events: bool,
+    quiet: bool,
+    log_folder: Path | None = None,
+    after: Callable[[], None] | None = None,
+) -> None:
+    """Run a job for a program or for a person, and leave with its exit code.
+
+    When it is done, `after` tells a person more than events can.
+    """
+    from contextlib import ExitStack, closing
+
+    from napari_singlestrip.job_log import JobLog
+    from napari_singlestrip.worker import drive, later, run_worker
+
+    with ExitStack() as stack:
+        log = stack.enter_context(closing(JobLog(log_folder))) if log_folder else None
+        if events:
+            raise typer.Exit(run_worker(job, log))
+        from napari_singlestrip.console import ConsoleSink
+
+        show = stack.enter_context(closing(ConsoleSink(quiet)))
+
+        def sink(event: Event) -> None:
+            if log is not None:
+                log(event)
+            show(event)
+
+        code = drive(later(job), sink)
+        if after is not None and code == OK and not quiet:
+            after()
+        raise typer.Exit(code)
