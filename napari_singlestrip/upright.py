@@ -15,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 DISPLAY_AXES = "IPL"
+_OPPOSITE = {"I": "S", "P": "A", "L": "R"}
+# Where the first and the last voxel of each axis of the display are: above and below, ...
+AXIS_ENDS = tuple((_OPPOSITE[axis], axis) for axis in DISPLAY_AXES)
 
 Array = NDArray[Any]
 

@@ -82,11 +82,14 @@ class StudyLayers(QObject):
         The mask's voxels changed by a person: after each stroke, tool, undo and redo.
     moved()
         Another point is looked at (slice or plane).
+    contrast_changed()
+        The scan is shown darker or brighter.
     """
 
     shown_changed = Signal(str)
     edited = Signal()
     moved = Signal()
+    contrast_changed = Signal()
 
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -176,6 +179,11 @@ class StudyLayers(QObject):
     # --- the mask
 
     @property
+    def shows_scan(self) -> bool:
+        """Whether a scan is on screen, of the study or a result: its axes are (I, P, L)."""
+        return bool(self.result.name) or (self.now is not None and self.image_layer is not None)
+
+    @property
     def mask_layer(self) -> Labels | None:
         """The labels layer that is painted on."""
         return self._layer(MASK)
@@ -192,6 +200,16 @@ class StudyLayers(QObject):
     def mask_on_display(self) -> NDArray[np.bool_] | None:
         """Copy of the mask as it is displayed, axes (I, P, L)."""
         return None if self.now is None else self.now.upright.to_display(self.now.mask) != 0
+
+    def mask_view(self) -> NDArray[np.uint8] | None:
+        """View of the mask as it is displayed, axes (I, P, L): to look at only."""
+        return None if self.now is None else self.now.upright.to_display(self.now.mask)
+
+    @property
+    def contrast(self) -> tuple[float, float]:
+        """Intensities shown as black and as white."""
+        low, high = (0.0, 1.0) if self.image_layer is None else self.image_layer.contrast_limits
+        return float(low), float(high)
 
     def image_on_display(self) -> NDArray[np.float32] | None:
         """View of the scan as it is displayed, axes (I, P, L)."""
@@ -338,6 +356,7 @@ class StudyLayers(QObject):
                 data, name=IMAGE, scale=now.upright.scale, contrast_limits=now.loaded.limits
             )
             self.viewer.layers.move(len(self.viewer.layers) - 1, 0)  # below a mask that is there
+            image.events.contrast_limits.connect(lambda event=None: self.contrast_changed.emit())
         elif not another:
             return  # the contrast stays as the person set it
         else:

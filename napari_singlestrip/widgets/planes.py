@@ -1,15 +1,123 @@
-"""The two planes that the canvas does not show, with a crosshair that is linked to it."""
+"""The planes that the canvas does not show, with a crosshair that is linked to it."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QMainWindow, QWidget
+
+from napari_singlestrip.widgets.plane_view import PlaneView
 from napari_singlestrip.widgets.session import Session
+from napari_singlestrip.widgets.viewpoint import PLANES
+
+HEIGHT = 150
 
 
-class OtherPlanes:
-    """Placeholder."""
+class OtherPlanes(QWidget):
+    """Two small pictures below napari's list of layers, while a scan of the study is on screen.
+
+    They follow the slice, the mask and the contrast of the canvas. A click or drag moves the
+    point that is looked at, and the canvas with it; Shift and the mouse over the canvas moves
+    the crosshair here.
+
+    Parameters
+    ----------
+    session : Session
+    """
 
     def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.setObjectName("other_planes")
         self.session = session
+        self.wanted = True
+        self.views = (PlaneView("first"), PlaneView("second"))
+        row = QHBoxLayout(self)
+        row.setContentsMargins(2, 2, 2, 2)
+        row.setSpacing(4)
+        for view in self.views:
+            row.addWidget(view)
+            view.picked.connect(session.layers.look_at)
+        self.setFixedHeight(HEIGHT)
+        self._due = QTimer(self)
+        self._due.setSingleShot(True)
+        self._due.setInterval(0)
+        self._due.timeout.connect(self.refresh)
+        self.frame = self._dock()
+        self._connect()
+        self._on_shown()
+
+    # --- what is shown
+
+    def set_wanted(self, wanted: bool) -> None:
+        """Show the planes while there is a scan, or never."""
+        self.wanted = wanted
+        self._on_shown()
+
+    def shown_planes(self) -> tuple[str, str]:
+        """The planes that the canvas does not show; in 3D the last two."""
+        others = [plane for plane in PLANES if plane != self.session.layers.plane]
+        return others[-2], others[-1]
+
+    def refresh(self) -> None:
+        """Draw what is looked at now."""
+        layers = self.session.layers
+        image, mask = layers.image_on_display(), layers.mask_view()
+        if image is None or mask is None or layers.now is None or not self.isVisible():
+            return
+        scale, limits = layers.now.upright.scale, layers.contrast
+        for view, plane in zip(self.views, self.shown_planes(), strict=True):
+            view.show_slice(image, mask, plane, layers.point, scale, limits)
 
     def close_all(self) -> None:
-        """Let go."""
+        """Let go of the viewer."""
+        self._due.stop()
+        viewer = self.session.viewer
+        with suppress(ValueError):
+            viewer.mouse_move_callbacks.remove(self._on_mouse)
+        viewer.dims.events.ndisplay.disconnect(self._on_moved)
+        self.hide()
+        if self.frame is not None:
+            self.frame.hide()
+            self.frame.deleteLater()
+            self.frame = None
+
+    # --- inside
+
+    def _dock(self) -> QDockWidget | None:
+        """Put this below napari's list of layers; there is no public way to its window."""
+        main = getattr(getattr(self.session.viewer, "window", None), "_qt_window", None)
+        if not isinstance(main, QMainWindow):
+            return None
+        frame = QDockWidget("Other planes", main)
+        frame.setObjectName("other_planes_frame")
+        frame.setFeatures(QDockWidget.DockWidgetFeature.NoDockWidgetFeatures)
+        frame.setTitleBarWidget(QWidget(frame))  # no room for a title
+        frame.setWidget(self)
+        main.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, frame)
+        frame.hide()
+        return frame
+
+    def _connect(self) -> None:
+        layers, viewer = self.session.layers, self.session.viewer
+        layers.shown_changed.connect(self._on_shown)
+        layers.edited.connect(self._on_moved)
+        layers.moved.connect(self._on_moved)
+        layers.contrast_changed.connect(self._on_moved)
+        viewer.dims.events.ndisplay.connect(self._on_moved)
+        viewer.mouse_move_callbacks.append(self._on_mouse)
+
+    def _on_shown(self, name: str = "") -> None:
+        if self.frame is not None:
+            self.frame.setVisible(self.wanted and self.session.layers.now is not None)
+        self._on_moved()
+
+    def _on_moved(self, event: Any = None) -> None:
+        if self.isVisible() and not self._due.isActive():
+            self._due.start()  # once for all that happens now
+
+    def _on_mouse(self, viewer: Any, event: Any) -> None:
+        layers = self.session.layers
+        if "Shift" in event.modifiers and layers.now is not None and viewer.dims.ndisplay == 2:
+            layers.look_at(layers.viewpoint.voxel(event.position))

@@ -6,7 +6,7 @@ with a fourth axis, changes what a step is. Here a voxel (I, P, L) is always one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -57,10 +57,7 @@ class Viewpoint:
         """Voxel (I, P, L) that is looked at."""
         if self._dims.ndim < 3:  # no layer of ours is left
             return 0, 0, 0
-        voxel = []
-        for mm, size, n in zip(self._dims.point[-3:], self._scale, self._shape, strict=True):
-            voxel.append(min(max(int(float(mm) / size + 0.5), 0), n - 1))
-        return voxel[0], voxel[1], voxel[2]
+        return self.voxel(self._dims.point)
 
     @point.setter
     def point(self, voxel: Place) -> None:
@@ -68,6 +65,13 @@ class Viewpoint:
             return
         mm = [float(n * size) for n, size in zip(voxel, self._scale, strict=True)]
         self._dims.set_point([self._extra + axis for axis in range(3)], mm)
+
+    def voxel(self, world: Sequence[float]) -> Place:
+        """The voxel (I, P, L) at a place in napari's coordinates (mm), the nearest if outside."""
+        near = []
+        for mm, size, n in zip(world[-3:], self._scale, self._shape, strict=True):
+            near.append(min(max(int(float(mm) / size + 0.5), 0), n - 1))
+        return near[0], near[1], near[2]
 
     def go_to(self, place: Mapping[str, Any]) -> None:
         """Look where `place` says, as far as it says something."""
