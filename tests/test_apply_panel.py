@@ -207,6 +207,30 @@ def test_scans_are_chosen_by_button_and_by_path(trained: Bench, heads: Heads) ->
     assert panel.scans.value() == heads.scans  # what was chosen stays
 
 
+def test_a_folder_is_given_as_one_argument_without_results_of_ours(
+    trained: Bench, heads: Heads, tmp_path: Path
+) -> None:
+    for file in heads.scans[:2]:
+        shutil.copy(file, tmp_path)
+    scans = trained.panel.scans
+    scans.take_files([tmp_path])
+    assert scans.arguments == [str(tmp_path)]
+    shutil.copy(heads.masks[0], tmp_path / ("x" + MASK_SUFFIX))
+    scans.take_files([tmp_path])
+    assert [path.name for path in scans.value()] == [path.name for path in heads.scans[:2]]
+    assert scans.arguments == [str(path) for path in scans.value()]
+
+
+def test_scans_that_are_gone_are_said(trained: Bench, tmp_path: Path, heads: Heads) -> None:
+    study = trained.window.session.need_study()
+    shutil.copy(heads.scans[1], tmp_path / "soon_gone.nii.gz")
+    study.add_scans([tmp_path / "soon_gone.nii.gz"])
+    (tmp_path / "soon_gone.nii.gz").unlink()
+    trained.click("scans_of_study")
+    assert len(trained.panel.scans.value()) == len(heads.scans)
+    assert "soon_gone" in trained.window.job_bar.message.text()
+
+
 def test_each_run_gets_a_folder_of_its_own(trained: Bench) -> None:
     first = trained.panel.out_folder()
     assert first is not None and "round-01" in first.name

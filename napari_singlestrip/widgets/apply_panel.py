@@ -89,8 +89,8 @@ class ApplyPanel(Panel):
                 raise UserError("There is nothing to do yet.", "Choose a model and scans.")
             brain = ["--brain"] * self.brain.isChecked()
             self.session.start_job(
-                ["apply", str(model.path), *(str(scan) for scan in scans), "--out", str(out),
-                 *brain, *model.options], "apply",
+                ["apply", str(model.path), *self.scans.arguments, "--out", str(out), *brain,
+                 *model.options], "apply",
             )
             self._running = (out, tuple(scan_name(scan) for scan in scans))
             self.results.expect(out, self._running[1])

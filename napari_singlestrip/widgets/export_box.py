@@ -33,7 +33,7 @@ class ExportBox(QGroupBox):
     """
 
     def __init__(self, session: Session, models: ModelsList) -> None:
-        super().__init__("Give away")
+        super().__init__("Export")
         self.session, self.models = session, models
         self.setObjectName("export_box")
         self.masks = button(

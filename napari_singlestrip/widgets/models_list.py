@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -12,6 +13,7 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QWidget
 
 from napari_singlestrip.engine.model_card import read_card
+from napari_singlestrip.errors import UserError
 from napari_singlestrip.study import Study
 from napari_singlestrip.trained_rounds import TrainedRound, trained_rounds
 
@@ -37,11 +39,6 @@ class ModelChoice:
     title: str = field(default="", compare=False)
     facts: str = field(default="", compare=False)
     tip: str = field(default="", compare=False)
-
-    @property
-    def arguments(self) -> list[str]:
-        """How the command line names it: model, and options."""
-        return [str(self.path)]
 
     @property
     def options(self) -> list[str]:
@@ -126,18 +123,15 @@ class ModelsList(QListWidget):
 
 
 def models_of(study: Study | None, files: Sequence[Path]) -> list[ModelChoice]:
-    """The trained rounds of a study, newest first, and model files.
-
-    Raises
-    ------
-    UserError
-        If one of the files is not a model.
-    """
+    """The trained rounds of a study, newest first, and model files that can be read."""
     rounds = trained_rounds(study) if study is not None else ()
     found = [
         _round_choice(study, one, newest=one is rounds[0]) for one in rounds if study is not None
     ]
-    return found + [file_choice(path) for path in files]
+    for path in files:
+        with suppress(UserError):  # said when it was added; it may have been damaged since
+            found.append(file_choice(path))
+    return found
 
 
 def file_choice(path: Path) -> ModelChoice:

@@ -8,11 +8,14 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
+from napari_singlestrip.applied_table import BRAIN_SUFFIX, MASK_SUFFIX
+from napari_singlestrip.errors import UserError
 from napari_singlestrip.study_document import find_scan_files
 from napari_singlestrip.widgets.panel import button, words
 from napari_singlestrip.widgets.session import Session
 
 PATTERN = "Scans (*.nii *.nii.gz *.mgz *.mgh *.img *.hdr);;All files (*)"
+RESULTS = (MASK_SUFFIX, BRAIN_SUFFIX)
 EMPTY = "Choose scans above, or drop files or a folder here."
 
 
@@ -30,6 +33,7 @@ class ScanPicker(QWidget):
         super().__init__()
         self.session = session
         self._scans: tuple[Path, ...] = ()
+        self._named: tuple[Path, ...] = ()
         self.of_study = button(
             "This study's scans", "All scans of the study that is open",
             self.take_study, "scans_of_study",
@@ -53,9 +57,17 @@ class ScanPicker(QWidget):
         """The scan files that are chosen."""
         return self._scans
 
-    def setValue(self, scans: Sequence[Path], words_: str = "") -> None:
-        """Choose scan files; `words_` says where they are from."""
+    @property
+    def arguments(self) -> list[str]:
+        """What the command line is given: a folder for all that is in it, else files."""
+        return [str(path) for path in self._named]
+
+    def setValue(
+        self, scans: Sequence[Path], words_: str = "", named: Sequence[Path] | None = None
+    ) -> None:
+        """Choose scan files; `words_` says where they are from, `named` stands for them all."""
         self._scans = tuple(scans)
+        self._named = self._scans if named is None else tuple(named)
         n = len(self._scans)
         text = f"{n} scan{'s' * (n != 1)}{words_}" if n else EMPTY
         self.what.setText(text)
@@ -76,11 +88,15 @@ class ScanPicker(QWidget):
             self.setValue([path for path in scans if path not in gone], f" of {study.name}")
 
     def take_files(self, paths: Sequence[Path]) -> None:
-        """Choose files, and the scans in folders."""
+        """Choose files, and the scans in folders, but no results of ours that lie there."""
         with self.session.guarded():
-            found = find_scan_files(paths)
+            everything = find_scan_files(paths)
+            found = [p for p in everything if p in paths or not p.name.endswith(RESULTS)]
+            if not found:
+                raise UserError("There are only results here, no scans.", "Choose the scans.")
+            named = paths if found == everything else found
             where = paths[0] if len(paths) == 1 and paths[0].is_dir() else found[0].parent
-            self.setValue(found, f" in {where}" if len(found) > 1 else f": {found[0].name}")
+            self.setValue(found, f" in {where}" if len(found) > 1 else f": {found[0].name}", named)
 
     def refresh(self, busy: bool) -> None:
         """Enable what can be chosen."""
