@@ -118,14 +118,15 @@ def _lagrange(knots: list[int], n: int) -> Iterator[float]:
 def _moved_between(
     part: Mask, below: int, above: int, fraction: float, plane: tuple[float, ...]
 ) -> Mask:
-    """Interpolate two outlines that do not overlap: moved onto each other first."""
+    """Interpolate two outlines that do not overlap: moved onto each other, else the nearer one."""
     centres = [np.argwhere(part[n]).mean(axis=0) for n in (below, above)]
     here = (1 - fraction) * centres[0] + fraction * centres[1]
     moved = [
         _outline_distance(_shifted(part[n], np.round(here - centre).astype(int)), plane)
         for n, centre in zip((below, above), centres, strict=True)
     ]
-    return (1 - fraction) * moved[0] + fraction * moved[1] < 0
+    between: Mask = (1 - fraction) * moved[0] + fraction * moved[1] < 0
+    return between if between.any() else part[below if fraction <= 0.5 else above]
 
 
 def _shifted(plane: Mask, by: NDArray[np.int_]) -> Mask:

@@ -76,4 +76,5 @@ def _distance(a: Portrait, b: Portrait) -> float:
     size = np.abs(np.log(np.divide(a.spacing_mm, b.spacing_mm))).mean()
     extent = np.abs(np.log(np.divide(a.extent_mm, b.extent_mm))).mean()
     overlap = np.minimum(a.intensities, b.intensities).sum()
-    return float(size + extent + 2 * (1 - overlap))
+    # Of another kind is of another kind: how much so must not pull.
+    return float(min(size, 0.5) + min(extent, 0.5) + 2 * (1 - overlap))

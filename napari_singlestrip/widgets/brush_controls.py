@@ -193,7 +193,7 @@ class BrushControls(QWidget):
             low, high = now.loaded.full_range
             with signals_blocked(self.range_slider):
                 self.range_slider.setDecimals(0 if high - low > 50 else 3)
-                self.range_slider.setRange(low, high)
+                self.range_slider.setRange(low, high)  # type: ignore[arg-type]  # takes floats
             if self._brush.range is not None:  # other scans have other intensities
                 self.use_painted_range()
         self.refresh()

@@ -18,8 +18,9 @@ from napari_singlestrip.widgets.session import Session
 from napari_singlestrip.widgets.twice_button import TwiceButton
 
 HOW = (
-    "Paint the brain on every 8th to 12th slice, press <b>I</b> to fill the slices between, "
-    "and mend what is wrong. Every step can be undone; all is saved as you go."
+    "Paint the brain on every 8th to 12th slice: go round it with the right button, and it is "
+    "filled. Press <b>I</b> to fill the slices between, and mend what is wrong. All is saved as "
+    "you go."
 )
 MASK_FILES = "Masks (*.nii *.nii.gz *.mgz *.mgh);;All files (*)"
 
@@ -42,8 +43,11 @@ class PaintPanel(Panel):
         self.checks = ChecksBox(session)
         self._make_start()
         self._make_end()
-        for widget in (self.empty, self.to_scans, self.choice, self.how, self.start, self.tools,
-                       self.checks, self.reason, self.done, self.discard):
+        self._with_scans: tuple[QWidget, ...] = (
+            self.choice, self.how, self.start, self.tools, self.checks, self.done, self.discard,
+        )
+        for widget in (self.empty, self.to_scans, *self._with_scans[:-2], self.reason, self.done,
+                       self.discard):
             self.add(widget)
         self._column.addStretch(1)
         self._connect()
@@ -53,10 +57,9 @@ class PaintPanel(Panel):
         """Show what can be done now."""
         study, layers = self.session.study, self.session.layers
         has_scans = study is not None and bool(study.names)
-        for widget in (self.empty, self.to_scans):
-            widget.setVisible(not has_scans)
-        for widget in (self.choice, self.how, self.start, self.tools, self.checks, self.done,
-                       self.discard):
+        self.empty.setVisible(not has_scans)
+        self.to_scans.setVisible(not has_scans)
+        for widget in self._with_scans:
             widget.setVisible(has_scans)
         shown = layers.now is not None and not self.tools.busy
         for made in (self.suggest, self.load):
