@@ -96,6 +96,15 @@ def local_command() -> list[str]:
     return [sys.executable, "-m", "napari_singlestrip"]
 
 
+def worker_environment() -> dict[str, str]:
+    """Return what a job's process gets beside the environment of the window."""
+    return {
+        "PYTHONUNBUFFERED": "1",
+        # Idle threads that spin would take the processor from the window.
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+
+
 def full_command(arguments: Sequence[str], launcher: Sequence[str] = ()) -> list[str]:
     """Return the command that runs ``singlestrip ARGUMENTS``, here or through a launcher."""
     if not launcher:
@@ -215,9 +224,8 @@ class Job(QObject):
     def _new_process(self) -> QProcess:
         process = QProcess(self)
         environment = QProcessEnvironment.systemEnvironment()
-        environment.insert("PYTHONUNBUFFERED", "1")
-        # Idle threads that spin would take the processor from the window.
-        environment.insert("OMP_WAIT_POLICY", "PASSIVE")
+        for name, value in worker_environment().items():
+            environment.insert(name, value)
         process.setProcessEnvironment(environment)
         process.started.connect(self._started)
         process.readyReadStandardOutput.connect(self._read_events)

@@ -1,0 +1,178 @@
+"""How smooth is the window while a job trains, and what does that cost the training?
+
+A real window scrolls through a scan while the real worker trains on sample heads. A timer that is
+due every 10 ms says how long the window was away; variants take turns, since other programs may be
+at work: compare lines of one run, not of two.
+
+    python benchmarks/window.py [--seconds 25] [--rounds 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+VARIANTS: dict[str, dict[str, str]] = {
+    "all threads": {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(CORES)},
+    "cores - 1": {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(max(1, CORES - 1))},
+    "all, spinning": {"OMP_NUM_THREADS": str(CORES)},
+    "no job": {},
+}
+TICK_MS, SCROLL_MS = 10, 100
+
+
+@dataclass
+class Measured:
+    """Gaps between ticks of the window (ms), and training steps a second, of each turn."""
+
+    gaps: list[float] = field(default_factory=list)
+    speeds: list[float] = field(default_factory=list)
+
+
+def open_screen() -> Any:
+    """Draw on a virtual screen where there is no other."""
+    if os.environ.get("DISPLAY") or not sys.platform.startswith("linux"):
+        return None
+    from pyvirtualdisplay.display import Display
+
+    return Display(backend="xvfb", size=(1366, 768), color_depth=24).start()
+
+
+def make_study(folder: Path) -> Any:
+    """Sample heads, one of them painted."""
+    from napari_singlestrip.sample_data import write_sample_heads
+    from napari_singlestrip.study import Study
+
+    scans, masks = write_sample_heads(folder / "heads", 3, spacing_mm=2.0)
+    name = scans[0].name.removesuffix(".nii.gz")
+    return Study.create(folder / "study", scans, {name: masks[0]})
+
+
+class Bench:
+    """The window, its timers, and what they saw."""
+
+    def __init__(self, study: Any) -> None:
+        import napari
+        from qtpy.QtCore import QTimer
+
+        from napari_singlestrip.events import Progress
+        from napari_singlestrip.widgets.main_widget import StripWidget
+
+        self.viewer = napari.Viewer()
+        self.dock = StripWidget(self.viewer)
+        self.viewer.window.add_dock_widget(self.dock, area="right")
+        self.viewer.window._qt_window.resize(1366, 768)
+        self.session = self.dock.session
+        self.session.take_study(study)
+        self.session.show_scan(study.names[1])
+        self.session.step_requested.emit("train")
+        self.steps: list[tuple[float, int]] = []
+        self.gaps: list[float] = []
+        self._last = 0.0
+        self._progress = Progress
+        self.session.job_event.connect(self._on_event)
+        self._ticks, self._scrolls = QTimer(), QTimer()
+        self._ticks.setInterval(TICK_MS)
+        self._ticks.timeout.connect(self._tick)
+        self._scrolls.setInterval(SCROLL_MS)
+        self._scrolls.timeout.connect(self._scroll)
+
+    def turn(self, seconds: float, training: bool) -> tuple[list[float], float]:
+        """Measure for a while; training is under way when it begins."""
+        from qtpy.QtTest import QTest
+
+        if training:
+            self.session.run(rounds=0, options=["--restart"])
+            while not any(True for _ in self.steps) and self.session.job.status.busy:
+                QTest.qWait(50)
+        self.steps.clear()
+        self.gaps.clear()
+        self._last = time.perf_counter()
+        self._ticks.start()
+        self._scrolls.start()
+        QTest.qWait(round(1000 * seconds))
+        self._ticks.stop()
+        self._scrolls.stop()
+        speed = 0.0
+        if len(self.steps) > 1:
+            (began, first), (ended, last) = self.steps[0], self.steps[-1]
+            speed = (last - first) / (ended - began)
+        self.session.job.close()
+        gaps = list(self.gaps)
+        self.steps.clear()
+        return gaps, speed
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.gaps.append(1e3 * (now - self._last))
+        self._last = now
+
+    def _scroll(self) -> None:
+        i, p, l = self.session.layers.point  # noqa: E741
+        n = self.viewer.layers[0].data.shape[0]
+        self.session.layers.look_at(((i + 1) % n, p, l))
+
+    def _on_event(self, event: Any) -> None:
+        if isinstance(event, self._progress) and event.stage == "train":
+            self.steps.append((time.perf_counter(), event.step))
+
+
+def measure(seconds: float, rounds: int, folder: Path) -> dict[str, Measured]:
+    """Let the variants take turns."""
+    from napari_singlestrip.widgets import job as job_module
+
+    found = {name: Measured() for name in VARIANTS}
+    bench = Bench(make_study(folder))
+    usual = job_module.worker_environment
+    for _ in range(rounds):
+        for name, variables in VARIANTS.items():
+            job_module.worker_environment = lambda v=variables: {"PYTHONUNBUFFERED": "1", **v}
+            gaps, speed = bench.turn(seconds, training=bool(variables))
+            found[name].gaps += gaps
+            found[name].speeds.append(speed)
+    job_module.worker_environment = usual
+    bench.viewer.close()
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=25.0, help="of each turn")
+    parser.add_argument("--rounds", type=int, default=2)
+    options = parser.parse_args()
+    if importlib.util.find_spec("napari") is None:
+        sys.stdout.write("The window needs the extra `all`: nothing to measure here.\n")
+        return
+    screen = open_screen()
+    folder = Path(tempfile.mkdtemp(prefix="singlestrip-"))
+    try:
+        found = measure(options.seconds, options.rounds, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if screen is not None:
+            screen.stop()
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    sys.stdout.write(f"{CORES} cores, load of the last minute {load:.1f}; gaps of a 10 ms timer\n")
+    for name, measured in found.items():
+        p50, p99 = np.percentile(measured.gaps, [50, 99])
+        speeds = ", ".join(f"{speed:.1f}" for speed in measured.speeds)
+        sys.stdout.write(
+            f"  {name:14s} p50 {p50:5.0f} ms  p99 {p99:5.0f} ms  max {max(measured.gaps):5.0f} ms"
+            f"  steps a second {speeds}\n"
+        )
+
+
+if __name__ == "__main__":
+    main()
