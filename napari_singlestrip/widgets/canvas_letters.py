@@ -47,7 +47,7 @@ class CanvasLetters(QObject):
         rows, columns = viewpoint.axes[-2:] if dims.ndim > 2 else (-1, -1)
         if dims.ndisplay != 2 or not self.session.layers.shows_scan or min(rows, columns) < 0:
             return {}
-        vertical, horizontal = self.session.viewer.camera.orientation2d
+        vertical, horizontal = camera_of(self.session.viewer).orientation2d
         top, bottom = AXIS_ENDS[rows][:: 1 if str(vertical) == "down" else -1]
         left, right = AXIS_ENDS[columns][:: 1 if str(horizontal) == "right" else -1]
         return {"top": top, "bottom": bottom, "left": left, "right": right}
@@ -85,7 +85,7 @@ class CanvasLetters(QObject):
     def _events(self) -> tuple[Any, ...]:
         viewer = self.session.viewer
         dims, layers = viewer.dims.events, viewer.layers.events
-        return dims.order, dims.ndisplay, layers.removed, viewer.camera.events.orientation
+        return dims.order, dims.ndisplay, layers.removed, camera_of(viewer).events.orientation
 
     def _place(self) -> None:
         if self._canvas is None:
@@ -115,3 +115,8 @@ def _letter(canvas: QWidget, edge: str) -> QLabel:
     label.setToolTip("Side of the patient")
     label.hide()
     return label
+
+
+def camera_of(viewer: Any) -> Any:
+    """Return the camera: part of the scene since napari 0.9, which warns of the old name."""
+    return getattr(viewer, "scene", viewer).camera
