@@ -15,7 +15,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[Any]]
 
 NO_LAYER: list[Any] = [(None,)]
-SAMPLE = "singlestrip:"  # addresses of samples that open in the dock
+SAMPLE = "singlestrip://sample/"  # addresses of samples that open in the dock
 MASK_WORDS = ("mask", "seg", "label")  # in names of files whose whole numbers are labels
 MAX_ENTRIES = 5000  # a person's whole disk is not searched for scans
 

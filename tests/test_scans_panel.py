@@ -11,7 +11,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import Heads
 from gui_fixtures import child, click, press_key, process_events, wait_until
 from qtpy.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
@@ -393,7 +392,7 @@ def test_a_killed_window_is_not_in_the_way(
 # --- sample heads
 
 
-def test_sample_heads_are_made_and_opened(
+def test_the_sample_heads_are_made_and_opened(
     window: Window, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The real command in a real process, with large voxels."""

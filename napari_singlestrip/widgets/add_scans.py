@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QVBoxLayout, QWidge
 from napari_singlestrip.engine.scan_files import SCAN_EXTENSIONS
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished
+from napari_singlestrip.sample_data import sample_name
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_document import DOCUMENT_NAME
 from napari_singlestrip.widgets.incoming import (
@@ -27,9 +29,30 @@ from napari_singlestrip.widgets.place_row import PlaceRow
 from napari_singlestrip.widgets.recent import recent_studies
 from napari_singlestrip.widgets.session import Session
 
-N_SAMPLES = 8
 SAMPLES_JOB = "samples"
-SAMPLES_STUDY = "study"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample: what it is, how it is made, which study and step it opens, what to do then."""
+
+    words: str
+    options: tuple[str, ...]
+    study: str
+    step: str
+    next: str
+
+
+SAMPLES = {
+    "heads": Sample(
+        "Eight heads of people who do not exist, to paint and to train on", ("--n", "8"), "study",
+        "scans", "The sample heads are ready: choose one, and paint its brain in step 2.",
+    ),
+    "finished": Sample(
+        "Twelve heads of people who do not exist, one painted, a network trained", ("--finished",),
+        "finished", "review", "A trained study: look at the masks, correct, accept, fine-tune.",
+    ),
+}
 EMPTY = (
     "<h3>Drop a folder of head MRIs here,<br>or try the sample heads</h3>"
     "<p>Any contrast, any orientation, thin slices or thick.<br>"
@@ -50,7 +73,7 @@ class AddScans(QWidget):
         super().__init__()
         self.session = session
         self.incoming = Incoming()
-        self._samples: Path | None = None
+        self._making: tuple[Sample, Path] | None = None
         self._then: Callable[[Path], None] = self.create_study
         self.place = PlaceRow()
         self.place.hide()
@@ -95,22 +118,29 @@ class AddScans(QWidget):
                 self._tell_added(len(incoming.scans), incoming)
             self.ask_nothing()
 
-    def try_samples(self, folder: Path | None = None) -> None:
-        """Open the sample heads of a folder; have them made first where there are none."""
-        folder = folder or home() / "sample_heads"
-        if (folder / SAMPLES_STUDY / DOCUMENT_NAME).is_file():
-            self.open_study(folder / SAMPLES_STUDY)
+    def open_sample(self, name: str) -> None:
+        """Ask where a sample of napari's menu is to be made: one of `SAMPLES`."""
+        if name not in SAMPLES:
+            raise UserError(f"There is no sample {name!r}.", f"Known: {', '.join(SAMPLES)}.")
+        sample, place = SAMPLES[name], samples_place()
+        if (place / sample.study / DOCUMENT_NAME).is_file():
+            question, ok = "It is there already. Open it, or name another folder:", "Open"
+        else:
+            question, ok = f"{sample.words}. Keep the files in:", "Make it"
+        self._ask(question, place, ok, lambda folder: self.make_sample(name, folder))
+
+    def make_sample(self, name: str, folder: Path) -> None:
+        """Open a sample in a folder; have it made first where it is not there."""
+        sample = SAMPLES[name]
+        study = folder / sample.study
+        if (study / DOCUMENT_NAME).is_file():
+            self.open_study(study)
             return
         with self.session.guarded():
-            command = [SAMPLES_JOB, str(folder), "--n", str(N_SAMPLES)]
-            self.session.start_job(command, SAMPLES_JOB)
-            self._samples = folder
+            self.session.start_job([SAMPLES_JOB, str(folder), *sample.options], SAMPLES_JOB)
+            self._making = sample, folder
             self.ask_nothing()
-            self.session.tell(f"Making {N_SAMPLES} sample heads in {folder}.")
-
-    def open_sample(self, name: str) -> None:
-        """Open a sample of napari's menu: "heads"."""
-        self._ask_samples()
+            self.session.tell(f"Drawing heads in {folder}.")
 
     def ask_nothing(self) -> None:
         """Close the question."""
@@ -127,7 +157,7 @@ class AddScans(QWidget):
         self.samples_button.setVisible(begin)
         self.samples_button.setEnabled(not busy)
         self.samples_button.setText(
-            "Making the sample heads..." if busy and self._samples else "Try the sample heads"
+            "Drawing the sample heads..." if busy and self._making else "Try the sample heads"
         )
         self._show_recent(begin)
 
@@ -147,8 +177,8 @@ class AddScans(QWidget):
         )
         self.samples_button = button(
             "Try the sample heads",
-            f"{N_SAMPLES} made-up heads with exact masks, to try everything on", self._ask_samples,
-            "try_samples",
+            "Made-up heads with exact masks, to try everything on",
+            lambda: self.open_sample("heads"), "try_samples",
         )
 
     def _lay_out(self) -> None:
@@ -205,15 +235,6 @@ class AddScans(QWidget):
             suggested_place(paths), "Create study", self.create_study,
         )
 
-    def _ask_samples(self) -> None:
-        place = home() / "sample_heads"
-        if (place / SAMPLES_STUDY / DOCUMENT_NAME).is_file():
-            self._ask("The sample heads are there already. Open them, or name another folder:",
-                      place, "Open", self.try_samples)
-        else:
-            self._ask(f"Make {N_SAMPLES} heads of people who do not exist, in a new folder:",
-                      free_name(place), "Make them", self.try_samples)
-
     def _ask(self, question: str, place: Path, ok: str, then: Callable[[Path], None]) -> None:
         self._then = then
         self.place.ask(question, place, ok)
@@ -225,15 +246,15 @@ class AddScans(QWidget):
         self.session.tell(f"{text} {incoming.left_out}".strip(), level)
 
     def _on_job(self, event: Event) -> None:
-        """Open a study of the sample heads once they are made."""
-        folder = self._samples
-        if folder is None or self.session.job.status.busy:
+        """Open a sample once it is made."""
+        if self._making is None or self.session.job.status.busy:
             return
-        self._samples = None
+        (sample, folder), self._making = self._making, None
         if isinstance(event, Finished):
             with self.session.guarded():
-                self.session.take_study(_samples_study(folder))
-                self.session.tell("The sample heads are ready: paint the brain of one of them.")
+                self.session.take_study(_study_of(sample, folder))
+                self.session.step_requested.emit(sample.step)
+                self.session.tell(sample.next)
         self.refresh()
 
     # --- inside: dialogs
@@ -252,8 +273,16 @@ class AddScans(QWidget):
             self.open_study(Path(chosen))
 
 
-def _samples_study(folder: Path) -> Study:
-    """Make the study of sample heads, whose exact masks say how good everything is."""
-    return Study.create(
-        folder / SAMPLES_STUDY, [folder / "scans"], references=folder / "masks"
-    )
+def samples_place() -> Path:
+    """Where samples are made: where some are already, else in a new folder at home."""
+    place = home() / "sample_heads"
+    has_some = (place / "scans" / f"{sample_name(0)}.nii.gz").is_file()
+    return place if has_some else free_name(place)
+
+
+def _study_of(sample: Sample, folder: Path) -> Study:
+    """The study of a sample that was made; exact masks say how good everything is."""
+    study = folder / sample.study
+    if (study / DOCUMENT_NAME).is_file():
+        return Study.open(study)
+    return Study.create(study, [folder / "scans"], references=folder / "masks")
