@@ -14,6 +14,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from napari_singlestrip.sample_data import sample_name
 from napari_singlestrip.sample_making import make_samples
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_document import DOCUMENT_NAME
+from napari_singlestrip.study_tables import write_records
 
 HEADS = Heads(n=12, seed=0, spacing_mm=2.0)
 # Not what a window, a worker or the next training left behind.
@@ -65,7 +67,10 @@ def make_study(work: Path) -> Study:
 
 
 def slim(study: Study) -> None:
-    """Leave out what only training needs, and round what only eyes see."""
+    """Leave out what only training needs and where this was run; round what only eyes see."""
+    records = study.mask_records()
+    write_records(study.folder / "masks" / "provenance.json",
+                  {name: replace(record, source="") for name, record in records.items()})
     for round_ in study.rounds():
         for kind in ("segmenter", "autoencoder"):
             path = study.round_dir(round_) / f"{kind}.pt"
