@@ -141,6 +141,7 @@ def measure(seconds: float, rounds: int, folder: Path) -> dict[str, Measured]:
             gaps, speed = bench.turn(seconds, training=bool(variables))
             found[name].gaps += gaps
             found[name].speeds.append(speed)
+            sys.stderr.write(f"{name}: p99 {np.percentile(gaps, 99):.0f} ms, {speed:.1f}/s\n")
     job_module.worker_environment = usual
     bench.viewer.close()
     return found

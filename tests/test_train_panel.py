@@ -205,7 +205,7 @@ def test_resume_says_where(place: Place, study: Study) -> None:
     begin_round(study, step=30)
     panel = opened(place, study)
     assert panel.train.text() == "Resume training (step 30 of 60)"
-    assert panel.curves.loss.lines[0].points[-1][0] == 30
+    assert panel.curves.curves.loss.lines[0].points[-1][0] == 30
     assert panel.stages.texts()[0].startswith("◐")
 
 
@@ -244,6 +244,18 @@ def test_start_anew_asks_within_the_page(place: Place, study: Study, worker: Any
     click(panel.notice.first)
     finished(place)
     assert "--restart" in json.loads(said.read_text())
+
+
+def test_mask_painted_after_training_is_pointed_out(place: Place, study: Study) -> None:
+    begin_round(study, step=60)
+    panel = opened(place, study)
+    assert not panel.notice.isVisible()
+    settings = RoundFolder(study.round_dir(0)).settings
+    os.utime(settings, (time.time() - 60, time.time() - 60))
+    scan = open_scan(study.scan_path(study.names[1]))
+    study.set_mask(study.names[1], np.ones(scan.grid.shape, bool), "painted")
+    assert study.names[1] in panel.notice.text.text()
+    assert "painted after" in panel.notice.text.text()
 
 
 def test_ranked_study_leads_to_review(place: Place, ranked_study: Study) -> None:
@@ -327,8 +339,8 @@ def test_live_curves_and_answer(place: Place, study: Study, worker: Any) -> None
     assert place.session.scan == name  # it is looked at
     shown = place.viewer.layers[ANSWER].data
     assert int((np.asarray(shown) > 0).sum()) == int(mask.sum())
-    wait_until(lambda: len(panel.curves.loss.lines[0].points) == 30, "the curve")
-    assert "0.900" in panel.curves.legend.text()
+    wait_until(lambda: len(panel.curves.curves.loss.lines[0].points) == 30, "the curve")
+    assert "0.900" in panel.curves.curves.legend.text()
     assert panel.stages.texts()[0].startswith("▶")
     assert "50 %" in panel.stages.texts()[0]
 
@@ -432,7 +444,7 @@ def test_train_stop_resume_and_kill(window: StripWidget, tmp_path: Path, heads: 
     job.happened.connect(lambda e: steps.append(e.step) if isinstance(e, Progress) else None)
     click(panel.train)
     wait_until(lambda: len(steps) > 5, "progress", 60)
-    wait_until(lambda: len(panel.curves.loss.lines[0].points) > 3, "points of the curve")
+    wait_until(lambda: len(panel.curves.curves.loss.lines[0].points) > 3, "points of the curve")
     wait_until(lambda: panel.seen.isVisible(), "synthetic heads")
     pid = job.pid
     began = time.monotonic()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
-from napari_singlestrip.events import Crashed, Event, Failed, Progress, Started, Wrote
+from napari_singlestrip.events import Crashed, Event, Failed, Wrote
 from napari_singlestrip.study import Study
 from napari_singlestrip.widgets.advanced_box import AdvancedBox
-from napari_singlestrip.widgets.curves import Curves, Track
+from napari_singlestrip.widgets.curves_box import CurvesBox
 from napari_singlestrip.widgets.device_probe import DeviceProbe
 from napari_singlestrip.widgets.effort_box import EffortBox
 from napari_singlestrip.widgets.gallery import Picture
@@ -24,13 +24,9 @@ from napari_singlestrip.widgets.training_facts import (
     TrainingFacts,
     out_of_memory,
     smaller,
-    tracks,
     training_facts,
 )
 from napari_singlestrip.widgets.watch_row import WatchRow
-
-CURVE_WORDS = {"train": "Segmenter", "autoencoder": "Autoencoder", "finetune": "Fine-tuning"}
-Key = tuple[int, str]  # round, stage
 
 
 class TrainPanel(Panel):
@@ -43,7 +39,6 @@ class TrainPanel(Panel):
         super().__init__(session)
         self.facts: TrainingFacts | None = None
         self._seen: tuple[str, str, str] = ("", "", "")
-        self._tracks: dict[Key, Track] = {}
         self._confirming = False
         self.learns = words(name="learns_from")
         self.learns.linkActivated.connect(session.step_requested)
@@ -59,8 +54,7 @@ class TrainPanel(Panel):
         )
         self.notice = Notice("notice")
         self.stages = StageList()
-        self.which = QComboBox()
-        self.curves = Curves()
+        self.curves = CurvesBox(session)
         self.watch = WatchRow(session)
         self.seen_title = words("<b>What the network sees now</b>: heads made up anew in each "
                                 "step, with the outline it is to find", "seen_title")
@@ -84,7 +78,7 @@ class TrainPanel(Panel):
     def close_all(self) -> None:
         """The window closes."""
         self.probe.close()
-        self.curves.close_all()
+        self.curves.curves.close_all()
 
     # --- what is shown
 
@@ -103,7 +97,7 @@ class TrainPanel(Panel):
         self._show_buttons(status, painted)
         self._show_notice(status)
         self._show_stages(status)
-        self._show_tracks(study, status)
+        self.curves.refresh()
         self.watch.refresh(status.busy)
         self.watch.setVisible(painted)
         self._show_picture(study)
@@ -201,6 +195,15 @@ class TrainPanel(Panel):
                  self._keep_settings),
             )
 
+        elif facts.painted_since:
+            named = ", ".join(facts.painted_since[:3])
+            self.notice.say(
+                f"The mask of {named} was painted after training began. What is trained already "
+                "does not know it: start anew to learn from it. Fine-tuning will use it anyway.",
+                ("Start anew", "Set the rounds aside and train from the beginning",
+                 lambda: self._run("--restart")),
+            )
+
     def _offer_smaller(self, status: JobStatus) -> None:
         study = self.session.study
         assert study is not None and self.facts is not None
@@ -230,67 +233,24 @@ class TrainPanel(Panel):
         self.stages.show_stages(stages, status)
         self.stages.setVisible(facts is not None and bool(facts.painted))
 
-    def _show_tracks(self, study: Study | None, status: JobStatus) -> None:
-        if not status.busy or study is None:
-            self._tracks = {} if study is None else tracks(study)
-        keys = sorted(self._tracks, key=lambda key: (key[0], key[1] != "train"))
-        before = self.which.currentData()
-        if keys != [self.which.itemData(n) for n in range(self.which.count())]:
-            self.which.clear()
-            for round_, stage in keys:
-                number = f", round {round_}" if round_ else ""
-                self.which.addItem(CURVE_WORDS.get(stage, stage) + number, (round_, stage))
-        self._choose(before if before in keys else keys[0] if keys else None)
-        for widget in (self.which, self.curves):
-            widget.setVisible(bool(keys))
-
-    def _choose(self, key: Key | None) -> None:
-        if key is None:
-            return
-        self.which.setCurrentIndex([*sorted_keys(self.which)].index(key))
-        track = self._tracks[key]
-        if track is not self.curves.track:
-            self.curves.show_track(track)
-
     def _show_picture(self, study: Study | None) -> None:
         rounds = [] if study is None else list(reversed(study.rounds()))
         paths = [study.round_dir(r) / "previews" / "synthetic.png" for r in rounds if study]
         self.seen.show_file(next((path for path in paths if path.is_file()), None))
         self.seen_title.setVisible(self.seen.isVisibleTo(self))
 
-    # --- events of the job
-
     def _on_event(self, event: Event) -> None:
-        if isinstance(event, Started) and event.stage in CURVE_WORDS:
-            self._begin_track(event.stage)
-        elif isinstance(event, Progress) and event.stage in CURVE_WORDS:
-            key = self._key(event.stage)
-            if key not in self._tracks:
-                self._begin_track(event.stage)
-            if self._tracks[key] is self.curves.track:
-                self.curves.add(event.step, event.n_steps, event.metrics)
-            else:
-                self._tracks[key].add(event.step, event.metrics)
-        elif isinstance(event, Wrote) and event.what == "preview":
+        if isinstance(event, Wrote) and event.what == "preview":
             self._show_picture(self.session.study)
-
-    def _begin_track(self, stage: str) -> None:
-        key = self._key(stage)
-        self._tracks.setdefault(key, Track())
-        self._show_tracks(self.session.study, self.session.job.status)
-        self._choose(key)
-
-    def _key(self, stage: str) -> Key:
-        study = self.session.study
-        return (study.current_round() if study is not None and stage == "finetune" else 0, stage)
 
     # --- inside
 
     def _run(self, *options: str) -> None:
         self._confirming = False
         with self.session.guarded():
-            self._tracks = {} if "--restart" in options else self._tracks
             self.session.run(rounds=0, options=[*options, *self.watch.options()])
+            if "--restart" in options:
+                self.curves.forget()
             self.watch.begin()
         self.refresh()
 
@@ -313,35 +273,21 @@ class TrainPanel(Panel):
         self.refresh()
 
     def _lay_out(self) -> None:
-        self.which.setObjectName("curves_of")
-        self.which.setToolTip("Which training the curves are of")
         buttons = QHBoxLayout()
         buttons.addWidget(self.train, 1)
         buttons.addWidget(self.review, 1)
         buttons.addWidget(self.anew)
-        curves_row = QWidget()
-        row = QHBoxLayout(curves_row)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(QLabel("Curves"))
-        row.addWidget(self.which, 1)
         for widget in (self.learns, self.device, self.effort):
             self.add(widget)
         self._column.addLayout(buttons)
-        for widget in (self.notice, self.stages, curves_row, self.curves, self.watch,
-                       self.seen_title, self.seen, self.advanced):
+        for widget in (self.notice, self.stages, self.curves, self.watch, self.seen_title,
+                       self.seen, self.advanced):
             self.add(widget)
         self._column.addStretch()
-        self._curves_row = curves_row
 
     def _connect(self) -> None:
         self.session.job_event.connect(self._on_event)
         self.probe.found.connect(lambda _device: self._stale())
-        self.which.activated.connect(lambda _n: self._choose(self.which.currentData()))
-
-
-def sorted_keys(box: QComboBox) -> list[Key]:
-    """Return the keys of a box of curves, in its order."""
-    return [tuple(box.itemData(n)) for n in range(box.count())]  # type: ignore[misc]
 
 
 def _large(made: QPushButton) -> QPushButton:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from napari_singlestrip.engine.config import Settings
@@ -13,6 +14,7 @@ from napari_singlestrip.rounds import FIXED, RoundFolder, read_metrics
 from napari_singlestrip.study import Study
 from napari_singlestrip.widgets.curves import Track
 
+CLOCK_SECONDS = 2.0  # stored times are whole seconds, and a disk has its own clock
 StageState = Literal["to do", "begun", "done"]
 COARSEST_MM = 8.0  # of the settings proposed for little memory: a brain is then 20 voxels long
 
@@ -42,7 +44,9 @@ class TrainingFacts:
     other_settings : tuple of str
         In what the study's settings differ from those training began with.
     device : str
-        What the newest round ran on, in words.
+        What the first round ran on, in words.
+    painted_since : tuple of str
+        Scans whose masks were painted after training began.
     """
 
     painted: tuple[str, ...]
@@ -51,6 +55,7 @@ class TrainingFacts:
     begun: Settings | None
     other_settings: tuple[str, ...]
     device: str
+    painted_since: tuple[str, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -86,6 +91,7 @@ def training_facts(study: Study) -> TrainingFacts:
         begun=begun,
         other_settings=() if begun is None else _differences(begun, present),
         device=_device(folder),
+        painted_since=_painted_since(study, folder, labelled.painted),
     )
 
 
@@ -144,6 +150,25 @@ def _differences(begun: Settings, present: Settings) -> tuple[str, ...]:
         elif before[group] != after[group]:
             names.append(group)
     return tuple(names)
+
+
+def _painted_since(
+    study: Study, folder: RoundFolder, painted: Sequence[str]
+) -> tuple[str, ...]:
+    if not folder.settings.is_file():
+        return ()
+    began = folder.settings.stat().st_mtime
+    records = study.mask_records()
+    return tuple(
+        name for name in painted
+        if name in records and _seconds(records[name].time) > began + CLOCK_SECONDS
+    )
+
+
+def _seconds(time: str) -> float:
+    with suppress(ValueError):
+        return datetime.fromisoformat(time).timestamp()
+    return 0.0
 
 
 def _device(folder: RoundFolder) -> str:
