@@ -245,7 +245,7 @@ def _anything_new(study: Study, masks: Sequence[TrainingMask]) -> bool:
         known = {_identity(row) for row in content}
         written = path.stat().st_mtime
     except (OSError, ValueError, KeyError, TypeError):  # a record, not needed to go on
-        return True
+        return any(mask.kind != "painted" for mask in masks)
     for mask in masks:
         file = study.folder / mask.path
         if _identity(vars(mask)) not in known or _modified(file) > written:

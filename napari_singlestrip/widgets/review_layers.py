@@ -286,4 +286,4 @@ def _mask(path: Path, scan: Scan) -> Array:
 
 
 def _heat(path: Path, scan: Scan) -> Array:
-    return open_scan(path).load().data
+    return open_scan(path).read_float()  # not load: a map may be 0 everywhere
