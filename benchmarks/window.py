@@ -10,6 +10,7 @@ at work: compare lines of one run, not of two.
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
 import os
 import shutil
@@ -137,7 +138,8 @@ def measure(seconds: float, rounds: int, folder: Path) -> dict[str, Measured]:
     usual = job_module.worker_environment
     for _ in range(rounds):
         for name, variables in VARIANTS.items():
-            job_module.worker_environment = lambda v=variables: {"PYTHONUNBUFFERED": "1", **v}
+            environment = {"PYTHONUNBUFFERED": "1", **variables}
+            job_module.worker_environment = functools.partial(dict, environment)
             gaps, speed = bench.turn(seconds, training=bool(variables))
             found[name].gaps += gaps
             found[name].speeds.append(speed)

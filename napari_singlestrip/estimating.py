@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -76,7 +76,7 @@ class _Timing:
     def _time_steps(self, task: Task, name: str) -> tuple[float, float]:
         """Seconds until the first step is done, and of each step after it."""
         times = [time.monotonic()]
-        training = train(task, self.folder / name, self.job.device)
+        training = cast(Generator[Progress], train(task, self.folder / name, self.job.device))
         for _ in training:
             times.append(time.monotonic())
             enough = times[-1] - times[0] > ENOUGH_SECONDS and len(times) > 2

@@ -77,6 +77,10 @@ class Watched:
         self.monkeypatch.setattr(job_module, "local_command", lambda: command)
         self.job.start(["run", "study"], "run", launcher, **more)
 
+    @property
+    def state(self) -> str:
+        return self.job.status.state
+
     def until(self, wanted: Callable[[], bool], seconds: float = 20) -> None:
         wait_until(wanted, "the job", seconds)
 
@@ -137,7 +141,7 @@ def test_cancel_takes_less_than_three_seconds(watched: Watched) -> None:
     began = time.monotonic()
     watched.job.cancel()
     watched.job.cancel()  # a second click does no harm
-    assert watched.job.status.state == "stopping"
+    assert watched.state == "stopping"
     end = watched.finish()
     assert isinstance(end, Cancelled)
     assert end.step > 0
@@ -265,17 +269,17 @@ def test_much_output_at_once(watched: Watched) -> None:
 def test_pause_and_resume(watched: Watched) -> None:
     watched.start(STEPS)
     watched.job.pause()  # nothing runs yet: nothing to pause
-    assert watched.job.status.state == "starting"
+    assert watched.state == "starting"
     watched.until_progress()
     watched.job.pause()
-    assert watched.job.status.state == "paused"
+    assert watched.state == "paused"
     watched.until(lambda: Note("Paused.") in watched.events)
     n = len(watched.events)
     QTest.qWait(300)
     assert len(watched.events) == n
     watched.job.resume()
     watched.until(lambda: len(watched.events) > n + 2)
-    assert watched.job.status.state == "running"
+    assert watched.state == "running"
     watched.job.pause()
     watched.until(lambda: watched.events[-1] == Note("Paused."))
     watched.job.cancel()  # while it waits
@@ -299,7 +303,7 @@ def test_close_kills_what_does_not_stop(
 ) -> None:
     monkeypatch.setattr(job_module, "CLOSE_AFTER_MS", 300)
     watched.start("say('Started', stage='train')\ntime.sleep(60)")
-    watched.until(lambda: watched.job.status.state == "running")
+    watched.until(lambda: watched.state == "running")
     pid = watched.job.pid
     began = time.monotonic()
     watched.job.close()
@@ -335,7 +339,7 @@ def test_job_yields_to_the_window(watched: Watched) -> None:
         say("Note", text=f"{os.nice(0)} {os.environ['OMP_WAIT_POLICY']}")
         say("Finished")
     """)
-    watched.until(lambda: watched.job.status.state == "running")
+    watched.until(lambda: watched.state == "running")
     watched.job.pause()  # any line
     watched.finish()
     assert Note(f"{job_module.NICENESS} PASSIVE") in watched.events

@@ -44,7 +44,7 @@ class Picture(QLabel):
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Fill the width."""
-        super().resizeEvent(event)  # type: ignore[arg-type]
+        super().resizeEvent(event)
         self._scale()
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:

@@ -6,7 +6,6 @@ The window never imports torch. What is clicked is the command that a terminal w
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import time
@@ -237,8 +236,7 @@ class Job(QObject):
     def _started(self) -> None:
         with suppress(psutil.Error):
             process = psutil.Process(self.pid)
-            lower = psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else NICENESS
-            process.nice(lower)
+            process.nice(getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", NICENESS))  # Windows
 
     def _read_events(self) -> None:
         if self._process is None:

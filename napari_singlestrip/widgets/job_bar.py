@@ -187,6 +187,7 @@ class LogDialog(QDialog):
         self.text.moveCursor(self.text.textCursor().MoveOperation.End)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         copy = buttons.addButton("Copy all", QDialogButtonBox.ButtonRole.ActionRole)
+        assert copy is not None
         copy.setToolTip("To paste it into a mail or an issue")
         copy.clicked.connect(self._copy)
         buttons.rejected.connect(self.reject)

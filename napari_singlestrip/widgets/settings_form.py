@@ -119,7 +119,7 @@ class SettingsForm(QWidget):
     def _page(self, group: str) -> QWidget:
         model = Settings.model_fields[group].annotation
         assert isinstance(model, type) and issubclass(model, Config)
-        page = Container(labels=True)
+        page: Container[Any] = Container(labels=True)
         for name, info in model.model_fields.items():
             widget = _make(name, info)
             widget.changed.connect(self._on_changed)
@@ -197,7 +197,7 @@ def _number(info: FieldInfo, about: dict[str, Any]) -> ValueWidget[Any]:
         made.native.setDecimals(digits)
         made.min, made.max = low, high  # they were rounded to fewer digits
     made.native.setKeyboardTracking(False)  # else each key that is typed counts as a value
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def _range(info: FieldInfo, smallest: float) -> tuple[float, float]:

@@ -277,8 +277,9 @@ class TrainPanel(Panel):
         buttons.addWidget(self.train, 1)
         buttons.addWidget(self.review, 1)
         buttons.addWidget(self.anew)
-        for widget in (self.learns, self.device, self.effort):
-            self.add(widget)
+        self.add(self.learns)
+        self.add(self.device)
+        self.add(self.effort)
         self._column.addLayout(buttons)
         for widget in (self.notice, self.stages, self.curves, self.watch, self.seen_title,
                        self.seen, self.advanced):
