@@ -77,6 +77,15 @@ def test_a_head_painted_on_every_tenth_slice_becomes_round(axis: int) -> None:
     assert made.sum() > 0.96 * truth.sum()
 
 
+def test_slices_that_fill_their_box_are_interpolated() -> None:
+    block = np.zeros((16, 9, 9), dtype=bool)
+    block[3:14, 2:7, 2:7] = True
+
+    made = mask_tools.interpolate_slices(only_slices(block, 0, [3, 8, 13]), 0, ONE_MM)
+
+    np.testing.assert_array_equal(made, block)
+
+
 def test_between_equal_slices_nothing_swings() -> None:
     """Two painted slices side by side give no slope for a gap of twenty."""
     square = np.zeros((24, 20, 20), dtype=bool)

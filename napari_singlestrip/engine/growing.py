@@ -159,8 +159,13 @@ def _volume(image: Image, spacing: Spacing) -> Volume:
 
 
 def _seeds(mask: Mask, volume: Volume, grid: Grid) -> Mask:
+    """Where strokes are, on the coarse grid: also thin ones, and between thick slices."""
     painted = Volume(mask.astype(np.float32), volume.affine)
-    seeds: Mask = resample(painted, grid, fill=0.0) > 0.3  # strokes may be thin
+    seeds: Mask = resample(painted, grid, fill=0.0) > 0.5
+    to_grid = np.linalg.solve(grid.affine, volume.affine)
+    index = np.round(np.argwhere(mask) @ to_grid[:3, :3].T + to_grid[:3, 3]).astype(int)
+    inside = ((index >= 0) & (index < grid.shape)).all(axis=1)
+    seeds[tuple(index[inside].T)] = True
     return seeds
 
 

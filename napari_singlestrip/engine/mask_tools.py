@@ -106,7 +106,9 @@ def _knots(used: NDArray[np.intp], below: int, above: int) -> list[int]:
 
 
 def _outline_distance(painted: Mask, plane: tuple[float, ...]) -> Image:
-    return signed_distance(painted[None], (max(plane), plane[0], plane[1]))[0]
+    """In-plane signed distance (mm); beyond the box nothing is painted."""
+    around = np.pad(painted, 1)[None]
+    return signed_distance(around, (max(plane), plane[0], plane[1]))[0, 1:-1, 1:-1]
 
 
 def _lagrange(knots: list[int], n: int) -> Iterator[float]:

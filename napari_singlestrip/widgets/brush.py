@@ -132,7 +132,8 @@ class Brush(QObject):
     def _listen(self, layer: Labels) -> None:
         if hasattr(layer, HOOK):
             setattr(layer, HOOK, self._in_range_only(getattr(layer, HOOK)))
-        layer.events.paint.connect(self._revert_out_of_range)
+        # Before the stroke is saved.
+        layer.events.paint.connect(self._revert_out_of_range, position="first")
         layer.events.mode.connect(self._on_mode)
         layer.events.brush_size.connect(self._on_brush_size)
         layer.events.n_edit_dimensions.connect(self._on_dimensions)
