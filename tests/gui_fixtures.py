@@ -181,6 +181,12 @@ def canvas_of(viewer: Viewer) -> QWidget:
     return native
 
 
+def camera(viewer: Viewer) -> Any:
+    """The camera of the canvas: napari 0.9 moved it."""
+    scene = getattr(viewer, "scene", None)
+    return viewer.camera if scene is None else scene.camera
+
+
 def pixel_of(viewer: Viewer, point: Sequence[float], layer: Any = None) -> QPoint:
     """Where a voxel (I, P, L) of a layer (by default: the active one) is on the canvas."""
     layer = layer or viewer.layers.selection.active

@@ -31,6 +31,7 @@ LIGHT_IMPORTS = {
     "napari_singlestrip.engine.volume": QT | TORCH | {"matplotlib"},
     "napari_singlestrip.napari_samples": QT | TORCH | {"nibabel", "numpy"},
     "napari_singlestrip.study": QT | TORCH | {"matplotlib"},
+    "napari_singlestrip.widgets.main_widget": TORCH | {"matplotlib"},
 }
 
 # Static imports, whether at the top of a file or within a function: who may not import what.
