@@ -6,6 +6,7 @@ a whole head, where a compressed NIfTI file takes half a second.
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 from contextlib import suppress
@@ -58,10 +59,13 @@ def load_draft(folder: Path, name: str) -> NDArray[np.bool_] | None:
     """
     path = draft_path(folder, name)
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             shape = tuple(int(n) for n in content["shape"])
             bits = content["bits"]
-        return np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape, order="F") > 0
+        n_voxels = math.prod(shape)
+        if bits.size != math.ceil(n_voxels / 8):
+            raise ValueError(f"{bits.size} bytes for {n_voxels} voxels")
+        return np.unpackbits(bits, count=n_voxels).reshape(shape, order="F") > 0
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
