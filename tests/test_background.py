@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 from gui_fixtures import wait_until
@@ -23,10 +24,11 @@ def test_results_come_in_turn_to_the_thread_that_asked(qtbot: QtBot) -> None:
         worked.append(threading.get_ident())
         return n
 
+    def take(result: int) -> None:
+        seen.append((result, threading.get_ident()))
+
     for n in range(3):
-        background.run(
-            lambda n=n: work(n), lambda result: seen.append((result, threading.get_ident()))
-        )
+        background.run(partial(work, n), take)
     wait_until(lambda: len(seen) == 3)
     assert seen == [(0, here), (1, here), (2, here)]
     assert here not in worked

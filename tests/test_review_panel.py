@@ -141,12 +141,12 @@ def test_table_by_keys_and_filters(panel: ReviewPanel) -> None:
     process_events()
     assert states(study) == {names[2]: "accepted"}
     assert panel.session.scan == names[0]
-    panel.states.setCurrentText("accepted")
+    panel.head.states.setCurrentText("accepted")
     assert ranked_names(panel) == [names[2]]
-    panel.states.setCurrentText("still to review")
+    panel.head.states.setCurrentText("still to review")
     assert ranked_names(panel) == names[:2]
-    panel.states.setCurrentText("all states")
-    QTest.keyClicks(panel.search, names[2])
+    panel.head.states.setCurrentText("all states")
+    QTest.keyClicks(panel.head.search, names[2])
     process_events()
     assert ranked_names(panel) == [names[2]]
     assert panel.session.scan == names[0]  # filtering shows no other scan

@@ -12,14 +12,8 @@ from qtpy.QtTest import QTest
 
 from napari_singlestrip.reviewing import Review, ReviewRow
 from napari_singlestrip.study_tables import Decision, ScoreRow
-from napari_singlestrip.widgets.review_table import (
-    ALL,
-    FLAGGED,
-    KEYS,
-    OPEN,
-    SORT_ROLE,
-    ReviewTable,
-)
+from napari_singlestrip.widgets.review_model import ALL, FLAGGED, KEYS, OPEN, SORT_ROLE
+from napari_singlestrip.widgets.review_table import ReviewTable
 
 pytest_plugins = ("gui_fixtures",)
 

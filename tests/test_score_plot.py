@@ -12,7 +12,7 @@ from qtpy.QtTest import QTest
 
 from napari_singlestrip.reviewing import Review, ReviewRow
 from napari_singlestrip.study_tables import Decision, ScoreRow
-from napari_singlestrip.widgets.review_table import STATE_COLOURS
+from napari_singlestrip.widgets.review_model import STATE_COLOURS
 from napari_singlestrip.widgets.scatter import Scatter, Spot, _ticks
 from napari_singlestrip.widgets.score_plot import AGREEMENT, RANK, TRUTH, ScorePlot, in_words
 from napari_singlestrip.widgets.true_dice import Truth

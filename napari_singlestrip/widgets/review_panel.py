@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QHideEvent
-from qtpy.QtWidgets import (
-    QComboBox,
-    QHBoxLayout,
-    QLineEdit,
-    QMenu,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_singlestrip.reviewing import Review, ReviewRow, review
@@ -23,15 +14,10 @@ from napari_singlestrip.widgets.finetune_bar import FinetuneBar
 from napari_singlestrip.widgets.paint_tools import PaintTools
 from napari_singlestrip.widgets.panel import Panel, button, words
 from napari_singlestrip.widgets.review_decisions import DecisionBar
+from napari_singlestrip.widgets.review_head import ReviewHead
 from napari_singlestrip.widgets.review_layers import ReviewLayers, files_of
-from napari_singlestrip.widgets.review_table import (
-    ALL,
-    COLUMNS,
-    KEYS,
-    STATE_FILTERS,
-    THUMBNAIL,
-    ReviewTable,
-)
+from napari_singlestrip.widgets.review_model import THUMBNAIL
+from napari_singlestrip.widgets.review_table import ReviewTable
 from napari_singlestrip.widgets.score_plot import ScorePlot
 from napari_singlestrip.widgets.session import Session
 from napari_singlestrip.widgets.thumbnails import Thumbnails, placeholder
@@ -63,6 +49,7 @@ class ReviewPanel(Panel):
         self.true_dice = TrueDice(self)
         self.tools = PaintTools(session)
         self.table = ReviewTable(self._picture)
+        self.head = ReviewHead(self.table)
         self.layers = ReviewLayers(session)
         self.decisions = DecisionBar(session, lambda: self.layers.n_changed)
         self.finetune = FinetuneBar(session)
@@ -184,16 +171,9 @@ class ReviewPanel(Panel):
     def _show_table(self, new_round: bool) -> None:
         with self.table.quiet():
             self.table.rows.show(self.review, self.truth.dices)
-        if new_round:
-            self.table.show_column("dice", bool(self.truth.dices or self.truth.n_missing))
-            for key, action in self._column_actions.items():
-                action.setChecked(not self.table.isColumnHidden(KEYS.index(key)))
-        self.summary.setText(_summary(self.review))
+        has_truth = bool(self.truth.dices or self.truth.n_missing)
+        self.head.show_review(self.review, has_truth, new_round)
         self.plot.show_review(self.review, self.truth, self.session.scan)
-        self._show_order()
-
-    def _show_order(self, *_: object) -> None:
-        self.worst_first.setChecked(self.table.worst_first)
 
     def _follow(self, new_round: bool) -> None:
         """Keep row, note and overlays with the scan on screen."""
@@ -290,58 +270,14 @@ class ReviewPanel(Panel):
     def _make_top(self) -> None:
         self.empty = words(name="review_empty")
         self.go_on = button("", "Do what is missing first", self._go_on, "review_go_on")
-        self.summary = words(name="review_summary")
-        self.worst_first = button("Worst first", "Begin with the masks least like a brain: finds "
-                                  "failures. Click again for the top-ranked first",
-                                  self._toggle_order, "worst_first")
-        self.worst_first.setCheckable(True)
-        self.search = QLineEdit()
-        self.search.setObjectName("search")
-        self.search.setPlaceholderText("Filter by name")
-        self.search.setToolTip("Show only scans with this in their name")
-        self.search.setClearButtonEnabled(True)
-        self.states = QComboBox()
-        self.states.setObjectName("states")
-        self.states.setToolTip("Show only scans in this state")
-        self.states.addItems(STATE_FILTERS)
-        self.states.setMinimumContentsLength(9)
-        self.states.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.columns = self._make_columns()
-
-    def _make_columns(self) -> QPushButton:
-        made = QPushButton("Columns")
-        made.setObjectName("columns")
-        made.setToolTip("Which columns the table has; consistency is the second ranking")
-        menu = QMenu(made)
-        self._column_actions = {}
-        for column in COLUMNS[2:]:
-            title = "Consistency" if column.key == "consistency" else column.title
-            action = menu.addAction(title)
-            assert action is not None
-            action.setCheckable(True)
-            action.setChecked(column.shown)
-            action.setToolTip(column.tip)
-            action.toggled.connect(lambda on, key=column.key: self.table.show_column(key, on))
-            self._column_actions[column.key] = action
-        made.setMenu(menu)
-        return made
 
     def _lay_out(self) -> None:
         self.content = QWidget()
         column = QVBoxLayout(self.content)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(5)
-        filters = QHBoxLayout()
-        filters.setSpacing(4)
-        for widget, stretch in (
-            (self.search, 1), (self.states, 0), (self.worst_first, 0), (self.columns, 0)
-        ):
-            filters.addWidget(widget, stretch)
         self.table.setMinimumHeight(190)
-        column.addWidget(self.summary)
-        column.addLayout(filters)
+        column.addWidget(self.head)
         column.addWidget(self.table, 1)
         for part in (self.decisions, self.layers, self.finetune):
             column.addWidget(part)
@@ -366,11 +302,7 @@ class ReviewPanel(Panel):
         return section
 
     def _connect(self) -> None:
-        self.search.textChanged.connect(self._filter)
-        self.states.currentTextChanged.connect(self._filter)
-        header = self.table.horizontalHeader()
-        assert header is not None
-        header.sortIndicatorChanged.connect(self._show_order)
+        self.head.filtered.connect(self._on_filter)
         self.table.scan_chosen.connect(lambda _name: self._arrow.start())
         self._arrow.timeout.connect(self._show_current)
         self.plot.scan_chosen.connect(self._go)
@@ -380,23 +312,9 @@ class ReviewPanel(Panel):
         self.thumbnails.ready.connect(self.table.rows.picture_changed)
         self.true_dice.changed.connect(self._stale)
 
-    def _filter(self, *_: object) -> None:
-        with self.table.quiet():
-            self.table.filter.only(self.search.text(), self.states.currentText() or ALL)
+    def _on_filter(self) -> None:
         self.table.go_to(self.session.scan)
         self._load_ahead()
 
-    def _toggle_order(self) -> None:
-        self.table.sort_by("rank", down=not self.table.worst_first)
-        self._show_order()
-        self.table.scrollToTop()
-
     def _go_on(self) -> None:
         self.session.step_requested.emit("scans" if self.session.study is None else "train")
-
-
-def _summary(found: Review) -> str:
-    title = "First training" if found.round == 0 else f"Fine-tuning {found.round}"
-    n = Counter[str](row.state for row in found.rows)
-    said = [f"{n[state]} {state}" for state in STATE_FILTERS[3:] if n[state]]
-    return f"<b>{title}</b>: {len(found.rows)} masks · {' · '.join(said)}"

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_singlestrip.reviewing import Review, ReviewRow
 from napari_singlestrip.widgets.panel import words
-from napari_singlestrip.widgets.review_table import STATE_COLOURS
+from napari_singlestrip.widgets.review_model import STATE_COLOURS
 from napari_singlestrip.widgets.scatter import Scatter, Spot
 from napari_singlestrip.widgets.true_dice import Truth
 
