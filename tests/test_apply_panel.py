@@ -210,13 +210,15 @@ def test_scans_are_chosen_by_button_and_by_path(trained: Bench, heads: Heads) ->
 def test_a_folder_is_given_as_one_argument_without_results_of_ours(
     trained: Bench, heads: Heads, tmp_path: Path
 ) -> None:
+    new = tmp_path / "new"
+    new.mkdir()
     for file in heads.scans[:2]:
-        shutil.copy(file, tmp_path)
+        shutil.copy(file, new)
     scans = trained.panel.scans
-    scans.take_files([tmp_path])
-    assert scans.arguments == [str(tmp_path)]
-    shutil.copy(heads.masks[0], tmp_path / ("x" + MASK_SUFFIX))
-    scans.take_files([tmp_path])
+    scans.take_files([new])
+    assert scans.arguments == [str(new)]
+    shutil.copy(heads.masks[0], new / ("x" + MASK_SUFFIX))
+    scans.take_files([new])
     assert [path.name for path in scans.value()] == [path.name for path in heads.scans[:2]]
     assert scans.arguments == [str(path) for path in scans.value()]
 

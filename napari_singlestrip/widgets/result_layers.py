@@ -53,7 +53,8 @@ class ResultLayers:
             self._add_mask(found, upright.scale)
             self._add_brain(data, found, loaded, upright.scale)
             point = tuple(int(n) for n in np.mean(np.nonzero(found), axis=1))
-        self.viewer.layers.selection.active = image  # its contrast is what one changes
+        # An active image would take single letters for itself, such as O.
+        self.viewer.layers.selection.active = self._ours[min(1, len(self._ours) - 1)]
         self.viewer.dims.current_step = point
         self.viewer.reset_view()
         self.set_3d(in_3d)
