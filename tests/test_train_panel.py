@@ -439,7 +439,11 @@ def test_closing_while_it_asks_leaves_nothing(
 # --- the real worker
 
 
-def test_train_stop_resume_and_kill(window: StripWidget, tmp_path: Path, heads: Heads) -> None:
+def test_train_stop_resume_and_kill(
+    window: StripWidget, tmp_path: Path, heads: Heads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where many tests run at once, a worker that yields to all of them takes minutes to begin.
+    monkeypatch.setattr(job_module, "NICENESS", 0)
     study = make_study(tmp_path / "real", heads, training__steps=3000)
     window.session.take_study(study)
     click(child(window, "step_train"))
