@@ -33,7 +33,7 @@ from napari_singlestrip.engine.examples import (
     training_geometry,
 )
 from napari_singlestrip.engine.geometry import unconform
-from napari_singlestrip.engine.label_map import LabelBank
+from napari_singlestrip.engine.label_map import LabelBank, untiled
 from napari_singlestrip.engine.ranking import autoencoder_error, rank, select, unusual
 from napari_singlestrip.engine.segmenter import (
     Segmenter,
@@ -425,7 +425,7 @@ def _attempt(name: str, work: Iterator[Event]) -> Iterator[Event]:
 def _save_previews(
     folder: RoundFolder, bank: LabelBank, geometry: Geometry, settings: Settings
 ) -> None:
-    maps = previews.label_pictures([m.numpy() for m in bank.labels[0]])
+    maps = previews.label_pictures([m.numpy() for m in untiled(bank.labels[0])])
     previews.save_picture(folder.previews / "label_maps.png", previews.montage(maps, 2), 1)
     rng = np.random.default_rng([settings.seed, 7])
     heads = []
