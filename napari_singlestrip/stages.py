@@ -37,6 +37,7 @@ from napari_singlestrip.engine.label_map import LabelBank, untiled
 from napari_singlestrip.engine.ranking import autoencoder_error, rank, select, unusual
 from napari_singlestrip.engine.segmenter import (
     Segmenter,
+    find_window,
     load_segmenter,
     predict,
     segmenter_task,
@@ -288,10 +289,10 @@ class _Ranker:
         yield _wrote(self.job, path, "reconstruction")
 
     def _consistency(self, scan: Scan, name: str) -> float:
-        prediction = predict(self.segmenter, scan.load())
+        data = find_window(self.segmenter, scan.load()).view.data
         seed = [self.job.settings.seed, 5, *name.encode()]
         n = self.job.settings.ranking.n_augmentations
-        return consistency(self.segmenter, prediction, n, np.random.default_rng(seed))
+        return consistency(self.segmenter, data, n, np.random.default_rng(seed))
 
 
 def _ranked(rows: Sequence[ScoreRow], settings: Settings) -> list[ScoreRow]:

@@ -26,6 +26,7 @@ from napari_singlestrip.engine.config import (
     SynthesisConfig,
     TrainingConfig,
 )
+from napari_singlestrip.engine.device import PROBE_SIDE
 from napari_singlestrip.engine.examples import Geometry
 from napari_singlestrip.engine.geometry import resample
 from napari_singlestrip.engine.grid import Grid, Shape, Volume
@@ -157,7 +158,7 @@ def autoencoder_task(
     held_out = [draw(held_out_rng, 1) for _ in range(training.validation_heads)]
     return Task(
         "autoencoder", "autoencoder", net.to(device), draw, held_out, OUTPUT, training,
-        settings.seed, probe=False, extra=extra,
+        settings.seed, probe=max(frame.shape) <= PROBE_SIDE, extra=extra,
     )
 
 
