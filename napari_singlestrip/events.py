@@ -117,4 +117,7 @@ def parse_event(line: str) -> Event:
     except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"not an event: {line[:200]!r}") from error
     known = {f.name for f in dataclasses.fields(cls)}
-    return cls(**{name: value for name, value in fields.items() if name in known})
+    try:
+        return cls(**{name: value for name, value in fields.items() if name in known})
+    except TypeError as error:  # a field is missing
+        raise ValueError(f"not an event: {line[:200]!r}") from error

@@ -33,10 +33,11 @@ from napari_singlestrip.engine.examples import (
     training_geometry,
 )
 from napari_singlestrip.engine.geometry import unconform
-from napari_singlestrip.engine.label_map import LabelBank
+from napari_singlestrip.engine.label_map import LabelBank, untiled
 from napari_singlestrip.engine.ranking import autoencoder_error, rank, select, unusual
 from napari_singlestrip.engine.segmenter import (
     Segmenter,
+    find_window,
     load_segmenter,
     predict,
     segmenter_task,
@@ -298,10 +299,10 @@ class _Ranker:
         yield _wrote(self.job, path, "reconstruction")
 
     def _consistency(self, scan: Scan, name: str) -> float:
-        prediction = predict(self.segmenter, scan.load())
+        data = find_window(self.segmenter, scan.load()).view.data
         seed = [self.job.settings.seed, 5, *name.encode()]
         n = self.job.settings.ranking.n_augmentations
-        return consistency(self.segmenter, prediction, n, np.random.default_rng(seed))
+        return consistency(self.segmenter, data, n, np.random.default_rng(seed))
 
 
 def _ranked(rows: Sequence[ScoreRow], settings: Settings) -> list[ScoreRow]:
@@ -439,7 +440,7 @@ def _attempt(name: str, work: Iterator[Event]) -> Iterator[Event]:
 def _save_previews(
     folder: RoundFolder, bank: LabelBank, geometry: Geometry, settings: Settings
 ) -> None:
-    maps = previews.label_pictures([m.numpy() for m in bank.labels[0]])
+    maps = previews.label_pictures([m.numpy() for m in untiled(bank.labels[0])])
     previews.save_picture(folder.previews / "label_maps.png", previews.montage(maps, 2), 1)
     rng = np.random.default_rng([settings.seed, 7])
     heads = []

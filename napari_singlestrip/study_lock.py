@@ -66,6 +66,7 @@ class StudyLock:
             self._remove_stale()
             if not self._take():
                 raise self._held(_read(self.path))
+        self._remove_leftovers()
         self._heart.start()
         return self
 
@@ -119,6 +120,13 @@ class StudyLock:
                 with suppress(OSError):
                     os.link(aside, self.path)
             aside.unlink()
+
+    def _remove_leftovers(self) -> None:
+        """Delete what workers left behind that were killed while they took the lock."""
+        for path in self.path.parent.glob(f"{self.path.name}-*"):
+            with suppress(OSError):  # another worker may be at it, too
+                if self.path.stat().st_mtime - path.stat().st_mtime > STALE_SECONDS:
+                    path.unlink()
 
     def _is_stale(self, owner: Owner | None) -> bool:
         if owner is not None and owner.host == self._owner.host:

@@ -231,11 +231,10 @@ def test_damage_is_as_frequent_as_configured(
 def test_bank_of_two_scans_is_centred_on_each(
     bank: LabelBank, geometry: Geometry, tiny_settings: Settings
 ) -> None:
-    moved = torch.roll(bank.distance, (4, 0, 0), (1, 2, 3))
+    moved = torch.roll(bank.distance, 1, 1)  # by a tile
     two = replace(
-        bank, labels=bank.labels.repeat(2, 1, 1, 1, 1),
-        distance=torch.cat([bank.distance, moved]),
-        intensities=bank.intensities.repeat(2, 1, 1, 1), backgrounds=bank.backgrounds * 2,
+        bank, labels=torch.cat([bank.labels] * 2), distance=torch.cat([bank.distance, moved]),
+        intensities=torch.cat([bank.intensities] * 2), backgrounds=bank.backgrounds * 2,
         twins=bank.twins * 2,
         weights=np.array([0.5, 0.5]),
     )  # fmt: skip

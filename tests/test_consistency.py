@@ -20,8 +20,7 @@ from napari_singlestrip.engine.consistency import (
     consistency,
     sample_augmentation,
 )
-from napari_singlestrip.engine.grid import Volume
-from napari_singlestrip.engine.segmenter import Prediction, Segmenter, predict_array
+from napari_singlestrip.engine.segmenter import Segmenter
 
 SIDE = 24
 
@@ -54,10 +53,7 @@ class LeftHalf(Threshold):
 
 def score(net: nn.Module, seed: int = 0) -> float:
     segmenter = Segmenter(net.eval(), Settings(), 4.0, (SIDE, SIDE, SIDE))
-    seen = blob()
-    probability = predict_array(segmenter, seen, flip=False)
-    prediction = Prediction(probability, Volume(seen, np.eye(4)))
-    return consistency(segmenter, prediction, 6, np.random.default_rng(seed))
+    return consistency(segmenter, blob(), 6, np.random.default_rng(seed))
 
 
 @given(st.integers(0, 2**31))

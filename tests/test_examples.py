@@ -21,6 +21,7 @@ from napari_singlestrip.engine.examples import (
     training_geometry,
 )
 from napari_singlestrip.engine.grid import Grid, Volume
+from napari_singlestrip.engine.label_map import untiled
 from napari_singlestrip.engine.networks import side_multiple
 from napari_singlestrip.errors import UserError
 
@@ -151,13 +152,14 @@ def test_bank_holds_all_maps_of_all_scans(
     two = [example, replace(example, name="other", data=1 - example.data)]
     bank = build_bank(two, [3.0, 1.0], geometry, tiny_settings, np.random.default_rng(0))
     n_maps = len(tiny_settings.label_map.n_bins)
-    assert bank.labels.shape == (2, n_maps, *example.data.shape)
+    assert untiled(bank.labels).shape == (2, n_maps, *example.data.shape)
     assert bank.labels.dtype == torch.uint8
-    assert bank.distance.shape == bank.intensities.shape == (2, *example.data.shape)
+    assert bank.distance.shape == bank.intensities.shape
+    assert bank.shape == example.data.shape
     assert bank.weights.tolist() == [0.75, 0.25]
     assert int(bank.labels.max()) < bank.n_labels
     assert [len(b) for b in bank.backgrounds] == [n_maps] * 2
-    assert np.allclose(bank.intensities[0].numpy() / 255, example.data, atol=1 / 255)
+    assert np.allclose(untiled(bank.intensities[0]).numpy() / 255, example.data, atol=1 / 255)
 
 
 def test_bank_can_hold_fewer_maps(

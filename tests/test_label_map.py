@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -20,6 +21,8 @@ from napari_singlestrip.engine.label_map import (
     flatten_bias,
     make_label_maps,
     signed_distance_units,
+    tiled,
+    untiled,
 )
 
 Array = np.ndarray[Any, Any]
@@ -195,3 +198,13 @@ def test_distance_is_stored_in_its_unit_and_clipped() -> None:
     stored = signed_distance_units(np.array([-99, -1, 0, 0.5, 99], np.float32))
     assert stored.dtype == np.int8
     assert stored.tolist() == [-127, round(-1 / DISTANCE_UNIT), 0, round(0.5 / DISTANCE_UNIT), 127]
+
+
+def test_tiles_can_be_put_together_again() -> None:
+    volume = torch.arange(2 * 8 * 12 * 4).view(2, 8, 12, 4)
+    tiles = tiled(volume)
+    assert tiles.shape == (2, 2, 3, 1, 4, 4, 4)
+    assert torch.equal(tiles[1, 1, 2, 0], volume[1, 4:, 8:])
+    assert torch.equal(untiled(tiles), volume)
+    with pytest.raises(ValueError, match="multiples of 4"):
+        tiled(volume[:, :7])

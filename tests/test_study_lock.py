@@ -102,6 +102,17 @@ def test_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert lock_file(tmp_path).stat().st_mtime > 0
 
 
+def test_leftovers_of_a_worker_killed_while_it_took_the_lock_are_removed(tmp_path: Path) -> None:
+    left = [lock_file(tmp_path).with_name(f".lock-{name}-123") for name in ("box", "stale-box")]
+    lock_file(tmp_path).parent.mkdir()
+    for path in left:
+        path.write_text("{}")
+    os.utime(left[0], (0, 0))
+    with StudyLock(tmp_path):
+        assert not left[0].exists()
+        assert left[1].exists()  # its worker may be taking the lock at this moment
+
+
 def test_disk_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(source: object, target: object) -> None:
         raise PermissionError(1, "Operation not permitted")

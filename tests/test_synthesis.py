@@ -15,7 +15,13 @@ from scipy import ndimage
 
 from napari_singlestrip.engine.config import SynthesisConfig
 from napari_singlestrip.engine.geometry import signed_distance
-from napari_singlestrip.engine.label_map import MAX_DISTANCE, OUTSIDE, LabelBank
+from napari_singlestrip.engine.label_map import (
+    MAX_DISTANCE,
+    OUTSIDE,
+    LabelBank,
+    tiled,
+    untiled,
+)
 from napari_singlestrip.engine.synthesis import (
     SynthesisParams,
     gentle,
@@ -50,8 +56,8 @@ def ball_bank() -> LabelBank:
     distance = np.clip(np.rint((radius - 8) * 24), -127, 127).astype(np.int8)
     scan = np.rint(255 * np.clip(1 - radius / 20 + x / 80, 0, 1)).astype(np.uint8)
     return LabelBank(
-        torch.from_numpy(labels)[None, None], torch.from_numpy(distance)[None],
-        torch.from_numpy(scan)[None], ((1,),), ((((3, 1), (4, 2)),),), 5, 1, np.ones(1),
+        tiled(torch.from_numpy(labels)[None, None]), tiled(torch.from_numpy(distance)[None]),
+        tiled(torch.from_numpy(scan)[None]), ((1,),), ((((3, 1), (4, 2)),),), 5, 1, np.ones(1),
     )  # fmt: skip
 
 
@@ -185,8 +191,8 @@ def test_real_scans_are_corrupted_less() -> None:
 
 def test_scans_are_drawn_by_their_weights(bank: LabelBank) -> None:
     two = replace(
-        bank, labels=bank.labels.repeat(2, 1, 1, 1, 1), distance=bank.distance.repeat(2, 1, 1, 1),
-        intensities=bank.intensities.repeat(2, 1, 1, 1), backgrounds=bank.backgrounds * 2,
+        bank, labels=torch.cat([bank.labels] * 2), distance=torch.cat([bank.distance] * 2),
+        intensities=torch.cat([bank.intensities] * 2), backgrounds=bank.backgrounds * 2,
         twins=bank.twins * 2,
         weights=np.array([0.25, 0.75]),
     )  # fmt: skip
@@ -201,8 +207,8 @@ def test_scans_are_drawn_by_their_weights(bank: LabelBank) -> None:
 def test_undeformed_head_is_the_middle_of_the_label_map(ball_bank: LabelBank) -> None:
     params = plain()
     image, distance = head(ball_bank, params)
-    labels = middle(ball_bank.labels[0, 0])
-    stored = middle(ball_bank.distance[0]).astype(np.float32) / 24
+    labels = middle(untiled(ball_bank.labels)[0, 0])
+    stored = middle(untiled(ball_bank.distance)[0]).astype(np.float32) / 24
     assert np.allclose(distance, stored, atol=1e-6)
     for label in range(5):
         assert np.ptp(image[labels == label]) < 1e-6  # one grey for each label
@@ -212,7 +218,7 @@ def test_undeformed_head_is_the_middle_of_the_label_map(ball_bank: LabelBank) ->
 
 def test_real_scan_without_corruptions_is_the_scan(ball_bank: LabelBank) -> None:
     image, _ = head(ball_bank, plain(real=True))
-    scan = middle(ball_bank.intensities[0]) / 255
+    scan = middle(untiled(ball_bank.intensities)[0]) / 255
     low, high = np.quantile(scan, [0.01, 0.995])
     assert np.abs(image - np.clip((scan - low) / (high - low), 0, 1)).max() < 0.03
     rescaled = np.polyfit(scan.ravel(), image.ravel(), 1)
@@ -240,7 +246,7 @@ def test_flip_mirrors_image_and_mask(ball_bank: LabelBank) -> None:
 def test_shift_moves_by_whole_voxels(ball_bank: LabelBank, i: int, j: int, k: int) -> None:
     shift = f32([i, j, k]) / f32(SHAPE)
     _, distance = head(ball_bank, plain(shift=shift))
-    moved = np.roll(ball_bank.distance[0].numpy(), (-i, -j, -k), (0, 1, 2))
+    moved = np.roll(untiled(ball_bank.distance)[0].numpy(), (-i, -j, -k), (0, 1, 2))
     assert np.allclose(distance, middle(torch.from_numpy(moved)) / np.float32(24), atol=1e-5)
 
 
@@ -250,7 +256,7 @@ def test_rotation_turns_about_the_middle(ball_bank: LabelBank, degrees: float) -
     linear = f32([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
     image, _ = head(ball_bank, plain(linear=linear))
     offset = (np.array(SHAPE) - 1) / 2
-    labels = middle(ball_bank.labels[0, 0])
+    labels = middle(untiled(ball_bank.labels)[0, 0])
     turned = ndimage.affine_transform(labels, linear, offset - linear @ offset, order=0)
     still, _ = head(ball_bank, plain())
     inside = (turned > 2) & (turned < 5)
@@ -290,7 +296,7 @@ def test_coarser_masks_cover_the_same_place(ball_bank: LabelBank) -> None:
 
 def test_noise_raises_the_variance(ball_bank: LabelBank) -> None:
     clean, _ = head(ball_bank, plain())
-    tissue = middle(ball_bank.labels[0, 0]) == 3
+    tissue = middle(untiled(ball_bank.labels)[0, 0]) == 3
     spread = [head(ball_bank, plain(noise_std=s))[0][tissue].std() for s in (0.0, 0.03, 0.1)]
     assert clean[tissue].std() < 1e-6
     assert spread[0] < spread[1] < spread[2]
@@ -298,7 +304,7 @@ def test_noise_raises_the_variance(ball_bank: LabelBank) -> None:
 
 def test_texture_is_within_its_label(ball_bank: LabelBank) -> None:
     image, _ = head(ball_bank, plain(stds=f32([0, 0, 0, 0.1, 0])))
-    labels = middle(ball_bank.labels[0, 0])
+    labels = middle(untiled(ball_bank.labels)[0, 0])
     assert image[labels == 3].std() > 0.05
     assert image[labels == 4].std() < 1e-5
 
@@ -306,7 +312,7 @@ def test_texture_is_within_its_label(ball_bank: LabelBank) -> None:
 def test_another_seed_is_other_noise_on_the_same_head(ball_bank: LabelBank) -> None:
     (one, mask), (two, same) = (head(ball_bank, plain(noise_std=0.05, seed=s)) for s in (1, 2))
     assert np.array_equal(mask, same)
-    tissue = middle(ball_bank.labels[0, 0]) == 3
+    tissue = middle(untiled(ball_bank.labels)[0, 0]) == 3
     assert abs(np.corrcoef(one[tissue], two[tissue])[0, 1]) < 0.15
 
 
@@ -349,7 +355,7 @@ def test_bias_brightens_one_side(ball_bank: LabelBank) -> None:
     bias = np.zeros((2, 2, 2), np.float32)
     bias[1] = 0.5
     image, _ = head(ball_bank, plain(bias=bias))
-    ring = middle(ball_bank.labels[0, 0]) == 2
+    ring = middle(untiled(ball_bank.labels)[0, 0]) == 2
     assert image[16:][ring[16:]].mean() > 1.1 * image[:8][ring[:8]].mean()
 
 
@@ -376,17 +382,17 @@ def test_shapes_fill_the_air_only(ball_bank: LabelBank) -> None:
     shapes = np.random.default_rng(0).uniform(0, 1, (6, 6, 6)).astype(np.float32)
     changed = plain(shapes=shapes, shape_means=f32([0.3, 0.9]))
     (image, mask), (still, same) = head(ball_bank, changed), head(ball_bank, plain())
-    air = middle(ball_bank.labels[0, 0]) == OUTSIDE
+    air = middle(untiled(ball_bank.labels)[0, 0]) == OUTSIDE
     assert np.array_equal(mask, same)
     assert image[air].std() > still[air].std() + 0.05
     for label in range(1, 5):
-        tissue = middle(ball_bank.labels[0, 0]) == label
+        tissue = middle(untiled(ball_bank.labels)[0, 0]) == label
         assert np.ptp(image[tissue]) < 1e-6
 
 
 def test_blend_goes_from_one_contrast_to_the_other(ball_bank: LabelBank) -> None:
     means = f32([[0, 0.9, 0.2, 0.5, 0.7], [0, 0.9, 0.8, 0.5, 0.1]])
-    labels = middle(ball_bank.labels[0, 0])
+    labels = middle(untiled(ball_bank.labels)[0, 0])
     for blend, darker in ((0.0, 2), (1.0, 4)):
         control = np.full((2, 2, 2), blend, np.float32)
         image, _ = head(ball_bank, plain(means=means, blend=control))

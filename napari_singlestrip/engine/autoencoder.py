@@ -26,12 +26,13 @@ from napari_singlestrip.engine.config import (
     SynthesisConfig,
     TrainingConfig,
 )
+from napari_singlestrip.engine.device import PROBE_SIDE
 from napari_singlestrip.engine.examples import Geometry
 from napari_singlestrip.engine.geometry import resample
 from napari_singlestrip.engine.grid import Grid, Shape, Volume
-from napari_singlestrip.engine.label_map import LabelBank
+from napari_singlestrip.engine.label_map import LabelBank, untiled
 from napari_singlestrip.engine.losses import partial_volume
-from napari_singlestrip.engine.separable import apply_separable, interpolation_matrix
+from napari_singlestrip.engine.separable import upsample
 from napari_singlestrip.engine.synthesis import render_distance, sample_params
 from napari_singlestrip.engine.training import Pair, Task, initial_weights
 
@@ -157,7 +158,7 @@ def autoencoder_task(
     held_out = [draw(held_out_rng, 1) for _ in range(training.validation_heads)]
     return Task(
         "autoencoder", "autoencoder", net.to(device), draw, held_out, OUTPUT, training,
-        settings.seed, probe=False, extra=extra,
+        settings.seed, probe=max(frame.shape) <= PROBE_SIDE, extra=extra,
     )
 
 
@@ -249,9 +250,9 @@ def damage(distance: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """
     shape = distance.shape[1:]
     g = int(rng.integers(3, 9))
-    wobble = (rng.uniform(0, 2) * rng.standard_normal((1, 1, g, g, g))).astype(np.float32)
-    ups = [torch.from_numpy(interpolation_matrix(n, g))[None].to(distance.device) for n in shape]
-    damaged = distance + apply_separable(torch.from_numpy(wobble).to(distance.device), ups)[0]
+    wobble = (rng.uniform(0, 2) * rng.standard_normal((1, g, g, g))).astype(np.float32)
+    i, j, k = shape
+    damaged = distance + upsample(torch.from_numpy(wobble).to(distance.device), (i, j, k))
     for _ in range(rng.integers(0, 4)):
         ball = _ball(shape, rng, distance.device)
         grows = rng.random() < 0.5
@@ -261,8 +262,11 @@ def damage(distance: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 def _centre_offsets(bank: LabelBank) -> list[npt.NDArray[np.float64]]:
     """From the middle of the label maps to each brain's centre of mass (voxels)."""
-    middle = (np.asarray(bank.distance.shape[1:]) - 1) / 2
-    return [torch.nonzero(d < 0).double().mean(0).cpu().numpy() - middle for d in bank.distance]
+    middle = (np.asarray(bank.shape) - 1) / 2
+    return [
+        torch.nonzero(untiled(tiles) < 0).double().mean(0).cpu().numpy() - middle
+        for tiles in bank.distance
+    ]
 
 
 def _ball(shape: Sequence[int], rng: np.random.Generator, device: torch.device) -> torch.Tensor:

@@ -165,7 +165,7 @@ class AutoencoderConfig(Config):
     corruption_probability: float = Field(
         0.5, ge=0, le=1, description="Share of training masks damaged first (denoising)"
     )
-    steps: int = Field(500, ge=1, description="Optimiser steps")
+    steps: int = Field(400, ge=1, description="Optimiser steps")
     batch_size: int = Field(4, ge=1, le=256, description="Masks in a step")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate")
     rotation_deg: float = Field(10.0, ge=0, le=180, description="Rotation of the mask (deg)")
@@ -216,15 +216,15 @@ class FinetuningConfig(Config):
     """Self-training on painted, corrected, accepted and selected masks."""
 
     rounds: int = Field(1, ge=0, le=20, description="Rounds of predict, rank, select, train")
-    steps: int = Field(600, ge=1, description="Optimiser steps of each round")
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak learning rate")
+    steps: int = Field(1800, ge=1, description="Optimiser steps of each round")
+    learning_rate: float = Field(3e-3, gt=0, le=1, description="Peak learning rate")
     threshold: float = Field(
         0.5, gt=0, lt=1,
         description="Probability above which it is brain after fine-tuning, instead of "
         "prediction.threshold: a network that has learned on real masks is no longer generous",
     )
     real_fraction: float = Field(
-        0.5, ge=0, le=1,
+        0.8, ge=0, le=1,
         description="Share of steps on the real scans with their masks, not on synthetic heads",
     )
     pseudo_labels: Literal["auto", "decided", "selected"] = Field(
@@ -267,6 +267,7 @@ PRESETS: dict[Effort, dict[str, Any]] = {
         "training.steps": 6000,
         "training.learning_rate": 2e-3,
         "finetuning.steps": 2000,
+        "finetuning.learning_rate": 2e-3,
         "autoencoder.steps": 1000,
     },
     "thorough": {
@@ -276,6 +277,7 @@ PRESETS: dict[Effort, dict[str, Any]] = {
         "training.steps": 20000,
         "training.learning_rate": 1e-3,
         "finetuning.steps": 5000,
+        "finetuning.learning_rate": 1e-3,
         "autoencoder.max_side": 64,
         "autoencoder.channels": (16, 32, 64, 128),
         "autoencoder.steps": 2000,

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_singlestrip.engine.segmenter import Prediction, Segmenter, predict_array
+from napari_singlestrip.engine.segmenter import Segmenter, predict_array
 
 Array = npt.NDArray[np.float32]
 
@@ -53,15 +53,15 @@ def sample_augmentation(rng: np.random.Generator) -> Augmentation:
 
 
 def consistency(
-    segmenter: Segmenter, prediction: Prediction, n_augmentations: int, rng: np.random.Generator
+    segmenter: Segmenter, data: Array, n_augmentations: int, rng: np.random.Generator
 ) -> float:
     """Agreement of a segmenter with itself on a scan, 0 to 1 (higher is better).
 
     Parameters
     ----------
     segmenter : Segmenter
-    prediction : Prediction
-        Its prediction; holds what it saw.
+    data : (I, J, K) float32
+        What it sees of the scan, 0 to 1: the view of `segmenter.find_window`.
     n_augmentations : int
     rng : numpy.random.Generator
 
@@ -73,7 +73,7 @@ def consistency(
     masks = []
     for _ in range(n_augmentations):
         augmentation = sample_augmentation(rng)
-        seen = augmentation.apply(prediction.conformed.data)
+        seen = augmentation.apply(data)
         found = augmentation.invert(predict_array(segmenter, seen, flip=False))
         masks.append(found > 0.5)
     median = np.mean(masks, axis=0) >= 0.5

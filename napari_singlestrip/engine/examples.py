@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,12 @@ from napari_singlestrip.engine.geometry import normalize, resample, signed_dista
 from napari_singlestrip.engine.grid import Grid, Shape, Volume
 from napari_singlestrip.engine.label_map import (
     OUTSIDE,
+    TILE,
     LabelBank,
     LabelMaps,
     make_label_maps,
     signed_distance_units,
+    tiled,
 )
 from napari_singlestrip.engine.networks import side_multiple
 from napari_singlestrip.engine.resampling import inside_view
@@ -164,19 +167,19 @@ def build_bank(
         maps = [_label_maps(example, settings, rng, n_maps) for example in examples]
     drawn = np.asarray(weights, float)
     return LabelBank(
-        labels=torch.from_numpy(np.stack([m.labels for m in maps])),
-        distance=torch.from_numpy(
-            np.stack([signed_distance_units(e.distance) for e in examples])
-        ),
-        intensities=torch.from_numpy(
-            np.stack([np.rint(255 * e.data).astype(np.uint8) for e in examples])
-        ),
+        labels=_tiles([m.labels for m in maps]),
+        distance=_tiles([signed_distance_units(e.distance) for e in examples]),
+        intensities=_tiles([np.rint(255 * e.data).astype(np.uint8) for e in examples]),
         backgrounds=tuple(m.backgrounds for m in maps),
         twins=tuple(m.twins for m in maps),
         n_labels=max(m.n_labels for m in maps),
         ratio=geometry.ratio,
         weights=drawn / drawn.sum(),
     )
+
+
+def _tiles(volumes: Sequence[npt.NDArray[Any]]) -> torch.Tensor:
+    return tiled(torch.from_numpy(np.stack(volumes)))
 
 
 def _label_maps(
@@ -199,7 +202,7 @@ def _cut_out(mask: npt.NDArray[np.bool_], grid: Grid, geometry: Geometry) -> Gri
     """The fine isotropic RAS grid around a brain."""
     low, high = brain_box(mask, grid)
     fine = geometry.spacing_mm / geometry.ratio
-    shape = np.ceil(np.asarray(geometry.shape) * geometry.ratio * ROOM).astype(int)
+    shape = np.ceil(np.asarray(geometry.shape) * geometry.ratio * ROOM / TILE).astype(int) * TILE
     affine = np.diag([fine] * 3 + [1.0])
     affine[:3, 3] = (low + high) / 2 - (shape - 1) / 2 * fine
     i, j, k = (int(n) for n in shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,39 @@ class Prediction:
         return self.conformed.grid
 
 
+@dataclass(frozen=True)
+class Window:
+    """Where in a scan the brain is.
+
+    Attributes
+    ----------
+    conformed : Volume
+        The whole scan on an isotropic RAS grid.
+    probability : (I, J, K) float32
+        A first, rough prediction on that grid.
+    place : (3,) int or None
+        Its first voxel; None if no brain was found, so that the window is the whole scan.
+    shape : (I, J, K)
+        As large as those of the training.
+    """
+
+    conformed: Volume
+    probability: npt.NDArray[np.float32]
+    place: npt.NDArray[np.int64] | None
+    shape: Shape
+
+    @property
+    def view(self) -> Volume:
+        """What the scan shows there."""
+        if self.place is None:
+            return self.conformed
+        affine = self.conformed.affine.copy()
+        affine[:3, 3] += self.place * self.conformed.spacing
+        return Volume(
+            _cut(self.conformed.data, self.place, self.shape), affine, self.conformed.notes
+        )
+
+
 def segmenter_task(
     bank: LabelBank,
     geometry: Geometry,
@@ -110,15 +143,8 @@ def segmenter_task(
         Labelled scans to measure the Dice on, from `watched_scan`.
     """
     bank, config = bank.to(device), config or settings.training
-    net = build_segmenter(settings.network)
-    if initial is None:
-        initial_weights(net, np.random.default_rng([settings.seed, 2]))
-    else:
-        net.load_state_dict(initial)
-
-    multiple = side_multiple(settings.network)
-    i, j, k = (round(n * config.wide / multiple) * multiple for n in geometry.shape)
-    wide_shape = (i, j, k)
+    net = _initial_net(settings, initial).to(device)
+    wide_shape = _wide_shape(geometry, config, side_multiple(settings.network))
 
     def draw(rng: np.random.Generator) -> Pair:
         params = [
@@ -128,19 +154,41 @@ def segmenter_task(
         wide = rng.random() < config.wide_fraction
         return render(bank, params, wide_shape if wide else geometry.shape)
 
-    held_out_rng = np.random.default_rng([settings.seed, 1])
-    held_out = [
-        render(bank, [sample_params(held_out_rng, bank, settings.synthesis)], geometry.shape)
-        for _ in range(config.validation_heads)
-    ]
     extra = {
         "settings": settings.model_dump_json(), "spacing_mm": geometry.spacing_mm,
         "shape": list(geometry.shape), "offset": list(geometry.offset),
     }
     return Task(
-        "segmenter", stage, net.to(device), draw, held_out, settings.network, config,
-        settings.seed, [(x.to(device), y.to(device)) for x, y in watched], extra=extra,
+        "segmenter", stage, net, draw,
+        _held_out_heads(bank, geometry, settings, config.validation_heads), settings.network,
+        config, settings.seed, [(x.to(device), y.to(device)) for x, y in watched], extra=extra,
     )
+
+
+def _initial_net(settings: Settings, initial: Weights | None) -> nn.Module:
+    net = build_segmenter(settings.network)
+    if initial is None:
+        initial_weights(net, np.random.default_rng([settings.seed, 2]))
+    else:
+        net.load_state_dict(initial)
+    return net
+
+
+def _wide_shape(geometry: Geometry, config: TrainingConfig, multiple: int) -> Shape:
+    """The window with more neck and air."""
+    i, j, k = (round(n * config.wide / multiple) * multiple for n in geometry.shape)
+    return i, j, k
+
+
+def _held_out_heads(
+    bank: LabelBank, geometry: Geometry, settings: Settings, n: int
+) -> list[Pair]:
+    """Synthetic heads that training never draws."""
+    rng = np.random.default_rng([settings.seed, 1])
+    return [
+        render(bank, [sample_params(rng, bank, settings.synthesis)], geometry.shape)
+        for _ in range(n)
+    ]
 
 
 def watched_scan(
@@ -187,6 +235,21 @@ def segmenter_from(saved: dict[str, Any], device: torch.device) -> Segmenter:
 def predict(segmenter: Segmenter, volume: Volume) -> Prediction:
     """Predict the brain probability of a scan, on the conformed grid.
 
+    Parameters
+    ----------
+    segmenter : Segmenter
+    volume : Volume
+        The scan on its own grid, whatever its orientation.
+    """
+    window = find_window(segmenter, volume)
+    if window.place is None:
+        return Prediction(window.probability, window.conformed)
+    return _look_closely(segmenter, window, window.place)
+
+
+def find_window(segmenter: Segmenter, volume: Volume) -> Window:
+    """Find the brain of a scan.
+
     First in the whole head, then in a window as large as those of the training, placed around
     what was found: a network that normalises by the picture's mean is thrown off by more air, or
     more neck, than it has learned on.
@@ -203,20 +266,32 @@ def predict(segmenter: Segmenter, volume: Volume) -> Prediction:
         max_voxels=settings.conform.max_voxels,
     )
     probability = predict_array(segmenter, conformed.data, flip=False)
-    found, place = probability, np.zeros(3, int)
+    window = Window(conformed, probability, None, segmenter.shape)
+    found = probability
     for _ in range(3):
         brain = largest_component(found > settings.prediction.threshold)
         if not brain.any():
-            return Prediction(probability, conformed)
-        # The centre of mass hardly notices a bit of neck; the middle of the box would.
-        middle = place + np.argwhere(brain).mean(0) - segmenter.offset
-        place = np.rint(middle - (np.asarray(segmenter.shape) - 1) / 2).astype(int)
-        found = predict_array(segmenter, _cut(conformed.data, place, segmenter.shape), flip=False)
-    return _look_closely(segmenter, conformed, place)
+            return replace(window, place=None)
+        place = _place_around(segmenter, brain, window.place)
+        if window.place is not None and np.array_equal(place, window.place):
+            break
+        window = replace(window, place=place)
+        found = predict_array(segmenter, window.view.data, flip=False)
+    return window
+
+
+def _place_around(
+    segmenter: Segmenter, brain: npt.NDArray[np.bool_], place: npt.NDArray[np.int64] | None
+) -> npt.NDArray[np.int64]:
+    """First voxel of the window around a brain that was found in the window at `place`."""
+    # The centre of mass hardly notices a bit of neck; the middle of the box would.
+    middle = np.argwhere(brain).mean(0) - segmenter.offset
+    corner = np.rint(middle - (np.asarray(segmenter.shape) - 1) / 2).astype(np.int64)
+    return corner if place is None else place + corner
 
 
 def _look_closely(
-    segmenter: Segmenter, conformed: Volume, place: npt.NDArray[np.int64]
+    segmenter: Segmenter, window: Window, place: npt.NDArray[np.int64]
 ) -> Prediction:
     """Average the predictions of windows a little apart, so that no voxel's place decides."""
     config = segmenter.settings.prediction
@@ -225,15 +300,12 @@ def _look_closely(
     total = np.zeros(segmenter.shape, np.float32)
     weight = np.zeros(segmenter.shape, np.float32)
     for shift in shifts:
-        seen = _cut(conformed.data, place + shift, segmenter.shape)
+        seen = _cut(window.conformed.data, place + shift, segmenter.shape)
         probability = predict_array(segmenter, seen, flip=config.flip)
         back = np.full(3, -shift)
         total += _cut(probability, back, segmenter.shape)
         weight += _cut(np.ones_like(probability), back, segmenter.shape)
-    affine = conformed.affine.copy()
-    affine[:3, 3] += place * conformed.spacing
-    window = Volume(_cut(conformed.data, place, segmenter.shape), affine, conformed.notes)
-    return Prediction(total / weight, window)
+    return Prediction(total / weight, window.view)
 
 
 def _cut(

@@ -7,6 +7,7 @@ each costs one matrix product per axis however many of them are combined.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -65,13 +66,14 @@ def slice_matrix(n: int, thickness: float, offset: float = 0.0) -> Array:
     return (_hat(position[:, None] - np.arange(n_slices)[None, :]) @ average).astype(np.float32)
 
 
-def apply_separable(x: torch.Tensor, matrices: Sequence[torch.Tensor]) -> torch.Tensor:
+def apply_separable(x: torch.Tensor, matrices: Sequence[torch.Tensor | None]) -> torch.Tensor:
     """Apply one matrix per spatial axis.
 
     Parameters
     ----------
     x : (B, C, I, J, K) tensor
     matrices : three tensors (B, I', I), (B, J', J), (B, K', K)
+        None leaves an axis as it is.
 
     Returns
     -------
@@ -79,12 +81,38 @@ def apply_separable(x: torch.Tensor, matrices: Sequence[torch.Tensor]) -> torch.
     """
     a, b, c = matrices
     batch, channels, i, j, k = x.shape
-    x = torch.matmul(a.unsqueeze(1), x.reshape(batch, channels, i, j * k))
-    i = x.shape[2]
-    x = torch.matmul(b.unsqueeze(1), x.reshape(batch, channels * i, j, k))
-    j = x.shape[2]
-    x = torch.bmm(x.reshape(batch, channels * i * j, k), c.transpose(1, 2))
-    return x.reshape(batch, channels, i, j, x.shape[2])
+    if a is not None:
+        x = torch.matmul(a.unsqueeze(1), x.reshape(batch, channels, i, j * k))
+        i = x.shape[2]
+    if b is not None:
+        x = torch.matmul(b.unsqueeze(1), x.reshape(batch, channels * i, j, k))
+        j = x.shape[2]
+    if c is not None:
+        x = torch.bmm(x.reshape(batch, channels * i * j, k), c.transpose(1, 2))
+        k = x.shape[2]
+    return x.reshape(batch, channels, i, j, k)
+
+
+def upsample(control: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
+    """Linear interpolation between control points that are spread over a whole grid.
+
+    Parameters
+    ----------
+    control : (C, g, g, g) float32 tensor
+    shape : (I, J, K)
+
+    Returns
+    -------
+    (C, I, J, K) float32 tensor
+    """
+    matrices = [_interpolation(n, control.shape[-1], control.device) for n in shape]
+    return apply_separable(control[None], matrices)[0]
+
+
+@lru_cache(maxsize=256)
+def _interpolation(n_out: int, n_in: int, device: torch.device) -> torch.Tensor:
+    """`interpolation_matrix` for a batch of one; sizes recur, and making one takes a while."""
+    return torch.from_numpy(interpolation_matrix(n_out, n_in)).to(device)[None]
 
 
 def _hat(distance: npt.NDArray[np.float64]) -> Array:

@@ -23,15 +23,17 @@ from napari_singlestrip.engine.deformation import (
     sample_velocity,
     source_coordinates,
 )
-from napari_singlestrip.engine.label_map import DISTANCE_UNIT, OUTSIDE, LabelBank, Twins
+from napari_singlestrip.engine.label_map import DISTANCE_UNIT, OUTSIDE, TILE, LabelBank, Twins
 from napari_singlestrip.engine.separable import (
     apply_separable,
     blur_matrix,
-    interpolation_matrix,
     slice_matrix,
+    upsample,
 )
 
 Array = npt.NDArray[Any]
+
+SHARP_FWHM = 0.6  # voxels; a blur narrower than that leaves 99.9% of each voxel where it is
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,8 @@ def render(
         _copy(bank, p, i, shape) if p.real else _paint(bank, p, i, texture, shape)
         for p, i, (texture, _) in zip(params, index, noise, strict=True)
     ])
-    image = image.unsqueeze(1).mul_(_upsample([p.bias for p in params], shape, device).exp_())
+    # Exponential first, upsampling second: as smooth and as positive, and 200 times cheaper.
+    image = image.mul_(_fields([np.exp(p.bias) for p in params], shape, device)).unsqueeze(1)
     image = apply_separable(image, _point_spread(params, shape, device))
     image = _finish(image, params, [grain for _, grain in noise])
     return image, _cut(image, distance, params)
@@ -222,7 +225,7 @@ def _paint(
     mean = first.index_select(0, labels).view(shape)
     change = (second - first).index_select(0, labels).view(shape)
     spread = stds.index_select(0, labels).view(shape)
-    blend = _upsample([p.blend], shape, device)[0, 0]
+    blend = _fields([p.blend], shape, device)[0]
     image = mean.addcmul_(change, blend).addcmul_(spread, texture)
     if p.shapes.size:
         image = _add_shapes(image, labels.view(shape), p, shape)
@@ -233,14 +236,11 @@ def _add_shapes(
     image: torch.Tensor, labels: torch.Tensor, p: SynthesisParams, shape: tuple[int, int, int]
 ) -> torch.Tensor:
     """Fill the surroundings of the head with blobs, as coils, pillows and other people's arms."""
-    field = _upsample([p.shapes], shape, image.device)[0, 0]
+    field = _fields([p.shapes], shape, image.device)[0]
     n = len(p.shape_means)
     means = torch.from_numpy(p.shape_means).to(image.device)
     blob = means.index_select(0, (field * n).long().clamp_(0, n - 1).flatten()).view(shape)
     return torch.where(labels == OUTSIDE, blob, image)
-
-
-
 
 
 def _gather_index(
@@ -249,8 +249,8 @@ def _gather_index(
     shape: tuple[int, int, int],
     scale: float = 1.0,
 ) -> torch.Tensor:
-    """Flat index into a label map for each voxel, (B, I*J*K) int64."""
-    size = np.asarray(bank.labels.shape[2:], float)
+    """Flat index into a tiled label map for each voxel, (B, I*J*K) int32."""
+    size = np.asarray(bank.shape, float)
     step = bank.ratio * scale
     reach = (np.asarray(shape, float) - 1) * step / 2  # to the centres of the outermost voxels
     shifts = np.stack([p.shift * np.asarray(shape, float) * step for p in params])
@@ -262,9 +262,14 @@ def _gather_index(
         shape,
         bank.labels.device,
     )
-    i, j, k = (position[:, d].clamp_(0, size[d] - 0.5).int() for d in range(3))
-    _, y, z = (int(n) for n in size)
-    return i.mul_(y).add_(j).mul_(z).add_(k).flatten(1)
+    strides, (_, y, z) = (TILE**2, TILE, 1), (n // TILE for n in bank.shape)
+    index = torch.zeros_like(position[:, 0], dtype=torch.int32)
+    for axis, (within, tiles) in enumerate(zip(strides, (y * z, z, 1), strict=True)):
+        voxel = position[:, axis].clamp_(0, size[axis] - 0.5).int()
+        index.add_(voxel, alpha=within)
+        # A step into the next tile: on by a row of tiles, back by the voxels already counted.
+        index.add_(voxel.bitwise_right_shift_(2), alpha=TILE**3 * tiles - TILE * within)
+    return index.flatten(1)
 
 
 def _take(volume: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
@@ -273,14 +278,15 @@ def _take(volume: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
 
 def _point_spread(
     params: Sequence[SynthesisParams], shape: tuple[int, int, int], device: torch.device
-) -> list[torch.Tensor]:
+) -> list[torch.Tensor | None]:
     """Blur, thick slices and their interpolation back, one matrix per axis."""
-    matrices = []
+    matrices: list[torch.Tensor | None] = []
     for axis, n in enumerate(shape):
-        stack = [
-            slice_matrix(n, float(p.thickness[axis])) @ blur_matrix(n, float(p.blur_fwhm[axis]))
-            for p in params
-        ]
+        asked = [(float(p.thickness[axis]), float(p.blur_fwhm[axis])) for p in params]
+        if all(thickness <= 1 and fwhm < SHARP_FWHM for thickness, fwhm in asked):
+            matrices.append(None)
+            continue
+        stack = [slice_matrix(n, thickness) @ blur_matrix(n, fwhm) for thickness, fwhm in asked]
         matrices.append(torch.from_numpy(np.stack(stack)).to(device))
     return matrices
 
@@ -291,7 +297,9 @@ def _finish(
     """Noise, scaling to 0 to 1 by robust extremes as `geometry.conform` does, and gamma."""
     for b, p in enumerate(params):
         x = image[b, 0].add_(grain[b], alpha=p.noise_std)
-        sample = x[::4, ::4, ::4].flatten().sort().values
+        # A few thousand voxels, spread evenly, know the extremes well enough.
+        sample = x[tuple(slice(None, None, max(1, n // 16)) for n in x.shape)].flatten()
+        sample = sample.sort().values
         low, high = sample[int(0.01 * len(sample))], sample[int(0.995 * len(sample))]
         x.sub_(low).div_((high - low).clamp(min=1e-3)).clamp_(1e-6, 1)
         x.log_().mul_(p.gamma).exp_()  # vectorised, several times faster than pow
@@ -338,17 +346,11 @@ def _noise_pool(size: int, device: torch.device) -> torch.Tensor:
     return torch.randn(size, generator=torch.Generator().manual_seed(0)).to(device)
 
 
-def _upsample(
-    fields: list[Array], shape: tuple[int, int, int], device: torch.device
+def _fields(
+    control: list[Array], shape: tuple[int, int, int], device: torch.device
 ) -> torch.Tensor:
-    """(g, g, g) control points of each head to (B, 1, I, J, K)."""
-    ups = []
-    for field in fields:
-        x = torch.from_numpy(field).to(device)[None, None]
-        m = [torch.from_numpy(interpolation_matrix(n, field.shape[0])).to(device)[None]
-             for n in shape]
-        ups.append(apply_separable(x, m)[0])
-    return _stack(ups)
+    """(g, g, g) control points of each head to (B, I, J, K)."""
+    return _stack([upsample(torch.from_numpy(c).to(device)[None], shape)[0] for c in control])
 
 
 def _stack(pictures: list[torch.Tensor]) -> torch.Tensor:

