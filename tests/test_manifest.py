@@ -144,6 +144,7 @@ def test_finished_sample_is_reviewed_at_once(viewer: Any, tmp_path: Path, heads:
     assert "there already" in child(dock, "place_question").text()
     click(child(dock, "place_ok"))
     study = dock.session.study
+    assert dock.session.step == "review"
     assert len(study.names) == 12 and study.rounds() == [0]
     assert len(study.scores(0)) == 11 and study.reference_path(study.names[3]) is not None
     wait_until(lambda: not dock.session.thumbnails.busy, "pictures")

@@ -289,9 +289,9 @@ def test_the_table_follows_the_scan_on_screen(window: Window, study: Study) -> N
 
 def test_paint_this_one(window: Window, study: Study) -> None:
     open_study(window, study)
-    assert not child(window, "paint_scan").isEnabled()
+    assert not child(window, "paint_this_one").isEnabled()
     click_row(window, study.names[1])
-    click(child(window, "paint_scan"))
+    click(child(window, "paint_this_one"))
     assert window.session.step == "paint" and window.session.scan == study.names[1]
 
 

@@ -152,6 +152,20 @@ def test_what_is_asked_for_last_is_drawn_first(
     assert begun[2] == 20 and sorted(begun) == [10, 11, 20, 21, 22]
 
 
+def test_what_was_passed_by_is_dropped_and_can_be_asked_for_again(
+    thumbnails: Thumbnails, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_singlestrip.widgets.thumbnails.MAX_WAITING", 2)
+    name = study.names[0]
+    for size in range(10, 20):
+        thumbnails.pixmap(study, name, size=size)
+    wait_until(lambda: not thumbnails.busy, "the last pictures")
+    assert not same(thumbnails.pixmap(study, name, size=19).toImage(), placeholder(19))
+    assert same(thumbnails.pixmap(study, name, size=13).toImage(), placeholder(13))
+    wait_until(lambda: not thumbnails.busy, "the picture")
+    assert not same(thumbnails.pixmap(study, name, size=13).toImage(), placeholder(13))
+
+
 def test_closing_ends_the_threads(qapp: QApplication, study: Study) -> None:
     made = Thumbnails()
     for name in study.names:

@@ -27,7 +27,7 @@ from napari_singlestrip.widgets.incoming import (
 from napari_singlestrip.widgets.panel import button, words
 from napari_singlestrip.widgets.place_row import PlaceRow
 from napari_singlestrip.widgets.recent import recent_studies
-from napari_singlestrip.widgets.session import Session
+from napari_singlestrip.widgets.session import WINDOW_FILE, Session
 
 SAMPLES_JOB = "samples"
 
@@ -134,7 +134,10 @@ class AddScans(QWidget):
         sample = SAMPLES[name]
         study = folder / sample.study
         if (study / DOCUMENT_NAME).is_file():
+            new = not (study / WINDOW_FILE).is_file()
             self.open_study(study)
+            if new:  # else it opens where it was left
+                self.session.step_requested.emit(sample.step)
             return
         with self.session.guarded():
             self.session.start_job([SAMPLES_JOB, str(folder), *sample.options], SAMPLES_JOB)

@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_singlestrip.engine.scan_facts import ScanFacts, scan_facts
 from napari_singlestrip.study import Study
+from napari_singlestrip.study_document import ScanEntry
 
 BATCH = 16
 TELL_EVERY_MS = 200  # a table of a thousand scans is sorted anew each time
@@ -30,6 +31,7 @@ class ScanChecks(QObject):
         super().__init__(parent)
         self._facts: dict[Path, ScanFacts] = {}
         self._asked: set[Path] = set()
+        self._scans: tuple[ScanEntry, ...] | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._closed = False
         self._later = QTimer(self)
@@ -44,6 +46,9 @@ class ScanChecks(QObject):
 
     def read(self, study: Study) -> None:
         """Read the headers that are not known yet."""
+        if study.scans is self._scans:  # a tuple: another one when scans come or go
+            return
+        self._scans = study.scans
         paths = [path for name in study.names if (path := study.scan_path(name)) not in self._asked]
         self._asked.update(paths)
         if paths and not self._closed:
@@ -55,6 +60,7 @@ class ScanChecks(QObject):
     def forget(self) -> None:
         """Read everything anew when asked next: files may have been mended."""
         self._asked.clear()
+        self._scans = None
 
     @property
     def busy(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from qtpy.QtGui import QColor
 
 from napari_singlestrip.engine.scan_facts import ScanFacts
 from napari_singlestrip.study import Study
+from napari_singlestrip.study_document import ScanEntry
 from napari_singlestrip.study_drafts import drafted
 from napari_singlestrip.widgets.scan_checks import ScanChecks
 from napari_singlestrip.widgets.thumbnails import Thumbnails
@@ -65,8 +67,8 @@ class Row:
     number: int
 
 
-def rows_of(study: Study) -> list[Row]:
-    """Look up the state of each scan of a study."""
+def rows_of(study: Study, known: Sequence[Row] = ()) -> list[Row]:
+    """Look up the state of each scan of a study; `known`: rows of before, for the same scans."""
     drafts, decisions = set(drafted(study.folder)), study.decisions()
     predicted = _predictions(study)
     rows = []
@@ -82,7 +84,8 @@ def rows_of(study: Study) -> list[Row]:
             state = decision.state
         mask = own or predicted.get(name)
         held_out = entry.role == "held_out"
-        rows.append(Row(name, study.scan_path(name), state, mask, held_out, number))
+        path = known[number].path if known else study.scan_path(name)
+        rows.append(Row(name, path, state, mask, held_out, number))
     return rows
 
 
@@ -112,6 +115,7 @@ class ScanTable(QAbstractTableModel):
         self.study: Study | None = None
         self.rows: list[Row] = []
         self.sort_by = "order added"
+        self._scans: tuple[ScanEntry, ...] | None = None  # another tuple when scans come or go
         self._row_of: dict[str, int] = {}
         self._thumbnails, self._checks = thumbnails, checks
         thumbnails.ready.connect(self._on_picture)
@@ -119,14 +123,18 @@ class ScanTable(QAbstractTableModel):
 
     def show(self, study: Study | None) -> None:
         """Show a study as it is now; the selection stays while its scans are the same."""
-        rows = [] if study is None else rows_of(study)
-        same = study is self.study and [r.path for r in rows] == [r.path for r in self.rows]
+        scans = None if study is None else study.scans
+        same = study is self.study and scans is self._scans
+        rows = [] if study is None else rows_of(study, self.rows if same else ())
         if same:
-            self.rows = rows
-            self._all_changed()
+            changed, self.rows = rows != self.rows, rows
+            if changed:
+                self._all_changed()
+            else:  # a mask may have been painted anew: ask for its picture, but sort nothing
+                self._pictures_changed(0, len(rows) - 1)
             return
         self.beginResetModel()
-        self.study, self.rows = study, rows
+        self.study, self.rows, self._scans = study, rows, scans
         self._row_of = {row.name: n for n, row in enumerate(rows)}
         self.endResetModel()
 
@@ -239,9 +247,13 @@ class ScanTable(QAbstractTableModel):
     def _on_picture(self, name: str) -> None:
         n = self.row_of(name)
         if n >= 0:
-            # Not the roles that sort: a thousand pictures must not sort a thousand times.
-            shown = [Qt.ItemDataRole.DecorationRole, Qt.ItemDataRole.DisplayRole]
-            self.dataChanged.emit(self.index(n, SCAN), self.index(n, CHECK), shown)
+            self._pictures_changed(n, n)
+
+    def _pictures_changed(self, first: int, last: int) -> None:
+        # Not the roles that sort: a thousand pictures must not sort a thousand times.
+        shown = [Qt.ItemDataRole.DecorationRole, Qt.ItemDataRole.DisplayRole]
+        if self.rows:
+            self.dataChanged.emit(self.index(first, SCAN), self.index(last, CHECK), shown)
 
     def _all_changed(self) -> None:
         if self.rows:

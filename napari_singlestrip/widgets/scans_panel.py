@@ -114,7 +114,7 @@ class ScansPanel(Panel):
         self.show_one = button("Show  Enter", "Show the chosen scan; a click on it does so too",
                                self._show_chosen, "show_scan")
         self.paint_one = button("Paint this one", "Show the chosen scan, and go to step 2",
-                                self._paint_chosen, "paint_scan")
+                                self._paint_chosen, "paint_this_one")
         self.remove_some = button(
             "Remove", "Take the chosen scans out of the study; no file is deleted",
             lambda: self.remove(self.view.chosen), "remove_scan",

@@ -23,6 +23,7 @@ from napari_singlestrip.study import Study
 FOLDER = "thumbnails"
 MAX_PICTURES = 4000  # about 9 kB each
 N_THREADS = 2
+MAX_WAITING = 40  # of what was passed by in scrolling, the oldest is dropped: it is asked for again
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,8 @@ class Thumbnails(QObject):
             return
         known = self._wishes.pop(wish.place, None)
         self._wishes[wish.place] = wish  # to the end: drawn first
+        while len(self._wishes) > MAX_WAITING:
+            self._wishes.pop(next(iter(self._wishes)), None)
         if known is None:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(N_THREADS, thread_name_prefix="thumbnails")
