@@ -185,6 +185,16 @@ def test_growing_and_shrinking_move_the_surface_by_mm(mm: float) -> None:
     assert not (ball & ~larger).any() and not (smaller & ~ball).any()
 
 
+@given(masks, st.sampled_from([-1.2, -1.0, 1.0, 1.6]), st.sampled_from([ONE_MM, THICK]))
+def test_small_and_large_steps_are_done_in_two_ways_with_one_result(
+    mask: np.ndarray, mm: float, spacing: tuple[float, float, float]
+) -> None:
+    swept = mask_tools.grow(mask, spacing, mm)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mask_tools, "MAX_BALL", 0)
+        np.testing.assert_array_equal(swept, mask_tools.grow(mask, spacing, mm))
+
+
 def test_growing_by_a_voxel_does_not_leap_over_thick_slices() -> None:
     flat = np.zeros((7, 20, 20), dtype=bool)
     flat[3, 8:12, 8:12] = True

@@ -314,7 +314,7 @@ def test_a_mask_from_a_file(panel: Any, heads: Any, tmp_path: Path) -> None:
     told: list[tuple[str, str]] = []
     panel.session.told.connect(lambda text, level: told.append((text, level)))
 
-    panel.load_mask(heads.masks[0])  # of another head
+    panel.load_mask(heads.masks[2])  # of another head, with thick slices
     assert told[-1][1] == "error" and "grid" in told[-1][0]
     panel.load_mask(tmp_path / "missing.nii.gz")
     assert told[-1][1] == "error"
@@ -385,3 +385,18 @@ def test_a_scan_to_paint_is_suggested(window: StripWidget, heads: Any, tmp_path:
     panel.choice.hint.linkActivated.emit("#")
     assert panel.session.scan == panel.choice.typical
     assert "good one to paint" in child(panel, "typical_hint").text()
+
+
+def test_going_round_with_the_right_button_fills(panel: Any) -> None:
+    panel.session.layers.brush.set_diameter(6.0)
+    i, p, l = middle(panel)  # noqa: E741
+    click(child(panel, "tool_paint"))
+    turn = np.linspace(0, 2 * np.pi, 17)
+    ring = [(i, p + 8 * np.sin(a), l + 8 * np.cos(a)) for a in turn]
+
+    stroke(panel.session.viewer, ring, Qt.MouseButton.RightButton)
+
+    mask = mask_of(panel)
+    assert mask[i, p, l] and mask[i].sum() == pytest.approx(np.pi * 8.5**2, rel=0.15)
+    panel.session.layers.undo()
+    assert not mask_of(panel).any()

@@ -22,6 +22,8 @@ Image = NDArray[np.floating]
 Spacing = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
 
+MAX_BALL = 100  # voxels of a ball up to which sweeping it along is quicker than distances
+
 
 def painted_slices(mask: Mask, axis: int) -> NDArray[np.intp]:
     """Numbers of the slices along `axis` on which something is painted."""
@@ -209,11 +211,26 @@ def grow(mask: Mask, spacing: Spacing, distance_mm: float) -> Mask:
         With the smallest voxel side, one layer of voxels.
     """
     out = mask.copy()
-    reach = abs(distance_mm) + max(spacing)
-    box = _box_with_room(mask, spacing, reach)
-    if box is not None:
+    box = _box_with_room(mask, spacing, abs(distance_mm) + max(spacing))
+    if box is None or distance_mm == 0:
+        return out
+    ball = _ball(abs(distance_mm) + min(spacing) / 2, spacing)  # the surface is between voxels
+    if ball.size > MAX_BALL:  # distances are quicker then
+        reach = abs(distance_mm) + max(spacing)
         out[box] = signed_distance(mask[box], spacing, reach) < distance_mm
+    elif distance_mm > 0:
+        out[box] = ndimage.binary_dilation(mask[box], ball)
+    else:
+        out[box] = ndimage.binary_erosion(mask[box], ball, border_value=1)
     return out
+
+
+def _ball(radius_mm: float, spacing: Spacing) -> Mask:
+    reach = [int(radius_mm / s) for s in spacing]
+    axes = np.ogrid[tuple(slice(-n, n + 1) for n in reach)]
+    squares = sum((axis * s) ** 2 for axis, s in zip(axes, spacing, strict=True))
+    ball: Mask = np.asarray(squares) < radius_mm**2
+    return ball
 
 
 def range_of(image: Image, mask: Mask) -> tuple[float, float]:
