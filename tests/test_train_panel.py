@@ -211,6 +211,7 @@ def test_resume_says_where(place: Place, study: Study) -> None:
     panel = opened(place, study)
     assert panel.train.text() == "Resume training (step 30 of 60)"
     assert panel.curves.curves.loss.lines[0].points[-1][0] == 30
+    assert panel.curves.curves.loss.x_max == 60
     assert panel.stages.texts()[0].startswith("◐")
 
 
@@ -452,7 +453,7 @@ def test_train_stop_resume_and_kill(
     steps: list[int] = []
     job.happened.connect(lambda e: steps.append(e.step) if isinstance(e, Progress) else None)
     click(panel.train)
-    wait_until(lambda: len(steps) > 5, "progress", 60)
+    wait_until(lambda: len(steps) > 5, "progress", 180)
     wait_until(lambda: len(panel.curves.curves.loss.lines[0].points) > 3, "points of the curve")
     wait_until(lambda: panel.seen.isVisible(), "synthetic heads")
     pid = job.pid
@@ -468,7 +469,7 @@ def test_train_stop_resume_and_kill(
     assert panel.train.text() == f"Resume training (step {reached} of 3000)"
     steps.clear()
     click(panel.train)
-    wait_until(lambda: len(steps) > 2, "progress", 60)
+    wait_until(lambda: len(steps) > 2, "progress", 180)
     assert steps[0] > reached  # not from the beginning
 
     os.kill(job.pid, signal.SIGKILL)

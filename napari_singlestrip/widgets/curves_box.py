@@ -48,7 +48,9 @@ class CurvesBox(QWidget):
         """Show what the study's folder says; of a job under way, its events say more."""
         study, status = self.session.study, self.session.job.status
         if not status.busy or study is not self._study:
-            self._tracks = {} if study is None else tracks(study)
+            self._tracks = {}
+            with self.session.guarded():  # a damaged file
+                self._tracks = {} if study is None else tracks(study)
             self._study = study
         self._list()
 

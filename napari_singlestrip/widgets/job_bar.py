@@ -65,6 +65,7 @@ class JobBar(QWidget):
         self.label = QLabel()
         self.label.setObjectName("job_label")
         self.label.setTextFormat(Qt.TextFormat.PlainText)
+        self.label.setWordWrap(True)  # the buttons beside it leave it 200 pixels
         self.pause = button("Pause", "Let the job wait; it goes on where it stopped",
                             self._pause, "pause")
         self.stop = button("Stop", "Stop and keep what was reached: starting again goes on there",

@@ -99,8 +99,15 @@ def tracks(study: Study) -> dict[tuple[int, str], Track]:
     """Curves of all rounds, by round and stage, as the worker wrote them."""
     found: dict[tuple[int, str], Track] = {}
     for round_ in study.rounds():
-        for line in read_metrics(RoundFolder(study.round_dir(round_))):
-            track = found.setdefault((round_, line["stage"]), Track())
+        folder = RoundFolder(study.round_dir(round_))
+        settings = folder.read_settings() or study.settings()
+        n_steps = {
+            "train": settings.training.steps, "autoencoder": settings.autoencoder.steps,
+            "finetune": settings.finetuning.steps,
+        }
+        for line in read_metrics(folder):
+            new = Track(n_steps=n_steps.get(line["stage"], 0))
+            track = found.setdefault((round_, line["stage"]), new)
             metrics = {k: v for k, v in line.items() if isinstance(v, (int, float))}
             track.add(int(line["step"]), metrics)
     return found
