@@ -460,7 +460,8 @@ def test_train_stop_resume_and_kill(
     began = time.monotonic()
     click(child(window, "stop"))
     wait_until(lambda: not job.status.busy, "the stop")
-    assert time.monotonic() - began < 3
+    busy = os.getloadavg()[0] / (os.cpu_count() or 1)  # by other programs: then it takes longer
+    assert time.monotonic() - began < 3 * max(1.0, busy)
     assert not psutil.pid_exists(pid)
 
     reached = training_facts(study).stages[0].step
