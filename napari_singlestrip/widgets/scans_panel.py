@@ -168,7 +168,7 @@ class ScansPanel(Panel):
         text = " · ".join([f"{len(rows)} scan{'s' * (len(rows) != 1)}", *parts])
         if broken:
             names = ", ".join(broken[:3]) + (" and others" if len(broken) > 3 else "")
-            text += f"<br>Cannot be used and is passed over: {names}. Hover for the reason."
+            text += f"<br>Cannot be used, so passed over: {names}. Hover over Check for the reason."
         self.summary.setText(text)
 
     def _on_study(self, what: str) -> None:
