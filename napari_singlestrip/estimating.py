@@ -20,7 +20,13 @@ from napari_singlestrip.engine.config import override
 from napari_singlestrip.engine.consistency import consistency
 from napari_singlestrip.engine.device import choose_device, in_words
 from napari_singlestrip.engine.geometry import unconform
-from napari_singlestrip.engine.segmenter import load_segmenter, predict, segmenter_task, to_mask
+from napari_singlestrip.engine.segmenter import (
+    find_window,
+    load_segmenter,
+    predict,
+    segmenter_task,
+    to_mask,
+)
 from napari_singlestrip.engine.training import Task, train
 from napari_singlestrip.engine.volume import load_mask, open_scan, save_map
 from napari_singlestrip.events import Event, Finished, Progress, Started
@@ -109,9 +115,9 @@ class _Timing:
         heat = unconform(views[0].redrawn, views[0].grid, scan.grid, fill=0.0)
         save_map(self.folder / "heat.nii.gz", np.round(mask - heat, 2), like=scan)
         if settings.ranking.consistency:
-            predict(segmenter, scan.load())
+            data = find_window(segmenter, scan.load()).view.data
             n = settings.ranking.n_augmentations
-            consistency(segmenter, prediction, n, np.random.default_rng(0))
+            consistency(segmenter, data, n, np.random.default_rng(0))
         ranking = time.monotonic() - started - predicting
         self.seconds["predict"] = predicting * n_scans
         self.seconds["rank"] = ranking * n_scans

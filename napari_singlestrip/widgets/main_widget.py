@@ -154,7 +154,8 @@ class StripWidget(QWidget):
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Notice that the window closes: napari does not tell its docks."""
-        if event is None or event.type() != QEvent.Type.Close or watched is not self._window():
+        closes = event is not None and event.type() == QEvent.Type.Close
+        if watched is None or event is None or not closes or watched is not self._window():
             return super().eventFilter(watched, event)
         answer = watched.event(event)  # napari may ask, and the person may choose to stay
         if event.isAccepted():
