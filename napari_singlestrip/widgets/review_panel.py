@@ -287,6 +287,7 @@ class ReviewPanel(Panel):
             column.addWidget(section)
         for page in (self.empty, self.go_on, self.content):
             self.add(page)
+        self._column.setStretchFactor(self.content, 1)
         self._column.addStretch(0)
 
     def _section(self, title: str, widget: QWidget, name: str) -> QCollapsible:
