@@ -25,8 +25,8 @@ from napari_singlestrip.widgets.panel import button
 from napari_singlestrip.widgets.session import Session
 
 TOOLS: tuple[tuple[Mode, str, str], ...] = (
-    ("paint", "Paint  P", "Paint with the left button. With the right button, go round the brain "
-     "once: back at the start, what is inside is filled."),
+    ("paint", "Paint  P", "Paint with the left button. Or click with the right button and go round "
+     "the brain, no button held: back at the start, what is inside is filled."),
     ("erase", "Erase  E", "Erase; also out of the range of intensities"),
     ("polygon", "Polygon  3", "Click round the brain; a double click fills it"),
     ("fill", "Fill  F", "Fill a closed outline with one click inside"),

@@ -18,9 +18,9 @@ from napari_singlestrip.widgets.session import Session
 from napari_singlestrip.widgets.twice_button import TwiceButton
 
 HOW = (
-    "Paint the brain on every 8th to 12th slice: go round it with the right button, and it is "
-    "filled. Press <b>I</b> to fill the slices between, and mend what is wrong. All is saved as "
-    "you go."
+    "Paint the brain on every 8th to 12th slice: <b>P</b>, right click on its border, go round "
+    "it, and it is filled. <b>I</b> fills the slices between. Mend what is wrong; all is saved "
+    "as you go."
 )
 MASK_FILES = "Masks (*.nii *.nii.gz *.mgz *.mgh);;All files (*)"
 
