@@ -58,14 +58,20 @@ def is_painted(session: Any, voxel: tuple[int, int, int]) -> bool:
     return bool(session.layers.mask_on_display()[voxel])
 
 
+def saved(session: Any, name: str) -> Any:
+    """The draft on disk."""
+    draft = load_draft(session.study.folder, name)
+    assert draft is not None, f"there is no draft of {name}"
+    return draft
+
+
 def test_stroke_is_painted_told_and_saved(session: Any) -> None:
     told: list[None] = []
     session.mask_edited.connect(lambda: told.append(None))
     voxel = paint(session)
     assert is_painted(session, voxel)
     assert len(told) == 1
-    draft = load_draft(session.study.folder, session.scan)
-    assert draft is not None
+    draft = saved(session, session.scan)
     assert np.array_equal(draft, session.layers.mask_on_scan())
 
 
@@ -77,10 +83,10 @@ def test_undo_and_redo_are_told_and_saved(session: Any) -> None:
     session.mask_edited.connect(lambda: told.append(None))
     press_key(session.viewer, Z, CONTROL)
     assert np.array_equal(session.layers.mask_on_scan(), before)
-    assert np.array_equal(load_draft(session.study.folder, session.scan), before)
+    assert np.array_equal(saved(session, session.scan), before)
     press_key(session.viewer, Z, CONTROL | SHIFT)
     assert np.array_equal(session.layers.mask_on_scan(), after)
-    assert np.array_equal(load_draft(session.study.folder, session.scan), after)
+    assert np.array_equal(saved(session, session.scan), after)
     assert len(told) == 2
 
 
@@ -141,6 +147,20 @@ def test_stroke_of_a_button_that_is_down_is_kept_when_the_scan_changes(session: 
     from napari_singlestrip.upright import Upright
 
     assert Upright(scan.grid.affine).to_display(draft)[voxel]
+
+
+def test_polygon_is_saved_whole(session: Any) -> None:
+    """napari tells of a polygon before it writes it."""
+    layer, (i, p, l) = session.layers.mask_layer, empty_voxel(session)  # noqa: E741
+    for leave in (False, True):
+        name, before = session.scan, session.layers.mask_on_scan()
+        layer.paint_polygon([(i, p, l), (i, p + 4, l), (i, p + 4, l + 4), (i, p, l + 4)], 1 - leave)
+        after = session.layers.mask_on_scan()
+        assert not np.array_equal(after, before)
+        if leave:  # before Qt has come to it
+            show(session, session.study.names[2])
+        process_events()
+        assert np.array_equal(saved(session, name), after)
 
 
 def test_any_label_is_brain_and_is_seen(session: Any) -> None:

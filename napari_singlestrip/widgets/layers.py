@@ -16,7 +16,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_singlestrip.engine.volume import Scan, load_mask
 from napari_singlestrip.study import Study
@@ -100,6 +100,10 @@ class StudyLayers(QObject):
         self.viewpoint = Viewpoint(viewer)
         self._ours: dict[str, Any] = {}
         self._quiet = False
+        self._written = QTimer(self)
+        self._written.setSingleShot(True)
+        self._written.setInterval(0)
+        self._written.timeout.connect(self._on_edited)
         self.brush = Brush(self)
         for event in self._moving_events():
             event.connect(self._on_moved)
@@ -167,6 +171,7 @@ class StudyLayers(QObject):
 
     def close(self) -> None:
         """Let go of the viewer: the window closes."""
+        self._finish_stroke()
         self.now = None
         for event in self._moving_events():
             event.disconnect(self._on_moved)
@@ -386,7 +391,7 @@ class StudyLayers(QObject):
         return layer
 
     def _listen(self, labels: Labels) -> None:
-        labels.events.paint.connect(self._on_edited)  # at the end of each stroke
+        labels.events.paint.connect(self._on_painted)
         labels.events.data.connect(self._on_replaced)
         # napari says nothing of undo and redo: its keys call these methods.
         labels.undo = self._followed(labels.undo)
@@ -419,10 +424,25 @@ class StudyLayers(QObject):
         commit = getattr(self.mask_layer, "_commit_stroke", None)
         if commit is not None:
             commit()
+        if self._written.isActive():
+            self._written.stop()
+            self._on_edited()
 
     def _moving_events(self) -> tuple[Any, ...]:
         events = self.viewer.dims.events
         return events.point, events.order, events.ndisplay
+
+    def _on_painted(self, event: Any = None) -> None:
+        """Tell of strokes at their end, and of polygons once napari has written them.
+
+        napari tells of strokes after it wrote them, of all else before.
+        """
+        if self._quiet or self.now is None:
+            return
+        if getattr(self.mask_layer, "_staged_history", None):
+            self._on_edited()
+        else:
+            self._written.start()
 
     def _on_moved(self, event: Any = None) -> None:
         if self.now is not None and not self._quiet:
