@@ -77,6 +77,19 @@ def leaks(request: pytest.FixtureRequest) -> Iterator[None]:
         found.check()
 
 
+@pytest.fixture(autouse=True)
+def own_preferences(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list of recent studies is that of the test, not of the person who runs it."""
+    from qtpy.QtCore import QSettings
+
+    from napari_singlestrip.widgets import recent
+
+    file = str(tmp_path_factory.mktemp("preferences") / "preferences.ini")
+    monkeypatch.setattr(recent, "settings", lambda: QSettings(file, QSettings.Format.IniFormat))
+
+
 @pytest.fixture
 def viewer(qapp: QApplication) -> Iterator[Viewer]:
     """napari's viewer, on screen at 1366 x 768; closed afterwards."""
