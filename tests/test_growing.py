@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -29,14 +29,14 @@ def head() -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]]:
     return picture, upright.to_display(made.mask > 0), upright.scale
 
 
-def test_a_brain_is_suggested_without_a_model_whatever_the_size_of_the_head(head: tuple) -> None:
+def test_a_brain_is_suggested_without_a_model_whatever_the_size_of_the_head(head: tuple[Any, ...]) -> None:
     picture, truth, spacing = head
     tenth = (spacing[0] / 10, spacing[1] / 10, spacing[2] / 10)  # a mouse is as good as a man
 
     assert dice(suggest_brain(picture, tenth), truth) > 0.8
 
 
-def test_strokes_grow_to_the_border_of_the_brain(head: tuple) -> None:
+def test_strokes_grow_to_the_border_of_the_brain(head: tuple[Any, ...]) -> None:
     picture, truth, spacing = head
     used = painted_slices(truth, 0)
     strokes = np.zeros_like(truth)
@@ -51,7 +51,7 @@ def test_strokes_grow_to_the_border_of_the_brain(head: tuple) -> None:
     assert dice(grown, truth) > 0.8
 
 
-def test_without_strokes_nothing_grows(head: tuple) -> None:
+def test_without_strokes_nothing_grows(head: tuple[Any, ...]) -> None:
     picture, truth, spacing = head
 
     assert not grow_from_seeds(np.zeros_like(truth), picture, spacing).any()
