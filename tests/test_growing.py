@@ -29,7 +29,7 @@ def head() -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]]:
     return picture, upright.to_display(made.mask > 0), upright.scale
 
 
-def test_a_brain_is_suggested_without_a_model_whatever_the_size_of_the_head(head: tuple[Any, ...]) -> None:
+def test_a_brain_is_suggested_whatever_the_size_of_the_head(head: tuple[Any, ...]) -> None:
     picture, truth, spacing = head
     tenth = (spacing[0] / 10, spacing[1] / 10, spacing[2] / 10)  # a mouse is as good as a man
 

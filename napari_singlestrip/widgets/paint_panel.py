@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QWidget
 
 from napari_singlestrip.engine.growing import suggest_brain
@@ -78,6 +79,7 @@ class PaintPanel(Panel):
 
     def close_all(self) -> None:
         """End threads and timers."""
+        self._soon.stop()
         self.tools.close_all()
         self.checks.close_all()
         self.choice.close_all()
@@ -187,6 +189,11 @@ class PaintPanel(Panel):
         self.tools.busy_changed.connect(lambda _what: self.refresh())
         self.session.mask_edited.connect(self._stale)
         self.checks.checked.connect(self._on_checked)
+        # After the session showed the scan at which the study was left.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._show_some_scan)
+        self.session.study_changed.connect(lambda _what: self.isVisible() and self._soon.start())
 
     def _on_checked(self, _checks: MaskChecks | None) -> None:
         self._stale()
@@ -208,7 +215,7 @@ class PaintPanel(Panel):
 
     def _show_some_scan(self) -> None:
         study = self.session.study
-        if study is None or self.session.scan or not study.names:
+        if study is None or self.session.scan or not study.names or not self.isVisible():
             return
         painted = [name for name in study.masked_scans() if name in study.names]
         self.session.show_scan((painted or list(study.names))[0])
