@@ -28,8 +28,8 @@ from napari_singlestrip.widgets.window_mark import WindowMark
 STEPS = ("scans", "paint", "train", "review", "apply")
 FIRST_STAGES = ("train", "autoencoder", "predict", "rank")  # of a run without fine-tuning
 WINDOW_FILE = "window.json"
-# What the worker writes, and which part of the study has changed then.
-WRITTEN = {"segmenter": "rounds", "autoencoder": "rounds", "scores": "rounds", "mask": "rounds"}
+# What the worker writes that belongs to a round.
+WRITTEN = frozenset({"segmenter", "autoencoder", "scores", "pseudo-label"})
 
 
 class Session(QObject):
@@ -325,7 +325,7 @@ class Session(QObject):
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Wrote) and event.what in WRITTEN:
-            self.study_changed.emit(WRITTEN[event.what])
+            self.study_changed.emit("rounds")
         self.job_event.emit(event)
         if isinstance(event, (Finished, Failed, Crashed)) and self.study is not None:
             self.study_changed.emit("rounds")
