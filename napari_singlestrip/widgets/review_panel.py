@@ -292,6 +292,8 @@ class ReviewPanel(Panel):
 
     def _section(self, title: str, widget: QWidget, name: str) -> QCollapsible:
         section = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
+        section.toggleButton().setToolTip(f"Show or hide: {title.lower()}")
+        section.toggleButton().setObjectName(f"toggle_{title.lower().replace(' ', '_')}")
         for part in (section.layout(), section.content().layout()):
             if part is not None:
                 part.setContentsMargins(0, 0, 0, 0)
