@@ -155,9 +155,10 @@ class StripWidget(QWidget):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Notice that the window closes: napari does not tell its docks."""
         closes = event is not None and event.type() == QEvent.Type.Close
-        if watched is None or event is None or not closes or watched is not self._window():
+        window = self._window()
+        if window is None or event is None or not closes or watched is not window:
             return super().eventFilter(watched, event)
-        answer = watched.event(event)  # napari may ask, and the person may choose to stay
+        answer = window.event(event)  # napari may ask, and the person may choose to stay
         if event.isAccepted():
             self.close_all()
         return bool(answer)
