@@ -20,7 +20,7 @@ BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 # The window under the other Qt binding: an environment of its own.
 PYSIDE := $(VENV)-pyside6
 
-.PHONY: help setup napari demo test test-pyside6 lint docs benchmark clean
+.PHONY: help setup napari demo test test-pyside6 lint docs pictures benchmark clean
 .DEFAULT_GOAL := help
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo "make test-pyside6  the window with PySide6 in place of PyQt6"
 	@echo "make lint       ruff, mypy, import contracts, manifest"
 	@echo "make docs       write the pages of docs/ that are made from code"
+	@echo "make pictures   pictures of the window for docs/"
 	@echo "make benchmark  time what has to be fast"
 	@echo "make clean      remove builds and the virtual environment"
 
@@ -78,6 +79,10 @@ lint: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed
 	@$(BIN)/python docs/make_settings.py
+
+pictures: $(VENV)/.installed
+	@$(SCREEN)
+	@$(BIN)/python docs/make_pictures.py
 
 benchmark: $(VENV)/.installed
 	@test -n "$(BENCHMARKS)" || echo "There are no benchmarks yet."

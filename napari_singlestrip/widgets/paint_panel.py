@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QWidget
 from napari_singlestrip.engine.growing import suggest_brain
 from napari_singlestrip.engine.mask_checks import MaskChecks
 from napari_singlestrip.engine.volume import load_mask
+from napari_singlestrip.study import MaskKind
 from napari_singlestrip.study_drafts import drafted
 from napari_singlestrip.widgets.mask_checks import ChecksBox
 from napari_singlestrip.widgets.paint_tools import PaintTools
@@ -150,7 +151,7 @@ class PaintPanel(Panel):
     def finish(self) -> None:
         """Keep the mask as painted, and go on to training."""
         with self.session.guarded():
-            self.session.keep_mask("painted")
+            self.session.keep_mask(self._kind())
             self.session.step_requested.emit("train")
 
     def discard_changes(self) -> None:
@@ -205,6 +206,13 @@ class PaintPanel(Panel):
         if self.tools.busy:
             return f"{self.tools.runner.busy} ..."
         return "" if now.mask.any() else "Nothing is painted yet."
+
+    def _kind(self) -> MaskKind:
+        """Where there is a prediction, the person corrected it - unless they painted before."""
+        decision = self.session.need_study().decisions().get(self.session.scan)
+        if decision is not None and decision.state == "painted":
+            return "painted"
+        return "painted" if self._pseudo_label() is None else "corrected"
 
     def _pseudo_label(self) -> Path | None:
         study, name = self.session.study, self.session.scan
