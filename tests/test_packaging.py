@@ -107,6 +107,17 @@ def test_imports_are_declared_and_requirements_used() -> None:
     assert {names.get(module, module) for module in imported} == _core_requirements()
 
 
+@pytest.mark.parametrize("extra", ("all", "pyside6"))
+def test_imports_of_the_widgets_are_declared(extra: str) -> None:
+    """The window needs what its widgets import, with either binding of Qt."""
+    widgets = (PACKAGE / "widgets").rglob("*.py")
+    imported = set().union(*(_third_parties(path) for path in widgets))
+    declared = {name.split("[")[0] for name in _requirements("options.extras_require", extra)}
+    imported -= {"annotated_types"}  # pydantic's own
+    assert imported - _core_requirements() <= declared
+    assert declared - {"PySide6-Essentials"} <= imported
+
+
 def _third_parties(path: Path) -> set[str]:
     """Top-level modules a file imports that are neither Python's own nor ours."""
     found = set()
@@ -119,10 +130,14 @@ def _third_parties(path: Path) -> set[str]:
 
 
 def _core_requirements() -> set[str]:
+    return _requirements("options", "install_requires")
+
+
+def _requirements(section: str, option: str) -> set[str]:
     settings = configparser.RawConfigParser()
     settings.read(ROOT / "setup.cfg", encoding="utf-8")
-    lines = settings["options"]["install_requires"].split("\n")
-    return {line.split()[0] for line in lines if line.strip()}
+    lines = settings[section][option].split("\n")
+    return {line.split()[0] for line in lines if line.strip() and line[0] != "#"}
 
 
 def test_constraints_pin_every_requirement_of_the_core() -> None:
