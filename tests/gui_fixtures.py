@@ -84,10 +84,11 @@ def own_preferences(
     """The list of recent studies is that of the test, not of the person who runs it."""
     from qtpy.QtCore import QSettings
 
-    from napari_singlestrip.widgets import recent
+    from napari_singlestrip.widgets import preferences
 
     file = str(tmp_path_factory.mktemp("preferences") / "preferences.ini")
-    monkeypatch.setattr(recent, "settings", lambda: QSettings(file, QSettings.Format.IniFormat))
+    kept = QSettings(file, QSettings.Format.IniFormat)
+    monkeypatch.setattr(preferences, "settings", lambda: kept)
 
 
 @pytest.fixture

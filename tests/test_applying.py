@@ -220,7 +220,7 @@ def test_newest_finished_round_counts(trained_copy: Study) -> None:
 def test_a_round_that_is_not_trained_is_said(
     trained_study: Study, model: Path, heads: Heads, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="Round 7 .* is not trained") as caught:
+    with pytest.raises(UserError, match=r"Round 7 .* is not trained") as caught:
         run(trained_study.folder, [heads.scans[1]], tmp_path, round_=7)
     assert "1, 0" in caught.value.hint
     with pytest.raises(UserError, match="one model only"):

@@ -18,7 +18,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_singlestrip.study import Study
-from napari_singlestrip.widgets import add_scans, incoming, recent
+from napari_singlestrip.widgets import add_scans, incoming, preferences
 from napari_singlestrip.widgets.scan_table import CHECK
 from napari_singlestrip.widgets.window_mark import FILE, WindowMark
 
@@ -31,7 +31,8 @@ Window = Any
 def own_preferences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list of recent studies is that of the test, and home is a folder of its own."""
     file = str(tmp_path / "preferences.ini")
-    monkeypatch.setattr(recent, "settings", lambda: QSettings(file, QSettings.Format.IniFormat))
+    kept = QSettings(file, QSettings.Format.IniFormat)
+    monkeypatch.setattr(preferences, "settings", lambda: kept)
     for module in (incoming, add_scans):
         monkeypatch.setattr(module, "home", lambda: tmp_path / "home")
 
@@ -253,11 +254,11 @@ def test_recent_studies_are_few_and_exist(tmp_path: Path) -> None:
     for n in range(7):
         (tmp_path / f"s{n}").mkdir()
         (tmp_path / f"s{n}" / "study.json").write_text("{}")
-        recent.remember_study(tmp_path / f"s{n}")
-    recent.remember_study(tmp_path / "s4")
-    assert [path.name for path in recent.recent_studies()] == ["s4", "s6", "s5", "s3", "s2"]
+        preferences.remember_study(tmp_path / f"s{n}")
+    preferences.remember_study(tmp_path / "s4")
+    assert [path.name for path in preferences.recent_studies()] == ["s4", "s6", "s5", "s3", "s2"]
     shutil.rmtree(tmp_path / "s6")
-    assert [path.name for path in recent.recent_studies()] == ["s4", "s5", "s3", "s2"]
+    assert [path.name for path in preferences.recent_studies()] == ["s4", "s5", "s3", "s2"]
 
 
 # --- the table

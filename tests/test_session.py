@@ -179,3 +179,14 @@ def test_stroke_survives_a_kill(qapp: Any, ranked_study: Study) -> None:
     assert draft is not None
     assert draft.sum() == 1
     process_events()
+
+
+def test_a_launcher_is_the_persons_not_the_studys(session: Any, study: Study) -> None:
+    """A study that somebody sent must not decide which command is run."""
+    from napari_singlestrip.widgets.preferences import set_launcher
+
+    (study.folder / "window.json").write_text('{"launcher": ["touch", "owned"]}')
+    session.open_study(study.folder)
+    assert session.launcher == []
+    set_launcher(study.folder, ["ssh", "gpu-box"])
+    assert session.launcher == ["ssh", "gpu-box"]

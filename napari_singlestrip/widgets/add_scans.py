@@ -26,7 +26,7 @@ from napari_singlestrip.widgets.incoming import (
 )
 from napari_singlestrip.widgets.panel import button, words
 from napari_singlestrip.widgets.place_row import PlaceRow
-from napari_singlestrip.widgets.recent import recent_studies
+from napari_singlestrip.widgets.preferences import recent_studies
 from napari_singlestrip.widgets.session import WINDOW_FILE, Session
 
 SAMPLES_JOB = "samples"

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_singlestrip.engine.config import Effort
+from napari_singlestrip.widgets.preferences import set_launcher
 from napari_singlestrip.widgets.session import Session
 from napari_singlestrip.widgets.settings_form import SettingsForm
 
@@ -86,5 +87,6 @@ class AdvancedBox(QCollapsible):
         except ValueError:
             self.session.tell("The launcher has an open quotation mark.", "warning")
             return
-        if words != self.session.launcher:
-            self.session.remember(launcher=words)
+        study = self.session.study
+        if study is not None and words != self.session.launcher:
+            set_launcher(study.folder, words)

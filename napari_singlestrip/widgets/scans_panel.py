@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QWidget
 
 from napari_singlestrip.widgets.add_scans import AddScans
 from napari_singlestrip.widgets.panel import Panel, button, words
-from napari_singlestrip.widgets.recent import remember_study
+from napari_singlestrip.widgets.preferences import remember_study
 from napari_singlestrip.widgets.scan_checks import ScanChecks
 from napari_singlestrip.widgets.scan_table import SORTS, ScanTable, SortedScans
 from napari_singlestrip.widgets.scan_view import ScanView

@@ -22,6 +22,7 @@ from napari_singlestrip.study_lock import is_locked
 from napari_singlestrip.study_tables import State
 from napari_singlestrip.widgets.job import Job
 from napari_singlestrip.widgets.layers import StudyLayers
+from napari_singlestrip.widgets.preferences import launcher_of
 from napari_singlestrip.widgets.thumbnails import Thumbnails
 from napari_singlestrip.widgets.window_mark import WindowMark
 
@@ -261,12 +262,12 @@ class Session(QObject):
     @property
     def launcher(self) -> list[str]:
         """Prefix that starts jobs elsewhere, such as ``["ssh", "gpu-box"]``."""
-        return list(self.remembered().get("launcher", []))
+        return [] if self.study is None else launcher_of(self.study.folder)
 
     # --- what the window remembers of a study
 
     def remembered(self) -> dict[str, Any]:
-        """Return step, scan, slice and launcher as they were left; empty when unknown."""
+        """Return step, scan and slice as they were left; empty when unknown."""
         if self.study is None:
             return {}
         try:

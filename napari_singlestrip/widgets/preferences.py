@@ -1,7 +1,12 @@
-"""Studies that were open lately: a person's preference, kept with the settings of programs."""
+"""A person's preferences, kept with the settings of programs: studies opened lately, launchers.
+
+A launcher is a command that is run: it must not come from a study, which somebody may have sent.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from qtpy.QtCore import QSettings
@@ -10,6 +15,7 @@ from napari_singlestrip.study_document import DOCUMENT_NAME
 
 MAX_RECENT = 5
 KEY = "recent_studies"
+LAUNCHERS = "launchers"
 
 
 def settings() -> QSettings:
@@ -28,3 +34,18 @@ def remember_study(folder: Path) -> None:
     """Put a study at the top of the list."""
     others = [path for path in recent_studies() if path != folder]
     settings().setValue(KEY, [str(path) for path in [folder, *others][:MAX_RECENT]])
+
+
+def launcher_of(study: Path) -> list[str]:
+    """Return the words that start the jobs of a study elsewhere; none for this computer."""
+    return _launchers().get(str(study), [])
+
+
+def set_launcher(study: Path, words: Sequence[str]) -> None:
+    """Keep the words that start the jobs of a study elsewhere."""
+    settings().setValue(LAUNCHERS, json.dumps({**_launchers(), str(study): list(words)}))
+
+
+def _launchers() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = json.loads(settings().value(LAUNCHERS) or "{}")
+    return found
