@@ -2,8 +2,8 @@
 
     python docs/make_pictures.py [STUDY]
 
-Opens the finished sample study (or a copy of STUDY) on a virtual screen, goes through the five steps
-as a person would, and writes docs/pictures/.
+Opens the finished sample study (or a copy of STUDY) on a virtual screen, goes through the five
+steps as a person would, and writes docs/pictures/.
 """
 
 from __future__ import annotations
