@@ -56,9 +56,10 @@ napari: $(VENV)/.installed
 demo: $(VENV)/.installed
 	@$(BIN)/singlestrip demo $(DEMO_ARGS)
 
+# One process for each processor, each with one thread: two that share threads are slower than one.
 test: $(VENV)/.installed
 	@$(SCREEN)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 test-pyside6: $(PYSIDE)/.installed
 	@$(SCREEN)

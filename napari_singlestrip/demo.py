@@ -41,7 +41,7 @@ REPORT_NAME = "report.html"
 class DemoPlan:
     """How many people are made up: for the study, and beside it; and their voxel size (mm)."""
 
-    n_pool: int = 12
+    n_pool: int = 18
     n_unseen: int = 5
     spacing_mm: float = 2.0
 

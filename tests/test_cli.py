@@ -277,6 +277,7 @@ def test_run_passes_everything_on(study: Study, stages: FakeStages, capsys: Outp
             "seed": 3,
             "overrides": {"training.steps": "5", "label_map.denoise": "1"},
             "restart": True,
+            "watch": "",
         }
     ]
     text = capsys.readouterr().out

@@ -245,13 +245,14 @@ def test_contrast_stays_while_the_scan_stays(session: Any) -> None:
     assert list(image.contrast_limits) != limits
 
 
-def test_scan_that_cannot_be_read_leaves_what_is_shown(session: Any) -> None:
+def test_scan_that_cannot_be_read_leaves_what_is_shown(session: Any, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.nii.gz"
+    damaged.write_bytes(b"not a picture")
+    session.study.add_scans([damaged])
     told: list[str] = []
     session.told.connect(lambda text, level: told.append(level))
     before, name = session.layers.mask_on_scan(), session.scan
-    broken = session.study.names[2]
-    session.study.scan_path(broken).write_bytes(b"not a picture")
-    session.show_scan(broken)
+    session.show_scan("damaged")
     assert told == ["error"]
     assert session.scan == name
     assert np.array_equal(session.layers.mask_on_scan(), before)

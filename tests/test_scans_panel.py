@@ -151,7 +151,8 @@ def test_a_hospital_folder_is_dropped(
     assert found["fourd"] == "4D: mean of 3 frames"
     assert found["thick"] == "6 mm slices"
     assert found["broken"] == "cannot be used"
-    assert "passed over: broken" in child(window, "summary").text()
+    summary = child(window, "summary")
+    wait_until(lambda: "passed over: broken" in summary.text(), "the summary")
     assert not [text for text, level in said if level == "error"]
     assert {path: path.read_bytes() for path in hospital.iterdir()} == before
 

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_singlestrip.upright import AXIS_ENDS
 from napari_singlestrip.widgets.session import Session
+from napari_singlestrip.widgets.viewpoint import camera_of
 
 EDGES = ("top", "bottom", "left", "right")
 MARGIN = 6  # pixels between a letter and the edge
@@ -115,8 +116,3 @@ def _letter(canvas: QWidget, edge: str) -> QLabel:
     label.setToolTip("Side of the patient")
     label.hide()
     return label
-
-
-def camera_of(viewer: Any) -> Any:
-    """Return the camera: part of the scene since napari 0.9, which warns of the old name."""
-    return getattr(viewer, "scene", viewer).camera

@@ -13,6 +13,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_singlestrip.upright import Upright
+from napari_singlestrip.widgets.viewpoint import camera_of
 from napari_singlestrip.widgets.volume_cache import LoadedScan
 
 COLOUR = "#00d8f0"  # that of masks
@@ -70,8 +71,8 @@ class ResultLayers:
         image.visible, labels.visible, brain.visible = not on, not on, on
         if on:
             self.viewer.reset_view()
-            self.viewer.camera.set_view_direction(VIEW, UP)
-            self.viewer.camera.center = tuple(brain.extent.world.mean(axis=0))
+            camera_of(self.viewer).set_view_direction(VIEW, UP)
+            camera_of(self.viewer).center = tuple(brain.extent.world.mean(axis=0))
 
     def toggle_outline(self) -> None:
         """Show the mask as an outline or filled."""

@@ -86,3 +86,8 @@ class Viewpoint:
     def _extra(self) -> int:
         """Axes of the viewer before ours: a layer of the person's own may bring some."""
         return max(0, int(self._dims.ndim) - 3)
+
+
+def camera_of(viewer: Any) -> Any:
+    """Return the camera: part of the scene since napari 0.9, which warns of the old name."""
+    return getattr(viewer, "scene", viewer).camera
