@@ -156,7 +156,7 @@ def test_no_control_is_cut_off(
     window.viewer.window._qt_window.resize(*size)
     assert not _cut_off(window)
     window.session.open_study(tmp_path / "study")
-    for step, step_button in window.step_buttons.items():
+    for step_button in window.step_buttons.values():
         click(step_button)
         assert not _cut_off(window)
 
