@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
+# What the window opens with: the sample heads, ready to try; or your own files, or a study.
+NAPARI_ARGS ?= singlestrip://sample/heads
 NAPARI_ARGS ?=
 SMOKE_TESTS ?= tests/test_gui_fixtures.py tests/test_main_widget.py
 # Threads of the numerical libraries: the processors this process may use, at most 8.
@@ -51,7 +53,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 napari: $(VENV)/.installed
 	@$(SCREEN)
-	@$(BIN)/napari --with napari-singlestrip $(NAPARI_ARGS)
+	@$(BIN)/napari --plugin napari-singlestrip $(NAPARI_ARGS)
 
 demo: $(VENV)/.installed
 	@$(BIN)/singlestrip demo $(DEMO_ARGS)
