@@ -312,3 +312,14 @@ def _painted_mm(session: Any, name: str) -> Any:
     assert pixel_of(session.viewer, (8, 12, 5), layer) is not None
     affine = session.layers.now.scan.grid.affine
     return nib.affines.apply_affine(affine, voxel)
+
+
+def test_showing_the_mask_again_leaves_the_tool_in_hand(session: Any) -> None:
+    layer = session.layers.mask_layer
+    layer.mode = "paint"
+    session.layers.show_mask(True)
+    assert layer.mode == "paint"
+    session.layers.show_mask(False)
+    session.layers.show_mask(True)
+    assert layer.visible
+    assert layer.mode == "paint"

@@ -254,8 +254,14 @@ class StudyLayers(QObject):
 
     def show_mask(self, visible: bool) -> None:
         """Show the mask, or hide it for a look at another one."""
-        if self.mask_layer is not None:
-            self.mask_layer.visible = visible
+        layer = self.mask_layer
+        if layer is None or layer.visible == visible:
+            return
+        if not visible:
+            self._mode = layer.mode
+        layer.visible = visible  # napari takes the tool out of the person's hand
+        if visible and self._mode is not None:
+            layer.mode = self._mode
 
     # --- more layers, made when they are asked for
 
