@@ -36,7 +36,7 @@ KILL_AFTER_MS = 15_000  # a job that is asked to stop ends with its present step
 KILL_EARLY_AFTER_MS = 2_500  # one that has not said anything has nothing to lose
 END_AFTER_MS = 5_000  # a job that has said how it ended has only to leave
 CLOSE_AFTER_MS = 3_000
-NICENESS = 10  # the window stays smooth while every core works (measured, see docs/architecture.md)
+NICENESS = 10  # the window goes first when every core works
 STDERR_TAIL = 8_000
 
 
