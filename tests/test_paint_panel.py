@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -306,11 +307,13 @@ def test_a_tools_result_is_dropped_when_the_person_went_on(panel: Any) -> None:
     told: list[str] = []
     panel.session.told.connect(lambda text, level: told.append(text))
     paint(panel)
-    panel.tools.use("Slow", lambda mask, image, spacing: ~mask)
+    go_on = threading.Event()
+    panel.tools.use("Slow", lambda mask, image, spacing: ~mask if go_on.wait(20) else mask)
     assert panel.tools.busy and not child(panel, "smooth").isEnabled()
 
     press_key(panel.session.viewer, Qt.Key.Key_N)
     before = mask_of(panel)
+    go_on.set()
     finished(panel)
 
     assert "dropped" in told[-1]
