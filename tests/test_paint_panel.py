@@ -410,7 +410,7 @@ def test_going_round_after_a_right_click_fills(panel: Any) -> None:
     stroke(viewer, ring[:1], Qt.MouseButton.RightButton)
     for point in ring[1:]:
         QTest.mouseMove(canvas_of(viewer), pixel_of(viewer, point))
-        process_events()
+        QTest.qWait(10)  # Qt merges moves that come faster than they are handled
 
     mask = mask_of(panel)
     assert mask[i, p, l] and mask[i].sum() == pytest.approx(np.pi * 8.5**2, rel=0.2)
