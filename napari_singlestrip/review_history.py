@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_singlestrip.engine.volume import load_mask, open_scan
-from napari_singlestrip.files import atomic_path
+from napari_singlestrip.files import TEMPORARY_PREFIX, atomic_path
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_drafts import draft_path
 from napari_singlestrip.study_tables import Decision, MaskRecord
@@ -132,7 +132,7 @@ class ReviewHistory:
             self.study.remove_mask(name)
             return
         record = hand.record or MaskRecord()
-        mask = _mask_from(hand.mask, path.name, self.study.scan_path(name))
+        mask = _mask_from(hand.mask, path, self.study.scan_path(name))
         self.study.set_mask(name, mask, record.kind, source=record.source)
 
 
@@ -143,8 +143,10 @@ def _content(path: Path) -> bytes:
         return b""
 
 
-def _mask_from(content: bytes, file_name: str, scan: Path) -> NDArray[np.bool_]:
-    with TemporaryDirectory() as folder:
-        copy = Path(folder) / file_name
+def _mask_from(content: bytes, path: Path, scan: Path) -> NDArray[np.bool_]:
+    # Beside the other masks: a person's brain is not left in the computer's temporary folder.
+    path.parent.mkdir(exist_ok=True)
+    with TemporaryDirectory(dir=path.parent, prefix=TEMPORARY_PREFIX) as folder:
+        copy = Path(folder) / path.name
         copy.write_bytes(content)
         return load_mask(copy, like=open_scan(scan), check=False)

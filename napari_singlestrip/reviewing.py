@@ -165,15 +165,6 @@ def review(study: Study) -> Review:
     return Review(round_, tuple(rows))
 
 
-def newest_pseudo_label(study: Study, name: str) -> tuple[int, Path] | None:
-    """Newest predicted mask of a scan with its round; None when there is none."""
-    for round_ in reversed(study.rounds()):
-        path = study.pseudo_label_path(round_, name)
-        if path.exists():
-            return round_, path
-    return None
-
-
 def finetuning_plan(study: Study, top_ranked: bool = False) -> FinetuningPlan:
     """Say what fine-tuning would learn from; the worker asks the same function.
 

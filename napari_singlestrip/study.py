@@ -326,20 +326,17 @@ class Study(StudyFolder):
 
         return load_mask(file, like=open_scan(self.scan_path(name)))
 
-    def _newest_prediction(self, name: str) -> int | None:
-        rounds = reversed(self.rounds())
-        return next((r for r in rounds if self.pseudo_label_path(r, name).exists()), None)
-
     def _about_prediction(self, decision: Decision) -> Decision:
         """Add which pseudo-label was looked at, with its rank and score then."""
         name = decision.scan
-        round_ = self._newest_prediction(name)
-        if round_ is None:
+        newest = self.newest_pseudo_label(name)
+        if newest is None:
             if decision.state == "rejected":
                 return decision
             raise UserError(
                 f"{name} has no predicted mask yet.", "Run `singlestrip run STUDY` first."
             )
+        round_ = newest[0]
         score = next((row for row in self.scores(round_) if row.scan == name), ScoreRow(name))
         return replace(
             decision,

@@ -212,6 +212,14 @@ class StudyFolder:
         """Where the predicted mask of a scan is, or would be."""
         return self.round_dir(round_) / "pseudo_labels" / (self.scan(name).name + EXTENSION)
 
+    def newest_pseudo_label(self, name: str) -> tuple[int, Path] | None:
+        """Round and path of the newest predicted mask of a scan; None when there is none."""
+        for round_ in reversed(self.rounds()):
+            path = self.pseudo_label_path(round_, name)
+            if path.exists():
+                return round_, path
+        return None
+
     def reconstruction_path(self, round_: int, name: str) -> Path:
         """Where the autoencoder's reconstruction of the predicted mask is, or would be."""
         return self.round_dir(round_) / "reconstructions" / (self.scan(name).name + EXTENSION)

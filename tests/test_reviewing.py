@@ -14,7 +14,6 @@ from napari_singlestrip.engine.volume import open_scan, save_mask
 from napari_singlestrip.reviewing import (
     change,
     finetuning_plan,
-    newest_pseudo_label,
     ranked_round,
     review,
     unfinished_round,
@@ -77,7 +76,7 @@ def test_newest_ranked_round_counts_even_when_a_newer_one_is_unfinished(ranked: 
     assert review(ranked).round == 0
     rank(ranked, 1, *ranked.names[1:])
     assert review(ranked).round == 1
-    found = newest_pseudo_label(ranked, ranked.names[1])
+    found = ranked.newest_pseudo_label(ranked.names[1])
     assert found == (1, ranked.pseudo_label_path(1, ranked.names[1]))
 
 

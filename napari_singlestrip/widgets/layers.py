@@ -496,10 +496,9 @@ def _mask_of(
         if study.mask_path(name).exists():
             return load_mask(study.mask_path(name), like=scan, check=False), "masks"
     if view != "painted":
-        for round_ in reversed(study.rounds()):
-            path = study.pseudo_label_path(round_, name)
-            if path.exists():
-                return load_mask(path, like=scan, check=False), "pseudo_label"
+        newest = study.newest_pseudo_label(name)
+        if newest is not None:
+            return load_mask(newest[1], like=scan, check=False), "pseudo_label"
     return np.zeros(scan.grid.shape, dtype=bool), "empty"
 
 

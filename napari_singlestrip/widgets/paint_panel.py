@@ -218,8 +218,8 @@ class PaintPanel(Panel):
         study, name = self.session.study, self.session.scan
         if study is None or not name:
             return None
-        paths = [study.pseudo_label_path(n, name) for n in reversed(study.rounds())]
-        return next((path for path in paths if path.exists()), None)
+        newest = study.newest_pseudo_label(name)
+        return None if newest is None else newest[1]
 
     def _show_some_scan(self) -> None:
         study = self.session.study

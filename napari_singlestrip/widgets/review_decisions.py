@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLineEdit, QVBoxLay
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.review_history import ReviewHistory
-from napari_singlestrip.reviewing import ReviewRow, newest_pseudo_label
+from napari_singlestrip.reviewing import ReviewRow
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_tables import State
 from napari_singlestrip.widgets.panel import button, words
@@ -332,7 +332,7 @@ class DecisionBar(QWidget):
 
 def stamp(study: Study, name: str) -> Stamp:
     """Return what tells one predicted mask of a scan from a newer one."""
-    found = newest_pseudo_label(study, name)
+    found = study.newest_pseudo_label(name)
     if found is None:
         return None
     try:

@@ -15,7 +15,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_singlestrip.engine.volume import Scan, load_mask, open_scan
-from napari_singlestrip.reviewing import Change, change, newest_pseudo_label
+from napari_singlestrip.reviewing import Change, change
 from napari_singlestrip.rounds import heat_map_path
 from napari_singlestrip.widgets.background import Background
 from napari_singlestrip.widgets.layers import BEFORE, PSEUDO_LABEL
@@ -272,7 +272,8 @@ class ReviewLayers(QWidget):
 
 def files_of(session: Session, name: str, round_: int) -> dict[str, Path]:
     """Return the files that can be laid over a scan of a ranked round, by what they are."""
-    study, found = session.need_study(), newest_pseudo_label(session.need_study(), name)
+    study = session.need_study()
+    found = study.newest_pseudo_label(name)
     paths = {HEAT: heat_map_path(study, round_, name)}
     if found is not None:
         paths[PSEUDO_LABEL] = found[1]
