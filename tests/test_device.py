@@ -13,6 +13,7 @@ from napari_singlestrip.engine.device import (
     describe,
     in_words,
     probe_precision,
+    threads_for,
 )
 from napari_singlestrip.engine.networks import build_segmenter
 from napari_singlestrip.errors import UserError
@@ -137,3 +138,16 @@ def test_description_is_what_a_bug_report_needs(monkeypatch: pytest.MonkeyPatch)
 def test_devices_in_words() -> None:
     assert "CPU" in in_words(CPU)
     assert in_words(torch.device("mps")) == "Apple GPU"
+
+
+def test_a_small_picture_takes_one_thread_and_gives_the_others_back() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with threads_for(64**3):
+            assert torch.get_num_threads() == 1
+        with threads_for(64**3 + 1):
+            assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

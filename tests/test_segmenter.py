@@ -16,6 +16,7 @@ from napari_singlestrip.engine.config import Settings, override
 from napari_singlestrip.engine.examples import Geometry
 from napari_singlestrip.engine.grid import Grid, Volume
 from napari_singlestrip.engine.networks import side_multiple
+from napari_singlestrip.engine.resampling import resample
 from napari_singlestrip.engine.segmenter import (
     Segmenter,
     load_segmenter,
@@ -106,6 +107,24 @@ def test_threshold_and_border_of_the_settings_count(
         settings = override(tiny_settings, changes)
         sizes.append(to_mask(prediction, volume_of(phantom).grid, settings).sum())
     assert sizes[0] < sizes[1] < sizes[2]
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])
+def test_skipping_what_is_below_the_threshold_changes_no_voxel(
+    threshold: float, tiny_settings: Settings, phantom: SampleHead
+) -> None:
+    settings = override(
+        tiny_settings,
+        {"prediction.threshold": threshold, "prediction.largest_component": False,
+         "prediction.fill_holes": False},
+    )
+    prediction = predict(segmenter(settings), volume_of(phantom))
+    turned = phantom.affine @ nib.affines.from_matvec(nib.eulerangles.euler2mat(0.2, 0.1, 0.3))
+    target = Grid(phantom.data.shape, turned)
+    everywhere = resample(Volume(prediction.probability, prediction.grid.affine), target)
+    mask = to_mask(prediction, target, settings)
+    assert mask.any()
+    np.testing.assert_array_equal(mask, everywhere > threshold)
 
 
 def test_watched_scan_is_the_window_around_the_brain(

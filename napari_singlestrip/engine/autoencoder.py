@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from napari_singlestrip.engine.checkpoint import load_checkpoint
+from napari_singlestrip.engine.cleanup import bounding_box
 from napari_singlestrip.engine.config import (
     AutoencoderConfig,
     NetworkConfig,
@@ -26,7 +27,7 @@ from napari_singlestrip.engine.config import (
     SynthesisConfig,
     TrainingConfig,
 )
-from napari_singlestrip.engine.device import PROBE_SIDE
+from napari_singlestrip.engine.device import PROBE_SIDE, threads_for
 from napari_singlestrip.engine.examples import Geometry
 from napari_singlestrip.engine.geometry import resample
 from napari_singlestrip.engine.grid import Grid, Shape, Volume
@@ -207,7 +208,7 @@ def reconstruct(
         The first is centred on the mask.
     """
     frame = frame_grid(autoencoder.frame, mask, grid)
-    soft = Volume(mask.astype(np.float32), grid.affine)
+    soft = _cut_out(mask, grid)
     rng = np.random.default_rng(0)  # the same views for every mask
     views = []
     for view in range(n_views):
@@ -220,12 +221,22 @@ def reconstruct(
     return views
 
 
+def _cut_out(mask: npt.NDArray[np.bool_], grid: Grid) -> Volume:
+    """Cut out what is inside a mask, with a voxel of nothing around it: no view needs more."""
+    box = bounding_box(mask)
+    if box is None:
+        raise ValueError("the mask is empty")
+    affine = grid.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [side.start - 1 for side in box]
+    return Volume(np.pad(mask[box], 1).astype(np.float32), affine)
+
+
 def _redraw(
     autoencoder: Autoencoder, seen: npt.NDArray[np.float32], mirror: bool
 ) -> npt.NDArray[np.float32]:
     device = next(autoencoder.net.parameters()).device
     flip = np.s_[::-1] if mirror else np.s_[:]
-    with torch.inference_mode():
+    with torch.inference_mode(), threads_for(seen.size):
         x = torch.from_numpy(np.ascontiguousarray(seen[flip]))[None, None].to(device)
         redrawn: npt.NDArray[np.float32] = torch.sigmoid(autoencoder.net(x).float()).cpu().numpy()
     return redrawn[0, 0][flip]

@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -45,12 +45,27 @@ class Precision:
     @contextmanager
     def computing(self) -> Iterator[None]:
         """Take the chosen number of threads for a while."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads or before)
-        try:
+        with _threads(self.threads or torch.get_num_threads()):
             yield
-        finally:
-            torch.set_num_threads(before)
+
+
+def threads_for(n_voxels: int) -> AbstractContextManager[None]:
+    """One thread while a small picture goes through a network, otherwise all.
+
+    Threads that wait between short convolutions burn more than they bring: on two cores, one pass
+    at 4 mm takes 10 ms longer with one thread, and a fifth less processor time.
+    """
+    return _threads(1 if n_voxels <= PROBE_SIDE**3 else torch.get_num_threads())
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def choose_device(name: str = "auto") -> torch.device:

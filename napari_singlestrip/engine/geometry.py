@@ -113,7 +113,11 @@ def normalize(data: Array) -> Array:
 
 
 def unconform(
-    values: NDArray[np.floating], conformed: Grid, target: Grid, fill: float = 0.0
+    values: NDArray[np.floating],
+    conformed: Grid,
+    target: Grid,
+    fill: float = 0.0,
+    negligible: float = 0.01,
 ) -> Array:
     """Bring a smooth field (probability, logit, signed distance) onto a scan's own grid.
 
@@ -127,8 +131,10 @@ def unconform(
     conformed, target : Grid
         From where, and to where.
     fill : float
-        Value outside the conformed grid. Where the field is within 1% of its range of this value,
-        far from everything else, exactly `fill` is returned without interpolation.
+        Value outside the conformed grid.
+    negligible : float
+        Where the field is within this part of its range of `fill`, and far from everything else,
+        exactly `fill` is returned without interpolation.
 
     Returns
     -------
@@ -138,7 +144,7 @@ def unconform(
     data = np.asarray(values, dtype=np.float32)
     out = np.full(target.shape, fill, dtype=np.float32)
     low, high = min(float(data.min()), fill), max(float(data.max()), fill)
-    window = _window(np.abs(data - fill) > 0.01 * (high - low), conformed, target)
+    window = _window(np.abs(data - fill) > negligible * (high - low), conformed, target)
     if window is None:
         return out
     part = tuple(slice(a, b) for a, b in window)

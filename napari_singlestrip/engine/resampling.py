@@ -201,9 +201,23 @@ def inside_view(source: Grid, grid: Grid) -> NDArray[np.bool_]:
 def _inside(
     to_source: NDArray[np.float64], shape: tuple[int, ...], source_shape: tuple[int, ...]
 ) -> NDArray[np.bool_]:
-    i, j, k = np.ogrid[: shape[0], : shape[1], : shape[2]]
-    inside = np.ones(shape, dtype=bool)
-    for row, n in zip(to_source[:3].astype(np.float32), source_shape, strict=True):
-        position = row[0] * i + row[1] * j + (row[2] * k + row[3])
-        inside &= np.abs(position - (n - 1) / 2) <= n / 2 + _EDGE
+    """Which voxels of a grid of `shape` lie within the source.
+
+    Along a line of voxels those are neighbours, from a first to a last: finding only these two
+    costs a tenth of asking every voxel.
+    """
+    i, j = np.ogrid[: shape[0], : shape[1]]
+    first, last = np.zeros(shape[:2]), np.full(shape[:2], shape[2] - 1.0)
+    for (x, y, z, start), n in zip(to_source[:3], source_shape, strict=True):
+        # Where |start_of_line + z * k - (n - 1) / 2| <= reach.
+        line, reach = x * i + y * j + start - (n - 1) / 2, n / 2 + _EDGE
+        if abs(z) < 1e-9:
+            last = np.where(np.abs(line) <= reach, last, -1)
+            continue
+        ends = (-reach - line) / z, (reach - line) / z
+        first = np.maximum(first, np.minimum(*ends))
+        last = np.minimum(last, np.maximum(*ends))
+    k = np.arange(shape[2], dtype=np.float32)
+    inside: NDArray[np.bool_] = k >= first[..., None].astype(np.float32)
+    inside &= k <= last[..., None].astype(np.float32)
     return inside

@@ -15,6 +15,7 @@ from torch import nn
 from napari_singlestrip.engine.checkpoint import load_checkpoint
 from napari_singlestrip.engine.cleanup import clean_mask, largest_component
 from napari_singlestrip.engine.config import Settings, TrainingConfig
+from napari_singlestrip.engine.device import threads_for
 from napari_singlestrip.engine.examples import Geometry, brain_box
 from napari_singlestrip.engine.geometry import conform, resample, unconform
 from napari_singlestrip.engine.grid import Grid, Shape, Volume
@@ -337,7 +338,7 @@ def predict_array(
     """
     x = torch.from_numpy(np.ascontiguousarray(data))[None, None].to(segmenter.device)
     network = segmenter.settings.network
-    with torch.inference_mode():
+    with torch.inference_mode(), threads_for(data.size):
         probability = to_probability(segmenter.net(x), network)
         if flip:
             mirrored = to_probability(segmenter.net(x.flip(2)), network).flip(2)
@@ -351,7 +352,9 @@ def to_mask(prediction: Prediction, target: Grid, settings: Settings) -> npt.NDA
 
     The probability is resampled and thresholded there; a binary mask would show coarse voxels.
     """
-    probability = unconform(prediction.probability, prediction.grid, target, fill=0.0)
-    return clean_mask(
-        probability > settings.prediction.threshold, target.spacing, settings.prediction
+    threshold = settings.prediction.threshold
+    # What is below the threshold stays below it wherever it is interpolated.
+    probability = unconform(
+        prediction.probability, prediction.grid, target, fill=0.0, negligible=threshold
     )
+    return clean_mask(probability > threshold, target.spacing, settings.prediction)
