@@ -81,14 +81,25 @@ def leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 def own_preferences(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The list of recent studies is that of the test, not of the person who runs it."""
+    """Recent studies and napari's Preferences are those of the test, not of who runs it."""
     from qtpy.QtCore import QSettings
 
     from napari_singlestrip.widgets import preferences
 
-    file = str(tmp_path_factory.mktemp("preferences") / "preferences.ini")
+    folder = tmp_path_factory.mktemp("preferences")
+    file = str(folder / "preferences.ini")
     kept = QSettings(file, QSettings.Format.IniFormat)
     monkeypatch.setattr(preferences, "settings", lambda: kept)
+    _own_page(folder, monkeypatch)
+
+
+def _own_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what is set in napari's Preferences in a folder; napari reads it when it is asked."""
+    import napari.settings as of_napari
+
+    if hasattr(of_napari, "_PLUGIN_SETTINGS"):  # napari 0.9
+        monkeypatch.setattr(of_napari, "_CFG_PATH", str(folder / "settings.yaml"))
+        of_napari._PLUGIN_SETTINGS.clear()
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from napari_singlestrip.widgets.panel import button, words
 from napari_singlestrip.widgets.place_row import PlaceRow
 from napari_singlestrip.widgets.preferences import recent_studies
 from napari_singlestrip.widgets.session import WINDOW_FILE, Session
+from napari_singlestrip.widgets.wishes import wishes
 
 SAMPLES_JOB = "samples"
 
@@ -114,7 +115,8 @@ class AddScans(QWidget):
                 self.session.open_study(folder)
                 self._take_scans(incoming.scans)
             else:
-                self.session.take_study(Study.create(folder, list(incoming.scans)))
+                new = Study.create(folder, list(incoming.scans), effort=wishes().effort)
+                self.session.take_study(new)
                 self._tell_added(len(incoming.scans), incoming)
             self.ask_nothing()
 

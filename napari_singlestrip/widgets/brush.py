@@ -15,6 +15,8 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from napari_singlestrip.widgets.wishes import wishes
+
 if TYPE_CHECKING:
     from napari_singlestrip.widgets.layers import StudyLayers
 
@@ -144,7 +146,7 @@ class Brush(QObject):
         layer = self._layer
         if layer is not None:
             if not self._mm:
-                self._mm = self.limits_mm[1] * START / LARGEST
+                self._mm = self._at_start()
             with self._set():
                 layer.n_edit_dimensions = 3 if self._ball else 2
                 layer.brush_size = self._voxels()
@@ -152,6 +154,10 @@ class Brush(QObject):
                 layer.cursor_size = layer.brush_size * self._finest()
                 layer.contour = 1 if self._outline else 0
         self.changed.emit()
+
+    def _at_start(self) -> float:
+        wished, (low, high) = wishes().brush_mm, self.limits_mm
+        return min(max(wished, low), high) if wished else high * START / LARGEST
 
     def _finest(self) -> float:
         axes = (0, 1, 2) if self._ball else self._layers.viewpoint.axes[-2:]

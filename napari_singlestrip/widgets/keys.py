@@ -53,6 +53,7 @@ KEYS = (
     Key("D", "toggle_3d", "", "3D"),
     Key("H", "hold_heat", "", "Heat map, while held"),
     Key("U", "hold_untouched", "", "Untouched pseudo-label, while held"),
+    Key("K", "toggle_planes", "window", "The two other planes, shown or hidden"),
     Key("?", "show_help", "window", "These keys"),
 )
 NAPARI_KEYS = (

@@ -87,6 +87,10 @@ class StripWidget(QWidget):
         """The step that is open."""
         return self.panels[self.session.step]
 
+    def toggle_planes(self) -> None:
+        """Show the two other planes, or hide them."""
+        self.planes.toggle()
+
     def show_help(self) -> None:
         """Show the keys, beside the work."""
         from napari_singlestrip.widgets.help_dialog import HelpDialog
@@ -187,6 +191,14 @@ class StripWidget(QWidget):
             steps.addWidget(self.step_buttons[step])
         top = QHBoxLayout()
         top.addWidget(self.header, 1)
+        self.planes_button = button(
+            "Planes  K", "Show the two other planes below the list of layers, or hide them",
+            self.planes.toggle, "toggle_planes",
+        )
+        self.planes_button.setCheckable(True)
+        self.planes_button.setChecked(self.planes.wanted)
+        self.planes.wanted_changed.connect(self.planes_button.setChecked)
+        top.addWidget(self.planes_button)
         self.help = button("?", "Keys and help  ?", self.show_help, "help")
         self.help.setFixedWidth(28)
         top.addWidget(self.help)

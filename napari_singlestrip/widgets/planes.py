@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QMainWindow, QWidget
 
 from napari_singlestrip.widgets.plane_view import PlaneView
 from napari_singlestrip.widgets.session import Session
 from napari_singlestrip.widgets.viewpoint import PLANES
+from napari_singlestrip.widgets.wishes import follow, wish, wishes
 
 HEIGHT = 150
 
@@ -25,13 +26,20 @@ class OtherPlanes(QWidget):
     Parameters
     ----------
     session : Session
+
+    Signals
+    -------
+    wanted_changed(bool)
+        Whether they are shown while there is a scan.
     """
+
+    wanted_changed = Signal(bool)
 
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.setObjectName("other_planes")
         self.session = session
-        self.wanted = True
+        self.wanted = wishes().other_planes
         self.views = (PlaneView("first"), PlaneView("second"))
         row = QHBoxLayout(self)
         row.setContentsMargins(2, 2, 2, 2)
@@ -54,6 +62,12 @@ class OtherPlanes(QWidget):
         """Show the planes while there is a scan, or never."""
         self.wanted = wanted
         self._on_shown()
+        self.wanted_changed.emit(wanted)
+
+    def toggle(self) -> None:
+        """Show the planes, or hide them; napari's Preferences keep it for the next time."""
+        self.set_wanted(not self.wanted)
+        wish("other_planes", self.wanted)
 
     def shown_planes(self) -> tuple[str, str]:
         """The planes that the canvas does not show; in 3D the last two."""
@@ -73,6 +87,7 @@ class OtherPlanes(QWidget):
     def close_all(self) -> None:
         """Let go of the viewer."""
         self._due.stop()
+        self._unfollow()
         viewer = self.session.viewer
         with suppress(ValueError):
             viewer.mouse_move_callbacks.remove(self._on_mouse)
@@ -107,6 +122,7 @@ class OtherPlanes(QWidget):
         layers.contrast_changed.connect(self._on_moved)
         viewer.dims.events.ndisplay.connect(self._on_moved)
         viewer.mouse_move_callbacks.append(self._on_mouse)
+        self._unfollow = follow("other_planes", lambda: self.set_wanted(wishes().other_planes))
 
     def _on_shown(self, name: str = "") -> None:
         if self.frame is not None:

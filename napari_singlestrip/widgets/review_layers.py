@@ -21,6 +21,7 @@ from napari_singlestrip.widgets.background import Background
 from napari_singlestrip.widgets.layers import BEFORE, PSEUDO_LABEL
 from napari_singlestrip.widgets.panel import words
 from napari_singlestrip.widgets.session import Session
+from napari_singlestrip.widgets.wishes import wishes
 
 STAY_MS = 300  # whoever only leafs through reads nothing
 COUNT_MS = 150  # after a stroke
@@ -56,7 +57,7 @@ class ReviewLayers(QWidget):
         self._asked: set[str] = set()
         self._held: set[str] = set()
         self._change: Change | None = None
-        self._outlined = False
+        self._outlined = self._opened_outlined = False
         self._stay, self._count = self._timer(STAY_MS), self._timer(COUNT_MS)
         self._lay_out()
         self._connect()
@@ -83,6 +84,13 @@ class ReviewLayers(QWidget):
             self._want(key)
         self.refresh()
 
+    def enter(self) -> None:
+        """Show the mask as a person wishes to see it here: the step opens."""
+        brush = self.session.layers.brush
+        if wishes().review_outline and not brush.outline:
+            self._opened_outlined = True
+            brush.set_outline(True)
+
     def leave(self) -> None:
         """Take our overlays off the screen: another step is open."""
         self._held.clear()
@@ -94,6 +102,9 @@ class ReviewLayers(QWidget):
         for key in (PSEUDO_LABEL, BEFORE):
             layers.overlay(key, None)
         layers.show_mask(True)
+        if self._opened_outlined:
+            self._opened_outlined = False
+            layers.brush.set_outline(False)
         self._name = ""
 
     def close_all(self) -> None:

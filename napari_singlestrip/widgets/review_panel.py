@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from qtpy.QtCore import QTimer
-from qtpy.QtGui import QHideEvent
+from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -133,9 +133,11 @@ class ReviewPanel(Panel):
         self.finetune.show_review(self.review, new_study)
         self._follow(new_round)
 
-    def showEvent(self, event: object) -> None:
+    def showEvent(self, event: QShowEvent | None) -> None:
         """Begin with the first scan to look at, when the one on screen is not ranked."""
         super().showEvent(event)
+        if event is not None and not event.spontaneous():
+            self.layers.enter()
         if self.review.rows and self._row(self.session.scan) is None:
             self._to_open_one("")
 

@@ -25,8 +25,10 @@ from napari_singlestrip.widgets.layers import StudyLayers
 from napari_singlestrip.widgets.preferences import launcher_of
 from napari_singlestrip.widgets.thumbnails import Thumbnails
 from napari_singlestrip.widgets.window_mark import WindowMark
+from napari_singlestrip.widgets.wishes import wishes
 
 STEPS = ("scans", "paint", "train", "review", "apply")
+ON_DEVICE = ("run", "apply", "estimate")  # jobs that are told what to run on
 FIRST_STAGES = ("train", "autoencoder", "predict", "rank")  # of a run without fine-tuning
 WINDOW_FILE = "window.json"
 # What the worker writes that belongs to a round.
@@ -257,6 +259,9 @@ class Session(QObject):
             raise UserError(
                 f"Another job is working on {study.name}.", "Wait for it, or stop it there."
             )
+        device = wishes().device
+        if kind in ON_DEVICE and device != "auto" and not self.launcher:
+            arguments = [*arguments, "--device", device]
         self.job.start(arguments, kind, self.launcher, stages)
 
     @property

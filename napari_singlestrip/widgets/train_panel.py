@@ -27,6 +27,7 @@ from napari_singlestrip.widgets.training_facts import (
     training_facts,
 )
 from napari_singlestrip.widgets.watch_row import WatchRow
+from napari_singlestrip.widgets.wishes import DEVICES, wishes
 
 
 class TrainPanel(Panel):
@@ -133,6 +134,11 @@ class TrainPanel(Panel):
 
     def _show_device(self, status: JobStatus) -> None:
         launcher = self.session.launcher
+        chosen = "" if launcher or status.busy else DEVICES.get(wishes().device, "")
+        if chosen and wishes().device != "auto":
+            self.device.setText(f"Runs on: {chosen} (chosen in napari's Preferences)")
+            self.device.setVisible(self.session.study is not None)
+            return
         known = status.device if status.busy else ""
         known = known or (self.probe.known(launcher) or "")
         if not known and self.facts is not None:
