@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -36,14 +35,13 @@ from napari_singlestrip.engine.volume import (
     open_scan,
     save_brain,
     save_mask,
-    scan_name,
 )
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
 from napari_singlestrip.files import write_text_atomic
 from napari_singlestrip.rounds import RoundFolder
 from napari_singlestrip.study import Study
-from napari_singlestrip.study_document import DOCUMENT_NAME
+from napari_singlestrip.study_document import DOCUMENT_NAME, names_to_apply
 from napari_singlestrip.study_tables import now
 from napari_singlestrip.trained_rounds import describe_round, trained_rounds
 
@@ -85,27 +83,27 @@ def apply(
     Raises
     ------
     UserError
-        If there is no model, no scan, or two scans have one name.
+        If there is no model, no scan, or two scans cannot be told apart by name and folders.
     """
     started = time.monotonic()
-    files = _checked(find_scans(scans))
+    names = names_to_apply(model, _some(find_scans(scans)))
     chosen = choose_device(device)
     loaded = _with_overrides(open_model(model, chosen, round_), overrides or {})
-    yield Started("apply", in_words(chosen), f"{len(files)} scans")
+    yield Started("apply", in_words(chosen), f"{len(names)} scans")
     rows: list[AppliedRow] = []
-    for n, file in enumerate(files, 1):
+    for n, (file, name) in enumerate(names.items(), 1):
         try:
-            row = _apply_one(loaded, open_scan(file), out, brain)
+            row = _apply_one(loaded, open_scan(file), name, out, brain)
         except UserError as error:
-            row = AppliedRow(scan_name(file), flag=str(error))
-        rows.append(replace(row, file=os.path.abspath(file), model=loaded.card.name))
+            row = AppliedRow(name, flag=str(error))
+        rows.append(replace(row, file=str(file), model=loaded.card.name))
         write_table(out / TABLE, rows)  # after each scan: a stopped or killed job keeps its table
         if row.flag:
             yield Note(f"{row.scan}: {row.flag}", "warning", row.scan)
         if row.mask:
             yield Wrote(row.mask, "mask")
-        left = (time.monotonic() - started) / n * (len(files) - n)
-        yield Progress("apply", n, len(files), {}, left)
+        left = (time.monotonic() - started) / n * (len(names) - n)
+        yield Progress("apply", n, len(names), {}, left)
     yield Wrote(TABLE, "volumes")
     done = sum(bool(row.mask) for row in rows)
     yield Finished(time.monotonic() - started, {"masks": done, "failed": len(rows) - done})
@@ -222,21 +220,21 @@ def _volumes_by_hand(study: Study) -> list[float]:
     return volumes
 
 
-def _apply_one(model: Model, scan: Scan, out: Path, brain: bool) -> AppliedRow:
+def _apply_one(model: Model, scan: Scan, name: str, out: Path, brain: bool) -> AppliedRow:
     mask = to_mask(predict(model.segmenter, scan.load()), scan.grid, model.segmenter.settings)
     if not mask.any():
-        return AppliedRow(scan.name, 0.0, flag="no brain was found")
+        return AppliedRow(name, 0.0, flag="no brain was found")
     error = math.nan
     if model.autoencoder is not None:
         config = model.segmenter.settings.ranking
         views = reconstruct(model.autoencoder, mask, scan.grid, config.views)
         error = autoencoder_error(views, config.error)
     volume_ml = float(np.count_nonzero(mask) * scan.grid.voxel_ml)
-    save_mask(out / (scan.name + MASK_SUFFIX), mask, like=scan)
+    save_mask(out / (name + MASK_SUFFIX), mask, like=scan)
     if brain:
-        save_brain(out / (scan.name + BRAIN_SUFFIX), mask, scan)
+        save_brain(out / (name + BRAIN_SUFFIX), mask, scan)
     flag = _flag(model.card, volume_ml, error)
-    return AppliedRow(scan.name, volume_ml, error, flag, scan.name + MASK_SUFFIX)
+    return AppliedRow(name, volume_ml, error, flag, name + MASK_SUFFIX)
 
 
 def _flag(card: ModelCard, volume_ml: float, error: float) -> str:
@@ -260,15 +258,7 @@ def _with_overrides(model: Model, overrides: Mapping[str, Any]) -> Model:
     return replace(model, segmenter=replace(model.segmenter, settings=settings))
 
 
-def _checked(files: Sequence[Path]) -> Sequence[Path]:
+def _some(files: Sequence[Path]) -> Sequence[Path]:
     if not files:
         raise UserError("There are no scans.", "Name scan files, or a folder that holds some.")
-    names: dict[str, Path] = {}
-    for file in files:
-        other = names.setdefault(scan_name(file).casefold(), file)
-        if other != file:
-            raise UserError(
-                f"Two scans have the name {scan_name(file)!r}: {other} and {file}.",
-                "Rename one of them or apply to them one after the other: masks are named so.",
-            )
     return files

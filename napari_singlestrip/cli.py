@@ -195,7 +195,8 @@ def new(
         typer.Option(
             "--mask",
             metavar="NAME=FILE",
-            help="A painted mask; NAME is the scan's file name without extension.",
+            help="A painted mask; NAME is the scan's file name without extension, with its folder "
+            "in front where several are called so (patient1_T1).",
         ),
     ] = None,
     reference: Annotated[
@@ -395,7 +396,7 @@ def report(
 def decide(
     study: StudyFolder,
     scan: Annotated[
-        str, typer.Argument(metavar="SCAN", help="Name of the scan (file name without extension).")
+        str, typer.Argument(metavar="SCAN", help="Name of the scan, as in the ranking.")
     ],
     decision: Annotated[Choice, typer.Argument(help="Undo forgets what was decided.")],
     mask: Annotated[

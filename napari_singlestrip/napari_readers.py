@@ -60,7 +60,8 @@ def read_scan(path: str | Path) -> LayerData:
     UserError
         If it cannot be read.
     """
-    from napari_singlestrip.engine.volume import open_scan, scan_name
+    from napari_singlestrip.engine.scan_names import scan_name
+    from napari_singlestrip.engine.volume import open_scan
     from napari_singlestrip.upright import Upright, grey_limits
 
     scan = open_scan(path)

@@ -90,8 +90,8 @@ class Study(StudyFolder):
         Raises
         ------
         UserError
-            If the folder is in use, there are no scans, two have one name, a mask does not fit
-            its scan, or a setting is wrong.
+            If the folder is in use, there are no scans, two cannot be told apart by name and
+            folders, a mask does not fit its scan, or a setting is wrong.
         """
         folder = new_folder(Path(folder))
         settings_for(cast(Effort, effort), overrides)

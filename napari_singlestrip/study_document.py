@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 
@@ -30,7 +30,8 @@ class ScanEntry(BaseModel):
     Attributes
     ----------
     name : str
-        File name without extension; masks and scores are filed under it.
+        File name without extension, with folders in front where another scan has the same file
+        name; masks and scores are filed under it.
     path : str
         Where the file is, as stored: relative to the study folder, or absolute.
     role : {"pool", "held_out"}
@@ -70,6 +71,8 @@ class StudyDocument(BaseModel):
         Dotted setting names to values: what differs from the effort's settings.
     references : str or None
         Folder of reference masks, only for evaluation; stored like a scan's path.
+    removed : tuple of ScanEntry
+        Scans that were taken out. Their names stay theirs, since their masks are kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,6 +83,7 @@ class StudyDocument(BaseModel):
     effort: str = "quick"
     overrides: dict[str, Any] = {}
     references: str | None = None
+    removed: tuple[ScanEntry, ...] = ()
 
 
 def read_document(folder: Path) -> StudyDocument:
@@ -193,31 +197,63 @@ def scan_entries(
 ) -> tuple[ScanEntry, ...]:
     """Make the entries of scan files for the study in `folder`.
 
+    Parameters
+    ----------
+    existing : mapping of str to Path, optional
+        Names that are taken. A file among them gets its name back.
+
     Raises
     ------
     UserError
-        If two have one name, among themselves or with the existing ones (name to path).
+        If two cannot be told apart by name and folders.
     """
-    from napari_singlestrip.engine.volume import scan_name
-
-    # Upper and lower case are one name on the disks of Windows and macOS.
-    taken = {name.casefold(): path for name, path in (existing or {}).items()}
     entries = []
-    for file in files:
-        name = scan_name(file)
-        other = taken.setdefault(name.casefold(), file)
-        if other != file:
-            raise UserError(
-                f"Two scans have the name {name!r}: {other} and {file}.",
-                "Rename one of them, or leave one out: masks and scores are filed by this name.",
-            )
+    for file, name in _names(files, existing or {}).items():
         try:
             entries.append(ScanEntry(name=name, path=stored_path(file, folder), role=role))
         except ValidationError as error:
             raise UserError(
-                f"{file} has a name that cannot be used.", "Rename it to letters and digits."
+                f"{file} has a name that cannot be used.",
+                "Rename it, or its folder, to letters and digits.",
             ) from error
     return tuple(entries)
+
+
+def names_to_apply(model: Path, files: Iterable[Path]) -> dict[Path, str]:
+    """Name scans that a model is applied to; those of the study itself are called as there.
+
+    Parameters
+    ----------
+    model : Path
+        A study folder, or a model file.
+    files : iterable of Path
+
+    Returns
+    -------
+    dict of Path to str
+        Absolute paths, and their names.
+
+    Raises
+    ------
+    UserError
+        If two cannot be told apart by name and folders, or the study is damaged.
+    """
+    paths = [Path(os.path.abspath(file)) for file in files]
+    folder = model.parent if model.name == DOCUMENT_NAME else model
+    known: dict[str, Path] = {}
+    if (folder / DOCUMENT_NAME).is_file():
+        for entry in read_document(folder).scans:
+            if (path := resolved_path(entry.path, folder)) in paths:
+                known[entry.name] = path
+    return _names(paths, known)
+
+
+def _names(files: Sequence[Path], known: Mapping[str, Path]) -> dict[Path, str]:
+    from napari_singlestrip.engine.scan_names import name_scans
+
+    named = {path: name for name, path in known.items()}
+    new = name_scans((file for file in files if file not in named), known).checked()
+    return {file: named[file] if file in named else new[file] for file in files}
 
 
 def stored_references(references: str | Path | None, folder: Path) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import glob
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -112,12 +112,13 @@ class StudyFolder:
     def add_scans(self, paths: Sequence[str | Path], role: Role = "pool") -> tuple[str, ...]:
         """Add scan files, or folders of them; return the names that are new.
 
-        Files that the study has already, and its own masks, are passed over.
+        Files that the study has already, and its own masks, are passed over. No scan that is there
+        changes its name; one that was removed comes back under its own.
 
         Raises
         ------
         UserError
-            If there are no scans, or two have one name.
+            If there are no scans, or two cannot be told apart by name and folders.
         """
         known = {self.scan_path(name) for name in self.names}
         made_here = (self.folder / "masks", self.folder / "rounds")
@@ -126,11 +127,22 @@ class StudyFolder:
             for p in find_scan_files(paths)
             if p not in known and not any(p.is_relative_to(m) for m in made_here)
         ]
-        existing = {name: self.scan_path(name) for name in self.names}
-        new = scan_entries(found, self.folder, role, existing)
+        new = scan_entries(found, self.folder, role, self.taken_names())
+        names = tuple(entry.name for entry in new)
         if new:
-            self._update("scans", scans=(*self.scans, *new))
-        return tuple(entry.name for entry in new)
+            gone = tuple(e for e in self._document.removed if e.name not in names)
+            self._update("scans", scans=(*self.scans, *new), removed=gone)
+        return names
+
+    def taken_names(self) -> dict[str, Path]:
+        """Names of the scans and of those that were removed, whose masks are kept; their files."""
+        entries = (*self._document.removed, *self.scans)
+        return {entry.name: resolved_path(entry.path, self.folder) for entry in entries}
+
+    def name_of(self, path: Path) -> str | None:
+        """Return the name of the scan in a file; None when it is not in the study."""
+        path = Path(os.path.abspath(path))
+        return next((name for name in self.names if self.scan_path(name) == path), None)
 
     def remove_scan(self, name: str) -> None:
         """Take a scan out of the study; its files stay, and adding it again brings all back.
@@ -143,7 +155,10 @@ class StudyFolder:
         entry = self.scan(name)
         if len(self.scans) == 1:
             raise UserError(f"{name} is the only scan of the study.", "Add another one first.")
-        self._update("scans", scans=tuple(e for e in self.scans if e != entry))
+        self._update(
+            "scans", scans=tuple(e for e in self.scans if e != entry),
+            removed=(*self._document.removed, entry),
+        )
 
     def settings(
         self,
@@ -184,14 +199,37 @@ class StudyFolder:
         self._update("settings", references=stored_references(folder, self.folder))
 
     def reference_path(self, name: str) -> Path | None:
-        """Return the reference mask of a scan, or None when there is none."""
-        if self.references is None:
-            return None
-        from napari_singlestrip.engine.scan_files import MASK_SUFFIXES, scan_name
+        """Return the reference mask of a scan, or None when there is none.
 
-        wanted = {name + suffix for suffix in MASK_SUFFIXES}
-        files = [p for p in self.references.glob(f"{glob.escape(name)}*") if p.is_file()]
-        return min((p for p in files if scan_name(p) in wanted), default=None)
+        It has the name of the scan in the study, or else the same file name, in folders that are
+        called alike as far as that tells it from others.
+
+        Raises
+        ------
+        UserError
+            If more than one could be meant, or the references cannot be read.
+        """
+        if self.references is None or not self.references.is_dir():
+            return None
+        from napari_singlestrip.engine.scan_names import find_masks, match, possible_names
+
+        masks = find_masks(self.references)
+        for path, names in masks.items():
+            if names == (self.scan(name).name,):
+                return path
+        scans = {
+            one: sorted({one, *possible_names(self.scan_path(one))}, key=len, reverse=True)
+            for one in self.names
+        }
+        pairs, doubtful = match(scans, masks)
+        if name in doubtful:
+            raise UserError(
+                f"It is not clear which reference mask belongs to {name}, such as "
+                f"{doubtful[name][0]}.",
+                f"Call it {name}_mask, or put the references in folders named like those of the "
+                "scans.",
+            )
+        return pairs.get(name)
 
     # --- rounds: only the worker writes there
 

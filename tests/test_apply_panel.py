@@ -385,13 +385,29 @@ def test_results_of_a_study_are_there_after_reopening(
 
 
 def test_a_job_that_fails_says_why(trained: Bench, heads: Heads, tmp_path: Path) -> None:
-    twin = tmp_path / heads.scans[1].name
-    shutil.copy(heads.scans[1], twin)
-    trained.panel.take_files([heads.scans[1], twin])
+    (tmp_path / "out").write_text("a file, not a folder")
+    trained.panel.take_files([heads.scans[1]])
+    trained.panel.set_out(tmp_path / "out")
     trained.click("apply")
     assert isinstance(trained.finish(), Failed)
-    assert "Two scans have the name" in trained.window.job_bar.message.text()
+    assert "out" in trained.window.job_bar.message.text()
     assert trained.panel.apply.isEnabled()
+
+
+def test_scans_of_one_file_name(trained: Bench, heads: Heads, tmp_path: Path) -> None:
+    """Another person's scan of a known file name is no other's: here, and in the study."""
+    twin = tmp_path / "patient2" / heads.scans[1].name
+    twin.parent.mkdir()
+    shutil.copy(heads.scans[2], twin)
+    trained.panel.take_files([heads.scans[1], twin])
+    trained.click("apply")
+    assert isinstance(trained.finish(), Finished)
+    name = f"patient2_{heads.names[1]}"
+    assert sorted(row[0] for row in trained.rows()) == sorted([heads.names[1], name])
+    trained.panel.results.table.select(name)
+    trained.click("correct_result")
+    assert trained.window.session.scan == name
+    assert trained.window.session.need_study().scan_path(name) == twin
 
 
 # --- export

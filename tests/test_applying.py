@@ -367,12 +367,32 @@ def test_other_settings_cannot(model: Path, heads: Heads, tmp_path: Path, name: 
         run(model, [heads.scans[1]], tmp_path / "out", overrides={name: 1})
 
 
-def test_two_scans_of_one_name_are_refused(model: Path, heads: Heads, tmp_path: Path) -> None:
-    twin = tmp_path / "twin" / heads.scans[1].name
+def test_folders_tell_scans_of_one_name_apart(
+    model: Path, trained_study: Study, heads: Heads, tmp_path: Path
+) -> None:
+    name = heads.names[1]
+    twin = tmp_path / "twin" / heads.scans[1].name.upper()
     twin.parent.mkdir()
-    twin.write_bytes(heads.scans[1].read_bytes())
+    twin.write_bytes(heads.scans[2].read_bytes())
+    run(model, [heads.scans[1], twin], tmp_path / "out", brain=True)
+    named = {f"{heads.scans[1].parent.name}_{name}": heads.scans[1], f"twin_{name.upper()}": twin}
+    rows = table(tmp_path / "out")
+    assert {scan: Path(row["file"]) for scan, row in rows.items()} == named
+    for scan, row in rows.items():
+        assert row["mask"] == scan + MASK_SUFFIX
+        assert (tmp_path / "out" / (scan + BRAIN_SUFFIX)).is_file()
+    # Applied by its study, a scan of the study is called as there.
+    run(trained_study.folder, [heads.scans[1], twin], tmp_path / "again")
+    assert set(table(tmp_path / "again")) == {name, f"twin_{name.upper()}"}
+
+
+def test_scans_that_no_folder_tells_apart_are_refused(
+    model: Path, heads: Heads, tmp_path: Path
+) -> None:
+    for ending in ("", ".gz"):
+        (tmp_path / f"T1.nii{ending}").write_bytes(heads.scans[1].read_bytes())
     with pytest.raises(UserError, match="Two scans"):
-        run(model, [heads.scans[1], twin], tmp_path / "out")
+        run(model, [tmp_path / "T1.nii", tmp_path / "T1.nii.gz"], tmp_path / "out")
 
 
 def test_no_scans_are_said(model: Path, tmp_path: Path) -> None:

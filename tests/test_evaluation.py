@@ -27,7 +27,7 @@ def slab(start: int, stop: int) -> np.ndarray:
 
 
 def write(path: Path, data: np.ndarray, affine: np.ndarray = AFFINE) -> None:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(nib.Nifti1Image(data, affine), path)
 
 
@@ -98,6 +98,30 @@ def test_folders_that_cannot_be_compared(folders: tuple[Path, Path], tmp_path: P
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no scan"):
         evaluate_folders(tmp_path / "empty", masks)
+
+
+@pytest.mark.parametrize("exported", [True, False])
+def test_folders_tell_masks_of_one_name_apart(tmp_path: Path, exported: bool) -> None:
+    masks, references = tmp_path / "masks", tmp_path / "references"
+    for patient, stop in (("p1", 8), ("p2", 5)):
+        file = f"{patient}_T1_mask.nii" if exported else f"{patient}/T1_mask.nii"
+        write(masks / file, slab(2, stop))
+        write(references / patient / "T1.nii", slab(2, stop))
+    write(references / "p3" / "T1.nii", slab(2, 4))
+    rows = evaluate_folders(masks, references)
+    assert [(row.name, row.problem) for row in rows] == [
+        ("p1_T1", ""), ("p2_T1", ""), ("p3_T1", "There is no mask for this reference."),
+    ]  # fmt: skip
+    assert [row.dice for row in rows[:2]] == [1, 1]
+
+
+def test_what_belongs_to_what_is_not_guessed(tmp_path: Path) -> None:
+    write(tmp_path / "masks" / "T1_mask.nii", slab(2, 8))
+    for patient in ("p1", "p2"):
+        write(tmp_path / "references" / patient / "T1.nii", slab(2, 8))
+    rows = evaluate_folders(tmp_path / "masks", tmp_path / "references")
+    assert [row.name for row in rows] == ["T1", "p1_T1", "p2_T1"]
+    assert all("not clear which mask" in row.problem for row in rows)
 
 
 def test_correlation_of_a_score_with_the_truth() -> None:

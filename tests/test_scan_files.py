@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_singlestrip.engine.scan_files import check_kind, find_scans, scan_name
+from napari_singlestrip.engine.scan_files import check_kind, find_scans
 from napari_singlestrip.errors import UserError
 
 
@@ -12,22 +12,6 @@ def touch(*paths: Path) -> None:
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
-
-
-@pytest.mark.parametrize(
-    ("file", "name"),
-    [
-        ("a/sub-01_T1w.nii.gz", "sub-01_T1w"),
-        ("UPPER.NII.GZ", "UPPER"),
-        ("v1.2.nii", "v1.2"),
-        ("brain.mgz", "brain"),
-        ("pair.img", "pair"),
-        ("pair.hdr", "pair"),
-        ("no_extension", "no_extension"),
-    ],
-)
-def test_scan_name(file: str, name: str) -> None:
-    assert scan_name(file) == name
 
 
 def test_folders_are_searched_and_pairs_and_repeats_come_once(tmp_path: Path) -> None:

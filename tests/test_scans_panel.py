@@ -223,13 +223,32 @@ def test_more_scans_are_dropped_on_a_study(
     window: Window, study: Study, hospital: Path, said: list[tuple[str, str]]
 ) -> None:
     open_study(window, study)
-    shutil.copy(hospital / "pir.nii.gz", hospital / f"{study.names[0]}.nii.gz")
+    shutil.copy(hospital / "pir.nii.gz", hospital / "pir.nii")
     (hospital / "broken.nii.gz").unlink()
     drop(window, hospital)
     assert len(window.session.need_study().names) == 4 + 5
     assert "5 scans added" in said[-1][0] and "has the same name as" in said[-1][0]
-    drop(window, hospital / "pir.nii.gz")
+    drop(window, hospital / "pir.nii")
     assert said[-1][0] == "The study has these scans already."
+
+
+def test_scans_of_one_file_name_are_told_apart_by_their_folders(
+    window: Window, hospital: Path, said: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    for patient in ("patient1", "patient2", "patient3"):
+        (tmp_path / "ward" / patient).mkdir(parents=True)
+        shutil.copy(hospital / "pir.nii.gz", tmp_path / "ward" / patient / "T1.nii.gz")
+    drop(window, tmp_path / "ward" / "patient1", tmp_path / "ward" / "patient2")
+    assert "2 scans found" in child(window, "place_question").text()
+    press_key(child(window, "place"), Qt.Key.Key_Return)
+    assert window.session.need_study().names == ("patient1_T1", "patient2_T1")
+    assert "told apart by their folders: patient1_T1" in said[-1][0]
+    drop(window, tmp_path / "ward")
+    names = ("patient1_T1", "patient2_T1", "patient3_T1")
+    assert window.session.need_study().names == names
+    assert [row.name for row in window.panels["scans"].table.rows] == list(names)
+    click_row(window, "patient3_T1")
+    assert window.session.scan == "patient3_T1"
 
 
 def test_a_damaged_study_is_told(

@@ -139,11 +139,28 @@ def test_no_scans(tmp_path: Path) -> None:
     assert "empty" in refused(tmp_path, [tmp_path / "empty"]).what
 
 
-def test_two_scans_of_one_name_are_both_named(tmp_path: Path, scans: list[Path]) -> None:
-    other = write_volume(tmp_path / "more" / "A.nii")
+def test_two_scans_that_no_folder_tells_apart_are_both_named(
+    tmp_path: Path, scans: list[Path]
+) -> None:
+    other = write_volume(scans[0].with_name("A.nii"))
     error = refused(tmp_path, [*scans, other])
     assert str(scans[0]) in error.what
     assert str(other) in error.what
+
+
+def test_scans_of_one_file_name_are_told_apart_by_their_folders(
+    tmp_path: Path, mask_file: Path
+) -> None:
+    files = [write_volume(tmp_path / "data" / p / "T1.nii.gz") for p in ("p1", "p2")]
+    study = Study.create(tmp_path / "study", [tmp_path / "data"], {"p2_T1": mask_file})
+    assert study.names == ("p1_T1", "p2_T1")
+    assert [study.scan_path(name) for name in study.names] == files
+    assert study.mask_path("p2_T1").name == "p2_T1.nii.gz"
+    assert study.masked_scans() == ("p2_T1",)
+    assert study.name_of(files[1]) == "p2_T1"
+    assert study.name_of(tmp_path / "T1.nii.gz") is None
+    error = refused(tmp_path / "again", [tmp_path / "data"], {"T1": mask_file})
+    assert "p1_T1" in error.hint
 
 
 def test_one_file_twice_is_one_scan(tmp_path: Path, scans: list[Path]) -> None:
@@ -319,11 +336,32 @@ def test_add_scans_passes_over_the_masks_of_the_study(tmp_path: Path, mask_file:
 
 
 def test_add_scan_of_a_known_name(study: Study, scans: list[Path], tmp_path: Path) -> None:
-    other = write_volume(tmp_path / "other" / "a.nii.gz")
+    other = write_volume(tmp_path / "other" / "A.nii.gz")
+    assert study.add_scans([other]) == ("other_A",)
+    assert study.names == ("a", "b", "c", "other_A")
+    assert study.add_scans([other, *scans]) == ()
+    beside = write_volume(scans[0].with_name("a.nii"))
     with pytest.raises(UserError) as caught:
-        study.add_scans([other])
+        study.add_scans([beside])
     assert str(scans[0]) in caught.value.what
-    assert str(other) in caught.value.what
+    assert str(beside) in caught.value.what
+    assert Study.open(study.folder).names == study.names
+
+
+def test_the_name_of_a_removed_scan_stays_its_own(
+    study: Study, scans: list[Path], tmp_path: Path
+) -> None:
+    """Another person's scan must not come into the mask that is kept under the name."""
+    other = write_volume(tmp_path / "other" / "a.nii.gz")
+    study.remove_scan("a")
+    assert Study.open(study.folder).add_scans([other]) == ("other_a",)
+    study.reload()
+    assert study.add_scans([scans[0]]) == ("a",)
+    assert study.masked_scans() == ("a",)
+    study.remove_scan("other_a")
+    study.remove_scan("a")
+    assert study.add_scans([other, scans[0]]) == ("other_a", "a")
+    assert study.name_of(other) == "other_a"
 
 
 def test_removed_scan_takes_nothing_with_it(study: Study, scans: list[Path]) -> None:
@@ -353,6 +391,33 @@ def test_reference_by_the_names_people_use(study: Study, tmp_path: Path) -> None
     assert study.reference_path("a") == expected
     assert study.reference_path("b") == exact
     assert study.reference_path("c") is None
+    study.set_references(None)
+    assert study.reference_path("a") is None
+
+
+def test_references_in_folders_like_those_of_the_scans(tmp_path: Path) -> None:
+    data, references = tmp_path / "data", tmp_path / "references"
+    study = Study.create(tmp_path / "study", [write_volume(data / "p1" / "T1.nii.gz")])
+    study.add_scans([write_volume(data / p / "T1.nii.gz") for p in ("p2", "p3")])
+    assert study.names == ("T1", "p2_T1", "p3_T1")
+    expected = [write_volume(references / p / "T1_mask.nii.gz", cube()) for p in ("p1", "p2")]
+    write_volume(references / "p4" / "T1_mask.nii.gz", cube())
+    study.set_references(references)
+    assert study.reference_path("T1") == expected[0]
+    assert study.reference_path("p2_T1") == expected[1]
+    with pytest.raises(UserError, match="not clear which reference mask belongs to p3_T1"):
+        study.reference_path("p3_T1")
+    flat = write_volume(references / "p3_T1_mask.nii.gz", cube())
+    assert study.reference_path("p3_T1") == flat
+
+
+def test_one_reference_for_two_scans_of_its_name_is_no_ones(tmp_path: Path) -> None:
+    files = [write_volume(tmp_path / p / "T1.nii.gz") for p in ("p1", "p2")]
+    study = Study.create(tmp_path / "study", files)
+    write_volume(tmp_path / "references" / "T1_mask.nii.gz", cube())
+    study.set_references(tmp_path / "references")
+    with pytest.raises(UserError, match="p1_T1"):
+        study.reference_path("p1_T1")
 
 
 # --- settings

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
@@ -14,14 +15,15 @@ from scipy import stats
 
 from napari_singlestrip.engine.cleanup import mask_volume_ml
 from napari_singlestrip.engine.metrics import MaskScores, compare
-from napari_singlestrip.engine.scan_files import MASK_SUFFIXES
-from napari_singlestrip.engine.volume import find_scans, load_mask, open_scan, scan_name
+from napari_singlestrip.engine.scan_names import find_masks, match
+from napari_singlestrip.engine.volume import load_mask, open_scan
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files import write_text_atomic
 
-# Endings that say "mask" and are no part of the scan's name; the first found in a folder wins.
-
 _NAN = math.nan
+_NO_MASK = "There is no mask for this reference."
+_NO_REFERENCE = "There is no reference for this mask."
+_UNCLEAR = "It is not clear which mask and which reference belong together: name them alike."
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,10 @@ def evaluate_folders(mask_dir: str | Path, reference_dir: str | Path) -> list[Ev
     """Compare every mask with the reference of the same scan.
 
     Files belong together when their names agree without extension and without ``_desc-brain_mask``,
-    ``_brain_mask`` or ``_mask``. A bad or missing file makes a row that says so, and the rest goes
-    on. An empty mask has Dice 0: leaving it out would flatter the mean.
+    ``_brain_mask`` or ``_mask``; where several files have one name, their folders, within the
+    folders given, tell which (``patient1/T1`` and ``patient1_T1`` agree). A bad or missing file
+    makes a row that says so, and the rest goes on. An empty mask has Dice 0: leaving it out would
+    flatter the mean.
 
     Parameters
     ----------
@@ -102,14 +106,25 @@ def evaluate_folders(mask_dir: str | Path, reference_dir: str | Path) -> list[Ev
     UserError
         If a folder is missing or holds no scan, or no file of one belongs to one of the other.
     """
-    masks, references = _by_name(Path(mask_dir)), _by_name(Path(reference_dir))
-    if not masks.keys() & references.keys():
+    masks, references = (_masks(Path(folder)) for folder in (mask_dir, reference_dir))
+    pairs, doubtful = match(masks, references)
+    if not pairs and not doubtful:
         raise UserError(
             f"No mask in {mask_dir} has the name of a reference in {reference_dir}.",
-            f"Name them alike: {next(iter(masks))} here, {next(iter(references))} there.",
+            f"Name them alike: {_one_name(masks)} here, {_one_name(references)} there.",
         )
-    names = sorted(masks.keys() | references.keys())
-    return [_evaluate(name, masks.get(name), references.get(name)) for name in names]
+    names, others = _told_apart(masks), _told_apart(references)
+    rows = [_evaluate(max(names[m], others[r], key=len), m, r) for m, r in pairs.items()]
+    rows += [
+        EvaluationRow(name, problem=_UNCLEAR if mask in doubtful else _NO_REFERENCE)
+        for mask, name in names.items() if mask not in pairs
+    ]
+    unclear = {reference for several in doubtful.values() for reference in several}
+    rows += [
+        EvaluationRow(name, problem=_UNCLEAR if reference in unclear else _NO_MASK)
+        for reference, name in others.items() if reference not in pairs.values()
+    ]
+    return sorted(rows, key=lambda row: row.name)
 
 
 def summarize(rows: Sequence[EvaluationRow]) -> Summary:
@@ -163,25 +178,26 @@ def correlation(scores: Sequence[float], dices: Sequence[float]) -> Correlation:
     return Correlation(spearman, pearson, int(x.size))
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
+def _masks(folder: Path) -> dict[Path, tuple[str, ...]]:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file, not a folder.", "Name the folder it is in.")
-    found: dict[str, tuple[int, Path]] = {}
-    for path in find_scans([folder]):
-        stem = scan_name(path)
-        place, suffix = next((i, s) for i, s in enumerate(MASK_SUFFIXES) if stem.endswith(s))
-        name = stem.removesuffix(suffix)
-        # Beside its mask, a file with the plain name is the scan or the brain, not a second mask.
-        if name not in found or place < found[name][0]:
-            found[name] = (place, path)
-    return {name: path for name, (_, path) in found.items()}
+    return find_masks(folder)
 
 
-def _evaluate(name: str, mask_path: Path | None, reference_path: Path | None) -> EvaluationRow:
-    if mask_path is None:
-        return EvaluationRow(name, problem="There is no mask for this reference.")
-    if reference_path is None:
-        return EvaluationRow(name, problem="There is no reference for this mask.")
+def _one_name(masks: Mapping[Path, Sequence[str]]) -> str:
+    return next(iter(masks.values()))[-1]
+
+
+def _told_apart(masks: Mapping[Path, Sequence[str]]) -> dict[Path, str]:
+    """The shortest name of each file that no other one may go by; else its longest."""
+    n = Counter(name for names in masks.values() for name in names)
+    return {
+        path: next((name for name in reversed(names) if n[name] == 1), names[0])
+        for path, names in masks.items()
+    }
+
+
+def _evaluate(name: str, mask_path: Path, reference_path: Path) -> EvaluationRow:
     try:
         return _compare_files(name, mask_path, reference_path)
     except UserError as error:

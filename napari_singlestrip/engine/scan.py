@@ -25,8 +25,8 @@ from napari_singlestrip.engine.scan_files import (
     image_of_pair,
     missing_file,
     readable,
-    scan_name,
 )
+from napari_singlestrip.engine.scan_names import scan_name
 from napari_singlestrip.errors import UserError
 
 _CORRECT = "Correct its header, or convert it again from its source."

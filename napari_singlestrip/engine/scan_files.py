@@ -1,4 +1,4 @@
-"""Files of scans: their names, finding them in folders, and telling what is no scan."""
+"""Files of scans: finding them in folders, and telling what is no scan."""
 
 from __future__ import annotations
 
@@ -38,16 +38,6 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"/annex/objects", "a git-annex pointer, not the data (run `git annex get`)"),
     (0, b"<", "a web page or XML file"),
 )
-
-
-# What a mask's name adds to that of its scan; the first that fits counts.
-MASK_SUFFIXES = ("_desc-brain_mask", "_brain_mask", "_brainmask", "_mask", "")
-
-
-def scan_name(path: str | Path) -> str:
-    """File name without the extension of a scan: "sub-01_T1w" of "sub-01_T1w.nii.gz"."""
-    name = Path(path).name
-    return name[: len(name) - len(_extension(name))]
 
 
 def find_scans(paths: Iterable[str | Path]) -> list[Path]:
@@ -100,7 +90,8 @@ def readable(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _extension(name: str) -> str:
+def extension_of(name: str) -> str:
+    """Return the extension of a scan's file name, such as ".nii.gz"; empty when it has none."""
     return next((e for e in SCAN_EXTENSIONS if name.lower().endswith(e)), "")
 
 
@@ -123,7 +114,7 @@ def checked_name(path: Path) -> Path:
         raise UserError(f"{path} is a folder, not a scan.", "Name a file in it.")
     if not path.exists():
         raise missing_file(path)
-    if not _extension(path.name):
+    if not extension_of(path.name):
         raise UserError(f"{path.name} does not end like a scan; known: {_known()}.", CONVERT)
     return path
 
@@ -132,13 +123,13 @@ def _scans_below(folder: Path) -> list[Path]:
     scans = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        scans += [Path(parent, n) for n in names if not n.startswith(".") and _extension(n)]
+        scans += [Path(parent, n) for n in names if not n.startswith(".") and extension_of(n)]
     return scans
 
 
 def image_of_pair(path: Path) -> Path:
     """Return the file with the values for the header of a pair; any other path as it is."""
-    extension = _extension(path.name)
+    extension = extension_of(path.name)
     if not extension.startswith(".hdr"):
         return path
     stem = path.name[: len(path.name) - len(extension)]
@@ -150,7 +141,7 @@ def image_of_pair(path: Path) -> Path:
 
 def check_kind(path: Path) -> None:
     """Find files that are something else than their extension says."""
-    extension = _extension(path.name)
+    extension = extension_of(path.name)
     with readable(path), path.open("rb") as file:
         start = file.read(512)
     if not start:

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from napari_singlestrip.engine.grid import Grid, Volume, reorient
 from napari_singlestrip.engine.scan import Scan, open_scan
-from napari_singlestrip.engine.scan_files import SCAN_EXTENSIONS, find_scans, scan_name
+from napari_singlestrip.engine.scan_files import SCAN_EXTENSIONS, find_scans
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files import atomic_path
 
 __all__ = [
     "SCAN_EXTENSIONS", "Grid", "Scan", "Volume", "find_scans", "load_mask", "open_scan",
-    "reorient", "save_brain", "save_map", "save_mask", "scan_name",
+    "reorient", "save_brain", "save_map", "save_mask",
 ]  # fmt: skip
 
 # Where a voxel lies, and nothing else: other fields may hold names, dates, an old display range.

@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_singlestrip.engine.scan_files import SCAN_EXTENSIONS
+from napari_singlestrip.engine.scan_names import scan_name
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished
 from napari_singlestrip.sample_data import sample_name
@@ -221,8 +222,7 @@ class AddScans(QWidget):
 
     def _take_scans(self, paths: Sequence[Path]) -> None:
         study = self.session.study
-        known = () if study is None else [study.scan_path(name) for name in study.names]
-        incoming = sort_out(paths, known)
+        incoming = sort_out(paths, None if study is None else study.taken_names())
         if not incoming.scans:
             raise UserError(incoming.left_out or "There are no scans.")
         if study is None:
@@ -247,8 +247,15 @@ class AddScans(QWidget):
 
     def _tell_added(self, n: int, incoming: Incoming) -> None:
         text = f"{n} scan{'s' * (n != 1)} added." if n else "The study has these scans already."
+        if n and (longer := self._with_folders(incoming)):
+            text += f" Files of one name are told apart by their folders: {longer[0]}."
         level = "warning" if incoming.problems else "info"
         self.session.tell(f"{text} {incoming.left_out}".strip(), level)
+
+    def _with_folders(self, incoming: Incoming) -> list[str]:
+        """Names of scans that got a folder in front, being called like others."""
+        named = [(self.session.need_study().name_of(path), path) for path in incoming.scans]
+        return [name for name, path in named if name and name != scan_name(path)]
 
     def _on_job(self, event: Event) -> None:
         """Open a sample once it is made."""

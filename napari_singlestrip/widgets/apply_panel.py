@@ -12,9 +12,9 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit, QWidget
 
 from napari_singlestrip.applied_table import TABLE
-from napari_singlestrip.engine.scan_files import scan_name
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Note, Progress, Wrote
+from napari_singlestrip.study_document import names_to_apply
 from napari_singlestrip.widgets.export_box import ExportBox
 from napari_singlestrip.widgets.job import JobStatus
 from napari_singlestrip.widgets.models_list import ModelsList, file_choice, models_of
@@ -87,12 +87,13 @@ class ApplyPanel(Panel):
             model, scans, out = self.models.value(), self.scans.value(), self.out_folder()
             if model is None or not scans or out is None:
                 raise UserError("There is nothing to do yet.", "Choose a model and scans.")
+            names = tuple(names_to_apply(model.path, scans).values())
             brain = ["--brain"] * self.brain.isChecked()
             self.session.start_job(
                 ["apply", str(model.path), *self.scans.arguments, "--out", str(out), *brain,
                  *model.options], "apply",
             )
-            self._running = (out, tuple(scan_name(scan) for scan in scans))
+            self._running = (out, names)
             self.results.expect(out, self._running[1])
             self.refresh()
 

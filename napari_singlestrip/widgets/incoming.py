@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_singlestrip.engine.scan_files import scan_name
+from napari_singlestrip.engine.scan_names import name_scans
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study_document import DOCUMENT_NAME, find_scan_files
 
@@ -21,7 +21,7 @@ class Incoming:
     Attributes
     ----------
     scans : tuple of Path
-        Scan files, each name once.
+        Scan files that have a name each.
     problems : tuple of str
         One sentence for everything that is left out.
     """
@@ -47,31 +47,27 @@ def study_among(paths: Iterable[Path]) -> Path | None:
     return None
 
 
-def sort_out(paths: Sequence[Path], known: Iterable[Path] = ()) -> Incoming:
+def sort_out(paths: Sequence[Path], known: Mapping[str, Path] | None = None) -> Incoming:
     """Find the scans among files and folders; what cannot be used does not hold up the rest.
 
     Parameters
     ----------
     paths : sequence of Path
-    known : iterable of Path
-        Scans that the study has already: masks and scores are filed by name, so that no other
-        file of the same name can be added.
+    known : mapping of str to Path, optional
+        Names that are taken, and their files.
     """
-    taken = {scan_name(path).casefold(): path for path in known}
-    scans, problems = [], []
+    problems: list[str] = []
+    found: dict[Path, None] = {}
     for path in paths:
         try:
-            files = find_scan_files([path])
+            found |= dict.fromkeys(find_scan_files([path]))
         except UserError as error:
             problems.append(str(error))
-            continue
-        for file in files:
-            other = taken.setdefault(scan_name(file).casefold(), file)
-            if other != file:
-                problems.append(f"{file} has the same name as {other}.")
-            elif file not in scans:
-                scans.append(file)
-    return Incoming(tuple(scans), tuple(problems))
+    named = set((known or {}).values())
+    clashes = name_scans((file for file in found if file not in named), known).clashes
+    problems += [f"{file} has the same name as {other}." for file, other in clashes]
+    left_out = {file for file, _ in clashes}
+    return Incoming(tuple(file for file in found if file not in left_out), tuple(problems))
 
 
 def suggested_place(paths: Sequence[Path]) -> Path:

@@ -128,20 +128,15 @@ class ResultsBox(QWidget):
             study = self.session.need_study()
             if row is None or self.folder is None or not row.mask:
                 raise UserError("No scan with a mask is selected.", "Select one in the table.")
-            if row.scan not in study.names:
-                study.add_scans([row.file])
-            elif study.scan_path(row.scan) != Path(row.file):
-                raise UserError(
-                    f"The study has another scan that is called {row.scan}.", "Rename the file."
-                )
-            if row.scan not in (*study.masked_scans(), *drafted(study.folder)):
+            name = study.name_of(Path(row.file)) or study.add_scans([row.file])[0]
+            if name not in (*study.masked_scans(), *drafted(study.folder)):
                 scan = open_scan(Path(row.file))
                 mask = load_mask(self.folder / row.mask, like=scan, check=False)
-                save_draft(study.folder, row.scan, mask)
+                save_draft(study.folder, name, mask)
                 self.session.study_changed.emit("drafts")
             self._scan_before = ""
             self.session.step_requested.emit("paint")
-            self.session.show_scan(row.scan)
+            self.session.show_scan(name)
 
     # --- inside
 
