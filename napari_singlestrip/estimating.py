@@ -6,7 +6,6 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import numpy as np
@@ -30,6 +29,7 @@ from napari_singlestrip.engine.segmenter import (
 from napari_singlestrip.engine.training import Task, train
 from napari_singlestrip.engine.volume import load_mask, open_scan, save_map
 from napari_singlestrip.events import Event, Finished, Progress, Started
+from napari_singlestrip.files import remove_leftovers, temporary_folder
 from napari_singlestrip.stages import Job, TrainingData, training_data
 from napari_singlestrip.study import Study
 from napari_singlestrip.training_set import masks_by_hand
@@ -132,6 +132,8 @@ def estimate(
 ) -> Iterator[Event]:
     """Time a few steps of each stage up to the first ranking; the study is not changed.
 
+    The networks of these steps lie in a folder within the study, which is removed at the end.
+
     Parameters
     ----------
     study : Study
@@ -155,8 +157,9 @@ def estimate(
     chosen = choose_device(device)
     job = Job(study, study.settings(effort, overrides), chosen)
     yield Started("estimate", in_words(chosen), job.settings.effort)
-    with TemporaryDirectory(prefix="singlestrip-") as folder:
-        timing = _Timing(job, Path(folder))
+    remove_leftovers(study.folder)  # of an estimate that was killed
+    with temporary_folder(study.folder) as folder:
+        timing = _Timing(job, folder)
         yield from timing.measure()
     seconds = {name: round(value, 1) for name, value in timing.seconds.items()}
     yield Finished(time.monotonic() - started, seconds)

@@ -6,10 +6,12 @@ import errno
 import itertools
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from napari_singlestrip.errors import UserError
@@ -103,8 +105,33 @@ def write_json_atomic(path: str | Path, value: Any) -> None:
     write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Yield a new folder in `parent`, which is removed at the end with all that is in it.
+
+    Not in the computer's temporary folder: that may be small, and is no place for a person's brain.
+    `remove_leftovers` deletes those of killed processes.
+
+    Raises
+    ------
+    UserError
+        If the disk is full or read-only, or the folder may not be written.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = TemporaryDirectory(
+            dir=parent, prefix=TEMPORARY_PREFIX, ignore_cleanup_errors=True
+        )
+    except OSError as error:
+        if error.errno not in _HINTS:
+            raise
+        raise _explain(error, parent / "a temporary folder") from error
+    with folder as name:
+        yield Path(name)
+
+
 def remove_leftovers(folder: str | Path, older_than_seconds: float = 3600.0) -> list[Path]:
-    """Remove temporary files that a killed process left in `folder` (not below it).
+    """Remove temporary files and folders that a killed process left in `folder` (not below it).
 
     Age decides, not the process id: the folder may be shared with another machine, whose processes
     cannot be seen from here.
@@ -112,7 +139,7 @@ def remove_leftovers(folder: str | Path, older_than_seconds: float = 3600.0) -> 
     Parameters
     ----------
     folder : str or Path
-        A folder in which `atomic_path` wrote.
+        A folder in which `atomic_path` or `temporary_folder` wrote.
     older_than_seconds : float
         Younger files may still be in use, and stay.
 
@@ -125,7 +152,10 @@ def remove_leftovers(folder: str | Path, older_than_seconds: float = 3600.0) -> 
     for path in sorted(Path(folder).glob(f"{TEMPORARY_PREFIX}*")):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime >= older_than_seconds:
-                path.unlink()
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
                 removed.append(path)
     return removed
 

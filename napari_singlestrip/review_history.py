@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_singlestrip.engine.volume import load_mask, open_scan
-from napari_singlestrip.files import TEMPORARY_PREFIX, atomic_path
+from napari_singlestrip.files import atomic_path, temporary_folder
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_drafts import draft_path
 from napari_singlestrip.study_tables import Decision, MaskRecord
@@ -145,8 +144,7 @@ def _content(path: Path) -> bytes:
 
 def _mask_from(content: bytes, path: Path, scan: Path) -> NDArray[np.bool_]:
     # Beside the other masks: a person's brain is not left in the computer's temporary folder.
-    path.parent.mkdir(exist_ok=True)
-    with TemporaryDirectory(dir=path.parent, prefix=TEMPORARY_PREFIX) as folder:
-        copy = Path(folder) / path.name
+    with temporary_folder(path.parent) as folder:
+        copy = folder / path.name
         copy.write_bytes(content)
         return load_mask(copy, like=open_scan(scan), check=False)

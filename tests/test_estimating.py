@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +15,8 @@ from conftest import make_study
 from napari_singlestrip import stages
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.estimating import estimate
-from napari_singlestrip.events import Finished, Progress, Started
+from napari_singlestrip.events import Finished, Progress, Started, parse_event
+from napari_singlestrip.files import TEMPORARY_PREFIX
 from napari_singlestrip.study import Study
 
 if TYPE_CHECKING:
@@ -50,6 +54,30 @@ def test_estimate_is_about_right(tmp_path: Path, heads: Heads) -> None:
         pass
     taken = time.monotonic() - started
     assert taken / 4 < end.summary["train"] < taken * 4  # other programs may be at work
+
+
+def test_it_works_within_the_study_and_a_killed_one_is_tidied_away(
+    study: Study, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "temporary"
+    elsewhere.mkdir()
+    environment = {**os.environ, "TMPDIR": str(elsewhere), "TEMP": str(elsewhere)}
+    before = sorted(study.folder.rglob("*"))
+    command = [sys.executable, "-m", "napari_singlestrip", "estimate", str(study.folder)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [*command, "--events", "--device", "cpu"], stdin=pipe, stdout=pipe, env=environment
+    ) as job:
+        assert job.stdout is not None
+        for line in job.stdout:
+            if parse_event(line.decode()) == Progress("estimate", 2, 4):
+                job.kill()
+    (left,) = study.folder.glob(f"{TEMPORARY_PREFIX}*")
+    assert (left / "segmenter.pt").is_file()
+    assert list(elsewhere.iterdir()) == []
+    os.utime(left, (time.time() - 7200, time.time() - 7200))
+    list(estimate(study, device="cpu"))
+    assert sorted(study.folder.rglob("*")) == before
 
 
 def test_nothing_painted_is_said(tmp_path: Path, heads: Heads) -> None:

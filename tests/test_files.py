@@ -12,8 +12,10 @@ import pytest
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files import (
+    TEMPORARY_PREFIX,
     atomic_path,
     remove_leftovers,
+    temporary_folder,
     write_json_atomic,
     write_text_atomic,
 )
@@ -129,10 +131,30 @@ def test_only_old_leftovers_are_removed(tmp_path: Path) -> None:
     old, young, own = (tmp_path / n for n in (".~a.1-0.csv", ".~b.1-0.csv", "a.csv"))
     for path in (old, young, own):
         path.write_text("x")
-    for path in (old, own):
+    folders = [tmp_path / n for n in (".~old", ".~young", "own")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "x.pt").write_text("x")
+    for path in (old, own, folders[0], folders[2]):
         os.utime(path, (time.time() - 7200, time.time() - 7200))
-    assert remove_leftovers(tmp_path) == [old]
-    assert sorted(tmp_path.iterdir()) == sorted([young, own])
+    assert remove_leftovers(tmp_path) == [old, folders[0]]
+    assert sorted(tmp_path.iterdir()) == sorted([young, own, *folders[1:]])
+
+
+def test_a_temporary_folder_is_gone_at_the_end(tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    with pytest.raises(RuntimeError), temporary_folder(study) as folder:
+        assert folder.parent == study
+        assert folder.name.startswith(TEMPORARY_PREFIX)
+        (folder / "x.pt").write_text("x")
+        raise RuntimeError
+    assert list(study.iterdir()) == []
+    (tmp_path / "file").write_text("x")
+    with (
+        pytest.raises(UserError, match="part of its path is a file"),
+        temporary_folder(tmp_path / "file"),
+    ):
+        pass
 
 
 def test_readers_never_see_half_a_file_while_a_writer_is_killed(tmp_path: Path) -> None:
