@@ -261,3 +261,31 @@ def test_views_differ_by_fractions_of_a_voxel(
         # A mirrored view is turned back: both arrays show the same brain.
         assert np.corrcoef(first.mask.ravel(), views[0].mask.ravel())[0, 1] > 0.8
     assert len({view.redrawn.tobytes() for view in views}) == 4
+
+
+class Copy(torch.nn.Module):
+    """Redraws what it sees; counts how many masks it saw at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(20.0))
+        self.batches: list[int] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.batches.append(len(x))
+        return (x - 0.5) * self.weight
+
+
+def test_every_view_is_redrawn_where_it_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mirrored views are turned back, whatever the number that goes through the net at once."""
+    monkeypatch.setattr("napari_singlestrip.engine.autoencoder.VIEWS_AT_ONCE", 2)
+    grid = Grid((12, 12, 12), np.eye(4))
+    mask = np.zeros(grid.shape, bool)
+    mask[2:5, 2:9, 2:9] = mask[5:10, 2:5, 2:9] = True  # an L: not its own mirror image
+    net = Copy()
+    views = reconstruct(Autoencoder(net, Frame(1.0, grid.shape)), mask, grid, 5)
+    assert net.batches == [2, 2, 1]
+    for view in views:
+        inside = view.mask > 0.5
+        np.testing.assert_array_equal(view.redrawn > 0.5, inside)
+        assert not np.array_equal(inside, inside[::-1])
