@@ -33,7 +33,7 @@ class JobLog:
         if not (folder / "study.json").exists():
             return
         with suppress(OSError):
-            self._handler = RotatingFileHandler(
+            self._handler = _Handler(
                 folder / "job.log", maxBytes=MAX_BYTES, backupCount=1, encoding="utf-8"
             )
             self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -53,8 +53,16 @@ class JobLog:
         """Let go of the file."""
         if self._handler is not None:
             LOGGER.removeHandler(self._handler)
-            self._handler.close()
+            with suppress(OSError):  # what is left does not fit on the disk
+                self._handler.close()
             self._handler = None
+
+
+class _Handler(RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Pass over a full disk, which the job itself tells; anything else is a bug."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 def _level(event: Event) -> int:

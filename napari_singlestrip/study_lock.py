@@ -66,8 +66,12 @@ class StudyLock:
             self._remove_stale()
             if not self._take():
                 raise self._held(_read(self.path))
-        self._remove_leftovers()
-        self._heart.start()
+        try:
+            self._remove_leftovers()
+            self._heart.start()
+        except BaseException:  # no memory for a thread
+            self._give_back()
+            raise
         return self
 
     def __exit__(
@@ -79,6 +83,9 @@ class StudyLock:
         """Give the lock back."""
         self._stop.set()
         self._heart.join()
+        self._give_back()
+
+    def _give_back(self) -> None:
         if _read(self.path) == self._owner:
             with suppress(OSError):
                 self.path.unlink()

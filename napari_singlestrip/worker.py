@@ -11,6 +11,7 @@ import errno
 import faulthandler
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -24,6 +25,7 @@ from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import (
     TERMINAL,
     Cancelled,
+    Crashed,
     Event,
     Failed,
     Finished,
@@ -40,6 +42,13 @@ MEMORY_HINT = (
     "Close other programs, or make the job smaller: `--set training.batch_size=1` or a larger "
     "voxel size, such as `--set conform.spacing_mm=5`."
 )
+# What torch, its convolutions, C++, Python and the system's loader say when memory runs out.
+NO_MEMORY = re.compile(
+    "out of memory|t allocate memory|could not create a primitive$|bad_alloc|t start new thread"
+    "|failed to map segment|memory allocation still failed",
+    re.IGNORECASE | re.MULTILINE,
+)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: more than the disk takes in a file
 DISK_HINT = "Free some space and start the same command again: it resumes."
 
 CANCELLING_SIGNALS = tuple(
@@ -207,13 +216,28 @@ def failure(error: BaseException) -> Failed:
     if isinstance(error, UserError):
         return Failed(error.what, error.hint)
     text = str(error)
-    if isinstance(error, MemoryError) or "out of memory" in text or "t allocate memory" in text:
+    if isinstance(error, MemoryError) or NO_MEMORY.search(text):
         return Failed("There was not enough memory.", MEMORY_HINT)
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if full or "No space left on device" in text or "PytorchStreamWriter failed" in text:
+    full = isinstance(error, OSError) and error.errno in NO_SPACE
+    if full or "No space left on device" in text:
         return Failed(f"The disk is full: {text.splitlines()[0]}.", DISK_HINT)
     trace = "".join(traceback.format_exception(error))
     return Failed(f"{type(error).__name__}: {text}", BUG_HINT, trace)
+
+
+def ended(exit_code: int, stderr_tail: str) -> Failed | Crashed:
+    """Describe the end of a process that did not tell it, for whoever watched.
+
+    Parameters
+    ----------
+    exit_code : int
+        Negative for a signal.
+    stderr_tail : str
+        What it said last. OpenBLAS, for one, ends the whole process when memory runs out.
+    """
+    if exit_code > 0 and NO_MEMORY.search(stderr_tail):
+        return Failed("There was not enough memory.", MEMORY_HINT)
+    return Crashed(exit_code, stderr_tail)
 
 
 def _run(events: Iterator[Event], sink: Sink, control: Control) -> Event:

@@ -218,6 +218,17 @@ def test_exception_of_a_worker_without_end(watched: Watched) -> None:
     assert "oh dear" in end.stderr_tail
 
 
+def test_a_library_that_ends_the_process_for_lack_of_memory(watched: Watched) -> None:
+    watched.start("""
+        say("Started", stage="train")
+        sys.stderr.write("OpenBLAS error: Memory allocation still failed after 10 retries.\\n")
+        sys.exit(1)
+    """)
+    end = watched.finish()
+    assert isinstance(end, Failed)
+    assert "not enough memory" in end.what and "batch_size" in end.hint
+
+
 def test_lines_that_are_no_events_go_to_the_log(watched: Watched) -> None:
     watched.start(r"""
         os.write(1, b"Welcome to the cluster\n\xff\xfe\n{}\n{\"event\": \"Progress\"}\n[1]\n\n")

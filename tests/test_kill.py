@@ -52,7 +52,7 @@ SETTINGS = {
 # The same program on a slow disk, so that a good part of the kills hits half a file. It is loaded
 # once and forked for each job: loading takes longer than all the rest.
 LOADED_ON_A_SLOW_DISK = """
-import io, os, pathlib, sys, time
+import os, pathlib, sys, time
 import torch, torch._dynamo
 from napari_singlestrip import previews, stages
 from napari_singlestrip.cli import main
@@ -64,12 +64,6 @@ def write_slowly(path, data):
         time.sleep(0.03)
         file.write(data[len(data) // 2 :])
 
-def save_slowly(state, path, save=torch.save):
-    buffer = io.BytesIO()
-    save(state, buffer)
-    write_slowly(path, buffer.getvalue())
-
-torch.save = save_slowly
 pathlib.Path.write_bytes = write_slowly
 pathlib.Path.write_text = lambda path, text, *_, **__: write_slowly(path, text.encode())
 

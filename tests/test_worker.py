@@ -376,7 +376,10 @@ def test_later_closes_the_job_within() -> None:
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "training.batch_size"),
         (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), "training.batch_size"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.nii"), "Free some space"),
-        (RuntimeError("PytorchStreamWriter failed writing file data/0"), "Free some space"),
+        (RuntimeError("could not create a primitive"), "training.batch_size"),
+        (RuntimeError("can't start new thread"), "training.batch_size"),
+        (ImportError("x.so: failed to map segment from shared object"), "training.batch_size"),
+        (OSError(errno.EFBIG, os.strerror(errno.EFBIG), "x.nii"), "Free some space"),
     ],
 )
 def test_what_a_person_can_do_something_about_is_no_bug(error: Exception, words: str) -> None:

@@ -7,6 +7,7 @@ a temporary file and moved into place: a killed process leaves the last whole on
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,17 @@ def save_checkpoint(path: Path, kind: str, state: dict[str, Any]) -> None:
         What it holds, such as "segmenter" or "autoencoder".
     state : dict
         Tensors and plain values only.
+
+    Raises
+    ------
+    UserError
+        If the disk is full or read-only, or the folder may not be written.
     """
+    # torch's own writer turns a full disk into an error that does not say so.
+    content = io.BytesIO()
+    torch.save({"format": FORMAT, "kind": kind, **state}, content)
     with atomic_path(path) as temporary:
-        torch.save({"format": FORMAT, "kind": kind, **state}, temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from qtpy.QtCore import QByteArray, QObject, QProcess, QProcessEnvironment, QTim
 from napari_singlestrip.events import (
     TERMINAL,
     Cancelled,
-    Crashed,
     Event,
     Failed,
     Note,
@@ -29,6 +28,7 @@ from napari_singlestrip.events import (
     Started,
     parse_event,
 )
+from napari_singlestrip.worker import ended
 
 State = Literal["idle", "starting", "running", "paused", "stopping"]
 
@@ -299,7 +299,7 @@ class Job(QObject):
         crashed = status == QProcess.ExitStatus.CrashExit
         tail = self._stderr.decode(errors="replace")
         stopped = Cancelled(self._status.stage, self._status.step)
-        missing = stopped if self._status.state == "stopping" else Crashed(
+        missing = stopped if self._status.state == "stopping" else ended(
             -code if crashed else code, tail
         )
         self._done(self._end or missing)
