@@ -35,7 +35,8 @@ class Upright:
     affine: NDArray[np.float64]
 
     @property
-    def _turn(self) -> Array:
+    def turn(self) -> Array:
+        """From the scan's axes to those of the display, as nibabel writes it."""
         target = nib.orientations.axcodes2ornt(DISPLAY_AXES)
         turn: Array = nib.orientations.ornt_transform(
             nib.orientations.io_orientation(self.affine), target
@@ -45,7 +46,7 @@ class Upright:
     @property
     def source_axes(self) -> tuple[int, int, int]:
         """Which axis of the scan each axis of the display is."""
-        i, p, l = (int(axis) for axis in self._turn[:, 0].argsort())  # noqa: E741
+        i, p, l = (int(axis) for axis in self.turn[:, 0].argsort())  # noqa: E741
         return i, p, l
 
     @property
@@ -55,13 +56,18 @@ class Upright:
         i, p, l = (float(spacing[axis]) for axis in self.source_axes)  # noqa: E741
         return i, p, l
 
+    def affine_of_display(self, shape: tuple[int, int, int]) -> Array:
+        """Voxel (I, P, L) of the display to RAS mm, for a scan of this shape (i, j, k)."""
+        back: Array = nib.orientations.inv_ornt_aff(self.turn, shape)
+        return np.asarray(self.affine @ back)
+
     def to_display(self, volume: Array) -> Array:
         """View a volume (i, j, k) of the scan with the display's axes (I, P, L)."""
-        return nib.orientations.apply_orientation(volume, self._turn)
+        return nib.orientations.apply_orientation(volume, self.turn)
 
     def to_scan(self, volume: Array) -> Array:
         """View a volume (I, P, L) of the display with the scan's axes (i, j, k)."""
-        turn = self._turn
+        turn = self.turn
         axes = [int(axis) for axis in turn[:, 0]]
         back = volume.transpose(axes)
         return np.flip(back, tuple(n for n, flip in enumerate(turn[:, 1]) if flip < 0))

@@ -96,7 +96,7 @@ def test_the_dock_opens_from_the_plugins_menu(viewer: Any) -> None:
 
 
 def test_the_dock_opens_from_layers_segment(viewer: Any) -> None:
-    find(viewer, "Layers", "Segment", "SingleStrip").trigger()
+    find(viewer, "Layers", "Segment/SingleStrip").trigger()
     process_events()
     assert dock_of(viewer).isVisible()
 

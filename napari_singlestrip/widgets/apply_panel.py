@@ -9,7 +9,7 @@ from typing import Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from napari_singlestrip.applied_table import TABLE
 from napari_singlestrip.errors import UserError
@@ -17,6 +17,7 @@ from napari_singlestrip.events import Event, Note, Progress, Wrote
 from napari_singlestrip.study_document import names_to_apply
 from napari_singlestrip.widgets.export_box import ExportBox
 from napari_singlestrip.widgets.job import JobStatus
+from napari_singlestrip.widgets.layer_box import LayerBox
 from napari_singlestrip.widgets.models_list import ModelsList, file_choice, models_of
 from napari_singlestrip.widgets.panel import Panel, button, words
 from napari_singlestrip.widgets.results_box import ResultsBox
@@ -77,6 +78,17 @@ class ApplyPanel(Panel):
             self.models.setValue(choice)
             self.refresh()
 
+    def strip_layer(self, layer: Any) -> None:
+        """Offer to strip a layer of napari; one of ours is the scan that it shows."""
+        with self.session.guarded():
+            shown = self.session.layers.file_of(layer)
+            if shown is None:
+                self.layer.ask(layer)
+                return
+            self.layer.leave()
+            self.scans.take_files([shown])
+            self.session.tell(f"{shown.name} is chosen: press Apply to strip it.")
+
     def set_out(self, folder: Path | None) -> None:
         """Choose the folder for the results; None for one that nothing is in yet."""
         self.out.setText("" if folder is None else str(folder))
@@ -127,6 +139,7 @@ class ApplyPanel(Panel):
     def close_all(self) -> None:
         """Let go: the window closes."""
         self._reader.stop()
+        self.layer.close_all()
 
     # --- files dropped on the step
 
@@ -154,6 +167,8 @@ class ApplyPanel(Panel):
         self.empty.setVisible(not any_model)
         self.go_train.setVisible(not any_model)
         self.models.setVisible(any_model)
+        self.layer.refresh(busy)
+        self.for_files.setVisible(not self.layer.asked)
         self.scans.refresh(busy)
         n = len(self.scans.value())
         self.apply.setText(f"Apply to {n} scan{'s' * (n != 1)}" if n else "Apply")
@@ -193,6 +208,9 @@ class ApplyPanel(Panel):
         self.apply = button("Apply", "Find the brain in each of these scans", self.start, "apply")
         self.apply.setStyleSheet("font-weight: bold; padding: 5px;")
         self.where = words(name="where")
+        self.layer = LayerBox(self.session, self.models.value)
+        self.layer.changed.connect(self._on_layer)
+        self.for_files = QWidget()
         self.results = ResultsBox(self.session)
         self.export = ExportBox(self.session, self.models)
 
@@ -200,13 +218,18 @@ class ApplyPanel(Panel):
         self._column.addLayout(_row(words("<b>Model</b>"), self.add_file))
         for widget in (self.empty, self.go_train, self.models):
             self.add(widget)
-        self.add(words("<b>Scans</b>"))
-        self.add(self.scans)
-        self._column.addLayout(_row(words("Write to"), self.out, self.browse, stretch=1))
-        self._column.addLayout(_row(self.brain, self.apply))
-        self.add(self.where)
-        self._column.addWidget(self.results, 1)
-        self.add(self.export)
+        self.add(self.layer)
+        self._column.addWidget(self.for_files, 1)
+        self._column.addStretch(0)
+        column = QVBoxLayout(self.for_files)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(words("<b>Scans</b>"))
+        column.addWidget(self.scans)
+        column.addLayout(_row(words("Write to"), self.out, self.browse, stretch=1))
+        column.addLayout(_row(self.brain, self.apply))
+        column.addWidget(self.where)
+        column.addWidget(self.results, 1)
+        column.addWidget(self.export)
 
     def _say_where(self) -> None:
         out = self.out_folder()
@@ -222,7 +245,7 @@ class ApplyPanel(Panel):
         study = self.session.study
         files = [path for path in self._model_files() if path.is_file()]
         with self.session.guarded():
-            self.models.set_choices(models_of(study, files))
+            self.models.set_choices([*models_of(study, files), *self.layer.more_models()])
 
     def _model_files(self) -> list[Path]:
         remembered = self.session.remembered().get("model_files", [])
@@ -238,6 +261,11 @@ class ApplyPanel(Panel):
         if what in ("study", "rounds"):
             self._models_old = True
             self._stale()
+
+    def _on_layer(self) -> None:
+        """Other models are offered for a layer than for files."""
+        self._models_old = True
+        self.refresh()
 
     def _on_event(self, event: Event) -> None:
         mine = self._running is not None and self.session.job.status.kind == "apply"

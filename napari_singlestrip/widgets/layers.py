@@ -177,6 +177,12 @@ class StudyLayers(QObject):
             event.disconnect(self._on_moved)
         self.cache.close()
 
+    def file_of(self, layer: Any) -> Path | None:
+        """The file of a scan that we show, of the study or a result; None for other layers."""
+        if layer is self.image_layer and self.now is not None:
+            return self.now.scan.path
+        return self.result.path if self.result.shows(layer) else None
+
     def load_ahead(self, study: Study, name: str) -> None:
         """Begin to load a scan that will probably be asked for."""
         self.cache.load_ahead(study.scan_path(name))

@@ -124,6 +124,13 @@ class StripWidget(QWidget):
         self.go_to("scans")
         self._scans_panel().adding.open_sample(name)
 
+    def strip_layer(self, layer: Any) -> None:
+        """Offer to strip a layer of napari, in step 5."""
+        self.go_to("apply")
+        panel = self.panels["apply"]
+        assert isinstance(panel, ApplyPanel)
+        panel.strip_layer(layer)
+
     def _scans_panel(self) -> ScansPanel:
         panel = self.panels["scans"]
         assert isinstance(panel, ScansPanel)

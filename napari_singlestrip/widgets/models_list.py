@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 
@@ -134,6 +134,18 @@ def models_of(study: Study | None, files: Sequence[Path]) -> list[ModelChoice]:
     return found
 
 
+def models_elsewhere(folders: Sequence[Path]) -> list[ModelChoice]:
+    """The newest model of each of these studies; those that cannot be read are left out."""
+    found = []
+    for folder in folders:
+        with suppress(UserError):
+            study = Study.open(folder)
+            for newest in trained_rounds(study)[:1]:
+                choice = _round_choice(study, newest, newest=False)
+                found.append(replace(choice, title=_title_elsewhere(study, newest)))
+    return found
+
+
 def file_choice(path: Path) -> ModelChoice:
     """Describe a model file by its card.
 
@@ -151,6 +163,10 @@ def file_choice(path: Path) -> ModelChoice:
     )
     tip = f"{path}\nLearned from: {', '.join(card.training_scans) or 'not known'}"
     return ModelChoice(path, None, path.name, facts, f"{tip}\nMade by version {card.version}")
+
+
+def _title_elsewhere(study: Study, one: TrainedRound) -> str:
+    return f"{study.name}, round {one.round}  ·  in {study.folder.parent.name}"
 
 
 def _round_choice(study: Study, one: TrainedRound, newest: bool) -> ModelChoice:

@@ -25,6 +25,20 @@ def open_dock() -> StripWidget | None:
     return dock
 
 
+def strip_chosen_layer() -> None:
+    """Layers > Segment: offer to strip the image layer that is chosen, in step 5."""
+    dock = open_dock()
+    if dock is None:
+        return
+    images = [layer for layer in dock.viewer.layers if _is_image(layer)]
+    chosen = [layer for layer in images if layer in dock.viewer.layers.selection]
+    if len(chosen or images) != 1:
+        said = "No image layer is chosen" if not chosen else "Several image layers are chosen"
+        dock.session.tell(f"{said}: click on one in the list of layers, and try again.", "warning")
+        return
+    dock.strip_layer((chosen or images)[0])
+
+
 def find_dock(viewer: Any) -> StripWidget | None:
     """Return the dock of a viewer, if it is open."""
     from napari_singlestrip.widgets.main_widget import StripWidget

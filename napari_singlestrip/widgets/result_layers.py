@@ -5,6 +5,7 @@ Part of `layers`, which takes these away when a scan of the study is shown.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ class ResultLayers:
     def __init__(self, viewer: Any) -> None:
         self.viewer = viewer
         self.name = ""
+        self.path: Path | None = None
         self._ours: list[Any] = []
         self._filled = False
 
@@ -47,7 +49,7 @@ class ResultLayers:
         image = self.viewer.add_image(
             data, name=name, scale=upright.scale, contrast_limits=loaded.limits
         )
-        self.name, self._ours = name, [image]
+        self.name, self.path, self._ours = name, loaded.scan.path, [image]
         point = tuple(n // 2 for n in data.shape)
         if mask is not None:
             found = upright.to_display(mask)
@@ -59,6 +61,10 @@ class ResultLayers:
         self.viewer.dims.current_step = point
         self.viewer.reset_view()
         self.set_3d(in_3d)
+
+    def shows(self, layer: Any) -> bool:
+        """Whether a layer is the scan that is shown here."""
+        return layer in self._ours[:1]
 
     def set_3d(self, on: bool) -> None:
         """Show the brain by itself in 3D, or slices of the scan with its mask."""

@@ -243,9 +243,19 @@ class Session(QObject):
         self.start_job([*arguments, *options], "run", stages or FIRST_STAGES)
 
     def start_job(
-        self, arguments: Sequence[str], kind: str, stages: Sequence[str] = ()
+        self, arguments: Sequence[str], kind: str, stages: Sequence[str] = (), here: bool = False
     ) -> None:
         """Start a command of the command line in the background.
+
+        Parameters
+        ----------
+        arguments : sequence of str
+        kind : str
+            What it is for: stands in the status.
+        stages : sequence of str
+            What it will go through.
+        here : bool
+            On this computer, whatever the study's launcher.
 
         Raises
         ------
@@ -259,10 +269,10 @@ class Session(QObject):
             raise UserError(
                 f"Another job is working on {study.name}.", "Wait for it, or stop it there."
             )
-        device = wishes().device
-        if kind in ON_DEVICE and device != "auto" and not self.launcher:
+        device, launcher = wishes().device, [] if here else self.launcher
+        if kind in ON_DEVICE and device != "auto" and not launcher:
             arguments = [*arguments, "--device", device]
-        self.job.start(arguments, kind, self.launcher, stages)
+        self.job.start(arguments, kind, launcher, stages)
 
     @property
     def launcher(self) -> list[str]:
