@@ -283,6 +283,7 @@ def run(
 
     def job() -> Iterator[Event]:
         from napari_singlestrip.engine.config import parse_assignments
+        from napari_singlestrip.events import Started
         from napari_singlestrip.study import Study
         from napari_singlestrip.study_lock import StudyLock
 
@@ -290,6 +291,8 @@ def run(
         opened = Study.open(study)
         opened.settings(effort, overrides, seed)  # a wrong setting is said before torch is loaded
         with StudyLock(opened.folder):
+            if events:  # importing torch takes seconds: a sign of life first
+                yield Started("", detail="loading torch")
             from napari_singlestrip import stages as work
 
             yield from work.run(

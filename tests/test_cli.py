@@ -399,10 +399,12 @@ def test_events_mode_speaks_lines_and_obeys(study: Study) -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
+        sign_of_life = parse_event(process.stdout.readline())
         first = parse_event(process.stdout.readline())
         out, err = process.communicate("cancel\n", timeout=20)
     events = [first, *(parse_event(line) for line in out.splitlines())]
     assert process.returncode == 130
+    assert sign_of_life == Started("", detail="loading torch")
     assert first == Progress("train", 1, 1000)
     assert isinstance(events[-1], Cancelled)
     assert "a library says hello" in err

@@ -11,7 +11,6 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from napari_singlestrip.engine.cleanup import mask_volume_ml
 from napari_singlestrip.engine.metrics import MaskScores, compare
@@ -173,6 +172,8 @@ def correlation(scores: Sequence[float], dices: Sequence[float]) -> Correlation:
     x, y = pairs[:, np.isfinite(pairs).all(axis=0)]
     if x.size < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Correlation(_NAN, _NAN, int(x.size))
+    from scipy import stats  # here: half a second that the window need not wait for
+
     spearman = float(stats.spearmanr(x, y).statistic)
     pearson = float(np.corrcoef(x, y)[0, 1])  # scipy's warns when values are almost equal
     return Correlation(spearman, pearson, int(x.size))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from napari_singlestrip.engine.cleanup import bounding_box
 
@@ -111,6 +110,8 @@ def surface_distances_mm(
     ValueError
         If the shapes differ.
     """
+    from scipy.spatial import cKDTree  # here: slow to import, and the window does without
+
     _check_shapes(mask, reference)
     ours, theirs = _surface_points(mask, spacing), _surface_points(reference, spacing)
     if not len(ours) or not len(theirs):
