@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 N_KILLS = 12
+# Asked to stop, a job is gone within 3 s; a machine that runs other tests meanwhile takes longer.
+STOP_SECONDS = 10
 
 # Small enough to start at once, long enough to be hit
 # anywhere. Checkpoints are written after every step, so that what was said must be on disk.
@@ -272,6 +274,25 @@ def test_end_of_stdin_stops_the_job(study: Study) -> None:
         process.stdin.close()
         assert_cancelled(study, listener.end())
     assert process.returncode == 130
+
+
+def test_a_job_in_training_stops_in_no_time(tmp_path: Path, heads: Heads) -> None:
+    from conftest import make_study
+
+    study = make_study(tmp_path / "long", heads, training__steps=100_000)
+    with worker(study) as (process, listener):
+        listener.wait_for(Progress, n=5)
+        assert process.stdin is not None
+        began = time.monotonic()
+        process.stdin.write(b"cancel\n")
+        process.wait(STOP_SECONDS)
+        seconds = time.monotonic() - began
+        end = listener.end()[-1]
+    sys.stdout.write(f"stopped within {seconds:.2f} s\n")
+    assert isinstance(end, Cancelled)
+    assert process.returncode == 130
+    assert steps_saved(study) == {"train": end.step}
+    assert end.step >= 5
 
 
 def assert_cancelled(study: Study, events: list[Event]) -> None:
