@@ -223,15 +223,27 @@ def test_new_with_a_damaged_scan_goes_on(data: Path, capsys: Output) -> None:
     assert "bad" in Study.open(data / "study").names
 
 
+def test_new_of_one_folder_for_each_patient(data: Path, capsys: Output) -> None:
+    for patient in ("p1", "p2"):
+        write_volume(data / "ward" / patient / "T1.nii.gz")
+    mask = data / "a_mask.nii.gz"
+    assert run_cli("new", data / "study", data / "ward", "--mask", f"p2_T1={mask}") == 0
+    study = Study.open(data / "study")
+    assert (study.names, study.masked_scans()) == (("p1_T1", "p2_T1"), ("p2_T1",))
+    assert "p1_T1 or p2_T1" in refusal(
+        capsys, "new", data / "other", data / "ward", "--mask", f"T1={mask}"
+    )
+
+
 def test_bad_input_of_new(data: Path, capsys: Output) -> None:
     folder = data / "study"
     (data / "empty").mkdir()
-    other = write_volume(data / "other" / "a.nii")
+    twins = [write_volume(data / "twins" / f"a.{ending}") for ending in ("nii", "nii.gz")]
     mask = data / "a_mask.nii.gz"
     cases: list[tuple[list[str], list[object]]] = [
         (["empty"], [data / "empty"]),
         (["nowhere.nii"], [data / "nowhere.nii"]),
-        ([str(other), str(data / "scans" / "a.nii.gz")], [data / "scans", other]),
+        ([str(path) for path in twins], [data / "twins"]),
         (["trainig.steps", "training.steps"], [data / "scans", "--set", "trainig.steps=5"]),
         (["training.steps"], [data / "scans", "--set", "training.steps=many"]),
         (["NAME=VALUE"], [data / "scans", "--set", "training.steps"]),
