@@ -230,7 +230,8 @@ def test_new_of_one_folder_for_each_patient(data: Path, capsys: Output) -> None:
     assert run_cli("new", data / "study", data / "ward", "--mask", f"p2_T1={mask}") == 0
     study = Study.open(data / "study")
     assert (study.names, study.masked_scans()) == (("p1_T1", "p2_T1"), ("p2_T1",))
-    assert "p1_T1 or p2_T1" in refusal(
+    assert "2 scans, 1 painted mask" in capsys.readouterr().out
+    assert "p1_T1" in refusal(
         capsys, "new", data / "other", data / "ward", "--mask", f"T1={mask}"
     )
 
