@@ -291,6 +291,7 @@ def test_slices_are_painted_and_filled_by_key_and_taken_back_to_nothing(panel: A
     finished(panel)
 
     assert "Filled 10 slices between 3 painted ones" in told[-1]
+    assert told[-1].endswith("Undo: Ctrl+Z.")
     assert mask_of(panel).any(axis=(1, 2)).sum() == 13
     wait_until(lambda: "13 painted slices, none missing" in child(panel, "check_lines").text())
     press_key(panel.session.viewer, Qt.Key.Key_I)

@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui_fixtures import canvas_of, child, pixel_of, process_events
+from gui_fixtures import (
+    canvas_of,
+    child,
+    click,
+    pixel_of,
+    press_key,
+    process_events,
+    wait_until,
+)
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
@@ -204,3 +212,58 @@ def test_views_are_found_by_name(window: Any, session: Any) -> None:
     main = session.viewer.window._qt_window
     assert child(main, "plane_view_first") is window.planes.views[0]
     assert child(main, "plane_view_first").toolTip()
+
+
+# --- what was filled between painted slices
+
+
+def n_yellow(view: PlaneView) -> int:
+    """Pixels that are tinted: redder than blue by much."""
+    image = colours(view)
+    return int((image[..., 0] - image[..., 2] > 60).sum())
+
+
+@pytest.fixture
+def sparse(window: Any, session: Any) -> Any:
+    """The brain on every third slice, with the paint step open."""
+    window.go_to("paint")
+    mask = session.layers.mask_on_display()
+    painted = np.flatnonzero(mask.any(axis=(1, 2)))
+    thin = np.zeros_like(mask)
+    thin[painted[::3]] = mask[painted[::3]]
+    session.layers.change_mask(thin)
+    process_events()
+    return window
+
+
+def test_filled_slices_are_yellow_until_the_next_change(sparse: Any, session: Any) -> None:
+    views = sparse.planes.views
+    before = [n_yellow(view) for view in views]
+    for _ in range(2):
+        press_key(session.viewer, Qt.Key.Key_I)
+        wait_until(lambda: not sparse.panel.tools.busy, "the slices")
+        process_events()
+        assert all(n_yellow(v) > n + 200 for v, n in zip(views, before, strict=True))
+        session.layers.undo()
+        process_events()
+        assert [n_yellow(view) for view in views] == before
+
+
+def test_yellow_fades_by_itself(sparse: Any, session: Any) -> None:
+    view = sparse.planes.views[0]
+    before = n_yellow(view)
+    sparse.planes._fades.setInterval(300)
+    press_key(session.viewer, Qt.Key.Key_I)
+    wait_until(lambda: n_yellow(view) > before + 200, "yellow")
+    wait_until(lambda: n_yellow(view) < before + 60, "no yellow", 5)  # the outline has moved
+    after = session.layers.mask_on_display().sum()
+    session.show_scan(session.study.names[2])
+    session.show_scan(session.study.names[1])
+    assert session.layers.mask_on_display().sum() == after  # only the tint went
+
+
+def test_filling_works_while_the_planes_are_hidden(sparse: Any, session: Any) -> None:
+    click(child(sparse, "toggle_planes"))
+    before = session.layers.mask_on_display().sum()
+    press_key(session.viewer, Qt.Key.Key_I)
+    wait_until(lambda: session.layers.mask_on_display().sum() > before, "the slices")

@@ -221,7 +221,12 @@ class PaintTools(QWidget):
         assert axis is not None
         painted = len(mask_tools.painted_slices(before, axis))
         filled = len(mask_tools.painted_slices(after, axis)) - painted
-        return f"Filled {filled} slices between {painted} painted ones. Ctrl+Z takes it back."
+        # Nothing is asked before. What is new is on slices out of sight: the planes show it.
+        self.session.filled.emit(after & ~before)
+        return (
+            f"Filled {filled} slices between {painted} painted ones, yellow in the other planes "
+            "for a moment. Undo: Ctrl+Z."
+        )
 
     def _say_changed(self, before: Mask, after: Mask, changed: int) -> str:
         now = self.session.layers.now

@@ -16,6 +16,7 @@ from napari_singlestrip.widgets.viewpoint import PLANES, Place
 Array = NDArray[Any]
 
 CYAN = (0, 216, 240)  # as the mask on the canvas
+YELLOW = (255, 230, 0)  # what was filled just now
 CROSSHAIR = QColor(255, 210, 60, 170)
 LETTERS = QColor(230, 230, 230)
 
@@ -49,6 +50,7 @@ class PlaneView(QWidget):
         self._scale = (1.0, 1.0, 1.0)
         self._grey: QImage | None = None
         self._outline: QImage | None = None
+        self._marked: QImage | None = None
 
     def show_slice(
         self,
@@ -58,6 +60,7 @@ class PlaneView(QWidget):
         point: Place,
         scale: tuple[float, float, float],
         limits: tuple[float, float],
+        marked: Array | None = None,
     ) -> None:
         """Show the slice through a point.
 
@@ -72,12 +75,15 @@ class PlaneView(QWidget):
             Size of a voxel (mm).
         limits : tuple of float
             Intensities shown as black and as white.
+        marked : ndarray, shape (I, P, L), optional
+            Voxels to tint.
         """
         self.plane, self.point, self._shape, self._scale = plane, point, image.shape, scale
         axis = PLANES[plane][0]
         here = tuple(point[axis] if n == axis else slice(None) for n in range(3))
         self._grey = _grey(image[here], limits)  # `take` would copy the whole volume
         self._outline = _outline(mask[here] != 0)
+        self._marked = None if marked is None else _tint(marked[here] != 0)
         self.update()
 
     def pixel(self, point: Place) -> QPointF:
@@ -127,6 +133,8 @@ class PlaneView(QWidget):
         if self._grey is not None and self._outline is not None:
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
             painter.drawImage(self._box(), self._grey)
+            if self._marked is not None:
+                painter.drawImage(self._box(), self._marked)
             painter.drawImage(self._box(), self._outline)
             self._draw_crosshair(painter)
             self._draw_letters(painter)
@@ -176,8 +184,16 @@ def _outline(mask: NDArray[np.bool_]) -> QImage:
     """The mask's voxels that have a neighbour outside, in colour on nothing."""
     padded = np.pad(mask, 1)
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return _coloured(mask & ~inner, (*CYAN, 255))
+
+
+def _tint(mask: NDArray[np.bool_]) -> QImage:
+    return _coloured(mask, (*YELLOW, 110))
+
+
+def _coloured(mask: NDArray[np.bool_], colour: tuple[int, int, int, int]) -> QImage:
     pixels = np.zeros((*mask.shape, 4), np.uint8)
-    pixels[mask & ~inner] = (*CYAN, 255)
+    pixels[mask] = colour
     height, width = mask.shape
     image = QImage(pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_RGBA8888)
     return image.copy()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QMainWindow, QWidget
 
@@ -14,6 +16,7 @@ from napari_singlestrip.widgets.viewpoint import PLANES
 from napari_singlestrip.widgets.wishes import follow, wish, wishes
 
 HEIGHT = 150
+FILLED_MS = 2500
 
 
 class OtherPlanes(QWidget):
@@ -52,6 +55,11 @@ class OtherPlanes(QWidget):
         self._due.setSingleShot(True)
         self._due.setInterval(0)
         self._due.timeout.connect(self.refresh)
+        self._filled: NDArray[np.bool_] | None = None
+        self._fades = QTimer(self)
+        self._fades.setSingleShot(True)
+        self._fades.setInterval(FILLED_MS)
+        self._fades.timeout.connect(self._forget_filled)
         self.frame = self._dock()
         self._connect()
         self._on_shown()
@@ -82,11 +90,18 @@ class OtherPlanes(QWidget):
             return
         scale, limits = layers.now.upright.scale, layers.contrast
         for view, plane in zip(self.views, self.shown_planes(), strict=True):
-            view.show_slice(image, mask, plane, layers.point, scale, limits)
+            view.show_slice(image, mask, plane, layers.point, scale, limits, self._filled)
+
+    def show_filled(self, voxels: NDArray[np.bool_]) -> None:
+        """Tint what a tool has added, for a moment or until the mask changes again."""
+        self._filled = voxels
+        self._fades.start()
+        self._on_moved()
 
     def close_all(self) -> None:
         """Let go of the viewer."""
         self._due.stop()
+        self._fades.stop()
         self._unfollow()
         viewer = self.session.viewer
         with suppress(ValueError):
@@ -116,8 +131,10 @@ class OtherPlanes(QWidget):
 
     def _connect(self) -> None:
         layers, viewer = self.session.layers, self.session.viewer
+        layers.shown_changed.connect(self._forget_filled)
         layers.shown_changed.connect(self._on_shown)
-        layers.edited.connect(self._on_moved)
+        layers.edited.connect(self._forget_filled)
+        self.session.filled.connect(self.show_filled)
         layers.moved.connect(self._on_moved)
         layers.contrast_changed.connect(self._on_moved)
         viewer.dims.events.ndisplay.connect(self._on_moved)
@@ -127,6 +144,11 @@ class OtherPlanes(QWidget):
     def _on_shown(self, name: str = "") -> None:
         if self.frame is not None:
             self.frame.setVisible(self.wanted and self.session.layers.now is not None)
+        self._on_moved()
+
+    def _forget_filled(self, *_: object) -> None:
+        self._filled = None
+        self._fades.stop()
         self._on_moved()
 
     def _on_moved(self, event: Any = None) -> None:

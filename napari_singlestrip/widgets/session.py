@@ -47,6 +47,8 @@ class Session(QObject):
         The scan that is shown; empty for none.
     mask_edited()
         The voxels of the mask on screen changed: a stroke, a tool, undo, redo.
+    filled(ndarray of bool)
+        Voxels (I, P, L) that a tool has just added to the mask: to be shown for a moment.
     job_changed(JobStatus)
     job_event(Event)
     step_requested(str)
@@ -58,6 +60,7 @@ class Session(QObject):
     study_changed = Signal(str)
     scan_changed = Signal(str)
     mask_edited = Signal()
+    filled = Signal(object)
     job_changed = Signal(object)
     job_event = Signal(object)
     step_requested = Signal(str)
