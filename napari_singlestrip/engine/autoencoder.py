@@ -208,8 +208,8 @@ def reconstruct(
     list of Reconstruction
         The first is centred on the mask.
     """
-    frame = frame_grid(autoencoder.frame, mask, grid)
     soft = _cut_out(mask, grid)
+    frame = frame_grid(autoencoder.frame, soft.data > 0, soft.grid)
     rng = np.random.default_rng(0)  # the same views for every mask
     places = [frame]
     for _ in range(1, n_views):
