@@ -16,7 +16,13 @@ INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constr
 # Qt's system libraries, and a screen for machines that have none.
 SCREEN = tools/system_packages.sh window
 
-BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
+# What is timed, where its tables go, and what the scripts are told (--data DIR --study DIR ...).
+# Those compared with other tools run in an environment that has them; it has no window.
+BENCHMARKS := startup training painting window
+COMPARED := synthesis inference ranking
+BENCHMARK_OUT ?= benchmark_results
+BENCHMARK_ARGS ?=
+PEERS := $(VENV)-benchmark
 
 # The window under the other Qt binding: an environment of its own.
 PYSIDE := $(VENV)-pyside6
@@ -33,7 +39,7 @@ help:
 	@echo "make lint       ruff, mypy, import contracts, manifest"
 	@echo "make docs       write the pages of docs/ that are made from code"
 	@echo "make pictures   pictures of the window for docs/"
-	@echo "make benchmark  time what has to be fast"
+	@echo "make benchmark  time what has to be fast, and write docs/performance.md"
 	@echo "make clean      remove builds and the virtual environment"
 
 setup: $(VENV)/.installed
@@ -86,10 +92,23 @@ pictures: $(VENV)/.installed
 	@$(SCREEN)
 	@$(BIN)/python docs/make_pictures.py
 
-benchmark: $(VENV)/.installed
-	@test -n "$(BENCHMARKS)" || echo "There are no benchmarks yet."
-	@for script in $(BENCHMARKS); do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
+benchmark: $(VENV)/.installed $(PEERS)/.installed
+	@$(SCREEN)
+	@run() { echo; echo "$$2"; "$$1/bin/python" "benchmarks/speed/$$2.py" $(BENCHMARK_ARGS) \
+		--json "$(BENCHMARK_OUT)/$$2.json"; }; \
+	for script in $(COMPARED); do run "$(PEERS)" "$$script" || exit 1; done; \
+	for script in $(BENCHMARKS); do run "$(VENV)" "$$script" || exit 1; done
+	@$(BIN)/python benchmarks/speed/write_page.py $(BENCHMARK_OUT)
+
+# brainextractor wants an older PyOpenGL than napari, which is not there.
+$(PEERS)/.installed: $(METADATA) tools/make_venv.sh
+	@tools/make_venv.sh $(PEERS) $(PYTHON)
+	@echo "Installing what the benchmarks compare with into $(PEERS) (some minutes the first time)"
+	@grep -vi '^pyopengl==' constraints.txt > $(PEERS)/constraints.txt
+	@$(PEERS)/bin/python -m pip install -qq --disable-pip-version-check \
+		-c $(PEERS)/constraints.txt -e ".[benchmark]"
+	@touch $@
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -rf .import_linter_cache $(VENV) $(PYSIDE)
+	rm -rf .import_linter_cache $(VENV) $(PYSIDE) $(PEERS)

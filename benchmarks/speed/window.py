@@ -4,12 +4,11 @@ A real window scrolls through a scan while the real worker trains on sample head
 due every 10 ms says how long the window was away; variants take turns, since other programs may be
 at work: compare lines of one run, not of two.
 
-    python benchmarks/window.py [--seconds 25] [--rounds 2]
+    python benchmarks/speed/window.py [--seconds 15] [--rounds 2]
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
 import importlib.util
 import os
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measuring import Table, machine, parser, report
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 VARIANTS: dict[str, dict[str, str]] = {
@@ -151,30 +151,36 @@ def measure(seconds: float, rounds: int, folder: Path) -> dict[str, Measured]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=25.0, help="of each turn")
-    parser.add_argument("--rounds", type=int, default=2)
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--seconds", type=float, default=15.0, help="of each turn")
+    arguments.add_argument("--rounds", type=int, default=2)
+    options = arguments.parse_args()
+    load = machine()["load"]
+    table = Table(
+        "The window while a job trains: gaps of a timer that is due every 10 ms",
+        ["threads of the job", "median, ms", "99%, ms", "longest, ms", "training steps a second"],
+    )
     if importlib.util.find_spec("napari") is None:
-        sys.stdout.write("The window needs the extra `all`: nothing to measure here.\n")
-        return
+        table.notes.append("Skipped: napari is not installed.")
+    else:
+        for name, measured in in_a_window(options.seconds, options.rounds).items():
+            p50, p99 = np.percentile(measured.gaps, [50, 99])
+            speeds = ", ".join(f"{speed:.1f}" for speed in measured.speeds)
+            table.add(name, p50, p99, max(measured.gaps), speeds)
+        table.notes.append(f"{CORES} cores; one figure of steps for each turn.")
+    report([table], options, load)
+
+
+def in_a_window(seconds: float, rounds: int) -> dict[str, Measured]:
+    """Open a window with a study, and measure."""
     screen = open_screen()
     folder = Path(tempfile.mkdtemp(prefix="singlestrip-"))
     try:
-        found = measure(options.seconds, options.rounds, folder)
+        return measure(seconds, rounds, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if screen is not None:
             screen.stop()
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    sys.stdout.write(f"{CORES} cores, load of the last minute {load:.1f}; gaps of a 10 ms timer\n")
-    for name, measured in found.items():
-        p50, p99 = np.percentile(measured.gaps, [50, 99])
-        speeds = ", ".join(f"{speed:.1f}" for speed in measured.speeds)
-        sys.stdout.write(
-            f"  {name:14s} p50 {p50:5.0f} ms  p99 {p99:5.0f} ms  max {max(measured.gaps):5.0f} ms"
-            f"  steps a second {speeds}\n"
-        )
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 Times are medians, in milliseconds of the clock, of what is done before the window listens again;
 drawing on the screen comes on top.
 
-    python benchmarks/painting.py
+    python benchmarks/speed/painting.py
 """
 
 from __future__ import annotations
 
+import importlib.util
 import statistics
 import tempfile
 import time
@@ -17,10 +18,15 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from measuring import Table, judged, machine, parser, report
 from window import open_screen
 
 SIZE = 256
 TIMES = 7
+WORDS = {
+    "switch": "another scan, both in memory", "dab": "a dab of the brush, 21 voxels",
+    "undo": "undo", "autosave": "saving the draft", "planes": "three planes drawn anew",
+}
 LIMITS = {"switch": 300, "dab": 40, "undo": 40, "autosave": 20, "planes": 10}
 
 
@@ -72,6 +78,19 @@ def measure(session: Any) -> dict[str, float]:
 
 def main() -> None:
     """Open a window, measure, and print."""
+    options = parser(__doc__).parse_args()
+    load = machine()["load"]
+    table = Table(f"Painting at {SIZE}^3 (ms, medians)", ["what", "ms", "at most", "reached"])
+    if importlib.util.find_spec("napari") is None:
+        table.notes.append("Skipped: napari is not installed.")
+    else:
+        for what, ms in in_a_window().items():
+            table.add(WORDS[what], ms, LIMITS[what], judged(ms, LIMITS[what]))
+    report([table], options, load)
+
+
+def in_a_window() -> dict[str, float]:
+    """Open a window with a study, and measure."""
     screen = open_screen()
     import napari
 
@@ -82,11 +101,11 @@ def main() -> None:
     viewer.window.add_dock_widget(dock, name="SingleStrip")
     with tempfile.TemporaryDirectory() as folder:
         dock.session.take_study(make_study(Path(folder)))
-        for what, ms in measure(dock.session).items():
-            print(f"{what:10} {ms:7.1f} ms   (at most {LIMITS[what]})")
+        found = measure(dock.session)
         viewer.close()
     if screen is not None:
         screen.stop()
+    return found
 
 
 if __name__ == "__main__":

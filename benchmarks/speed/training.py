@@ -1,0 +1,136 @@
+"""What a training step is spent on, and whether steps get slower or take more memory in time.
+
+    python benchmarks/speed/training.py [--steps 500] [--standard-steps 8]
+
+The product's own training loop, on sample heads, with the processor time of its parts. "Outside"
+is everything but the network (forward, backward) and the synthesis of its heads.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from measuring import Table, judged, machine, parser, report, stopwatch
+
+from napari_singlestrip.engine.config import settings_for
+from napari_singlestrip.engine.segmenter import segmenter_task
+from napari_singlestrip.engine.training import Task, train
+from napari_singlestrip.sample_data import write_sample_heads
+from napari_singlestrip.stages import Job, training_data
+from napari_singlestrip.study import Study
+from napari_singlestrip.training_set import masks_by_hand
+
+CPU = torch.device("cpu")
+ASKED = 0.05
+TRAINING, SEGMENTER = "napari_singlestrip.engine.training", "napari_singlestrip.engine.segmenter"
+NETWORK = ("network, forward", "network, backward")
+SYNTHESIS = ("synthesis, numbers", "synthesis, pictures")
+PARTS = (
+    ("torch", "Tensor.backward", NETWORK[1]),
+    (SEGMENTER, "sample_params", SYNTHESIS[0]),
+    (SEGMENTER, "render", SYNTHESIS[1]),
+    (TRAINING, "segmentation_loss", "loss"),
+    ("torch.nn.utils", "clip_grad_norm_", "clipping the gradient"),
+    ("torch.optim", "AdamW.step", "optimiser"),
+    (TRAINING, "_average", "running average"),
+    (TRAINING, "_validate", "validation"),
+    (TRAINING, "TrainingState.save", "checkpoint"),
+)
+BLOCKS = 5
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--steps", type=int, default=500, help="of the effort quick")
+    arguments.add_argument("--standard-steps", type=int, default=8)
+    options = arguments.parse_args()
+    load = machine()["load"]
+    with tempfile.TemporaryDirectory(prefix="singlestrip-") as name:
+        folder = Path(name)
+        scans, masks = write_sample_heads(folder / "heads", 2, spacing_mm=2.0)
+        painted = {scans[0].name.removesuffix(".nii.gz"): masks[0]}
+        study = Study.create(folder / "study", scans, painted)
+        steps = {"quick": options.steps, "standard": options.standard_steps}
+        runs = {
+            effort: Run(make_task(study, effort, n), folder / f"{effort}.pt")
+            for effort, n in steps.items()
+        }
+    report([shares(runs), constancy(runs["quick"])], options, load)
+
+
+def make_task(study: Study, effort: str, steps: int) -> Task:
+    """What the product trains on."""
+    settings = settings_for(effort, {"training.steps": max(steps, 2)})
+    job = Job(study, settings, CPU)
+    data = training_data(job, masks_by_hand(study), n_maps=None)
+    return segmenter_task(data.bank, data.geometry, settings, CPU, watched=data.watched)
+
+
+class Run:
+    """One training: CPU seconds of its parts, and of each step; memory after each step."""
+
+    def __init__(self, task: Task, path: Path) -> None:
+        net = type(task.net)
+        parts = (*PARTS, (net.__module__, f"{net.__name__}.forward", NETWORK[0]))
+        self.steps: list[float] = []
+        self.memory: list[float] = []
+        this = psutil.Process()
+        with closing(train(task, path, CPU)) as events:
+            next(events)  # with the probing of precisions
+            with stopwatch(parts, "the rest") as taken:
+                began = time.process_time()
+                for _ in events:
+                    self.steps.append(time.process_time() - began)
+                    self.memory.append(this.memory_info().rss / 2**20)
+                    began = time.process_time()
+        self.parts = {part[2]: taken[part[2]] for part in parts}
+        self.parts["the rest"] = taken["the rest"]
+
+    def share_outside(self) -> float:
+        """Share of the time outside network and synthesis."""
+        inside = sum(self.parts[words] for words in (*NETWORK, *SYNTHESIS))
+        return 1 - inside / sum(self.parts.values())
+
+
+def shares(runs: dict[str, Run]) -> Table:
+    """Share of each part in a step."""
+    names = [f"{effort}, {len(run.steps) + 1} steps" for effort, run in runs.items()]
+    table = Table("What a training step is spent on (CPU time)", ["part", *names])
+    for words in sorted(runs["quick"].parts, key=lambda w: -runs["quick"].parts[w]):
+        whole = [(run.parts[words], sum(run.parts.values())) for run in runs.values()]
+        table.add(words, *(f"{100 * part / total:.1f}%" for part, total in whole))
+    outside = [run.share_outside() for run in runs.values()]
+    table.add("outside network and synthesis", *(f"{100 * share:.1f}%" for share in outside))
+    asked = [f"at most {100 * ASKED:.0f}%: {judged(share, ASKED)}" for share in outside]
+    table.add("asked", *asked)
+    ms = [1e3 * sum(run.parts.values()) / len(run.steps) for run in runs.values()]
+    table.add("a step, CPU ms", *ms)
+    table.notes.append(
+        "Few steps of standard weigh validation and checkpoint, once each, more than a whole "
+        "training does: they are in every 200th step and every 20 s."
+    )
+    return table
+
+
+def constancy(run: Run) -> Table:
+    """Blocks of steps, one after the other."""
+    table = Table(
+        "Slower, or more memory, in time? (quick)",
+        ["steps", "CPU ms a step (median)", "memory at the end, MiB"],
+    )
+    block = len(run.steps) // BLOCKS
+    for first in range(0, BLOCKS * block, block):
+        part = run.steps[first : first + block]
+        memory = run.memory[first + block - 1]
+        table.add(f"{first + 2} to {first + block + 1}", 1e3 * np.median(part), f"{memory:.0f}")
+    return table
+
+
+if __name__ == "__main__":
+    main()

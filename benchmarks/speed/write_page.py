@@ -1,0 +1,70 @@
+"""Write the tables of docs/performance.md from what the benchmarks found.
+
+    python benchmarks/speed/write_page.py FOLDER [--page docs/performance.md]
+
+FOLDER holds one JSON file of each script, from its option --json. The page is written by hand but
+for what stands between <!-- NAME.py --> and <!-- end -->; sections without a file stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from measuring import ROOT
+
+SECTION = r"(<!-- {} -->\n).*?(<!-- end -->)"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "performance.md")
+    options = parser.parse_args()
+    page = options.page.read_text(encoding="utf-8")
+    for path in sorted(options.folder.glob("*.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        page = with_section(page, found["script"], section(found))
+    options.page.write_text(page, encoding="utf-8")
+    print(f"Wrote {options.page}")
+
+
+def with_section(page: str, script: str, text: str) -> str:
+    """Put a text between the marks of a script."""
+    pattern = re.compile(SECTION.format(re.escape(script)), re.DOTALL)
+    if not pattern.search(page):
+        raise SystemExit(f"The page has no section <!-- {script} --> ... <!-- end -->.")
+    return pattern.sub(lambda marks: f"{marks[1]}{text}{marks[2]}", page)
+
+
+def section(found: dict[str, Any]) -> str:
+    """What one script found, with the machine it ran on."""
+    facts = found["machine"]
+    packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
+    threads = {"1": "1 thread"}.get(facts["threads"], f"{facts['threads']} threads")
+    lines = [
+        f"Commit {facts['commit']}; {facts['processor']}, {facts['memory']}; {facts['system']}; "
+        f"{threads}; load at the start {facts['load']}; {packages}.",
+        "",
+    ]
+    for table in found["tables"]:
+        lines += [f"**{table['title']}**", ""]
+        if table["rows"]:
+            lines += [row(table["columns"]), "|---" * len(table["columns"]) + "|"]
+            lines += [*(row(cells) for cells in table["rows"]), ""]
+        lines += [*(f"- {note}" for note in table["notes"]), ""] if table["notes"] else []
+    return "\n".join(lines)
+
+
+def row(cells: list[str]) -> str:
+    """A row of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
