@@ -144,6 +144,7 @@ class StripWidget(QWidget):
             return
         self._closed = True
         self._clock.stop()
+        self._fit.stop()
         with ExitStack() as last:  # whatever fails, the rest is closed, and the job stops
             last.callback(self.session.close)
             for panel in self.panels.values():
@@ -158,6 +159,8 @@ class StripWidget(QWidget):
         docked = self._docked
         self._docked = self.parent() is not None
         done = super().event(event)
+        if self._docked and not docked:
+            self._fit.start()  # once napari has laid it out
         if docked and not self._docked:
             self.close_all()
             self.deleteLater()
@@ -226,6 +229,10 @@ class StripWidget(QWidget):
         self._clock.setInterval(1000)
         self._clock.timeout.connect(self._show_header)
         self._clock.start()
+        self._fit = QTimer(self)
+        self._fit.setSingleShot(True)
+        self._fit.setInterval(0)
+        self._fit.timeout.connect(self._fit_screen)
         window = self._window()
         if window is not None:
             window.installEventFilter(self)
@@ -244,6 +251,20 @@ class StripWidget(QWidget):
     def _window(self) -> QWidget | None:
         window = getattr(getattr(self.viewer, "window", None), "_qt_window", None)
         return window if isinstance(window, QWidget) else None
+
+    def _fit_screen(self) -> None:
+        """Keep the window within the screens: napari opens it as large as on another computer."""
+        window = self._window()
+        screen = None if window is None else window.screen()
+        if window is None or screen is None or window.isMaximized() or window.isFullScreen():
+            return
+        room, frame = screen.availableVirtualGeometry(), window.frameGeometry()
+        wide, high = min(frame.width(), room.width()), min(frame.height(), room.height())
+        if (wide, high) != (frame.width(), frame.height()):
+            window.resize(window.width() + wide - frame.width(),
+                          window.height() + high - frame.height())
+            window.move(max(room.left(), min(frame.left(), room.right() + 1 - wide)),
+                        max(room.top(), min(frame.top(), room.bottom() + 1 - high)))
 
     def _on_study(self, what: str) -> None:
         if what in ("masks", "decisions", "drafts", "scans", "settings"):

@@ -15,7 +15,8 @@ from napari_singlestrip.widgets.session import Session
 from napari_singlestrip.widgets.viewpoint import PLANES
 from napari_singlestrip.widgets.wishes import follow, wish, wishes
 
-HEIGHT = 150
+LOWEST, HEIGHT = 90, 150
+NEEDED = 760  # height of a screen on which the window fits with these at full height
 FILLED_MS = 2500
 
 
@@ -120,6 +121,9 @@ class OtherPlanes(QWidget):
         main = getattr(getattr(self.session.viewer, "window", None), "_qt_window", None)
         if not isinstance(main, QMainWindow):
             return None
+        screen = main.screen()
+        if screen is not None:
+            self.setFixedHeight(height_on(screen.availableGeometry().height()))
         frame = QDockWidget("Other planes", main)
         frame.setObjectName("other_planes_frame")
         frame.setFeatures(QDockWidget.DockWidgetFeature.NoDockWidgetFeatures)
@@ -159,3 +163,8 @@ class OtherPlanes(QWidget):
         layers = self.session.layers
         if "Shift" in event.modifiers and layers.now is not None and viewer.dims.ndisplay == 2:
             layers.look_at(layers.viewpoint.voxel(event.position))
+
+
+def height_on(screen: int) -> int:
+    """Height of the planes on a screen of this height: on a low one the window has to fit."""
+    return min(HEIGHT, max(LOWEST, HEIGHT - (NEEDED - screen)))
