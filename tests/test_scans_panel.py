@@ -251,6 +251,15 @@ def test_scans_of_one_file_name_are_told_apart_by_their_folders(
     assert window.session.scan == "patient3_T1"
 
 
+def test_a_chosen_row_is_drawn_without_a_word_of_qt(
+    window: Window, study: Study, qtlog: Any
+) -> None:
+    open_study(window, study)
+    click_row(window, study.names[0])
+    child(window, "scan_table").grab()
+    assert [record.message for record in qtlog.records] == []
+
+
 def test_a_damaged_study_is_told(
     window: Window, study: Study, said: list[tuple[str, str]]
 ) -> None:

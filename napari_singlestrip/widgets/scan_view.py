@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QModelIndex, QRect, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QFont, QFontMetrics, QKeyEvent, QPainter, QPalette
+from qtpy.QtGui import QColor, QFont, QFontMetrics, QIcon, QKeyEvent, QPainter, QPalette
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -69,6 +69,7 @@ class ScanDelegate(QStyledItemDelegate):
         plain = QStyleOptionViewItem(option)
         self.initStyleOption(plain, index)
         plain.text = ""
+        plain.icon = QIcon()  # else Qt tints it for a chosen row, at no size, and warns
         plain.features &= ~QStyleOptionViewItem.ViewItemFeature.HasDecoration
         style = plain.widget.style() if plain.widget is not None else None
         if style is not None:
