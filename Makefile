@@ -24,8 +24,9 @@ BENCHMARK_OUT ?= benchmark_results
 BENCHMARK_ARGS ?=
 PEERS := $(VENV)-benchmark
 
-# The window under the other Qt binding: an environment of its own.
-PYSIDE := $(VENV)-pyside6
+# The other Qt binding, in a folder of its own; all else is that of $(VENV).
+PYSIDE := $(abspath $(VENV)-pyside6)
+WITH_PYSIDE := PYTHONPATH=$(PYSIDE) QT_API=pyside6 PYTEST_QT_API=pyside6
 
 .PHONY: help setup napari demo test test-pyside6 lint docs pictures benchmark clean
 .DEFAULT_GOAL := help
@@ -68,15 +69,15 @@ test: $(VENV)/.installed
 	@$(SCREEN)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
-test-pyside6: $(PYSIDE)/.installed
+test-pyside6: $(VENV)/.installed $(PYSIDE)/.installed
 	@$(SCREEN)
-	@QT_API=pyside6 $(PYSIDE)/bin/python -m pytest $(SMOKE_TESTS)
+	@$(WITH_PYSIDE) $(BIN)/python -c "import qtpy; assert qtpy.API_NAME == 'PySide6', qtpy.API_NAME"
+	@$(WITH_PYSIDE) $(BIN)/python -m pytest $(SMOKE_TESTS)
 
-$(PYSIDE)/.installed: $(METADATA) tools/make_venv.sh
-	@tools/make_venv.sh $(PYSIDE) $(PYTHON)
-	@echo "Installing the window with PySide6 into $(PYSIDE) (some minutes the first time)"
-	@$(PYSIDE)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt \
-		-e ".[pyside6,test-core]"
+$(PYSIDE)/.installed: $(METADATA) | $(VENV)/.installed
+	@echo "Installing PySide6 into $(PYSIDE)"
+	@rm -rf $(PYSIDE)
+	@$(INSTALL) --target $(PYSIDE) PySide6-Essentials
 	@touch $@
 
 lint: $(VENV)/.installed-dev
