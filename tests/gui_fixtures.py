@@ -78,6 +78,17 @@ def leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def painting_is_quiet(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which Qt cannot paint: most often a picture without size."""
+    if "qapp" not in request.fixturenames:
+        yield
+        return
+    said = request.getfixturevalue("qtlog")
+    yield
+    assert not [r.message for r in said.records if r.message.startswith("QPainter")]
+
+
+@pytest.fixture(autouse=True)
 def own_preferences(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
