@@ -20,7 +20,7 @@ SCREEN = tools/system_packages.sh window
 # Those compared with other tools run in an environment that has them; it has no window.
 BENCHMARKS := startup training painting window
 COMPARED := synthesis inference ranking
-BENCHMARK_OUT ?= benchmark_results
+BENCHMARK_OUT ?= benchmark_results/speed
 BENCHMARK_ARGS ?=
 PEERS := $(VENV)-benchmark
 

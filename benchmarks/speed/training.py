@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import psutil
 import torch
-from measuring import Table, judged, machine, parser, report, stopwatch
+from measuring import Table, judged, machine, median, parser, report, stopwatch
 
 from napari_singlestrip.engine.config import settings_for
 from napari_singlestrip.engine.segmenter import segmenter_task
@@ -79,8 +79,9 @@ class Run:
         net = type(task.net)
         parts = (*PARTS, (net.__module__, f"{net.__name__}.forward", NETWORK[0]))
         self.steps: list[float] = []
+        self.reference: list[float] = []  # the same work after each step: how fast the machine is
         self.memory: list[float] = []
-        this = psutil.Process()
+        this, multiply = psutil.Process(), reference()
         with closing(train(task, path, CPU)) as events:
             next(events)  # with the probing of precisions
             with stopwatch(parts, "the rest") as taken:
@@ -89,13 +90,23 @@ class Run:
                     self.steps.append(time.process_time() - began)
                     self.memory.append(this.memory_info().rss / 2**20)
                     began = time.process_time()
+                    multiply()
+                    self.reference.append(time.process_time() - began)
+                    began = time.process_time()
         self.parts = {part[2]: taken[part[2]] for part in parts}
-        self.parts["the rest"] = taken["the rest"]
+        self.parts["the rest"] = taken["the rest"] - sum(self.reference)
 
     def share_outside(self) -> float:
         """Share of the time outside network and synthesis."""
         inside = sum(self.parts[words] for words in (*NETWORK, *SYNTHESIS))
         return 1 - inside / sum(self.parts.values())
+
+
+def reference() -> Callable[[], object]:
+    """A few ms of arithmetic, always the same."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(512, 512, generator=generator)
+    return lambda: x @ x
 
 
 def shares(runs: dict[str, Run]) -> Table:
@@ -122,13 +133,17 @@ def constancy(run: Run) -> Table:
     """Blocks of steps, one after the other."""
     table = Table(
         "Slower, or more memory, in time? (quick)",
-        ["steps", "CPU ms a step (median)", "memory at the end, MiB"],
+        ["steps", "CPU ms a step (median)", "reference, CPU ms", "ratio", "memory, MiB"],
     )
     block = len(run.steps) // BLOCKS
     for first in range(0, BLOCKS * block, block):
-        part = run.steps[first : first + block]
-        memory = run.memory[first + block - 1]
-        table.add(f"{first + 2} to {first + block + 1}", 1e3 * np.median(part), f"{memory:.0f}")
+        part = slice(first, first + block)
+        step, same = (1e3 * median(times[part]) for times in (run.steps, run.reference))
+        memory = f"{run.memory[first + block - 1]:.0f}"
+        table.add(f"{first + 2} to {first + block + 1}", step, same, step / same, memory)
+    table.notes.append(
+        "Reference: one product of matrices, the same after each step, for the machine's speed."
+    )
     return table
 
 
