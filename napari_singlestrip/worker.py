@@ -45,7 +45,9 @@ MEMORY_HINT = (
 # What torch, its convolutions, C++, Python and the system's loader say when memory runs out.
 NO_MEMORY = re.compile(
     "out of memory|t allocate memory|could not create a primitive$|bad_alloc|t start new thread"
-    "|failed to map segment|memory allocation still failed",
+    "|failed to map segment|memory allocation still failed"
+    # Python's own words when an import inside C runs out of memory before it can say so.
+    "|error return without exception set$",
     re.IGNORECASE | re.MULTILINE,
 )
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: more than the disk takes in a file

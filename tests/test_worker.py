@@ -33,8 +33,10 @@ from napari_singlestrip.events import (
 from napari_singlestrip.worker import Control, Throttle, drive, failure, later
 
 PREAMBLE = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
+if hasattr(signal, "SIGHUP"):  # ignored, and rightly so, where the tests run under nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import *
 from napari_singlestrip.worker import run_worker
@@ -379,6 +381,7 @@ def test_later_closes_the_job_within() -> None:
         (RuntimeError("could not create a primitive"), "training.batch_size"),
         (RuntimeError("can't start new thread"), "training.batch_size"),
         (ImportError("x.so: failed to map segment from shared object"), "training.batch_size"),
+        (SystemError("error return without exception set"), "training.batch_size"),
         (OSError(errno.EFBIG, os.strerror(errno.EFBIG), "x.nii"), "Free some space"),
     ],
 )
