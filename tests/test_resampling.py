@@ -145,7 +145,8 @@ def test_inside_is_within_half_a_voxel_of_the_centres(seed: int) -> None:
     index = np.moveaxis(np.indices(grid.shape), 0, -1)
     position = index @ affine[:3, :3].T + affine[:3, 3]
     beyond = np.abs(position - (np.array(source.shape) - 1) / 2) - np.array(source.shape) / 2
-    asked = np.asarray(np.abs(beyond - 1e-3).min(axis=-1) > 1e-4)  # rounding may decide on the edge itself
+    # Rounding may decide on the edge itself.
+    asked = np.asarray(np.abs(beyond - 1e-3).min(axis=-1) > 1e-4)
     expected = np.asarray(beyond <= 1e-3).all(axis=-1)
     differ = inside_view(source, grid) != expected
     assert not (differ & asked).any()
