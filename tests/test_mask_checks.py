@@ -26,3 +26,12 @@ def test_of_a_whole_mask() -> None:
     assert check_mask(mask, GRID, 2).painted == 6
     assert check_mask(mask, GRID, 2).missing == 0
     assert check_mask(np.zeros_like(mask), GRID, 1).painted == 0
+
+
+def test_a_brain_that_is_not_painted_to_its_ends_is_flat() -> None:
+    mask = np.zeros(GRID.shape, dtype=bool)
+    assert not check_mask(mask, GRID, 0).is_flat
+    mask[2:18, 3:17, 8:10] = True  # 16 x 14 x 4 mm
+    assert check_mask(mask, GRID, 0).is_flat
+    mask[2:18, 3:17, 5:10] = True
+    assert not check_mask(mask, GRID, 0).is_flat

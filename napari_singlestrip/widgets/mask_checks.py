@@ -92,6 +92,8 @@ def in_words(checks: MaskChecks) -> list[str]:
     lines.append(f"{GOOD}  volume {report.volume_ml:.{0 if report.volume_ml >= 10 else 2}f} mL")
     lines.append(_line(not report.touches_border, "inside the picture",
                        "touches the picture's edge: is the head cut off there?"))
+    if checks.is_flat:
+        lines.append(f"{WARNING}  flat: is it painted to both ends of the brain?")
     painted = _count(checks.painted, "painted slice")
     missing = f"{checks.missing} missing between them: \u201cInterpolate\u201d"
     lines.append(_line(checks.missing == 0, f"{painted}, none missing between them",
