@@ -16,7 +16,6 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from measuring import Table, machine, parser, report
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 VARIANTS: dict[str, dict[str, str]] = {
     "all threads": {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(CORES)},
-    "all but one": {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(max(1, CORES - 1))},
+    "cores - 1": {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(max(1, CORES - 1))},
     "all, spinning": {"OMP_NUM_THREADS": str(CORES)},
     "no job": {},
 }
@@ -130,11 +129,6 @@ class Bench:
             self.steps.append((time.perf_counter(), event.step))
 
 
-def _given(environment: dict[str, str], launcher: Sequence[str] = ()) -> dict[str, str]:
-    """Stand in for `job.worker_environment`."""
-    return environment
-
-
 def measure(seconds: float, rounds: int, folder: Path) -> dict[str, Measured]:
     """Let the variants take turns."""
     from napari_singlestrip.widgets import job as job_module
@@ -145,7 +139,7 @@ def measure(seconds: float, rounds: int, folder: Path) -> dict[str, Measured]:
     for _ in range(rounds):
         for name, variables in VARIANTS.items():
             environment = {"PYTHONUNBUFFERED": "1", **variables}
-            job_module.worker_environment = functools.partial(_given, environment)
+            job_module.worker_environment = functools.partial(dict, environment)
             gaps, speed = bench.turn(seconds, training=bool(variables))
             found[name].gaps += gaps
             found[name].speeds.append(speed)
