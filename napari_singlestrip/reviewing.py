@@ -23,6 +23,7 @@ ReviewState = Literal[
     "to review", "accepted", "corrected", "rejected", "painted", "unsaved changes"
 ]
 Unfinished = Literal["", "fine-tuning", "ranking"]
+Stamp = tuple[str, int, int] | None  # file, when it was written, round
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,23 @@ def unfinished_round(study: Study) -> Unfinished:
         return ""
     predicted = any((study.round_dir(newest) / "pseudo_labels").glob("*.nii.gz"))
     return "ranking" if predicted or is_trained(study, newest) else "fine-tuning"
+
+
+def stamp(study: Study, name: str) -> Stamp:
+    """Return what tells one predicted mask of a scan from a newer one; None without any.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read.
+    """
+    found = study.newest_pseudo_label(name)
+    if found is None:
+        return None
+    try:
+        return str(found[1]), found[1].stat().st_mtime_ns, found[0]
+    except OSError as error:
+        raise UserError(f"Cannot read {found[1]}: {error}.", "Check the disk.") from error
 
 
 def change(mask: NDArray[np.bool_], before: NDArray[np.bool_], voxel_ml: float) -> Change:

@@ -13,6 +13,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QScrollArea
 
 from napari_singlestrip.engine.volume import load_mask, open_scan, save_mask
+from napari_singlestrip.events import Wrote
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_drafts import drafted, load_draft
 from napari_singlestrip.widgets.layers import BEFORE, HEAT, PSEUDO_LABEL
@@ -434,3 +435,43 @@ def test_nothing_is_cut_off_on_a_small_screen(window: StripWidget, panel: Review
         assert isinstance(area, QScrollArea)
         room = area.viewport()
         assert room is not None and panel.minimumSizeHint().width() <= room.width()
+
+
+def test_review_begins_with_the_top_of_a_ranking_made_while_another_scan_was_watched(
+    window: StripWidget, ranked_study: Study
+) -> None:
+    names = [score.scan for score in ranked_study.scores(0)]
+    rounds, aside = ranked_study.folder / "rounds", ranked_study.folder / "aside"
+    rounds.rename(aside)
+    window.session.take_study(Study.open(ranked_study.folder))
+    window.session.step_requested.emit("train")
+    window.session.show_scan(names[-1])
+    assert not window.session.layers.mask_on_scan().any()  # type: ignore[union-attr]
+
+    aside.rename(rounds)  # the worker is done
+    window.session.job.happened.emit(Wrote("rounds/00/scores.csv", "scores"))
+    click(window.step_buttons["review"])
+    assert window.session.scan == names[0]
+
+    click(window.step_buttons["train"])
+    window.session.show_scan(names[-1])
+    click(window.step_buttons["review"])  # no new ranking: it stays with the scan
+    assert window.session.scan == names[-1]
+
+
+def test_a_scan_that_got_its_first_mask_meanwhile_is_shown_with_it(
+    window: StripWidget, ranked_study: Study
+) -> None:
+    name = ranked_study.scores(0)[-1].scan
+    rounds, aside = ranked_study.folder / "rounds", ranked_study.folder / "aside"
+    rounds.rename(aside)
+    window.session.take_study(Study.open(ranked_study.folder))
+    window.session.step_requested.emit("paint")
+    window.session.show_scan(name)
+    aside.rename(rounds)
+
+    click(window.step_buttons["review"])
+
+    now, untouched = window.session.layers.now, ranked_study.newest_pseudo_label(name)
+    assert now is not None and now.name == name and untouched is not None
+    np.testing.assert_array_equal(now.mask != 0, load_mask(untouched[1], like=now.scan))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_singlestrip.engine.volume import Scan, load_mask
+from napari_singlestrip.reviewing import Stamp, stamp
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_drafts import drafted, load_draft
 from napari_singlestrip.upright import Upright
@@ -56,6 +57,8 @@ class Shown:
         What is painted, on the scan's grid; the labels layer is a view of it.
     source : {"draft", "masks", "pseudo_label", "empty"}
         Where the mask came from.
+    newest : Stamp
+        Which predicted mask was the newest then.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Shown:
     upright: Upright
     mask: NDArray[np.uint8]
     source: Source
+    newest: Stamp
 
     @property
     def scan(self) -> Scan:
@@ -138,15 +142,27 @@ class StudyLayers(QObject):
             If the scan or its mask cannot be read; what was on screen stays.
         """
         loaded = self.cache.get(study.scan_path(name))
+        newest = stamp(study, name)
         mask, source = _mask_of(study, name, loaded.scan, view)
         same = self.now is not None and self.now.name == name and self.now.study is study
         self._finish_stroke()
         self.now = Shown(
             name, study, loaded, Upright(loaded.scan.grid.affine),
-            np.asfortranarray(mask.astype(np.uint8)), source,
+            np.asfortranarray(mask.astype(np.uint8)), source, newest,
         )
         self._draw(another=not same)
         self.shown_changed.emit(name)
+
+    def is_outdated(self) -> bool:
+        """Whether a newer mask was predicted since the scan on screen was shown.
+
+        Raises
+        ------
+        UserError
+            If its file cannot be read.
+        """
+        now = self.now
+        return now is not None and stamp(now.study, now.name) != now.newest
 
     def show_result(self, name: str, scan: Path, mask: Path | None) -> None:
         """Show any scan with a mask of it, instead of a scan of the study; not to be painted on.

@@ -8,16 +8,13 @@ from dataclasses import replace
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
-from napari_singlestrip.errors import UserError
 from napari_singlestrip.review_history import ReviewHistory
 from napari_singlestrip.reviewing import ReviewRow
-from napari_singlestrip.study import Study
 from napari_singlestrip.study_tables import State
 from napari_singlestrip.widgets.panel import button, words
 from napari_singlestrip.widgets.session import Session
 
 NOTES = "notes"  # in what the window remembers: remarks on scans that are not decided yet
-Stamp = tuple[str, int, int] | None
 
 
 class DecisionBar(QWidget):
@@ -46,7 +43,6 @@ class DecisionBar(QWidget):
         self.row: ReviewRow | None = None
         self._changed_voxels = changed_voxels
         self._history: ReviewHistory | None = None
-        self._seen: Stamp = None
         self._asked = ""
         self._make_buttons()
         self.note = QLineEdit()
@@ -61,15 +57,10 @@ class DecisionBar(QWidget):
     # --- the scan
 
     def follow(self, row: ReviewRow | None) -> None:
-        """Take the scan on screen; None when it has no ranked mask.
-
-        Its newest mask is remembered, so that nobody decides about one that was not seen.
-        """
+        """Take the scan on screen; None when it has no ranked mask."""
         self._keep_note()
         self._close_question()
         self.row = row
-        study = self.session.study
-        self._seen = None if row is None or study is None else stamp(study, row.name)
         self.note.setText("" if row is None else self._note_of(row))
         self.note.setModified(False)
         self.refresh(row)
@@ -97,14 +88,6 @@ class DecisionBar(QWidget):
         if self._history is None or self._history.study is not study:
             self._history = ReviewHistory(study)
         return self._history
-
-    @property
-    def newer_mask(self) -> bool:
-        """Whether the scan has got a newer mask than the one that was seen."""
-        study = self.session.study
-        return study is not None and self.row is not None and (
-            stamp(study, self.row.name) != self._seen
-        )
 
     # --- decisions
 
@@ -193,7 +176,7 @@ class DecisionBar(QWidget):
             self.session.tell("Choose a ranked scan first: click a row, or press N.", "warning")
             return None
         self._keep_note()
-        if self.newer_mask:
+        if self.session.layers.is_outdated():  # nobody decides about a mask not seen
             self.session.show_scan(row.name)
             self.session.tell(
                 f"A newer mask of {row.name} was made meanwhile. It is shown now: look at it, "
@@ -328,14 +311,3 @@ class DecisionBar(QWidget):
         column.addLayout(first)
         column.addWidget(self.question)
         column.addLayout(second)
-
-
-def stamp(study: Study, name: str) -> Stamp:
-    """Return what tells one predicted mask of a scan from a newer one."""
-    found = study.newest_pseudo_label(name)
-    if found is None:
-        return None
-    try:
-        return str(found[1]), found[1].stat().st_mtime_ns, found[0]
-    except OSError as error:
-        raise UserError(f"Cannot read {found[1]}: {error}.", "Check the disk.") from error

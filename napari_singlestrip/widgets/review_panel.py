@@ -9,6 +9,7 @@ from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt import QCollapsible
 
+from napari_singlestrip.events import Event, Wrote
 from napari_singlestrip.reviewing import Review, ReviewRow, review
 from napari_singlestrip.widgets.finetune_bar import FinetuneBar
 from napari_singlestrip.widgets.paint_tools import PaintTools
@@ -45,6 +46,7 @@ class ReviewPanel(Panel):
         self._study: object = None
         self._followed, self._shown = "", session.layers.now
         self._order: list[str] = []
+        self._ranked = False  # anew, while another step was open
         self.thumbnails = Thumbnails(self)
         self.true_dice = TrueDice(self)
         self.tools = PaintTools(session)
@@ -134,11 +136,12 @@ class ReviewPanel(Panel):
         self._follow(new_round)
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Begin with the first scan to look at, when the one on screen is not ranked."""
+        """Begin with the first scan to look at, when the ranking, or the scan, is not of here."""
         super().showEvent(event)
         if event is not None and not event.spontaneous():
             self.layers.enter()
-        if self.review.rows and self._row(self.session.scan) is None:
+        row, ranked, self._ranked = self._row(self.session.scan), self._ranked, False
+        if self.review.rows and (row is None or (ranked and not row.unsaved)):
             self._to_open_one("")
 
     def hideEvent(self, event: QHideEvent | None) -> None:
@@ -181,7 +184,7 @@ class ReviewPanel(Panel):
         """Keep row, note and overlays with the scan on screen."""
         name = self.session.scan
         row = self._row(name)
-        if new_round and row is not None and self.decisions.newer_mask and not row.unsaved:
+        if new_round and row is not None and not row.unsaved and self._is_outdated():
             self.session.show_scan(name)  # refreshes again
             return
         if name != self._followed or new_round or self.session.layers.now is not self._shown:
@@ -193,6 +196,12 @@ class ReviewPanel(Panel):
             self._load_ahead()
         else:
             self.decisions.refresh(row)
+
+    def _is_outdated(self) -> bool:
+        outdated = False
+        with self.session.guarded():
+            outdated = self.session.layers.is_outdated()
+        return outdated
 
     def _row(self, name: str) -> ReviewRow | None:
         return next((row for row in self.review.rows if row.name == name), None)
@@ -316,6 +325,11 @@ class ReviewPanel(Panel):
         self.finetune.rest_accepted.connect(self.decisions.accept_down_to)
         self.thumbnails.ready.connect(self.table.rows.picture_changed)
         self.true_dice.changed.connect(self._stale)
+        self.session.job_event.connect(self._on_event)
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, Wrote) and event.what == "scores":
+            self._ranked = not self.isVisible()
 
     def _on_filter(self) -> None:
         self.table.go_to(self.session.scan)

@@ -41,6 +41,7 @@ class WatchRow(QWidget):
         self.scan.activated.connect(self._on_scan)
         session.job_event.connect(self._on_event)
         session.scan_changed.connect(lambda _name: self._draw())
+        session.step_requested.connect(lambda _step: self._draw())
 
     def options(self) -> list[str]:
         """Return the options with which training should run."""
