@@ -354,6 +354,9 @@ def test_live_curves_and_answer(place: Place, study: Study, worker: Any) -> None
     assert not place.session.layers.has(ANSWER)
     click(panel.watch.check)
     assert place.session.layers.has(ANSWER)
+    for step, seen in (("paint", False), ("train", True)):  # it belongs to this step
+        place.session.step_requested.emit(step)
+        assert place.session.layers.has(ANSWER) == seen
     place.session.show_scan(study.names[1])  # the answer is about another scan
     assert not place.session.layers.has(ANSWER)
     click(child(place, "stop"))

@@ -46,7 +46,11 @@ def section(found: dict[str, Any]) -> str:
     """What one script found, with the machine it ran on."""
     facts = found["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
-    threads = {"1": "1 thread"}.get(facts["threads"], f"{facts['threads']} threads")
+    threads = facts["threads"]
+    if threads.isdigit():
+        threads += " thread" if threads == "1" else " threads"
+    else:
+        threads = f"threads {threads}"
     lines = [
         f"Commit {facts['commit']}; {facts['processor']}, {facts['memory']}; {facts['system']}; "
         f"{threads}; load at the start {facts['load']}; {packages}.",
