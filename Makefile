@@ -59,7 +59,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 napari: $(VENV)/.installed
 	@$(SCREEN)
-	@$(BIN)/napari --plugin napari-singlestrip $(NAPARI_ARGS)
+	@env -u OMP_NUM_THREADS $(BIN)/napari --plugin napari-singlestrip $(NAPARI_ARGS)
 
 demo: $(VENV)/.installed
 	@$(BIN)/singlestrip demo $(DEMO_ARGS)

@@ -356,6 +356,19 @@ def test_job_yields_to_the_window(watched: Watched) -> None:
     assert Note(f"{job_module.NICENESS} PASSIVE") in watched.events
 
 
+def test_one_core_is_left_to_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for n, threads in ((1, "1"), (2, "1"), (8, "7")):
+        monkeypatch.setattr(job_module, "cores", lambda n=n: n)
+        assert job_module.worker_environment()["OMP_NUM_THREADS"] == threads
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")  # whoever sets it knows why
+    assert job_module.worker_environment()["OMP_NUM_THREADS"] == "3"
+
+
+def test_another_computer_gets_none_of_this_one_s_threads() -> None:
+    assert job_module.worker_environment(["srun"]) == {"PYTHONUNBUFFERED": "1"}
+
+
 def test_started_device_stays_known_after_the_end(watched: Watched) -> None:
     watched.start("say('Started', device='CPU, 2 threads')\nsay('Finished')")
     watched.finish()

@@ -6,6 +6,7 @@ The window never imports torch. What is clicked is the command that a terminal w
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -95,13 +96,24 @@ def local_command() -> list[str]:
     return [sys.executable, "-m", "napari_singlestrip"]
 
 
-def worker_environment() -> dict[str, str]:
+def worker_environment(launcher: Sequence[str] = ()) -> dict[str, str]:
     """Return what a job's process gets beside the environment of the window."""
+    if launcher:  # some hand it on to the computer where the job runs
+        return {"PYTHONUNBUFFERED": "1"}
     return {
         "PYTHONUNBUFFERED": "1",
         # Idle threads that spin would take the processor from the window.
         "OMP_WAIT_POLICY": "PASSIVE",
+        # One core is the window's: a thread that shares its core holds up all others.
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores() - 1))),
     }
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def full_command(arguments: Sequence[str], launcher: Sequence[str] = ()) -> list[str]:
@@ -175,7 +187,7 @@ class Job(QObject):
             raise RuntimeError("a job is under way")
         program, *rest = full_command([*arguments, "--events"], launcher)
         self._end, self._line, self._stderr = None, b"", b""
-        process = self._process = self._new_process()
+        process = self._process = self._new_process(launcher)
         self._set(JobStatus("starting", kind, began=time.monotonic(), stages=tuple(stages)))
         process.start(program, rest)
 
@@ -220,10 +232,10 @@ class Job(QObject):
 
     # --- inside
 
-    def _new_process(self) -> QProcess:
+    def _new_process(self, launcher: Sequence[str]) -> QProcess:
         process = QProcess(self)
         environment = QProcessEnvironment.systemEnvironment()
-        for name, value in worker_environment().items():
+        for name, value in worker_environment(launcher).items():
             environment.insert(name, value)
         process.setProcessEnvironment(environment)
         process.started.connect(self._started)
