@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,11 @@ class Bench:
             self.steps.append((time.perf_counter(), event.step))
 
 
+def _given(environment: dict[str, str], launcher: Sequence[str] = ()) -> dict[str, str]:
+    """Stand in for `job.worker_environment`."""
+    return environment
+
+
 def measure(seconds: float, rounds: int, folder: Path) -> dict[str, Measured]:
     """Let the variants take turns."""
     from napari_singlestrip.widgets import job as job_module
@@ -139,7 +145,7 @@ def measure(seconds: float, rounds: int, folder: Path) -> dict[str, Measured]:
     for _ in range(rounds):
         for name, variables in VARIANTS.items():
             environment = {"PYTHONUNBUFFERED": "1", **variables}
-            job_module.worker_environment = functools.partial(dict, environment)
+            job_module.worker_environment = functools.partial(_given, environment)
             gaps, speed = bench.turn(seconds, training=bool(variables))
             found[name].gaps += gaps
             found[name].speeds.append(speed)
