@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import nn
 
 from napari_singlestrip.engine.checkpoint import load_checkpoint
@@ -18,6 +19,7 @@ from napari_singlestrip.engine.grid import Grid, Volume
 from napari_singlestrip.engine.networks import side_multiple
 from napari_singlestrip.engine.resampling import resample
 from napari_singlestrip.engine.segmenter import (
+    Prediction,
     Segmenter,
     load_segmenter,
     predict,
@@ -118,12 +120,16 @@ def test_skipping_what_is_below_the_threshold_changes_no_voxel(
         {"prediction.threshold": threshold, "prediction.largest_component": False,
          "prediction.fill_holes": False},
     )
-    prediction = predict(segmenter(settings), volume_of(phantom))
+    # A sure brain and, far from it, something that is just sure enough.
+    field = np.zeros((24, 24, 24), np.float32)
+    field[4:9, 4:9, 4:9], field[18:21, 18:21, 18:21] = 1.0, threshold + 0.05
+    grid = Grid(field.shape, nib.affines.from_matvec(8 * np.eye(3), phantom.affine[:3, 3]))
+    prediction = Prediction(field, Volume(field, grid.affine))
     turned = phantom.affine @ nib.affines.from_matvec(nib.eulerangles.euler2mat(0.2, 0.1, 0.3))
     target = Grid(phantom.data.shape, turned)
     everywhere = resample(Volume(prediction.probability, prediction.grid.affine), target)
     mask = to_mask(prediction, target, settings)
-    assert mask.any()
+    assert ndimage.label(mask)[1] == 2
     np.testing.assert_array_equal(mask, everywhere > threshold)
 
 
