@@ -22,6 +22,7 @@ BENCHMARKS := startup training painting window
 COMPARED := synthesis inference ranking
 BENCHMARK_OUT ?= benchmark_results/speed
 BENCHMARK_ARGS ?=
+EFFORTS ?= quick
 PEERS := $(VENV)-benchmark
 
 # The other Qt binding, in a folder of its own; all else is that of $(VENV).
@@ -95,10 +96,12 @@ pictures: $(VENV)/.installed
 
 benchmark: $(VENV)/.installed $(PEERS)/.installed
 	@$(SCREEN)
-	@run() { echo; echo "$$2"; "$$1/bin/python" "benchmarks/speed/$$2.py" $(BENCHMARK_ARGS) \
-		--json "$(BENCHMARK_OUT)/$$2.json"; }; \
+	@run() { bin="$$1/bin"; name="$$2"; shift 2; echo; echo "$$name"; \
+		"$$bin/python" "benchmarks/speed/$$name.py" $(BENCHMARK_ARGS) \
+		--json "$(BENCHMARK_OUT)/$$name.json" "$$@"; }; \
 	for script in $(COMPARED); do run "$(PEERS)" "$$script" || exit 1; done; \
-	for script in $(BENCHMARKS); do run "$(VENV)" "$$script" || exit 1; done
+	for script in $(BENCHMARKS); do run "$(VENV)" "$$script" || exit 1; done; \
+	run "$(VENV)" method --out "$(BENCHMARK_OUT)/method" --efforts $(EFFORTS)
 	@$(BIN)/python benchmarks/speed/write_page.py $(BENCHMARK_OUT)
 
 # brainextractor wants an older PyOpenGL than napari, which is not there.

@@ -1,17 +1,19 @@
 """Accuracy from one label: the paper's comparisons, through the product's own commands.
 
-    python benchmarks/accuracy/experiment.py [DATA] [OUT] [--seeds 0 1 2] [--folds 0 1]
-        [--arms control ae_k ...] [--minutes 60] [--effort quick]
+    python benchmarks/accuracy/experiment.py [DATA] [OUT] [--seeds 0 1 2] [--folds 0 1 all]
+        [--arms control ae_k ...] [--minutes 60] [--effort quick] [--painted NAME]
     python benchmarks/accuracy/tables.py OUT
 
 DATA holds scans/ and masks/ of the same names; without it the benchmark says so and is skipped.
-Every piece (fold, seed, arm) is one result file in OUT, so that the experiment can be run in parts:
-what is there already is not run again, and no new piece is begun after `--minutes`.
+Every arm of every fold and seed is one result file in OUT, so that the experiment can be run in
+parts: what is there already is not run again, and no new arm is begun after `--minutes`. The first
+seed runs all arms, the others the main ones.
 
 The people are split in halves. One half joins the painted scan as the unlabelled pool, the other is
 never seen by training, ranking or selection, and is predicted with `singlestrip apply`; the second
-fold swaps them. Reference masks are read by `singlestrip evaluate` and, in the arms that say so, by
-the stand-in for a person (oracle, corrected) - never by the method.
+fold swaps them. In fold "all" everybody is in the pool, as with a person who wants masks of just
+these scans, and it is the pool that is measured. Reference masks are read by the evaluation and, in
+the arms that say so, by the stand-in for a person (oracle, corrected) - never by the method.
 """
 
 from __future__ import annotations
@@ -39,11 +41,17 @@ CORRECTED = (1, 2, 4, 8)
 ORDERS = ("top", "worst", "random")
 SELECTING = ("ae_k", "tta_k", "random_k", "oracle_k")
 LABELS = (3, 5, 99)
-ARMS = (
-    "initial", "control", *SELECTING, "all",
+MAIN = (
+    "initial", "control", "control_synthetic", "ae_k", "tta_k", "random_k", "corrected_4_top",
+    "labels_99",
+)
+PICTURED = ("initial", "ae_k")  # whose masks are kept, for the mosaics
+OF_ALL = ("initial", "ae_k")  # in fold "all"
+ARMS = tuple(dict.fromkeys((
+    *MAIN, *SELECTING, "all", "two_rounds",
     *(f"corrected_{n}_{order}" for order in ORDERS for n in CORRECTED),
     *(f"labels_{n}" for n in LABELS),
-)
+)))
 
 
 def main() -> None:
@@ -55,7 +63,7 @@ def main() -> None:
     for seed in options.seeds:
         for fold in options.folds:
             piece = Piece(options, fold, seed)
-            for arm in options.arms:
+            for arm in options.arms or arms_of(fold, first=seed == options.seeds[0]):
                 if piece.result(arm).is_file():
                     continue
                 if time.monotonic() > until:
@@ -73,12 +81,19 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("out", type=Path, nargs="?", default=default_out)
     parser.add_argument("--painted", default=PAINTED)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
-    parser.add_argument("--folds", type=int, nargs="*", default=[0, 1])
-    parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=ARMS)
+    parser.add_argument("--folds", nargs="*", default=["0", "1", "all"], choices=["0", "1", "all"])
+    parser.add_argument("--arms", nargs="*", choices=ARMS)
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--effort", default="quick")
     parser.add_argument("--set", nargs="*", default=[], dest="changes", metavar="NAME=VALUE")
     return parser.parse_args()
+
+
+def arms_of(fold: str, *, first: bool) -> tuple[str, ...]:
+    """Arms of a piece: all for the first seed, the main ones for the others."""
+    if fold == "all":
+        return OF_ALL
+    return ARMS if first else MAIN
 
 
 def split_people(scans: Sequence[Path], painted: str) -> tuple[list[Path], list[Path]]:
@@ -100,18 +115,21 @@ def person(name: str) -> str:
 class Piece:
     """One fold with one seed: a study, and one copy of it for each arm."""
 
-    def __init__(self, options: argparse.Namespace, fold: int, seed: int) -> None:
+    def __init__(self, options: argparse.Namespace, fold: str, seed: int) -> None:
         scans = sorted(
             p for p in (options.data / "scans").iterdir()
             if not any(word in p.name for word in LEFT_OUT)
         )
         halves = split_people(scans, options.painted)
-        self.pool, self.unseen = halves[fold], halves[1 - fold]
+        if fold == "all":
+            self.pool = self.measured = [*halves[0], *halves[1]]
+        else:
+            self.pool, self.measured = halves[int(fold)], halves[1 - int(fold)]
         self.painted = next(p for p in scans if p.name.startswith(options.painted))
         self.masks = options.data / "masks"
         self.out = options.out / f"fold-{fold}_seed-{seed}"
         self.seed, self.effort, self.changes = seed, options.effort, options.changes
-        self.rng = np.random.default_rng([seed, fold, 77])
+        self.rng = np.random.default_rng([seed, 77, *fold.encode()])
 
     def result(self, arm: str) -> Path:
         """Where the figures of an arm are, or would be."""
@@ -162,16 +180,23 @@ class Piece:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(initial.folder, folder)
         self._decide(Study.open(folder), arm)
-        command("run", folder, "--stages", "finetune,predict,rank",
-                "--set", "finetuning.pseudo_labels=decided", *self._options())
+        words = ["--set", "finetuning.pseudo_labels=decided"]
+        if arm == "control_synthetic":
+            words += ["--set", "finetuning.real_fraction=0"]
+        command("run", folder, "--stages", "finetune,predict,rank", *words, *self._options())
+        if arm == "two_rounds":
+            self._decide(Study.open(folder), "ae_k")
+            command("run", folder, "--stages", "finetune,predict,rank", *words, *self._options())
         return Study.open(folder)
 
     def _decide(self, study: Study, arm: str) -> None:
         """Be the person, or the rule, of an arm."""
-        report = ranking_report(study, 0)
+        report = ranking_report(study, study.current_round())
         if arm == "all":
             self._accept(study, [row.score.scan for row in report.rows])
-        elif arm in SELECTING:
+        elif arm in (*SELECTING, "two_rounds"):
+            for name in set(study.decisions()) - {stem(self.painted)}:
+                study.undecide(name)
             k = round(K_SHARE * len(report.rows))
             self._accept(study, self._order(report, arm)[:k])
         elif arm.startswith("corrected_"):
@@ -200,9 +225,10 @@ class Piece:
     def _measure(self, study: Study, arm: str) -> dict[str, object]:
         """Dice and distances on unseen people; on the pool, with what the scores are worth."""
         applied = self.out / f"applied_{arm}"
-        command("apply", study.folder, *self.unseen, "--out", applied)
+        command("apply", study.folder, *self.measured, "--out", applied)
         figures: dict[str, object] = {"unseen": evaluated(applied, self.masks)}
-        shutil.rmtree(applied)
+        if arm not in PICTURED:
+            shutil.rmtree(applied)
         newest = study.current_round()
         if study.scores_path(newest).is_file():
             report = ranking_report(study, newest)

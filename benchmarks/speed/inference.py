@@ -11,7 +11,6 @@ Dice with a reference mask says what the time bought. Then many scans in one pro
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import nibabel as nib
 import numpy as np
 import psutil
 from measuring import (
+    ROOT,
     Table,
     Usage,
     judged,
@@ -35,6 +35,9 @@ from measuring import (
     stopwatch,
 )
 
+sys.path.append(str(ROOT / "benchmarks"))
+from other_tools import COMMANDS, is_installed
+
 from napari_singlestrip.applied_table import MASK_SUFFIX
 from napari_singlestrip.engine.geometry import resample
 from napari_singlestrip.engine.grid import Grid, Volume
@@ -46,10 +49,6 @@ SIDE = 256
 SCAN, REFERENCE = "sub-09_seg3d_T1w", "reference.nii.gz"  # not the scan that models learn from
 ASKED = {"quick": 0.5, "standard": 1.0}  # of deepbet's CPU seconds
 STEPS = {"quick": 300, "standard": 40}
-DEEPBET = (
-    "import sys, deepbet; "
-    "deepbet.run_bet([sys.argv[1]], mask_paths=[sys.argv[2]], no_gpu=True)"
-)
 READ_AND_WRITE = (
     "import sys, nibabel as n, numpy as p; i = n.load(sys.argv[1]); d = p.asanyarray(i.dataobj); "
     "n.save(n.Nifti1Image((d > d.mean()).astype(p.uint8), i.affine), sys.argv[2])"
@@ -147,12 +146,8 @@ def one_scan(
         effort: ours("apply", model, scan, "--out", masks[effort].parent)
         for effort, model in models.items()
     }
-    peers = {
-        "deepbet": [sys.executable, "-c", DEEPBET],
-        "brainextractor": [Path(sys.executable).with_name("brainextractor")],
-    }
-    for name, command in peers.items():
-        if importlib.util.find_spec(name) is None:
+    for name, command in COMMANDS.items():
+        if not is_installed(name):
             table.notes.append(f"{name} is skipped: it is not installed.")
             continue
         masks[name] = folder / f"{name}.nii.gz"
