@@ -143,7 +143,7 @@ def fatty(labels: np.ndarray, space: Space, rng: np.random.Generator) -> np.ndar
     soft = labels == SOFT
     under_skin = ndimage.distance_transform_edt(labels != SKIN, sampling=space.steps)[soft]
     layer = rng.uniform(3.5, 6.5) + 1.5 * Noise.draw(rng, 45.0).where(soft, space)[soft]
-    streaks = np.abs(Noise.draw(rng, 18.0).where(soft, space)[soft]) < 0.16
+    streaks = np.abs(Noise.draw(rng, 18.0).where(soft, space)[soft]) < 0.1
     chosen = (under_skin < layer) | streaks
     for side in (space.x < 0, space.x >= 0):
         eye = (labels == EYE) & side
