@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from measuring import ROOT
 
-SECTION = r"(<!-- {} -->\n).*?(<!-- end -->)"
+sys.path.append(str(ROOT / "benchmarks"))
+from page_sections import table as table_lines
+from page_sections import with_section
 
 
 def main() -> None:
@@ -32,14 +34,6 @@ def main() -> None:
         page = with_section(page, found["script"], section(found))
     options.page.write_text(page, encoding="utf-8")
     print(f"Wrote {options.page}")
-
-
-def with_section(page: str, script: str, text: str) -> str:
-    """Put a text between the marks of a script."""
-    pattern = re.compile(SECTION.format(re.escape(script)), re.DOTALL)
-    if not pattern.search(page):
-        raise SystemExit(f"The page has no section <!-- {script} --> ... <!-- end -->.")
-    return pattern.sub(lambda marks: f"{marks[1]}{text}{marks[2]}", page)
 
 
 def section(found: dict[str, Any]) -> str:
@@ -59,15 +53,9 @@ def section(found: dict[str, Any]) -> str:
     for table in found["tables"]:
         lines += [f"**{table['title']}**", ""]
         if table["rows"]:
-            lines += [row(table["columns"]), "|---" * len(table["columns"]) + "|"]
-            lines += [*(row(cells) for cells in table["rows"]), ""]
+            lines += [*table_lines(table["columns"], table["rows"]), ""]
         lines += [*(f"- {note}" for note in table["notes"]), ""] if table["notes"] else []
     return "\n".join(lines)
-
-
-def row(cells: list[str]) -> str:
-    """A row of a table."""
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
