@@ -66,7 +66,7 @@ STAGES = (
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--scans", type=int, default=20, help="in one process")
+    arguments.add_argument("--scans", type=int, default=100, help="in one process")
     options = arguments.parse_args()
     load = machine()["load"]
     with tempfile.TemporaryDirectory(prefix="singlestrip-") as name:

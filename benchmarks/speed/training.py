@@ -1,6 +1,6 @@
 """What a training step is spent on, and whether steps get slower or take more memory in time.
 
-    python benchmarks/speed/training.py [--steps 500] [--standard-steps 8]
+    python benchmarks/speed/training.py [--steps 10000] [--standard-steps 8]
 
 The product's own training loop, on sample heads, with the processor time of its parts. "Outside"
 is everything but the network (forward, backward) and the synthesis of its heads.
@@ -47,7 +47,7 @@ BLOCKS = 5
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--steps", type=int, default=500, help="of the effort quick")
+    arguments.add_argument("--steps", type=int, default=10_000, help="of the effort quick")
     arguments.add_argument("--standard-steps", type=int, default=8)
     options = arguments.parse_args()
     load = machine()["load"]
