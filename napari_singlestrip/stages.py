@@ -217,7 +217,8 @@ def finetune(job: Job, round_: int) -> Iterator[Event]:
     if is_done(folder.segmenter, "segmenter"):
         return
     yield Started("finetune", in_words(job.device), f"round {round_}")
-    initial = load_segmenter(before.segmenter, job.device).net.state_dict()
+    learned = load_segmenter(before.segmenter, job.device).net.state_dict()
+    initial = learned if job.settings.finetuning.start == "before" else None
     masks = masks_of_round(job.study, round_, job.settings.finetuning)
     kinds = [mask.kind for mask in masks]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))

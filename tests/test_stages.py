@@ -213,6 +213,17 @@ def test_finetune_that_was_stopped_goes_on(trained_copy: Study) -> None:
     assert trained_copy.current_round() == 2
 
 
+@pytest.mark.parametrize("start", ["before", "scratch"])
+def test_a_round_learns_on_or_anew(trained_copy: Study, start: str) -> None:
+    def weights(round_: int) -> np.ndarray[Any, Any]:
+        saved = load_checkpoint(RoundFolder(trained_copy.round_dir(round_)).segmenter, "segmenter")
+        return np.concatenate([value.flatten().numpy() for value in saved["average"].values()])
+
+    little = {"finetuning.start": start, "finetuning.steps": 1, "finetuning.learning_rate": 1e-6}
+    run(trained_copy, stages=["finetune"], overrides=little)
+    assert np.allclose(weights(1), weights(2), atol=1e-4) == (start == "before")
+
+
 def test_decisions_shape_the_next_round(trained_copy: Study, heads: Heads) -> None:
     _, rejected, accepted, _ = heads.names
     trained_copy.decide(rejected, "rejected")

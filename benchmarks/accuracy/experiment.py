@@ -56,8 +56,7 @@ ARMS = tuple(dict.fromkeys((
 
 def main() -> None:
     options = parse_arguments()
-    if not (options.data / "scans").is_dir():
-        print(f"skipped: there are no scans in {options.data}")
+    if no_data(options):
         return
     until = time.monotonic() + 60 * options.minutes
     for seed in options.seeds:
@@ -73,20 +72,34 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
+    parser = arguments(__doc__)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--folds", nargs="*", default=["0", "1", "all"], choices=["0", "1", "all"])
+    parser.add_argument("--arms", nargs="*", choices=ARMS)
+    return parser.parse_args()
+
+
+def no_data(options: argparse.Namespace) -> bool:
+    """Say so if there are no scans to measure on."""
+    missing = not (options.data / "scans").is_dir()
+    if missing:
+        print(f"skipped: there are no scans in {options.data}")
+    return missing
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """What all parts of the experiment are told."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, nargs="?", default=ROOT.parent / "shared" / "data")
     default_out = ROOT / "benchmark_results" / "accuracy"
     parser.add_argument("out", type=Path, nargs="?", default=default_out)
     parser.add_argument("--painted", default=PAINTED)
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
-    parser.add_argument("--folds", nargs="*", default=["0", "1", "all"], choices=["0", "1", "all"])
-    parser.add_argument("--arms", nargs="*", choices=ARMS)
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--effort", default="quick")
     parser.add_argument("--set", nargs="*", default=[], dest="changes", metavar="NAME=VALUE")
-    return parser.parse_args()
+    return parser
 
 
 def arms_of(fold: str, *, first: bool) -> tuple[str, ...]:
@@ -128,6 +141,7 @@ class Piece:
         self.painted = next(p for p in scans if p.name.startswith(options.painted))
         self.masks = options.data / "masks"
         self.out = options.out / f"fold-{fold}_seed-{seed}"
+        self.folder = self.out / "study"
         self.seed, self.effort, self.changes = seed, options.effort, options.changes
         self.rng = np.random.default_rng([seed, 77, *fold.encode()])
 
@@ -138,7 +152,7 @@ class Piece:
     def run(self, arm: str) -> None:
         """Run an arm and write its figures."""
         began = time.monotonic()
-        initial = self._initial()
+        initial = self.initial()
         if arm == "initial":
             study = initial
         elif arm.startswith("labels_"):
@@ -153,23 +167,24 @@ class Piece:
         if study.folder != initial.folder:
             shutil.rmtree(study.folder)
 
-    def _initial(self) -> Study:
-        folder = self.out / "study"
-        if not folder.exists():
-            self._new(folder, [self.painted])
-        command("run", folder, "--stages", "train,autoencoder,predict,rank", *self._options(),
-                unless=folder / "rounds" / "00" / "scores.csv")
-        return Study.open(folder)
+    def initial(self) -> Study:
+        """The first ranking, from the painted scan alone."""
+        if not self.folder.exists():
+            self.new(self.folder, [self.painted])
+        command("run", self.folder, "--stages", "train,autoencoder,predict,rank", *self.options(),
+                unless=self.folder / "rounds" / "00" / "scores.csv")
+        return Study.open(self.folder)
 
     def _with_labels(self, arm: str, n: int) -> Study:
         """Train on more labels: the painted scan and others of the pool, drawn at random."""
         folder = self.out / arm
         drawn = self.rng.permutation(len(self.pool))[: n - 1]
-        self._new(folder, [self.painted, *(self.pool[i] for i in sorted(drawn))])
-        command("run", folder, "--stages", "train", *self._options())
+        self.new(folder, [self.painted, *(self.pool[i] for i in sorted(drawn))])
+        command("run", folder, "--stages", "train", *self.options())
         return Study.open(folder)
 
-    def _new(self, folder: Path, painted: Sequence[Path]) -> None:
+    def new(self, folder: Path, painted: Sequence[Path]) -> None:
+        """Make a study of the pool with the masks of some."""
         shutil.rmtree(folder, ignore_errors=True)
         given = [f"--mask={stem(p)}={self.masks / p.name}" for p in painted]
         command("new", folder, self.painted, *self.pool, *given,
@@ -183,10 +198,10 @@ class Piece:
         words = ["--set", "finetuning.pseudo_labels=decided"]
         if arm == "control_synthetic":
             words += ["--set", "finetuning.real_fraction=0"]
-        command("run", folder, "--stages", "finetune,predict,rank", *words, *self._options())
+        command("run", folder, "--stages", "finetune,predict,rank", *words, *self.options())
         if arm == "two_rounds":
             self._decide(Study.open(folder), "ae_k")
-            command("run", folder, "--stages", "finetune,predict,rank", *words, *self._options())
+            command("run", folder, "--stages", "finetune,predict,rank", *words, *self.options())
         return Study.open(folder)
 
     def _decide(self, study: Study, arm: str) -> None:
@@ -224,11 +239,8 @@ class Piece:
 
     def _measure(self, study: Study, arm: str) -> dict[str, object]:
         """Dice and distances on unseen people; on the pool, with what the scores are worth."""
-        applied = self.out / f"applied_{arm}"
-        command("apply", study.folder, *self.measured, "--out", applied)
-        figures: dict[str, object] = {"unseen": evaluated(applied, self.masks)}
-        if arm not in PICTURED:
-            shutil.rmtree(applied)
+        kept = self.out / f"applied_{arm}" if arm in PICTURED else None
+        figures: dict[str, object] = {"unseen": self.applied(study.folder, kept=kept)}
         newest = study.current_round()
         if study.scores_path(newest).is_file():
             report = ranking_report(study, newest)
@@ -238,7 +250,19 @@ class Piece:
             figures["spearman"] = {k: v.spearman for k, v in report.correlations.items()}
         return figures
 
-    def _options(self) -> list[str]:
+    def applied(
+        self, study: Path, *words: str, kept: Path | None = None
+    ) -> list[dict[str, object]]:
+        """Apply a study's newest model to those who are measured, and measure."""
+        out = kept or self.out / "applied"
+        command("apply", study, *self.measured, "--out", out, *words)
+        rows = evaluated(out, self.masks)
+        if kept is None:
+            shutil.rmtree(out)
+        return rows
+
+    def options(self) -> list[str]:
+        """Options of `singlestrip run`."""
         words = ["--seed", str(self.seed)]
         for change in self.changes:
             words += ["--set", change]

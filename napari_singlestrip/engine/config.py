@@ -216,6 +216,9 @@ class FinetuningConfig(Config):
     """Self-training on painted, corrected, accepted and selected masks."""
 
     rounds: int = Field(1, ge=0, le=20, description="Rounds of predict, rank, select, train")
+    start: Literal["before", "scratch"] = Field(
+        "before", description="Learn on from the weights of the round before, or from scratch"
+    )
     steps: int = Field(1800, ge=1, description="Optimiser steps of each round")
     learning_rate: float = Field(3e-3, gt=0, le=1, description="Peak learning rate")
     threshold: float = Field(

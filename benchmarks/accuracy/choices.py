@@ -1,0 +1,210 @@
+"""The choices of the method, each changed alone: what it does to the Dice, or to the ranking.
+
+    python benchmarks/accuracy/choices.py [DATA] [OUT] [--groups network fine-tuning ...]
+        [--only WORDS] [--minutes 60]
+
+Begins with the first studies that experiment.py left in OUT (folds 0 and 1 of --seed), and makes
+them if they are not there. Each choice is one result file in OUT/choices, as the arms of the
+experiment are; what is there is not run again. People that are measured are never in the pool, but
+for the choices of the ranking, which are judged by the correlation of the error with the Dice.
+
+network: trained on the painted scan, applied to all others. prediction: the same network, applied
+otherwise. ranking: another autoencoder, or another error, for the same masks. fine-tuning: one
+round on what the ranking selects.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from experiment import Piece, arguments, command, no_data
+
+from napari_singlestrip.ranking_report import ranking_report
+from napari_singlestrip.study import Study
+
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "network": (
+        "",
+        "seed=1",
+        "seed=2",
+        "label_map.method=quantiles",
+        "label_map.method=gmm",
+        "label_map.n_bins=[[3,3]]",
+        "label_map.n_bins=[[6,8]]",
+        "label_map.n_bins=[[12,16]]",
+        "label_map.n_bins=[[4,6],[6,8],[8,12]]",
+        "label_map.denoise=0",
+        "label_map.denoise=1.5",
+        "label_map.bias_field=0",
+        "label_map.oversampling=1",
+        "synthesis.tie_probability=0",
+        "synthesis.shapes_probability=0",
+        "synthesis.shapes_probability=0.5",
+        "synthesis.warp_std=0.02",
+        "synthesis.warp_std=0.05",
+        "synthesis.bias_std=0.25",
+        "synthesis.noise_std=0.03",
+        "synthesis.blur_fwhm=1",
+        "synthesis.thick_slices=1",
+        "synthesis.intensity_std=0",
+        "synthesis.crop_probability=0",
+        "training.wide_fraction=0",
+        "training.cross_entropy=0",
+        "training.steps=900",
+        "network.target=distance",
+        "network.norm=channel",
+        "network.architecture=synthstrip",
+        "conform.spacing_mm=5",
+        "conform.spacing_mm=3",
+    ),
+    "prediction": (
+        "",
+        "prediction.flip=false",
+        "prediction.windows=1",
+        "prediction.threshold=0.5",
+        "prediction.threshold=0.7",
+        "prediction.largest_component=false",
+    ),
+    "ranking": (
+        "",
+        "ranking.views=1",
+        "ranking.error=mse",
+        "ranking.error=surface",
+        "autoencoder.latent=8",
+        "autoencoder.latent=128",
+        "autoencoder.corruption_probability=0",
+        "autoencoder.corruption_probability=1",
+        "autoencoder.warp_std=0.01",
+        "autoencoder.warp_std=0.035",
+        "autoencoder.scaling=0.2",
+        "autoencoder.max_side=48",
+        "autoencoder.steps=1200",
+    ),
+    "fine-tuning": (
+        "",
+        "finetuning.real_fraction=0",
+        "finetuning.real_fraction=0.5",
+        "finetuning.real_fraction=1",
+        "finetuning.steps=600",
+        "finetuning.learning_rate=0.001",
+        "finetuning.label_maps=5",
+        "finetuning.start=scratch",
+        "ranking.fraction=0.4",
+        "ranking.fraction=1",
+        "ranking.score=consistency",
+    ),
+}
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--groups", nargs="*", choices=list(SETTINGS), default=list(SETTINGS))
+    parser.add_argument("--only", default="", help="choices with this in their words")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if no_data(options):
+        return
+    until = time.monotonic() + 60 * options.minutes
+    for group in options.groups:
+        for words in SETTINGS[group]:
+            file = result_file(options.out, group, words)
+            if options.only not in words or file.is_file():
+                continue
+            if time.monotonic() > until:
+                print("The time is up; the same command goes on from here.")
+                return
+            began = time.monotonic()
+            figures = MEASURES[group](options, words)
+            figures |= {"words": words, "seconds": round(time.monotonic() - began, 1)}
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+            print(f"{group}: {words or 'as it is'}, {figures['seconds']} s", flush=True)
+
+
+def result_file(out: Path, group: str, words: str) -> Path:
+    """Where the figures of a choice are, or would be."""
+    slug = "".join(c if c.isalnum() or c in "._=-" else "-" for c in words)
+    return out / "choices" / group / f"{slug or 'default'}.json"
+
+
+def network(options: argparse.Namespace, words: str) -> dict[str, object]:
+    """Train anew, and apply to everybody else."""
+    piece = _first(options, "all", options.out / "choices" / "study", words)
+    piece.new(piece.folder, [piece.painted])
+    command("run", piece.folder, "--stages", "train", *piece.options())
+    figures = {"unseen": piece.applied(piece.folder)}
+    shutil.rmtree(piece.out)
+    return figures
+
+
+def prediction(options: argparse.Namespace, words: str) -> dict[str, object]:
+    """Apply the first networks otherwise."""
+    rows = []
+    for fold in ("0", "1"):
+        piece = _first(options, fold, options.out, "")
+        rows += piece.applied(piece.initial().folder, *_set(words))
+    return {"unseen": rows}
+
+
+def ranking(options: argparse.Namespace, words: str) -> dict[str, object]:
+    """Score the first masks with another autoencoder, or otherwise."""
+    figures: dict[str, object] = {}
+    for fold in ("0", "1", "all"):
+        piece = _first(options, fold, options.out, "")
+        folder = _copy(piece)
+        if words.startswith("autoencoder."):
+            (folder / "rounds" / "00" / "autoencoder.pt").unlink()
+        command("run", folder, "--stages", "autoencoder,rank", *_set(words), *piece.options())
+        report = ranking_report(Study.open(folder), 0)
+        figures[fold] = {k: v.spearman for k, v in report.correlations.items()}
+        shutil.rmtree(folder)
+    return {"spearman": figures}
+
+
+def fine_tuning(options: argparse.Namespace, words: str) -> dict[str, object]:
+    """One round on what the ranking selects, when nobody decides."""
+    rows = []
+    for fold in ("0", "1"):
+        piece = _first(options, fold, options.out, "")
+        folder = _copy(piece)
+        stages = "rank,finetune" if words.startswith("ranking.") else "finetune"
+        command("run", folder, "--stages", stages, *_set(words), *piece.options())
+        rows += piece.applied(folder)
+        shutil.rmtree(folder)
+    return {"unseen": rows}
+
+
+MEASURES: dict[str, Callable[[argparse.Namespace, str], dict[str, object]]] = {
+    "network": network, "prediction": prediction, "ranking": ranking, "fine-tuning": fine_tuning,
+}
+
+
+def _first(options: argparse.Namespace, fold: str, out: Path, words: str) -> Piece:
+    """A piece of the experiment with one setting changed."""
+    changed = argparse.Namespace(**vars(options))
+    changed.out, seed = out, options.seed
+    if words.startswith("seed="):
+        seed, words = int(words.removeprefix("seed=")), ""
+    changed.changes = [*options.changes, *([words] if words else [])]
+    return Piece(changed, fold, seed)
+
+
+def _copy(piece: Piece) -> Path:
+    """A copy of the study of a piece, to be changed."""
+    folder = piece.out / "choice"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(piece.initial().folder, folder)
+    return folder
+
+
+def _set(words: str) -> list[str]:
+    return ["--set", words] if words else []
+
+
+if __name__ == "__main__":
+    main()
