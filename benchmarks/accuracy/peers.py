@@ -7,6 +7,9 @@ without it, or without a tool, that is said and skipped. Masks go to OUT/peers/T
 OUT/peers/TOOL.json, in the format of the experiment's arms. Each scan is written at once: the same
 command goes on where it was. A tool that fails on a scan, or finds nothing, gets Dice 0 and the
 reason.
+
+brainextractor counts in voxels and breaks off where these are not cubes. That is no property of the
+method, so such scans are brought to 1 mm voxels for it, with room around them, and its masks back.
 """
 
 from __future__ import annotations
@@ -21,19 +24,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
+
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from other_tools import COMMANDS, is_installed
 
+from napari_singlestrip.engine.geometry import resample
+from napari_singlestrip.engine.grid import Grid, Volume
 from napari_singlestrip.engine.metrics import compare
+from napari_singlestrip.engine.scan import Scan
 from napari_singlestrip.engine.scan_names import scan_name
-from napari_singlestrip.engine.volume import load_mask, open_scan
+from napari_singlestrip.engine.volume import load_mask, open_scan, save_mask
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.files import write_json_atomic
+from napari_singlestrip.files import temporary_folder, write_json_atomic
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = {"bet": "brainextractor", "deepbet": "deepbet"}  # the packages that they come in
 LEFT_OUT = ("mouse",)  # they know human heads only
 TOO_LONG_SECONDS = 1800
+ROOM_MM = 15  # on each side
 
 
 def main() -> None:
@@ -85,32 +95,73 @@ def run(tool: str, scans: Sequence[Path], references: Path, out: Path, until: fl
 
 def figures(tool: str, scan: Path, reference: Path, mask: Path) -> dict[str, Any]:
     """Figures of one scan, or Dice 0 and what went wrong."""
-    mask.parent.mkdir(parents=True, exist_ok=True)
-    problem = failure([*COMMANDS[TOOLS[tool]], scan, mask])
-    if problem or not mask.is_file():
-        return {"dice": 0.0, "problem": problem or "It wrote no mask."}
     like = open_scan(scan)
     try:
-        found = load_mask(mask, like=like, check=False)
+        found = mask_of(tool, like, mask)
     except UserError as error:
-        return {"dice": 0.0, "problem": str(error)}
+        return {"dice": 0.0, "problem": error.what}
     if not found.any():
         return {"dice": 0.0, "problem": "It found no brain."}
     return asdict(compare(found, load_mask(reference, like=like), like.grid.spacing))
 
 
-def failure(command: Sequence[str | Path]) -> str:
-    """Run a command and return the last line of what it complained about; empty if it did well."""
+def mask_of(tool: str, scan: Scan, mask: Path) -> np.ndarray:
+    """Run a tool and return its mask on the scan's grid.
+
+    Raises
+    ------
+    UserError
+        If it failed.
+    """
+    mask.parent.mkdir(parents=True, exist_ok=True)
+    if tool != "bet" or max(scan.grid.spacing) < 1.02 * min(scan.grid.spacing):
+        run_tool([*COMMANDS[TOOLS[tool]], scan.path, mask])
+        return load_mask(mask, like=scan, check=False)
+    with temporary_folder(mask.parent) as folder:
+        volume = scan.load()
+        grid = cubes_around(scan.grid)
+        copy, copied_mask = folder / "scan.nii.gz", folder / "mask.nii.gz"
+        values = resample(volume, grid, fill=float(volume.data.min()))
+        nib.save(nib.Nifti1Image(values, grid.affine), copy)
+        run_tool([*COMMANDS[TOOLS[tool]], copy, copied_mask])
+        found = load_mask(copied_mask, like=open_scan(copy), check=False)
+    found = resample(Volume(found.astype(np.float32), grid.affine), scan.grid) > 0.5
+    save_mask(mask, found, like=scan)
+    return found
+
+
+def cubes_around(grid: Grid) -> Grid:
+    """A grid of 1 mm voxels along the axes of another, with room around it."""
+    spacing = np.array(grid.spacing)
+    shape = np.ceil(np.array(grid.shape) * spacing + 2 * ROOM_MM).astype(int)
+    affine = grid.affine @ np.diag([*(1 / spacing), 1.0])
+    middle = grid.affine[:3, :3] @ ((np.array(grid.shape) - 1) / 2) + grid.affine[:3, 3]
+    affine[:3, 3] = middle - affine[:3, :3] @ ((shape - 1) / 2)
+    i, j, k = (int(n) for n in shape)
+    return Grid((i, j, k), affine)
+
+
+def run_tool(command: Sequence[str | Path]) -> None:
+    """Run a command that writes what its last word names.
+
+    Raises
+    ------
+    UserError
+        With what it complained about.
+    """
+    hint = "Run the tool by itself on this scan to see more."
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, stdin=subprocess.DEVNULL,
             timeout=TOO_LONG_SECONDS, check=False,
         )
-    except subprocess.TimeoutExpired:
-        return f"It was not done in {TOO_LONG_SECONDS} s."
-    if done.returncode == 0:
-        return ""
-    return (done.stderr.strip().splitlines() or [f"It ended with code {done.returncode}."])[-1]
+    except subprocess.TimeoutExpired as error:
+        raise UserError(f"It was not done in {TOO_LONG_SECONDS} s.", hint) from error
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if "Error" in line.split(":")[0]]
+        raise UserError(errors[-1] if errors else f"It ended with code {done.returncode}.", hint)
+    if not Path(command[-1]).is_file():
+        raise UserError("It wrote no mask.", hint)
 
 
 if __name__ == "__main__":

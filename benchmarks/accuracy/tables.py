@@ -1,118 +1,286 @@
 """Tables and figures of the accuracy experiment, from its result files.
 
-    python benchmarks/accuracy/tables.py OUT [--write docs/accuracy_tables.md]
+    python benchmarks/accuracy/tables.py OUT [--label-maps OUT2] [--standard OUT3]
+        [--page docs/accuracy.md] [--data DATA]
 
-Differences are paired: the same scan, fold and seed with and without. The confidence interval (95%)
-is a bootstrap over people, since scans and seeds of one person are not independent.
+OUT is the experiment on real heads, OUT2 that on heads drawn from label maps, OUT3 that of effort
+standard on real heads. Peers are in OUT/peers and OUT2/peers (`peers.py`); OUT3 takes those of OUT.
+With --page the tables are put between the page's marks <!-- NAME -->, and pictures into pictures/
+beside it; what stands elsewhere on the page is written by hand. DATA, with scans/ and masks/, is
+needed for the mosaic of the worst cases alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections import defaultdict
-from collections.abc import Iterable
+import math
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-Key = tuple[str, str]  # piece (fold and seed), scan
-Table = dict[Key, dict[str, float]]
-N_BOOTSTRAP = 5000
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+import figures
+import mosaics
+from experiment import ARMS, CORRECTED, MAIN, ORDERS
+from goals import goals
+from page_sections import has_section, table, with_section
+from results import (
+    PEERS,
+    Results,
+    Table,
+    column,
+    common,
+    contrasts,
+    in_digits,
+    mean,
+    of_contrast,
+    paired,
+    person,
+    read,
+)
+from scores import SCORES, by_contrast, points, worth
+
+ROOT = Path(__file__).resolve().parents[2]
+BASELINES = ("control", "control_synthetic", "random_k")
+SHOWN = ("initial", "control", "ae_k", "corrected_4_top", "labels_99")  # beside the peers
+OURS = "ae_k"  # what is compared with the peers: one label, and nobody decides
+SETS = {"real": "real heads", "label_maps": "heads drawn from label maps", "standard": "standard"}
 
 
 def main() -> None:
+    options = parse_arguments()
+    runs = {"real": read(options.out)}
+    if options.label_maps:
+        runs["label_maps"] = read(options.label_maps)
+    if options.standard:
+        runs["standard"] = read(options.standard, peers_too=options.out)
+    texts = {}
+    for name, results in runs.items():
+        if not results.unseen and not results.whole_pool:
+            raise SystemExit(f"There are no results of the experiment for {SETS[name]}.")
+        texts |= {f"{name}: {part}": text for part, text in sections(results, name).items()}
+    if options.page:
+        pictures = options.page.parent / "pictures"
+        for name, results in runs.items():
+            add_pictures(texts, results, name, pictures, options)
+        write_page(options.page, texts)
+    else:
+        for name, text in texts.items():
+            print(f"\n{name}\n\n{text}")
+
+
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path)
-    parser.add_argument("--write", type=Path)
-    options = parser.parse_args()
-    arms = read(options.out)
-    text = "\n\n".join([
-        table_of_arms(arms, "control"), table_of_contrasts(arms), table_of_scores(options.out)
-    ])
-    print(text)
-    if options.write:
-        options.write.write_text(text + "\n", encoding="utf-8")
+    parser.add_argument("--label-maps", type=Path, metavar="OUT2")
+    parser.add_argument("--standard", type=Path, metavar="OUT3")
+    parser.add_argument("--page", type=Path)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    return parser.parse_args()
 
 
-def read(out: Path) -> dict[str, Table]:
-    """Figures of unseen people by arm."""
-    arms: dict[str, Table] = defaultdict(dict)
-    for file in sorted(out.glob("fold-*_seed-*/*.json")):
-        for row in json.loads(file.read_text())["unseen"]:
-            arms[file.stem][file.parent.name, row["scan"]] = row
-    return dict(arms)
+def sections(results: Results, name: str) -> dict[str, str]:
+    """All texts of a run, by the part of the page they belong to."""
+    parts = {
+        "arms": [
+            made_how(results), table_of_arms(results.unseen), table_of_differences(results.unseen),
+        ],
+        "contrasts": [table_of_contrasts(results)],
+        "scores": [table_of_scores(results), table_of_score_contrasts(results)],
+        "corrections": [table_of_corrections(results.unseen)],
+        "goals": [goals(results, standard=name == "standard")],
+    }
+    if results.whole_pool:
+        parts["arms"] += ["Everybody in the pool, and the pool measured:",
+                          table_of_arms(results.whole_pool)]
+    return {part: "\n\n".join(text for text in texts if text) for part, texts in parts.items()}
 
 
-def table_of_arms(arms: dict[str, Table], baseline: str) -> str:
-    """Each arm on unseen people, and its paired difference from the control."""
-    lines = [f"| arm | n | Dice | worst | HD95 mm | surface mm | Dice less {baseline} [95%] |",
-             "|---|---|---|---|---|---|---|"]
-    for arm, table in arms.items():
-        column = {f: [row[f] for row in table.values()] for f in next(iter(table.values()))}
-        difference = paired(table, arms.get(baseline, {}))
-        lines.append(
-            f"| {arm} | {len(table)} | {np.mean(column['dice']):.4f} | {min(column['dice']):.3f} "
-            f"| {np.mean(column['hd95_mm']):.1f} | "
-            f"{np.mean(column['mean_surface_distance_mm']):.2f} | {difference} |"
-        )
-    return "\n".join(lines)
+def made_how(results: Results) -> str:
+    """Scans, people and pieces, and what the experiment noted of itself."""
+    tables = [*results.unseen.values(), *results.whole_pool.values()]
+    scans = {key[1] for entries in tables for key in entries}
+    # fold-F_seed-S
+    folds, seeds = zip(*(piece.split("_") for _, piece in results.pools), strict=True)
+    facts = [f"{key.replace('_', ' ')} {value}" for key, value in results.about.items() if value]
+    counted = f"{len(scans)} scans of {len({person(s) for s in scans})} people"
+    return "; ".join([counted, named("folds", folds), named("seeds", seeds), *facts]) + "."
 
 
-def paired(table: Table, baseline: Table) -> str:
-    """Mean difference of Dice with its interval, over the scans that both have."""
-    by_person: dict[str, list[float]] = defaultdict(list)
-    for key in table.keys() & baseline.keys():
-        by_person[key[1].split("_")[0]].append(table[key]["dice"] - baseline[key]["dice"])
-    if not by_person:
+def named(word: str, parts: Iterable[str]) -> str:
+    """Folds or seeds in words."""
+    return f"{word} {', '.join(sorted({part.split('-')[1] for part in parts}))}"
+
+
+def table_of_arms(arms: Mapping[str, Table]) -> str:
+    """Each arm's figures."""
+    rows = []
+    for arm in in_order(arms):
+        entries = arms[arm]
+        dice = column(entries, "dice")
+        rows.append([
+            arm, str(len(entries)), in_digits(mean(entries)), in_digits(float(dice.min()), 3),
+            in_digits(mean(entries, "hd95_mm"), 1),
+            in_digits(mean(entries, "mean_surface_distance_mm"), 2),
+            f"{mean(entries, 'volume_difference_percent'):+.1f}",
+        ])
+    columns = ["arm", "n", "Dice", "worst", "HD95 mm", "surface mm", "volume %"]
+    return "\n".join(table(columns, rows))
+
+
+def table_of_differences(arms: Mapping[str, Table]) -> str:
+    """Each arm's paired differences of Dice from the controls."""
+    baselines = [baseline for baseline in BASELINES if baseline in arms]
+    if not baselines:
+        return ""
+    rows = [
+        [arm, *(paired(arms[arm], arms[baseline]) for baseline in baselines)]
+        for arm in in_order(arms)
+    ]
+    columns = ["Dice of", *(f"less {baseline} [95%]" for baseline in baselines)]
+    return "\n".join(table(columns, rows))
+
+
+def in_order(arms: Iterable[str]) -> list[str]:
+    """Arms as the experiment lists them."""
+    return sorted(arms, key=lambda arm: (ARMS.index(arm) if arm in ARMS else len(ARMS), arm))
+
+
+def table_of_contrasts(results: Results) -> str:
+    """Mean Dice per contrast, and how ours differs from the peers on the same scans."""
+    arms = {arm: results.unseen[arm] for arm in MAIN if arm in results.unseen}
+    peers = results.peer_tables()
+    names = contrasts(arms.values())
+    rows = [
+        [arm, *(in_digits(mean(of_contrast(entries, name))) for name in names),
+         in_digits(mean(entries))]
+        for arm, entries in {**arms, **peers}.items()
+    ]
+    for peer, entries in peers.items():
+        for arm in (OURS, "corrected_4_top"):
+            if arm in arms:
+                rows.append([
+                    f"{arm} less {peer}",
+                    *(paired(of_contrast(arms[arm], name), of_contrast(entries, name))
+                      for name in names),
+                    paired(arms[arm], entries),
+                ])
+    scans = {key[1] for entries in arms.values() for key in entries}
+    counts = [sum(scan.endswith(f"_{name}") for scan in scans) for name in names]
+    columns = ["arm", *(f"{name} ({n})" for name, n in zip(names, counts, strict=True)), "all"]
+    text = "\n".join(table(columns, rows))
+    for peer in PEERS:
+        if peer not in peers:
+            text += f"\n\n{peer} was not run on these scans."
+    return text
+
+
+def table_of_scores(results: Results) -> str:
+    """Rank correlations of both scores with the Dice, before and after fine-tuning."""
+    rows = []
+    for arm in ("initial", OURS):
+        for whole_pool in (False, True):
+            cloud = points(results, arm, whole_pool=whole_pool)
+            if not cloud:
+                continue
+            found = worth(cloud)
+            n = len(found.each["consistency"])
+            rows.append([
+                arm, "everybody" if whole_pool else "half of the people",
+                f"{n} of {len(cloud) / n:.0f} scans",
+                *(spread(found.each[score]) for score in SCORES),
+                *(with_interval(found.pooled[score], found.intervals[score]) for score in SCORES),
+                with_interval(
+                    found.pooled["autoencoder_error"] - found.pooled["consistency"],
+                    found.intervals["difference"],
+                ),
+            ])
+    columns = ["arm", "pool", "pools", "autoencoder: mean (range)", "agreement: mean (range)",
+               "autoencoder, pooled [95%]", "agreement, pooled [95%]", "difference [95%]"]
+    return "\n".join(table(columns, rows))
+
+
+def spread(values: Iterable[float]) -> str:
+    """Mean and range of what could be measured."""
+    found = [value for value in values if math.isfinite(value)]
+    if not found:
         return "-"
-    low, high = interval(by_person)
-    mean = np.mean([v for values in by_person.values() for v in values])
-    return f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
+    return f"{np.mean(found):.2f} ({min(found):.2f} to {max(found):.2f})"
 
 
-def interval(by_person: dict[str, list[float]]) -> tuple[float, float]:
-    """95% bootstrap interval of the mean, drawing people with replacement."""
-    rng = np.random.default_rng(0)
-    sums = np.array([[sum(v), len(v)] for v in by_person.values()])
-    drawn = sums[rng.integers(len(sums), size=(N_BOOTSTRAP, len(sums)))].sum(axis=1)
-    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], (2.5, 97.5))
-    return float(low), float(high)
+def with_interval(value: float, bounds: tuple[float, float]) -> str:
+    """A correlation with its interval."""
+    if math.isnan(value) or math.isnan(bounds[0]):
+        return in_digits(value, 2)
+    return f"{value:.2f} [{bounds[0]:.2f}, {bounds[1]:.2f}]"
 
 
-def table_of_contrasts(arms: dict[str, Table]) -> str:
-    """Mean Dice per contrast."""
-    contrasts = sorted({key[1].rsplit("_", 1)[-1] for t in arms.values() for key in t})
-    lines = ["| arm | " + " | ".join(contrasts) + " |", "|---" * (1 + len(contrasts)) + "|"]
-    for arm, table in arms.items():
-        cells = [mean_of(v["dice"] for k, v in table.items() if k[1].endswith(c))
-                 for c in contrasts]
-        lines.append(f"| {arm} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def table_of_score_contrasts(results: Results) -> str:
+    """Pooled correlations within each contrast that has enough scans."""
+    rows = []
+    for arm in ("initial", OURS):
+        cloud = [*points(results, arm, whole_pool=False), *points(results, arm, whole_pool=True)]
+        for name, (n, found) in by_contrast(cloud).items():
+            rows.append([arm, name, str(n), *(in_digits(found[score], 2) for score in SCORES)])
+    if not rows:
+        return ""
+    columns = ["arm", "contrast", "scans", "autoencoder, pooled", "agreement, pooled"]
+    return "\n".join(table(columns, rows))
 
 
-def mean_of(values: Iterable[float]) -> str:
-    """Mean to four places; a dash without values."""
-    found = list(values)
-    return f"{np.mean(found):.4f}" if found else "-"
+def table_of_corrections(arms: Mapping[str, Table]) -> str:
+    """Dice over the number of corrected masks, at the places which all these arms have."""
+    wanted = [f"corrected_{n}_{order}" for order in ORDERS for n in CORRECTED]
+    tables = common({arm: arms[arm] for arm in ("initial", OURS, *wanted) if arm in arms})
+    rows = []
+    for order in ORDERS:
+        cells = []
+        for n in CORRECTED:
+            entries = tables.get(f"corrected_{n}_{order}")
+            cells.append(
+                "-" if entries is None
+                else f"{mean(entries):.4f} ({paired(entries, tables.get(OURS, {}))})"
+            )
+        if any(cell != "-" for cell in cells):
+            rows.append([order, *cells])
+    if not rows:
+        return ""
+    columns = ["corrected first", *(f"{n}, less {OURS} [95%]" for n in CORRECTED)]
+    return "\n".join(table(columns, rows))
 
 
-def table_of_scores(out: Path) -> str:
-    """What both scores tell of the true Dice on the pool, before and after fine-tuning."""
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for file in sorted(out.glob("fold-*_seed-*/*.json")):
-        for score, value in json.loads(file.read_text()).get("spearman", {}).items():
-            found[file.stem][score].append(value)
-    lines = ["| arm | pieces | AE Spearman (range) | TTA Spearman (range) |", "|---|---|---|---|"]
-    for arm, scores in found.items():
-        cells = [
-            f"{np.mean(scores[s]):.2f} ({min(scores[s]):.2f} to {max(scores[s]):.2f})"
-            for s in ("autoencoder_error", "consistency")
-        ]
-        lines.append(f"| {arm} | {len(scores['consistency'])} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def add_pictures(
+    texts: dict[str, str], results: Results, name: str, folder: Path, options: argparse.Namespace
+) -> None:
+    """Draw the figures of a run, and name them at the end of the texts they belong to."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = {
+        "scores": figures.scatter(results, folder / f"accuracy_scores_{name}.svg"),
+        "corrections": figures.corrections(results, folder / f"accuracy_corrections_{name}.svg"),
+        "contrasts": figures.bars(results, SHOWN, folder / f"accuracy_contrasts_{name}.svg"),
+    }
+    for part, picture in drawn.items():
+        if picture:
+            texts[f"{name}: {part}"] += f"\n\n![{picture.words}](pictures/{picture.path.name})"
+    if name == "real":
+        path = folder / "accuracy_worst.png"
+        texts["real: worst"] = mosaics.worst(results, options.out, options.data, path)
+
+
+def write_page(path: Path, texts: Mapping[str, str]) -> None:
+    """Put the texts between the marks of the page; say what has no place there."""
+    page = path.read_text(encoding="utf-8")
+    for name, text in texts.items():
+        if has_section(page, name):
+            page = with_section(page, name, text + "\n")
+        else:
+            print(f"The page has no section <!-- {name} -->.")
+    path.write_text(page, encoding="utf-8")
+    print(f"Wrote {path}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,89 @@
+"""What was asked of the accuracy, and whether it was reached."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from page_sections import table
+from results import Results, Table, column, contrasts, differences, interval, mean, of_contrast
+from scores import by_contrast, points, worth
+
+OURS = "ae_k"
+Line = tuple[str, str, float, bool]  # what, what was asked, what was found, reached
+
+
+def goals(results: Results, *, standard: bool) -> str:
+    """Table of what was asked; lines that could not be measured say so by being absent."""
+    lines = [*_dice(results.unseen, standard), *_peers(results, standard)]
+    if not standard:
+        lines += [*_gains(results.unseen), *_scores(results)]
+    rows = [
+        [what, asked, f"{found:.4f}", "yes" if reached else "no"]
+        for what, asked, found, reached in lines if math.isfinite(found)
+    ]
+    return "\n".join(table(["what", "asked", "found", "reached"], rows)) if rows else ""
+
+
+def _dice(arms: dict[str, Table], standard: bool) -> Iterator[Line]:
+    ours = arms.get(OURS, {})
+    asked_mean, asked_worst = (0.965, 0.93) if standard else (0.945, 0.88)
+    if not ours:
+        return
+    yield _at_least(f"mean Dice, {OURS}", mean(ours), asked_mean)
+    yield _at_least(f"worst Dice, {OURS}", float(column(ours, "dice").min()), asked_worst)
+    if standard:
+        hd95 = mean(ours, "hd95_mm")
+        yield f"mean HD95 (mm), {OURS}", "under 5", hd95, hd95 < 5
+        shared = ours.keys() & arms.get("labels_99", {}).keys()
+        if shared:
+            share = mean({k: ours[k] for k in shared}) / mean(
+                {k: arms["labels_99"][k] for k in shared}
+            )
+            yield _at_least(f"{OURS}, share of the Dice with all labels", share, 0.98)
+    elif "corrected_4_top" in arms:
+        found = mean(arms["corrected_4_top"])
+        yield _at_least("mean Dice, four corrected masks", found, 0.955)
+
+
+def _gains(arms: dict[str, Table]) -> Iterator[Line]:
+    """Gains count only when their whole interval is above 0."""
+    for baseline in ("control", "control_synthetic", "random_k"):
+        pairs = differences(arms.get(OURS, {}), arms.get(baseline, {}))
+        if pairs:
+            low, _ = interval(pairs)
+            yield f"{OURS} less {baseline}, lower end of the interval", "above 0", low, low > 0
+
+
+def _scores(results: Results) -> Iterator[Line]:
+    cloud = points(results, "initial", whole_pool=False)
+    if not cloud:
+        return
+    found = {"all scans": worth(cloud).pooled}
+    found |= {name: values for name, (_, values) in by_contrast(cloud).items()}
+    for group, values in found.items():
+        ours, rival = values["autoencoder_error"], values["consistency"]
+        yield _at_least(f"autoencoder, Spearman pooled, {group}", ours, 0.7)
+        above = f"above {rival:.2f} (agreement)"
+        yield f"autoencoder, Spearman pooled, {group}", above, ours, ours > rival
+
+
+def _peers(results: Results, standard: bool) -> Iterator[Line]:
+    ours, peers = results.unseen.get(OURS, {}), results.peer_tables()
+    for peer, entries in peers.items():
+        names = contrasts([ours]) if peer == "bet" else []
+        parts = [(name, of_contrast(ours, name)) for name in names]
+        for name, part in [*parts, *([("all scans", ours)] if peer == "deepbet" else [])]:
+            shared = part.keys() & entries.keys()
+            if not shared:
+                continue
+            less = mean({k: part[k] for k in shared}) - mean({k: entries[k] for k in shared})
+            what = f"{OURS} less {peer}, {name}"
+            if peer == "bet":
+                yield what, "above 0", less, less > 0
+            elif standard:
+                yield what, "at least -0.01", less, less >= -0.01
+
+
+def _at_least(what: str, found: float, asked: float) -> Line:
+    return what, f"at least {asked:g}", found, found >= asked

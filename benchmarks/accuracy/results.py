@@ -1,0 +1,178 @@
+"""Result files of the accuracy experiment, and the statistics that its tables share.
+
+A table is one arm's figures by piece (fold and seed) and scan. Differences are paired: the same
+scan, fold and seed with and without. Intervals (95%) are a bootstrap over people, since scans and
+seeds of one person are not independent.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Key = tuple[str, str]  # piece, scan
+Figures = dict[str, float]
+Table = dict[Key, Figures]
+FIELDS = ("dice", "hd95_mm", "mean_surface_distance_mm", "volume_difference_percent")
+PEERS = ("bet", "deepbet")
+N_BOOTSTRAP = 5000
+FEWEST_PEOPLE = 3  # of whom an interval can be told
+
+
+@dataclass(frozen=True)
+class Results:
+    """What one run of the experiment left.
+
+    Attributes
+    ----------
+    unseen : dict of str to Table
+        Figures of people whom nothing was learned from, by arm.
+    whole_pool : dict of str to Table
+        The same of fold "all", where everybody is in the pool.
+    pools : dict of (arm, piece) to dict
+        Content of the result files, for what the scores are worth.
+    peers : dict of str to dict of str to Figures
+        Other tools' figures by tool and scan.
+    about : dict
+        How the run was made, as the experiment noted it.
+    """
+
+    unseen: dict[str, Table]
+    whole_pool: dict[str, Table]
+    pools: dict[tuple[str, str], dict[str, Any]]
+    peers: dict[str, dict[str, Figures]]
+    about: dict[str, Any]
+
+    def peer_tables(self) -> dict[str, Table]:
+        """Each peer's figures at every place where an arm was measured."""
+        keys = {key for table in self.unseen.values() for key in table}
+        return {
+            peer: {key: rows[key[1]] for key in keys if key[1] in rows}
+            for peer, rows in self.peers.items()
+        }
+
+
+def read(out: Path, peers_too: Path | None = None) -> Results:
+    """Read all result files.
+
+    Parameters
+    ----------
+    out : Path
+        Of the experiment.
+    peers_too : Path, optional
+        Where the same scans' peers are, if not in `out`.
+    """
+    unseen: dict[str, Table] = defaultdict(dict)
+    whole_pool: dict[str, Table] = defaultdict(dict)
+    pools = {}
+    for file in sorted(out.glob("fold-*_seed-*/*.json")):
+        piece, content = file.parent.name, json.loads(file.read_text(encoding="utf-8"))
+        target = whole_pool if piece.startswith("fold-all") else unseen
+        for row in content["unseen"]:
+            target[file.stem][piece, row["scan"]] = figures(row)
+        pools[file.stem, piece] = content
+    peers = {}
+    for peer in PEERS:
+        places = [place / "peers" / f"{peer}.json" for place in (out, peers_too) if place]
+        found = next((place for place in places if place.is_file()), None)
+        if found:
+            rows = json.loads(found.read_text(encoding="utf-8"))["unseen"]
+            peers[peer] = {row["scan"]: figures(row) for row in rows}
+    about_file = out / "about.json"
+    about = json.loads(about_file.read_text(encoding="utf-8")) if about_file.is_file() else {}
+    return Results(dict(unseen), dict(whole_pool), pools, peers, about)
+
+
+def figures(row: Mapping[str, Any]) -> Figures:
+    """Figures of a row; what could not be measured is NaN."""
+    return {
+        field: math.nan if row.get(field) is None else float(row[field]) for field in FIELDS
+    }
+
+
+def person(scan: str) -> str:
+    """Whom a scan shows: what stands before the first underscore."""
+    return scan.split("_")[0]
+
+
+def contrast(scan: str) -> str:
+    """Contrast of a scan: what stands after the last underscore."""
+    return scan.rsplit("_", 1)[-1]
+
+
+def of_contrast(table: Table, wanted: str) -> Table:
+    """Part of a table."""
+    return {key: row for key, row in table.items() if contrast(key[1]) == wanted}
+
+
+def contrasts(tables: Iterable[Table]) -> list[str]:
+    """All contrasts, sorted."""
+    return sorted({contrast(key[1]) for table in tables for key in table})
+
+
+def column(table: Table, field: str) -> np.ndarray:
+    """Values of one field that could be measured."""
+    values = np.array([row[field] for row in table.values()])
+    return values[np.isfinite(values)]
+
+
+def mean(table: Table, field: str = "dice") -> float:
+    """Mean of a field; NaN without values."""
+    values = column(table, field)
+    return float(values.mean()) if values.size else math.nan
+
+
+def differences(table: Table, baseline: Table) -> dict[str, list[float]]:
+    """Differences of Dice by person, over the scans and pieces that both have."""
+    by_person: dict[str, list[float]] = defaultdict(list)
+    for key in sorted(table.keys() & baseline.keys()):
+        by_person[person(key[1])].append(table[key]["dice"] - baseline[key]["dice"])
+    return dict(by_person)
+
+
+def mean_of(by_person: Mapping[str, list[float]]) -> float:
+    """Mean over all values."""
+    return float(np.mean([value for values in by_person.values() for value in values]))
+
+
+def interval(by_person: Mapping[str, list[float]]) -> tuple[float, float]:
+    """95% bootstrap interval of the mean, drawing people; NaN with too few of them."""
+    if len(by_person) < FEWEST_PEOPLE:
+        return math.nan, math.nan
+    rng = np.random.default_rng(0)
+    sums = np.array([[sum(values), len(values)] for values in by_person.values()])
+    drawn = sums[rng.integers(len(sums), size=(N_BOOTSTRAP, len(sums)))].sum(axis=1)
+    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], (2.5, 97.5))
+    return float(low), float(high)
+
+
+def paired(table: Table, baseline: Table) -> str:
+    """Mean difference of Dice with its interval, in words; a dash without pairs."""
+    by_person = differences(table, baseline)
+    if not by_person or table is baseline:
+        return "-"
+    low, high = interval(by_person)
+    if math.isnan(low):
+        n = len(by_person)
+        return f"{mean_of(by_person):+.4f} ({n} {'person' if n == 1 else 'people'})"
+    return f"{mean_of(by_person):+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def common(tables: Mapping[str, Table]) -> dict[str, Table]:
+    """The same tables, at the places which all of them have."""
+    if not tables:
+        return {}
+    keys = sorted(set.intersection(*(set(table) for table in tables.values())))
+    return {name: {key: table[key] for key in keys} for name, table in tables.items()}
+
+
+def in_digits(value: float, digits: int = 4) -> str:
+    """A number; a dash for NaN."""
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
