@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOLS = {"bet": "brainextractor", "deepbet": "deepbet"}  # the packages that they come in
 LEFT_OUT = ("mouse",)  # they know human heads only
 TOO_LONG_SECONDS = 1800
-ROOM_MM = 15  # on each side
+ROOMS_MM = (15, 40)  # on each side; the second when a tool breaks off with the first
 
 
 def main() -> None:
@@ -117,23 +117,31 @@ def mask_of(tool: str, scan: Scan, mask: Path) -> np.ndarray:
     if tool != "bet" or max(scan.grid.spacing) < 1.02 * min(scan.grid.spacing):
         run_tool([*COMMANDS[TOOLS[tool]], scan.path, mask])
         return load_mask(mask, like=scan, check=False)
-    with temporary_folder(mask.parent) as folder:
-        volume = scan.load()
-        grid = cubes_around(scan.grid)
-        copy, copied_mask = folder / "scan.nii.gz", folder / "mask.nii.gz"
-        values = resample(volume, grid, fill=float(volume.data.min()))
-        nib.save(nib.Nifti1Image(values, grid.affine), copy)
-        run_tool([*COMMANDS[TOOLS[tool]], copy, copied_mask])
-        found = load_mask(copied_mask, like=open_scan(copy), check=False)
-    found = resample(Volume(found.astype(np.float32), grid.affine), scan.grid) > 0.5
+    try:
+        found = mask_on_cubes(tool, scan, mask.parent, ROOMS_MM[0])
+    except UserError:
+        found = mask_on_cubes(tool, scan, mask.parent, ROOMS_MM[1])
     save_mask(mask, found, like=scan)
     return found
 
 
-def cubes_around(grid: Grid) -> Grid:
+def mask_on_cubes(tool: str, scan: Scan, parent: Path, room_mm: float) -> np.ndarray:
+    """Run a tool on 1 mm voxels and bring its mask back to the scan's grid."""
+    with temporary_folder(parent) as folder:
+        volume = scan.load()
+        grid = cubes_around(scan.grid, room_mm)
+        copy, mask = folder / "scan.nii.gz", folder / "mask.nii.gz"
+        values = resample(volume, grid, fill=float(volume.data.min()))
+        nib.save(nib.Nifti1Image(values, grid.affine), copy)
+        run_tool([*COMMANDS[TOOLS[tool]], copy, mask])
+        found = load_mask(mask, like=open_scan(copy), check=False)
+    return resample(Volume(found.astype(np.float32), grid.affine), scan.grid) > 0.5
+
+
+def cubes_around(grid: Grid, room_mm: float) -> Grid:
     """A grid of 1 mm voxels along the axes of another, with room around it."""
     spacing = np.array(grid.spacing)
-    shape = np.ceil(np.array(grid.shape) * spacing + 2 * ROOM_MM).astype(int)
+    shape = np.ceil(np.array(grid.shape) * spacing + 2 * room_mm).astype(int)
     affine = grid.affine @ np.diag([*(1 / spacing), 1.0])
     middle = grid.affine[:3, :3] @ ((np.array(grid.shape) - 1) / 2) + grid.affine[:3, 3]
     affine[:3, 3] = middle - affine[:3, :3] @ ((shape - 1) / 2)

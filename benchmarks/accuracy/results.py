@@ -40,6 +40,8 @@ class Results:
         Content of the result files, for what the scores are worth.
     peers : dict of str to dict of str to Figures
         Other tools' figures by tool and scan.
+    failures : dict of str to list of str
+        Scans on which a peer failed; their Dice is 0.
     about : dict
         How the run was made, as the experiment noted it.
     """
@@ -48,6 +50,7 @@ class Results:
     whole_pool: dict[str, Table]
     pools: dict[tuple[str, str], dict[str, Any]]
     peers: dict[str, dict[str, Figures]]
+    failures: dict[str, list[str]]
     about: dict[str, Any]
 
     def peer_tables(self) -> dict[str, Table]:
@@ -78,16 +81,17 @@ def read(out: Path, peers_too: Path | None = None) -> Results:
         for row in content["unseen"]:
             target[file.stem][piece, row["scan"]] = figures(row)
         pools[file.stem, piece] = content
-    peers = {}
+    peers, failures = {}, {}
     for peer in PEERS:
         places = [place / "peers" / f"{peer}.json" for place in (out, peers_too) if place]
         found = next((place for place in places if place.is_file()), None)
         if found:
             rows = json.loads(found.read_text(encoding="utf-8"))["unseen"]
             peers[peer] = {row["scan"]: figures(row) for row in rows}
+            failures[peer] = [row["scan"] for row in rows if row.get("problem")]
     about_file = out / "about.json"
     about = json.loads(about_file.read_text(encoding="utf-8")) if about_file.is_file() else {}
-    return Results(dict(unseen), dict(whole_pool), pools, peers, about)
+    return Results(dict(unseen), dict(whole_pool), pools, peers, failures, about)
 
 
 def figures(row: Mapping[str, Any]) -> Figures:

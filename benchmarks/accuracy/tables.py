@@ -23,6 +23,7 @@ import numpy as np
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import figures
 import mosaics
+from choices_table import table_of_choices
 from experiment import ARMS, CORRECTED, MAIN, ORDERS
 from goals import goals
 from page_sections import has_section, table, with_section
@@ -61,6 +62,7 @@ def main() -> None:
         if not results.unseen and not results.whole_pool:
             raise SystemExit(f"There are no results of the experiment for {SETS[name]}.")
         texts |= {f"{name}: {part}": text for part, text in sections(results, name).items()}
+    texts["real: choices"] = table_of_choices(options.out)
     if options.page:
         pictures = options.page.parent / "pictures"
         for name, results in runs.items():
@@ -174,8 +176,11 @@ def table_of_contrasts(results: Results) -> str:
     columns = ["arm", *(f"{name} ({n})" for name, n in zip(names, counts, strict=True)), "all"]
     text = "\n".join(table(columns, rows))
     for peer in PEERS:
+        failed = sorted(scans.intersection(results.failures.get(peer, ())))
         if peer not in peers:
             text += f"\n\n{peer} was not run on these scans."
+        elif failed:
+            text += f"\n\n{peer} failed, with Dice 0, on {', '.join(failed)}."
     return text
 
 
