@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_singlestrip.engine.volume import Scan, load_mask, open_scan
 from napari_singlestrip.errors import UserError
@@ -146,13 +146,13 @@ def _fit(plane: NDArray[np.float32], spacing: tuple[float, ...], size: int) -> A
     """Resample a slice to fit a square, keeping its proportions in mm."""
     extent = np.array(plane.shape) * np.array(spacing)
     step = extent.max() / size / np.array(spacing)  # voxels per pixel
-    smooth = ndimage.uniform_filter(plane, np.maximum(1, np.round(step)).astype(int))
+    smooth = scipy.ndimage.uniform_filter(plane, np.maximum(1, np.round(step)).astype(int))
     middle = (np.array(plane.shape) - 1) / 2
     offset = (np.arange(size) - (size - 1) / 2)[:, None] * step + middle
     rows, columns = np.meshgrid(offset[:, 0], offset[:, 1], indexing="ij")
-    return ndimage.map_coordinates(smooth, [rows, columns], order=1, mode="constant")
+    return scipy.ndimage.map_coordinates(smooth, [rows, columns], order=1, mode="constant")
 
 
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    edge: NDArray[np.bool_] = mask & ~ndimage.binary_erosion(mask)
+    edge: NDArray[np.bool_] = mask & ~scipy.ndimage.binary_erosion(mask)
     return edge

@@ -112,6 +112,27 @@ def test_package_imports_in_no_time() -> None:
     assert fastest < 0.1
 
 
+@pytest.mark.parametrize(
+    "module", ["napari_singlestrip.widgets.main_widget", "napari_singlestrip.study"]
+)
+def test_parts_of_scipy_are_imported_when_needed(module: str) -> None:
+    """Reached as `scipy.ndimage...`: half of what the dock's import would take otherwise."""
+    program = (
+        f"import sys, {module}; "
+        "print(*(m for m in sys.modules if m.count('.') == 1 and m.startswith('scipy.')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    slow = {f"scipy.{part}" for part in ("fft", "ndimage", "sparse", "spatial", "special", "stats")}
+    assert not slow & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_scipy_is_imported_whole(path: Path) -> None:
+    assert not [name for name in _imports(path) if name.startswith("scipy.")]
+
+
 @pytest.mark.parametrize("module", _as_written(FORBIDDEN))
 def test_module_does_not_import(module: str) -> None:
     for path in _files(module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from functools import partial
 
@@ -10,7 +11,7 @@ from gui_fixtures import wait_until
 from pytestqt.qtbot import QtBot
 
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.widgets.background import Background
+from napari_singlestrip.widgets.background import SLOW_IMPORTS, Background, import_slow_parts
 
 pytest_plugins = ("gui_fixtures",)
 
@@ -73,3 +74,19 @@ def test_closing_waits_for_the_thread(qtbot: QtBot, asked: int) -> None:
         background.run(lambda: None, lambda _: None)
     background.close_all()
     assert not [t for t in threading.enumerate() if t.name.startswith("test-closing")]
+
+
+def test_slow_parts_are_imported_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+    monkeypatch.setattr(
+        "importlib.import_module", lambda name: asked.append((name, threading.get_ident()))
+    )
+    thread = import_slow_parts()
+    thread.join(10)
+    assert [name for name, _ in asked] == list(SLOW_IMPORTS)
+    assert threading.get_ident() not in {ident for _, ident in asked}
+
+
+def test_slow_parts_are_there() -> None:
+    import_slow_parts().join(60)
+    assert set(SLOW_IMPORTS) <= set(sys.modules)

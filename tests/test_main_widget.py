@@ -18,7 +18,7 @@ from superqt import QCollapsible
 
 from napari_singlestrip.study import Study
 from napari_singlestrip.widgets import job as job_module
-from napari_singlestrip.widgets import planes
+from napari_singlestrip.widgets import main_widget, planes
 from napari_singlestrip.widgets.main_widget import MAX_WIDTH, StripWidget
 from napari_singlestrip.widgets.session import STEPS
 
@@ -240,6 +240,18 @@ def test_hidden_dock_goes_on(viewer: Any, ranked_study: Study, long_job: None) -
     frame.show()
     assert dock.isVisible()
     assert dock.session.study is ranked_study
+
+
+def test_slow_parts_are_imported_once_the_dock_is_drawn(
+    viewer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported: list[bool] = []
+    monkeypatch.setattr(main_widget, "import_slow_parts", lambda: imported.append(True))
+    _, dock = _dock(viewer)
+    assert not imported
+    wait_until(lambda: imported)
+    dock.close_all()
+    assert not dock._imports.isActive()
 
 
 def test_floating_dock_goes_on(viewer: Any, ranked_study: Study) -> None:

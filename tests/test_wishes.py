@@ -84,6 +84,37 @@ def test_brush_planes_and_outline_at_the_start(viewer: Any, ranked_study: Study)
 
 
 @has_page
+def test_the_dock_opens_without_reading_the_page(
+    viewer: Any, ranked_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wish("other_planes", False)
+    page, read = module._page, list[bool]()
+
+    def reading() -> Any:
+        read.append(True)
+        return page()
+
+    monkeypatch.setattr(module, "_page", reading)
+    dock = StripWidget(viewer)
+    viewer.window.add_dock_widget(dock, name="SingleStrip", area="right")
+    process_events()
+    assert not read and not dock.planes_button.isEnabled()
+    dock.session.take_study(ranked_study)
+    dock.session.show_scan(ranked_study.names[1])
+    process_events()
+    assert read and dock.planes_button.isEnabled() and not dock.planes_button.isChecked()
+    assert not dock.planes.isVisible()
+
+
+@has_page
+def test_key_without_a_scan_changes_what_is_kept(window: Any) -> None:
+    wish("other_planes", False)
+    press_key(window.viewer, Qt.Key.Key_K)
+    assert wishes().other_planes and window.planes_button.isChecked()
+    assert not window.planes.isVisible()
+
+
+@has_page
 def test_wished_brush_is_no_larger_than_the_scan_allows(viewer: Any, ranked_study: Study) -> None:
     wish("brush_mm", 100.0)
     brush = open_window(viewer, ranked_study).session.layers.brush

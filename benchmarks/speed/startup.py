@@ -8,6 +8,7 @@ without: Python itself, torch's import, napari's window.
 
 from __future__ import annotations
 
+import compileall
 import importlib.util
 import json
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from measuring import Table, judged, machine, median, parser, processes_in_turns, report
 
+import napari_singlestrip
 from napari_singlestrip.sample_data import write_sample_heads
 
 ASKED = {
@@ -29,6 +31,7 @@ ASKED = {
     "window: our dock, after napari's": 0.5,
 }
 HEADS = 2
+PACKAGE = Path(napari_singlestrip.__file__).parent
 DOCK = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
@@ -56,6 +59,7 @@ if screen is not None:
 def main() -> None:
     options = parser(__doc__).parse_args()
     load = machine()["load"]
+    compileall.compile_dir(PACKAGE, quiet=1)  # as an installation does
     python = sys.executable
     commands = {
         "floor: Python itself": [python, "-c", "pass"],

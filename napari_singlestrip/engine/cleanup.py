@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_singlestrip.engine.config import PredictionConfig
 from napari_singlestrip.engine.geometry import signed_distance
@@ -62,7 +62,7 @@ def clean_mask(mask: Mask, spacing: tuple[float, float, float], config: Predicti
     if config.largest_component:
         part = largest_component(part)
     if config.fill_holes:
-        part = ndimage.binary_fill_holes(part)
+        part = scipy.ndimage.binary_fill_holes(part)
     out[box] = part
     if config.border_mm != 0:
         # A little further than needed, so that the distance is exact where it is compared.
@@ -73,7 +73,7 @@ def clean_mask(mask: Mask, spacing: tuple[float, float, float], config: Predicti
 
 def largest_component(mask: Mask) -> Mask:
     """Keep the largest part whose voxels share faces; an empty mask stays empty."""
-    labels, n = ndimage.label(mask)
+    labels, n = scipy.ndimage.label(mask)
     if n < 2:
         return mask.copy()
     sizes = np.bincount(labels.ravel())
@@ -93,8 +93,8 @@ def mask_report(mask: Mask, grid: Grid) -> MaskReport:
     if box is None:
         return MaskReport(0, 0, 0.0, False)
     part = mask[box]
-    pieces = ndimage.label(part)[1]
-    holes = ndimage.label(ndimage.binary_fill_holes(part) & ~part)[1]
+    pieces = scipy.ndimage.label(part)[1]
+    holes = scipy.ndimage.label(scipy.ndimage.binary_fill_holes(part) & ~part)[1]
     touches = any(
         side.start == 0 or side.stop == n for side, n in zip(box, mask.shape, strict=True)
     )

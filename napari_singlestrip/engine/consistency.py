@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from napari_singlestrip.engine.segmenter import Segmenter, predict_array
 
@@ -42,13 +42,11 @@ class Augmentation:
 
 def sample_augmentation(rng: np.random.Generator) -> Augmentation:
     """Draw one augmentation."""
-    from scipy.spatial.transform import Rotation
-
     axis = rng.standard_normal(3)
     angle = np.deg2rad(rng.uniform(-ROTATION_DEG, ROTATION_DEG))
-    rotation = Rotation.from_rotvec(angle * axis / np.linalg.norm(axis)).as_matrix()
+    turn = scipy.spatial.transform.Rotation.from_rotvec(angle * axis / np.linalg.norm(axis))
     return Augmentation(
-        float(rng.uniform(1 - CONTRAST, 1 + CONTRAST)), bool(rng.random() < 0.5), rotation
+        float(rng.uniform(1 - CONTRAST, 1 + CONTRAST)), bool(rng.random() < 0.5), turn.as_matrix()
     )
 
 
@@ -88,7 +86,7 @@ def _dice(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
 
 def _rotate(data: Array, rotation: npt.NDArray[np.float64]) -> Array:
     middle = (np.asarray(data.shape) - 1) / 2
-    turned: Array = ndimage.affine_transform(
+    turned: Array = scipy.ndimage.affine_transform(
         data, rotation, middle - rotation @ middle, order=1, cval=0.0
     )
     return turned

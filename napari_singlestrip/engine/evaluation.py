@@ -11,6 +11,7 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
+import scipy
 
 from napari_singlestrip.engine.cleanup import mask_volume_ml
 from napari_singlestrip.engine.metrics import MaskScores, compare
@@ -172,9 +173,7 @@ def correlation(scores: Sequence[float], dices: Sequence[float]) -> Correlation:
     x, y = pairs[:, np.isfinite(pairs).all(axis=0)]
     if x.size < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Correlation(_NAN, _NAN, int(x.size))
-    from scipy import stats  # here: half a second that the window need not wait for
-
-    spearman = float(stats.spearmanr(x, y).statistic)
+    spearman = float(scipy.stats.spearmanr(x, y).statistic)
     pearson = float(np.corrcoef(x, y)[0, 1])  # scipy's warns when values are almost equal
     return Correlation(spearman, pearson, int(x.size))
 

@@ -6,8 +6,8 @@ import math
 from typing import TypeAlias
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_singlestrip.engine.grid import Grid, Volume
 from napari_singlestrip.engine.resampling import block_mean, resample
@@ -242,7 +242,7 @@ def _distance_inside(mask: NDArray[np.bool_], spacing: tuple[float, float, float
     if fast_edt is not None:
         fast: Array = fast_edt.edt(mask, anisotropy=spacing, black_border=False, parallel=1)
         return fast
-    slow: Array = ndimage.distance_transform_edt(mask, sampling=spacing).astype(np.float32)
+    slow: Array = scipy.ndimage.distance_transform_edt(mask, sampling=spacing).astype(np.float32)
     return slow
 
 
@@ -251,7 +251,7 @@ def _grown_box(
 ) -> tuple[slice, ...]:
     if band_mm is None:
         return (slice(None),) * 3
-    (found,) = ndimage.find_objects(mask.astype(np.uint8))
+    (found,) = scipy.ndimage.find_objects(mask.astype(np.uint8))
     grow = [math.ceil(band_mm / s) + 2 for s in spacing]
     return tuple(
         slice(max(part.start - g, 0), part.stop + g) for part, g in zip(found, grow, strict=True)
@@ -260,7 +260,7 @@ def _grown_box(
 
 def _head_pieces(foreground: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Drop specks; brain and scalp stay together across the dark skull between them."""
-    labels, n = ndimage.label(ndimage.binary_dilation(foreground, iterations=2))
+    labels, n = scipy.ndimage.label(scipy.ndimage.binary_dilation(foreground, iterations=2))
     if n == 0:
         return foreground
     sizes = np.bincount(labels.ravel())
@@ -285,7 +285,7 @@ def _window(wanted: NDArray[np.bool_], source: Grid, target: Grid) -> list[tuple
     """Index ranges of `target` that hold all wanted voxels of `source` with room around them."""
     if not wanted.any():
         return None
-    low, high = _box_of(ndimage.binary_dilation(wanted, iterations=2), np.eye(4))
+    low, high = _box_of(scipy.ndimage.binary_dilation(wanted, iterations=2), np.eye(4))
     corners = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), axis=-1)
     to_target = np.linalg.solve(target.affine, source.affine)
     index = corners.reshape(8, 3) @ to_target[:3, :3].T + to_target[:3, 3]

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_singlestrip.engine.cleanup import largest_component
 from napari_singlestrip.engine.geometry import (
@@ -136,20 +136,21 @@ def coarse_head(volume: Volume, side: int) -> Head:
     box = head_box(volume)
     spacing = float((box[1] - box[0]).max()) / side
     coarse = conform(volume, spacing, multiple=1, box=box)
-    data = ndimage.gaussian_filter(coarse.data, 0.6)
+    data = scipy.ndimage.gaussian_filter(coarse.data, 0.6)
     inside = _not_air(data)
-    distance = ndimage.distance_transform_edt(np.pad(inside, 1, mode="edge"))[1:-1, 1:-1, 1:-1]
+    walls = np.pad(inside, 1, mode="edge")  # what is cut off has no surface there
+    distance = scipy.ndimage.distance_transform_edt(walls)[1:-1, 1:-1, 1:-1]
     return Head(data, coarse.grid, inside, distance, list(np.gradient(data)))
 
 
 def _not_air(data: Image) -> Mask:
     """Head with its dark insides; also where the picture cuts it off."""
     room = 4
-    closed = ndimage.binary_closing(np.pad(data > otsu_threshold(data), room), iterations=3)
-    inside = ndimage.binary_fill_holes(closed)[room:-room, room:-room, room:-room]
+    closed = scipy.ndimage.binary_closing(np.pad(data > otsu_threshold(data), room), iterations=3)
+    inside = scipy.ndimage.binary_fill_holes(closed)[room:-room, room:-room, room:-room]
     for axis in range(3):
         for plane in np.moveaxis(inside, axis, 0):
-            plane[...] = ndimage.binary_fill_holes(plane)
+            plane[...] = scipy.ndimage.binary_fill_holes(plane)
     found: Mask = inside
     return found
 
@@ -194,7 +195,7 @@ def _best(head: Head, recipes: Iterator[Recipe], seeds: Mask | None = None) -> M
 
 def _depth(head: Head, recipe: Recipe) -> Image:
     allowed = (head.data >= recipe.low) & (head.data <= recipe.high) & head.inside
-    depth: Image = ndimage.distance_transform_edt(allowed)
+    depth: Image = scipy.ndimage.distance_transform_edt(allowed)
     return depth
 
 
@@ -205,19 +206,19 @@ def _piece(head: Head, recipe: Recipe, depth: Image, seeds: Mask | None) -> Mask
     core = largest_component(core) if seeds is None else _touched(core, seeds)
     if not core.any():
         return None
-    return _without_holes((ndimage.distance_transform_edt(~core) <= peel + 0.5) & head.inside)
+    return _without_holes((scipy.ndimage.distance_transform_edt(~core) <= peel + 0.5) & head.inside)
 
 
 def _without_holes(piece: Mask) -> Mask:
     """Fill cavities; ten times as fast as scipy's way for the deep ones of a skull."""
-    around, _ = ndimage.label(np.pad(~piece, 1, constant_values=True))
+    around, _ = scipy.ndimage.label(np.pad(~piece, 1, constant_values=True))
     filled: Mask = (around != around[0, 0, 0])[1:-1, 1:-1, 1:-1]
     return filled
 
 
 def _touched(core: Mask, seeds: Mask) -> Mask:
     """Part of the core that holds most of the seeds."""
-    labels, n = ndimage.label(core)
+    labels, n = scipy.ndimage.label(core)
     counts = np.bincount(labels[seeds], minlength=n + 1)
     counts[0] = 0
     touched: Mask = labels == (counts.argmax() if counts.any() else -1)
@@ -229,11 +230,11 @@ def _score(head: Head, piece: Mask, seeded: float = 1.0, enough: float = 0.0) ->
 
     `seeded` is the part of the seeds inside; below `enough` it is not computed to the end.
     """
-    rim = piece & ~ndimage.binary_erosion(piece, border_value=1)
-    around = ndimage.binary_dilation(piece) & ~piece
+    rim = piece & ~scipy.ndimage.binary_erosion(piece, border_value=1)
+    around = scipy.ndimage.binary_dilation(piece) & ~piece
     size = _count(piece) / _count(head.inside)
     in_air = float((head.air_distance[rim] <= 2.2).mean()) if rim.any() else 1.0
-    inwards = np.gradient(ndimage.gaussian_filter(piece.astype(np.float32), 1.0))
+    inwards = np.gradient(scipy.ndimage.gaussian_filter(piece.astype(np.float32), 1.0))
     rise = sum(a * b for a, b in zip(head.slope, inwards, strict=True))
     darker_outside = float((rise[rim | around] > 0).mean())
     score = min(1.0, size) ** 0.3 * (1 - in_air) * darker_outside**0.5 * seeded**2
@@ -246,15 +247,15 @@ def _solidity(piece: Mask, radius: float) -> float:
     """Volume over the volume after dents of a radius are closed; of every second voxel."""
     room = int(np.ceil(radius / 2)) + 1
     few = np.pad(piece[::2, ::2, ::2], room)
-    reach = ndimage.distance_transform_edt(~few) <= radius / 2
-    closed = ndimage.distance_transform_edt(reach) > radius / 2
+    reach = scipy.ndimage.distance_transform_edt(~few) <= radius / 2
+    closed = scipy.ndimage.distance_transform_edt(reach) > radius / 2
     return _count(few) / _count(closed | few)
 
 
 def _onto_scan(volume: Volume, head: Head, piece: Mask) -> Mask:
     """Bring a piece onto the scan's grid; its border goes where the picture changes most."""
     i, p, l = volume.data.shape  # noqa: E741
-    soft = ndimage.gaussian_filter(piece.astype(np.float32), 0.8)
+    soft = scipy.ndimage.gaussian_filter(piece.astype(np.float32), 0.8)
     found: Mask = unconform(soft, head.grid, Grid((i, p, l), volume.affine)) > 0.5
     return found
 

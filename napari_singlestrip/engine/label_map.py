@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import torch
-from scipy import ndimage
 
 from napari_singlestrip.engine.config import LabelMapConfig
 from napari_singlestrip.engine.geometry import otsu_threshold
@@ -161,7 +161,7 @@ def make_label_maps(
     if not (mask & seen).any() or not (~mask & seen).any():
         raise ValueError("the mask must leave voxels inside and outside")
     even = flatten_bias(data, mask, config.bias_field)
-    even = ndimage.gaussian_filter(even, config.denoise) if config.denoise else even
+    even = scipy.ndimage.gaussian_filter(even, config.denoise) if config.denoise else even
     pairs = n_bins or config.n_bins
     head = find_head(even, mask, seen)
     labels = np.zeros((len(pairs), *data.shape), np.uint8)
@@ -185,15 +185,15 @@ def find_head(data: Volume32, mask: Mask, seen: Mask) -> Mask:
     if _is_constant(float(data[seen].min()), float(data[seen].max())):
         return seen  # nothing tells air from head
     bright = data > otsu_threshold(data[seen])
-    ball = ndimage.generate_binary_structure(3, 1)
-    bright = ndimage.binary_opening(bright, ball) | mask
+    ball = scipy.ndimage.generate_binary_structure(3, 1)
+    bright = scipy.ndimage.binary_opening(bright, ball) | mask
     # Padding lets the closing reach the border without eating it.
-    closed = ndimage.binary_closing(np.pad(bright, 4), ball, iterations=3)[4:-4, 4:-4, 4:-4]
-    pieces, n = ndimage.label(closed)
+    closed = scipy.ndimage.binary_closing(np.pad(bright, 4), ball, iterations=3)[4:-4, 4:-4, 4:-4]
+    pieces, n = scipy.ndimage.label(closed)
     if n > 1:
         sizes = np.bincount(pieces.ravel())
         closed = pieces == 1 + np.argmax(sizes[1:])
-    head = ndimage.binary_fill_holes(closed) | mask
+    head = scipy.ndimage.binary_fill_holes(closed) | mask
     return seen & head if (head & seen & ~mask).any() else seen
 
 
@@ -270,8 +270,8 @@ def signed_distance_units(distance_voxels: Volume32) -> npt.NDArray[np.int8]:
 def _smooth(x: Volume32, sigma: float) -> Volume32:
     """Gaussian smoothing of a wide kernel, on a grid coarse enough for it."""
     step = max(1, int(sigma / 3))
-    coarse = ndimage.uniform_filter(x, step)[::step, ::step, ::step] if step > 1 else x
-    smooth = ndimage.gaussian_filter(coarse, sigma / step, mode="constant")
+    coarse = scipy.ndimage.uniform_filter(x, step)[::step, ::step, ::step] if step > 1 else x
+    smooth = scipy.ndimage.gaussian_filter(coarse, sigma / step, mode="constant")
     if step == 1:
         return smooth
     a, b, c = (stride_matrix(n, step) for n in x.shape)
@@ -299,11 +299,11 @@ def _kmeans(
     sample: npt.NDArray[np.float64], n: int, levels: npt.NDArray[np.float64],
     rng: np.random.Generator,
 ) -> npt.NDArray[np.uint8]:
-    from scipy.cluster.vq import kmeans2
-
     # Quantiles as first centres: k-means in one dimension then needs no restarts.
     start = np.unique(np.quantile(sample, (np.arange(n) + 0.5) / n))
-    centres, _ = kmeans2(sample[:, None], start[:, None], iter=30, minit="matrix", missing="warn")
+    centres, _ = scipy.cluster.vq.kmeans2(
+        sample[:, None], start[:, None], iter=30, minit="matrix", missing="warn"
+    )
     centres = np.sort(centres[:, 0])
     return np.digitize(levels, (centres[1:] + centres[:-1]) / 2).astype(np.uint8)
 

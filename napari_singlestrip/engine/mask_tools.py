@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_singlestrip.engine.cleanup import bounding_box, largest_component
 from napari_singlestrip.engine.geometry import otsu_threshold, signed_distance
@@ -159,7 +159,7 @@ def keep_largest(mask: Mask) -> Mask:
 
 def fill_holes(mask: Mask) -> Mask:
     """Fill cavities that have no way out in 3D."""
-    return _inside_box(mask, ndimage.binary_fill_holes)
+    return _inside_box(mask, scipy.ndimage.binary_fill_holes)
 
 
 def _inside_box(mask: Mask, tool: Any) -> Mask:
@@ -188,7 +188,7 @@ def smooth(mask: Mask, spacing: Spacing, width_mm: float) -> Mask:
     part = mask[box]
     sigma = [width_mm / s for s in spacing]
     # "nearest": a brain that the picture cuts off is not rounded there.
-    blurred = ndimage.gaussian_filter(
+    blurred = scipy.ndimage.gaussian_filter(
         part.astype(np.float32), sigma, mode="nearest", truncate=3.0
     )
     n = int(np.count_nonzero(part))
@@ -219,9 +219,9 @@ def grow(mask: Mask, spacing: Spacing, distance_mm: float) -> Mask:
         reach = abs(distance_mm) + max(spacing)
         out[box] = signed_distance(mask[box], spacing, reach) < distance_mm
     elif distance_mm > 0:
-        out[box] = ndimage.binary_dilation(mask[box], ball)
+        out[box] = scipy.ndimage.binary_dilation(mask[box], ball)
     else:
-        out[box] = ndimage.binary_erosion(mask[box], ball, border_value=1)
+        out[box] = scipy.ndimage.binary_erosion(mask[box], ball, border_value=1)
     return out
 
 

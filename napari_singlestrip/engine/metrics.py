@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_singlestrip.engine.cleanup import bounding_box
 
@@ -110,13 +110,12 @@ def surface_distances_mm(
     ValueError
         If the shapes differ.
     """
-    from scipy.spatial import cKDTree  # here: slow to import, and the window does without
-
     _check_shapes(mask, reference)
     ours, theirs = _surface_points(mask, spacing), _surface_points(reference, spacing)
     if not len(ours) or not len(theirs):
         return np.empty(0), np.empty(0)
-    return cKDTree(theirs).query(ours)[0], cKDTree(ours).query(theirs)[0]
+    tree = scipy.spatial.cKDTree
+    return tree(theirs).query(ours)[0], tree(ours).query(theirs)[0]
 
 
 def _surface_points(mask: Mask, spacing: Spacing) -> NDArray[np.float64]:
@@ -124,7 +123,7 @@ def _surface_points(mask: Mask, spacing: Spacing) -> NDArray[np.float64]:
     if box is None:
         return np.empty((0, 3))
     part = np.pad(mask[box], 1)  # the box cuts along the mask, so that beyond it all is outside
-    surface = part & ~ndimage.binary_erosion(part)
+    surface = part & ~scipy.ndimage.binary_erosion(part)
     corner = np.array([side.start - 1 for side in box])
     points: NDArray[np.float64] = (np.argwhere(surface) + corner) * np.asarray(spacing)
     return points

@@ -11,9 +11,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.sparse import csr_array
 
 from napari_singlestrip.engine.grid import Grid, Volume
 
@@ -71,13 +70,13 @@ def block_mean(volume: Volume, factors: Sequence[int]) -> Volume:
     for n, factor in zip(volume.data.shape, factors, strict=True):
         block = np.arange(n) // factor
         share = (1 / np.bincount(block))[block].astype(np.float32)
-        matrices.append(csr_array((share, (block, np.arange(n)))))
+        matrices.append(scipy.sparse.csr_array((share, (block, np.arange(n)))))
     step = np.diag([*factors, 1.0])
     step[:3, 3] = (np.asarray(factors) - 1) / 2
     return Volume(apply_matrices(volume.data, matrices), volume.affine @ step, volume.notes)
 
 
-def apply_matrices(data: NDArray[np.generic], matrices: Sequence[csr_array]) -> Array:
+def apply_matrices(data: NDArray[np.generic], matrices: Sequence[scipy.sparse.csr_array]) -> Array:
     """Apply one sparse matrix (n_out, n_in) along each of three axes.
 
     Sparse, because each sample needs few voxels, and because dense products start threads, which
@@ -97,7 +96,7 @@ def apply_matrices(data: NDArray[np.generic], matrices: Sequence[csr_array]) -> 
     return out
 
 
-def _apply_matrix(data: Array, matrix: csr_array, axis: int) -> Array:
+def _apply_matrix(data: Array, matrix: scipy.sparse.csr_array, axis: int) -> Array:
     i, j, k = data.shape
     if axis == 0:
         out: Array = (matrix @ data.reshape(i, j * k)).reshape(-1, j, k)
@@ -147,20 +146,20 @@ def _resample_parallel(
     return np.ascontiguousarray(out.transpose(np.argsort(axes)))
 
 
-def _weights(position: NDArray[np.float64], n: int, width: float) -> csr_array:
+def _weights(position: NDArray[np.float64], n: int, width: float) -> scipy.sparse.csr_array:
     """Overlap of a box of `width` around each position with each voxel; linear for width 1."""
     width = max(width, 1.0)
     position = np.clip(position, -0.5, n - 0.5)
     reach = np.abs(np.arange(n)[None, :] - position[:, None])
     overlap = np.clip((width + 1) / 2 - reach, 0, 1)
-    return csr_array((overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32))
+    return scipy.sparse.csr_array((overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32))
 
 
 def _resample_oblique(volume: Volume, grid: Grid, fill: float) -> Array:
     volume = block_mean(volume, _half_steps(volume, grid))
     to_source = _to_source(volume, grid)
     out = np.empty(grid.shape, dtype=np.float32)
-    ndimage.affine_transform(
+    scipy.ndimage.affine_transform(
         np.asarray(volume.data, dtype=np.float32),
         to_source[:3, :3],
         to_source[:3, 3],

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
-from scipy.special import expit
+import scipy
 
 from napari_singlestrip.sample_data.person import Patterns, Person
 from napari_singlestrip.sample_data.shapes import (
@@ -81,7 +80,7 @@ def _cerebrum(space: Space) -> Array:
     side = space.side * (1 + np.float32(0.0016) * (y + 18))
     egg = Space(side, y, z, space.to_head)
     dome = Ellipsoid((0, -18, 12), (70, 89, 67)).distance(egg)
-    front = expit((y + 22) / 6)
+    front = scipy.special.expit((y + 22) / 6)
     base = front * -19 + (1 - front) * _tentorium(space)
     dome = smooth_max(dome, base - z, 6)
     temporal = Tube(
@@ -113,7 +112,7 @@ def hulls(space: Space) -> Hulls:
     """Outer surfaces of cerebrum, cerebellum and brainstem on a grid."""
     cerebrum = _cerebrum(space)
     # A groove along the midline holds the sagittal sinus; the mask follows it.
-    groove = 2.5 * np.exp(-((space.x / 4) ** 2)) * expit(_core(space))
+    groove = 2.5 * np.exp(-((space.x / 4) ** 2)) * scipy.special.expit(_core(space))
     return Hulls(cerebrum + groove, _cerebellum(space), _stem(space))
 
 
@@ -161,15 +160,15 @@ def _sheets(space: Space, field: Array, jump: Chosen | bool = False) -> Array:
     slope = space.slope(field)
     distance = np.minimum(np.abs(field) / np.maximum(slope, 0.015), _WIDEST_MM)
     smooth = ((slope < _STEEPEST) & ~jump).astype(np.float32)
-    around = ndimage.uniform_filter(smooth * distance, 5)
-    weight = ndimage.uniform_filter(smooth, 5)
+    around = scipy.ndimage.uniform_filter(smooth * distance, 5)
+    weight = scipy.ndimage.uniform_filter(smooth, 5)
     sheets: Array = np.where(smooth > 0, distance, around / np.maximum(weight, 1e-3))
     return sheets
 
 
 def _reach(foot: Space, person: Person, uneven: Array) -> Array:
     """Depth of the sulci (mm): less in the temporal lobe and on the medial face."""
-    low = 1 - 0.40 * expit(-(foot.z + 6) / 4)
+    low = 1 - 0.40 * scipy.special.expit(-(foot.z + 6) / 4)
     medial = 1 - 0.35 * np.exp(-((foot.x / 6) ** 2))
     reach: Array = (person.sulcus_depth + 4.0 * np.clip(uneven, -1.6, 1.6)) * low * medial
     return reach

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from napari_singlestrip.sample_data.shapes import Array
 
@@ -94,7 +94,7 @@ def acquire(signal: Array, rng: np.random.Generator, noise: float) -> np.ndarray
     array of int16, shape (i, j, k)
     """
     biased = signal * bias_field(signal.shape, rng, 0.07)
-    blurred = ndimage.gaussian_filter(biased, _PSF_FWHM_VOXELS / 2.355, truncate=3)
+    blurred = scipy.ndimage.gaussian_filter(biased, _PSF_FWHM_VOXELS / 2.355, truncate=3)
     real = blurred + noise * rng.standard_normal(signal.shape, dtype=np.float32)
     imaginary = noise * rng.standard_normal(signal.shape, dtype=np.float32)
     magnitude = _SCALE * np.sqrt(real * real + imaginary * imaginary)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from napari_singlestrip.sample_data.brain import (
     Hulls,
@@ -69,7 +69,7 @@ def _soft_layers(space: Space, head: Array, person: Person, patterns: Patterns) 
     upright = Space(space.x, space.y, space.z * np.float32(0.35), space.to_head)
     tissue = patterns.tissue.where((head < 0) & (space.z < 0), upright)
     # Thicker fat on cheeks and neck than on the scalp.
-    below = expit(-(space.z + 45) / 10)
+    below = scipy.special.expit(-(space.z + 45) / 10)
     depth = person.skin + person.fat * (1 + below * (0.5 + 0.45 * tissue))
     muscle = head + depth
     yield Layer("muscle", muscle)

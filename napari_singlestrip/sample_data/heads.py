@@ -10,8 +10,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+import scipy
 from nibabel import orientations
-from scipy import ndimage
 
 from napari_singlestrip.sample_data.brain import Layer, hulls
 from napari_singlestrip.sample_data.contrast import (
@@ -185,10 +185,10 @@ def _paint(
 
 def _one_body(mask: np.ndarray) -> np.ndarray:
     """The largest connected part, without holes."""
-    parts, n = ndimage.label(mask)
+    parts, n = scipy.ndimage.label(mask)
     if n > 1:
         mask = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
-    filled: np.ndarray = ndimage.binary_fill_holes(mask)
+    filled: np.ndarray = scipy.ndimage.binary_fill_holes(mask)
     return filled
 
 

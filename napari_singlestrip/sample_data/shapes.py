@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft, ndimage
+import scipy
 
 Array = npt.NDArray[np.floating[Any]]  # float32 throughout; numpy types cannot promise it
 Box = tuple[slice, slice, slice]
@@ -180,18 +180,18 @@ class Noise:
     def draw(cls, rng: np.random.Generator, wavelength: float) -> Noise:
         """Band-pass noise around ``wavelength`` mm: white noise through a soft spectral shell."""
         white = rng.standard_normal((_LATTICE_SIZE,) * 3, dtype=np.float32)
-        full = fft.fftfreq(_LATTICE_SIZE, _LATTICE_STEP_MM).astype(np.float32)
-        half = fft.rfftfreq(_LATTICE_SIZE, _LATTICE_STEP_MM).astype(np.float32)
+        full = scipy.fft.fftfreq(_LATTICE_SIZE, _LATTICE_STEP_MM).astype(np.float32)
+        half = scipy.fft.rfftfreq(_LATTICE_SIZE, _LATTICE_STEP_MM).astype(np.float32)
         waves = np.sqrt(full[:, None, None] ** 2 + full[:, None] ** 2 + half**2)
         band = np.exp(-(((waves * wavelength - 1) / _BANDWIDTH) ** 2))
-        lattice = fft.irfftn(fft.rfftn(white) * band, white.shape)
+        lattice = scipy.fft.irfftn(scipy.fft.rfftn(white) * band, white.shape)
         return cls(lattice / lattice.std())
 
     def __call__(self, x: Array, y: Array, z: Array) -> Array:
         """Value of the field at points (mm)."""
         index = np.stack([x, y, z]) / np.float32(_LATTICE_STEP_MM)
         out = np.empty(x.shape, np.float32)
-        ndimage.map_coordinates(self.lattice, index, output=out, order=1, mode="grid-wrap")
+        scipy.ndimage.map_coordinates(self.lattice, index, output=out, order=1, mode="grid-wrap")
         return out
 
     def where(self, chosen: npt.NDArray[np.bool_], space: Space) -> Array:

@@ -14,7 +14,6 @@ from napari_singlestrip.engine.scan_files import SCAN_EXTENSIONS
 from napari_singlestrip.engine.scan_names import scan_name
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished
-from napari_singlestrip.sample_data import sample_name
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_document import DOCUMENT_NAME
 from napari_singlestrip.widgets.incoming import (
@@ -287,6 +286,8 @@ class AddScans(QWidget):
 
 def samples_place() -> Path:
     """Where samples are made: where some are already, else in a new folder at home."""
+    from napari_singlestrip.sample_data import sample_name  # here: not for the dock to wait for
+
     place = home() / "sample_heads"
     has_some = (place / "scans" / f"{sample_name(0)}.nii.gz").is_file()
     return place if has_some else free_name(place)

@@ -1,7 +1,9 @@
-"""Reading files without holding the window up: one thread, whose answers come back to Qt's."""
+"""Work that does not hold the window up: a thread whose answers come back to Qt's, and imports."""
 
 from __future__ import annotations
 
+import importlib
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -11,6 +13,27 @@ from qtpy.QtCore import QObject, Signal
 from napari_singlestrip.errors import UserError
 
 T = TypeVar("T")
+
+# A third of a second together; the tools need them, and napari for its first picture.
+SLOW_IMPORTS = ("scipy.ndimage", "scipy.sparse")
+
+
+def import_slow_parts() -> threading.Thread:
+    """Import in a thread what would hold the window up when it is first needed.
+
+    Returns
+    -------
+    threading.Thread
+        Ends by itself; the interpreter waits for it.
+    """
+    thread = threading.Thread(target=_import_all, args=(SLOW_IMPORTS,), name="imports")
+    thread.start()
+    return thread
+
+
+def _import_all(names: tuple[str, ...]) -> None:
+    for name in names:
+        importlib.import_module(name)
 
 
 class Background(QObject):

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_singlestrip.widgets.apply_panel import ApplyPanel
+from napari_singlestrip.widgets.background import import_slow_parts
 from napari_singlestrip.widgets.canvas_letters import CanvasLetters
 from napari_singlestrip.widgets.job_bar import JobBar, duration
 from napari_singlestrip.widgets.keys import bind_keys, unbind_keys
@@ -34,6 +35,7 @@ from napari_singlestrip.widgets.session import STEPS, Session
 from napari_singlestrip.widgets.train_panel import TrainPanel
 
 MAX_WIDTH = 430
+IMPORTS_AFTER_MS = 300  # once the dock is drawn
 PANELS: tuple[type[Panel], ...] = (ScansPanel, PaintPanel, TrainPanel, ReviewPanel, ApplyPanel)
 
 
@@ -143,8 +145,8 @@ class StripWidget(QWidget):
         if self._closed:
             return
         self._closed = True
-        self._clock.stop()
-        self._fit.stop()
+        for timer in (self._clock, self._fit, self._imports):
+            timer.stop()
         with ExitStack() as last:  # whatever fails, the rest is closed, and the job stops
             last.callback(self.session.close)
             for panel in self.panels.values():
@@ -161,6 +163,7 @@ class StripWidget(QWidget):
         done = super().event(event)
         if self._docked and not docked:
             self._fit.start()  # once napari has laid it out
+            self._imports.start()
         if docked and not self._docked:
             self.close_all()
             self.deleteLater()
@@ -206,7 +209,7 @@ class StripWidget(QWidget):
             self.planes.toggle, "toggle_planes",
         )
         self.planes_button.setCheckable(True)
-        self.planes_button.setChecked(self.planes.wanted)
+        self._show_planes_button()
         self.planes.wanted_changed.connect(self.planes_button.setChecked)
         top.addWidget(self.planes_button)
         self.help = button("?", "Keys and help  ?", self.show_help, "help")
@@ -225,14 +228,18 @@ class StripWidget(QWidget):
         session.step_requested.connect(self.go_to)
         session.study_changed.connect(self._on_study)
         session.mask_edited.connect(self._on_saved)
+        session.layers.shown_changed.connect(self._show_planes_button)
         self._clock = QTimer(self)
         self._clock.setInterval(1000)
         self._clock.timeout.connect(self._show_header)
         self._clock.start()
-        self._fit = QTimer(self)
-        self._fit.setSingleShot(True)
+        self._fit, self._imports = QTimer(self), QTimer(self)
         self._fit.setInterval(0)
         self._fit.timeout.connect(self._fit_screen)
+        self._imports.setInterval(IMPORTS_AFTER_MS)
+        self._imports.timeout.connect(import_slow_parts)
+        for timer in (self._fit, self._imports):
+            timer.setSingleShot(True)
         window = self._window()
         if window is not None:
             window.installEventFilter(self)
@@ -274,6 +281,9 @@ class StripWidget(QWidget):
     def _on_saved(self) -> None:
         self._saved_at = time.monotonic()
         self._show_header()
+
+    def _show_planes_button(self, name: str = "") -> None:
+        self.planes_button.setEnabled(self.session.layers.now is not None)
 
     def _show_header(self) -> None:
         study = self.session.study

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +14,7 @@ from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QMainWindow, QWidget
 from napari_singlestrip.widgets.plane_view import PlaneView
 from napari_singlestrip.widgets.session import Session
 from napari_singlestrip.widgets.viewpoint import PLANES
-from napari_singlestrip.widgets.wishes import follow, wish, wishes
+from napari_singlestrip.widgets.wishes import Wishes, follow, wish, wishes
 
 LOWEST, HEIGHT = 90, 150
 NEEDED = 760  # height of a screen on which the window fits with these at full height
@@ -43,7 +44,8 @@ class OtherPlanes(QWidget):
         super().__init__()
         self.setObjectName("other_planes")
         self.session = session
-        self.wanted = wishes().other_planes
+        self.wanted = Wishes.other_planes  # until the Preferences are read
+        self._unfollow: Callable[[], None] | None = None
         self.views = (PlaneView("first"), PlaneView("second"))
         row = QHBoxLayout(self)
         row.setContentsMargins(2, 2, 2, 2)
@@ -75,6 +77,7 @@ class OtherPlanes(QWidget):
 
     def toggle(self) -> None:
         """Show the planes, or hide them; napari's Preferences keep it for the next time."""
+        self._read_wish()
         self.set_wanted(not self.wanted)
         wish("other_planes", self.wanted)
 
@@ -103,7 +106,8 @@ class OtherPlanes(QWidget):
         """Let go of the viewer."""
         self._due.stop()
         self._fades.stop()
-        self._unfollow()
+        if self._unfollow is not None:
+            self._unfollow()
         viewer = self.session.viewer
         with suppress(ValueError):
             viewer.mouse_move_callbacks.remove(self._on_mouse)
@@ -143,11 +147,20 @@ class OtherPlanes(QWidget):
         layers.contrast_changed.connect(self._on_moved)
         viewer.dims.events.ndisplay.connect(self._on_moved)
         viewer.mouse_move_callbacks.append(self._on_mouse)
-        self._unfollow = follow("other_planes", lambda: self.set_wanted(wishes().other_planes))
+
+    def _read_wish(self) -> None:
+        """Read the Preferences, once, when it matters: napari looks through all plugins for it."""
+        if self._unfollow is None:
+            self.wanted = wishes().other_planes
+            self._unfollow = follow("other_planes", lambda: self.set_wanted(wishes().other_planes))
+            self.wanted_changed.emit(self.wanted)
 
     def _on_shown(self, name: str = "") -> None:
+        has_scan = self.session.layers.now is not None
+        if has_scan:
+            self._read_wish()
         if self.frame is not None:
-            self.frame.setVisible(self.wanted and self.session.layers.now is not None)
+            self.frame.setVisible(self.wanted and has_scan)
         self._on_moved()
 
     def _forget_filled(self, *_: object) -> None:
