@@ -391,9 +391,35 @@ def test_references_are_never_opened(
     assert [path for path in opened if path.startswith(str(references))]
 
 
-def test_references_change_nothing(soon: Study, tmp_path: Path, heads: Heads) -> None:
-    run(soon)
-    with_truth = make_study(tmp_path / "with", heads, **SOON)
-    with_truth.set_references(heads.masks[0].parent)
-    run(with_truth)
-    assert with_truth.scores_path(0).read_text() == soon.scores_path(0).read_text()
+def test_references_change_nothing(tmp_path: Path, heads: Heads) -> None:
+    """Right, wrong or none: same scores, same selection, same masks, same lessons."""
+    wrong = tmp_path / "references"
+    wrong.mkdir()
+    for mask in heads.masks:
+        image = load(mask)
+        inverted = 1 - np.asanyarray(image.dataobj)
+        nib.save(nib.Nifti1Image(inverted, image.affine), wrong / mask.name)
+    learned = {}
+    for name, references in (("right", heads.masks[0].parent), ("wrong", wrong), ("none", None)):
+        study = make_study(tmp_path / name, heads, **{**SOON, "finetuning__rounds": 1})
+        if references is not None:
+            study.set_references(references)
+        run(study)
+        learned[name] = what_was_learned(study, heads)
+    assert learned["right"] == learned["wrong"] == learned["none"]
+    assert any(row.selected for row in Study.open(tmp_path / "wrong").scores(0))
+
+
+def what_was_learned(study: Study, heads: Heads) -> dict[str, Any]:
+    """Scores with the selection, masks and training set of both rounds, and the weights."""
+    found: dict[str, Any] = {}
+    for round_ in (0, 1):
+        folder = RoundFolder(study.round_dir(round_))
+        found[f"scores {round_}"] = study.scores(round_)
+        found[f"training set {round_}"] = folder.training_set.read_text(encoding="utf-8")
+        for name in heads.names[1:]:
+            mask = np.asanyarray(load(study.pseudo_label_path(round_, name)).dataobj)
+            found[f"mask {round_} {name}"] = mask.tobytes()
+        weights = load_checkpoint(folder.segmenter, "segmenter")["weights"]
+        found[f"weights {round_}"] = {k: v.numpy().tobytes() for k, v in weights.items()}
+    return found
