@@ -116,11 +116,15 @@ def _centred(pieces: Mapping[str, Sequence[Point]]) -> np.ndarray:
 
 def _spearman(rows: np.ndarray) -> list[float]:
     """Rank correlation of each score with the Dice; NaN where one of them does not vary."""
-    if len(rows) < 3 or not np.ptp(rows, axis=0).all():
-        return [math.nan] * len(SCORES)
     # Rounding, so that what is equal but for the centring stays equal.
-    ranks = rankdata(np.round(rows, 9), axis=0)
-    return [float(value) for value in np.corrcoef(ranks.T)[-1, :-1]]
+    rows = np.round(rows, 9)
+    varies = np.ptp(rows, axis=0) > 0 if len(rows) > 2 else np.zeros(len(SCORES) + 1, bool)
+    ranks = rankdata(rows, axis=0)
+    return [
+        float(np.corrcoef(ranks[:, i], ranks[:, -1])[0, 1]) if varies[i] and varies[-1]
+        else math.nan
+        for i in range(len(SCORES))
+    ]
 
 
 def _intervals(rows: np.ndarray, people: np.ndarray) -> dict[str, tuple[float, float]]:
@@ -135,5 +139,9 @@ def _intervals(rows: np.ndarray, people: np.ndarray) -> dict[str, tuple[float, f
         chosen = [of_person[names[i]] for i in rng.integers(len(names), size=len(names))]
         first, second = _spearman(rows[np.concatenate(chosen)])
         drawn.append((first, second, first - second))
-    low, high = np.nanpercentile(drawn, (2.5, 97.5), axis=0)
-    return {kind: (float(a), float(b)) for kind, a, b in zip(kinds, low, high, strict=True)}
+    found = {}
+    for kind, values in zip(kinds, np.transpose(drawn), strict=True):
+        values = values[np.isfinite(values)]
+        low, high = np.percentile(values, (2.5, 97.5)) if values.size else (math.nan, math.nan)
+        found[kind] = float(low), float(high)
+    return found

@@ -1,0 +1,362 @@
+"""The statistics of the accuracy benchmark, the heads it draws, and its other tools."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+FOLDERS = (BENCHMARKS, BENCHMARKS / "accuracy")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def importable() -> Iterator[None]:
+    """Make the scripts importable, and forget them afterwards: their names are plain words."""
+    before, known = list(sys.path), set(sys.modules)
+    sys.path[:0] = map(str, FOLDERS)
+    yield
+    sys.path[:] = before
+    for name in set(sys.modules) - known:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent in FOLDERS:
+            del sys.modules[name]
+
+
+def script(name: str) -> ModuleType:
+    return importlib.import_module(name)
+
+
+def row(dice: float, **others: float) -> dict[str, Any]:
+    return {"dice": dice, "hd95_mm": 5.0, "mean_surface_distance_mm": 1.0,
+            "volume_difference_percent": 2.0, **others}
+
+
+def table(**dices: float) -> dict[tuple[str, str], dict[str, Any]]:
+    """A table of one piece; names are `person_contrast`."""
+    return {("fold-0_seed-0", name): row(dice) for name, dice in dices.items()}
+
+
+# --- paired differences and their intervals
+
+
+def test_differences_are_paired_and_kept_by_person() -> None:
+    results = script("results")
+    first = table(a_T1w=0.9, a_T2w=0.8, b_T1w=0.7, c_T1w=0.6)
+    second = table(a_T1w=0.8, a_T2w=0.9, b_T1w=0.5, d_T1w=0.1)
+    found = results.differences(first, second)
+    assert {k: pytest.approx(v) for k, v in found.items()} == {"a": [0.1, -0.1], "b": [0.2]}
+    assert results.mean_of(found) == pytest.approx(0.2 / 3)
+
+
+def test_scans_of_one_person_do_not_narrow_the_interval() -> None:
+    """Twenty scans of each person are worth no more than one."""
+    results = script("results")
+    few = {"a": [0.01], "b": [0.02], "c": [-0.01], "d": [0.03]}
+    many = {name: values * 20 for name, values in few.items()}
+    assert results.interval(many) == pytest.approx(results.interval(few))
+    low, high = results.interval(few)
+    assert -0.01 <= low < np.mean([v for (v,) in few.values()]) < high <= 0.03
+
+
+def test_interval_of_equal_differences_is_that_difference() -> None:
+    found = script("results").interval({name: [0.01] for name in "abcde"})
+    assert found == pytest.approx((0.01, 0.01))
+
+
+def test_too_few_people_have_no_interval() -> None:
+    results = script("results")
+    assert all(map(math.isnan, results.interval({"a": [0.1, 0.2], "b": [0.3]})))
+    one, other = table(a_T1w=0.9, a_T2w=0.9), table(a_T1w=0.8, a_T2w=0.8)
+    assert results.paired(one, other) == "+0.1000 (1 person)"
+    assert results.paired(one, table(z_T1w=0.5)) == "-"
+
+
+def test_common_keeps_the_places_that_all_have() -> None:
+    found = script("results").common({
+        "one": table(a_T1w=0.9, b_T1w=0.8), "other": table(b_T1w=0.7, c_T1w=0.6),
+    })
+    assert {name: [key[1] for key in part] for name, part in found.items()} == {
+        "one": ["b_T1w"], "other": ["b_T1w"],
+    }
+
+
+# --- what the scores are worth
+
+
+def cloud(shifts: dict[str, float], slope: float) -> list[Any]:
+    """Pieces in which the Dice follows the score, each piece shifted as a whole."""
+    scores = script("scores")
+    return [
+        scores.Point(piece, f"p{i}_T1w", {"autoencoder_error": 0.01 * i, "consistency": 0.5},
+                     0.8 + slope * 0.01 * i + shift)
+        for piece, shift in shifts.items() for i in range(6)
+    ]
+
+
+def test_pooled_correlation_is_that_within_the_pieces() -> None:
+    """The better piece has the worse scores, yet within each the ranking is perfect."""
+    scores = script("scores")
+    points = cloud({"one": 0.0, "two": 0.1}, slope=1.0)
+    points = [
+        scores.Point(p.piece, p.scan, {
+            **p.scores, "autoencoder_error": p.scores["autoencoder_error"] - (p.piece == "two"),
+        }, p.dice)
+        for p in points
+    ]
+    found = scores.worth(points)
+    assert found.pooled["autoencoder_error"] == pytest.approx(1)
+    assert found.each["autoencoder_error"] == pytest.approx([1, 1])
+    assert found.intervals["autoencoder_error"] == pytest.approx((1, 1))
+
+
+def test_score_that_does_not_vary_is_worth_nothing() -> None:
+    found = script("scores").worth(cloud({"one": 0.0}, slope=-1.0))
+    assert math.isnan(found.pooled["consistency"])
+    assert all(map(math.isnan, found.intervals["consistency"]))
+    falling = [
+        script("scores").Point(p.piece, p.scan, {**p.scores, "consistency": i}, p.dice)
+        for i, p in enumerate(cloud({"one": 0.0}, slope=-1.0))
+    ]
+    assert script("scores").worth(falling).pooled["consistency"] == pytest.approx(-1)
+
+
+def test_contrasts_with_few_scans_have_no_figure() -> None:
+    scores = script("scores")
+    points = [
+        scores.Point("one", f"p{i}_{contrast}", {"autoencoder_error": i, "consistency": -i}, i)
+        for contrast, n in (("T1w", 6), ("T2w", 5)) for i in range(n)
+    ]
+    n, worth = scores.by_contrast(points)["T1w"]
+    assert n == 6 and worth == pytest.approx({"autoencoder_error": 1, "consistency": -1})
+    assert set(scores.by_contrast(points)) == {"T1w"}
+    # The same five scans in two pieces are still five scans.
+    again = [scores.Point("two", p.scan, p.scores, p.dice) for p in points]
+    assert set(scores.by_contrast([*points, *again])) == {"T1w"}
+
+
+# --- the whole page, from result files
+
+
+ARMS = {"initial": 0.92, "control": 0.93, "ae_k": 0.94, "random_k": 0.935,
+        "corrected_1_top": 0.945, "corrected_4_top": 0.95, "labels_99": 0.96}
+SCANS = [f"sub-{i}_x_{contrast}" for i in range(4) for contrast in ("T1w", "T2w")]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Result files of two folds and a peer."""
+    for fold in ("0", "1", "all"):
+        folder = tmp_path / "out" / f"fold-{fold}_seed-0"
+        folder.mkdir(parents=True)
+        for arm, dice in ARMS.items():
+            steps = [0.001 * i for i in range(len(SCANS))]
+            content = {
+                "unseen": [{"scan": s, **row(dice + d)} for s, d in zip(SCANS, steps, strict=True)],
+                "pool": {s: dice + d for s, d in zip(SCANS, steps, strict=True)},
+                "errors": {s: 0.1 - d for s, d in zip(SCANS, steps, strict=True)},
+                "consistency": dict(zip(SCANS, reversed(steps), strict=True)),
+            }
+            (folder / f"{arm}.json").write_text(json.dumps(content))
+    peers = [{"scan": s, **row(0.9)} for s in SCANS[1:]]
+    peers.append({"scan": SCANS[0], "dice": 0.0, "problem": "It found no brain."})
+    (tmp_path / "out" / "peers").mkdir()
+    (tmp_path / "out" / "peers" / "bet.json").write_text(json.dumps({"unseen": peers}))
+    return tmp_path / "out"
+
+
+def test_the_whole_pool_is_not_mixed_with_unseen_people(out: Path) -> None:
+    found = script("results").read(out)
+    assert len(found.unseen["ae_k"]) == 2 * len(SCANS)
+    assert len(found.whole_pool["ae_k"]) == len(SCANS)
+
+
+def test_page_is_written_between_its_marks(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script("scores"), "N_DRAWS", 50)
+    page = tmp_path / "docs" / "page.md"
+    page.parent.mkdir()
+    parts = ("arms", "contrasts", "scores", "corrections", "goals", "worst", "choices")
+    marks = "".join(f"Mine.\n<!-- real: {part} -->\nbefore\n<!-- end -->\n" for part in parts)
+    page.write_text(marks)
+    monkeypatch.setattr(sys, "argv", ["tables.py", str(out), "--page", str(page),
+                                      "--data", str(tmp_path / "none")])
+    script("tables").main()
+    text = page.read_text()
+    assert text.count("Mine.") == len(parts) and "before" not in text
+    assert "| ae_k | 16 | 0.9435 | 0.940 | 5.0 | 1.00 | +2.0 |" in text
+    assert "| ae_k | +0.0100 [+0.0100, +0.0100] | +0.0050 [+0.0050, +0.0050] |" in text
+    assert "bet failed, with Dice 0, on sub-0_x_T1w." in text
+    assert "deepbet was not run" in text
+    assert "| initial | half of the people | 2 of 8 scans | 1.00 (1.00 to 1.00) | -1.00" in text
+    assert "| mean Dice, ae_k | at least 0.945 | 0.9435 | no |" in text
+    for picture in ("scores", "contrasts", "corrections"):
+        file = page.parent / "pictures" / f"accuracy_{picture}_real.svg"
+        assert f"pictures/{file.name}" in text
+        assert file.read_text().startswith("<?xml")
+
+
+def test_a_figure_that_was_not_measured_is_left_out_of_means(out: Path) -> None:
+    """A peer that failed has Dice 0, which counts, and no distances, which do not."""
+    results = script("results")
+    bet = results.read(out).peer_tables()["bet"]
+    assert results.mean(bet) == pytest.approx(0.9 * 7 / 8)
+    assert results.mean(bet, "hd95_mm") == 5
+
+
+# --- heads drawn from label maps
+
+
+@pytest.fixture(scope="module")
+def label_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Balls in balls, 3 mm voxels: skin, soft tissue, bone, fluid, cortex, white matter; a neck."""
+    x, y, z = np.indices((44, 44, 44)) - 21.5
+    away = np.sqrt(x**2 + y**2 + z**2)
+    labels = np.zeros((44, 44, 44), np.int16)
+    for radius, label in ((18, 511), (17, 507), (15, 515), (13.5, 24), (12.5, 3), (9, 2)):
+        labels[away < radius] = label
+    canal = (np.hypot(x, y) < 2) & (z < 0) & (labels > 499)
+    labels[canal] = 24
+    affine = np.diag([-3.0, 3, 3, 1])
+    affine[:3, 3] = 3 * 21.5, -3 * 21.5, -3 * 21.5
+    path = tmp_path_factory.mktemp("label_maps") / "head-01_labels.nii.gz"
+    nib.save(nib.Nifti1Image(labels, affine), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def drawn(label_map: Path) -> list[Any]:
+    return list(script("label_map_heads").heads([label_map], seed=0))
+
+
+def test_every_contrast_is_drawn_under_the_person_s_name(drawn: list[Any]) -> None:
+    assert [head.name for head in drawn] == [
+        f"head-01_labels_{contrast}" for contrast in ("T1w", "T2w", "FLAIR", "PDw")
+    ]
+
+
+def test_mask_is_the_brain_of_the_label_map_without_the_canal(
+    label_map: Path, drawn: list[Any]
+) -> None:
+    x, y, z = np.indices((44, 44, 44)) - 21.5
+    away = np.sqrt(x**2 + y**2 + z**2)
+    # The mask ends with the lowest cortex: fluid below it is that of the canal.
+    ball_ml = ((away < 13.5) & (z > -12.5)).sum() * 3**3 / 1000
+    for head in drawn:
+        volume = head.mask.sum() * abs(np.linalg.det(head.affine[:3, :3])) / 1000
+        assert volume == pytest.approx(ball_ml, rel=0.02), head.name
+    k = np.flatnonzero(drawn[0].mask.any(axis=(0, 1)))[0]
+    assert (drawn[0].affine @ [0, 0, k, 1])[2] == pytest.approx(-3 * 12.5, abs=3)
+
+
+def test_first_is_clean_and_upright_others_are_as_scanners_make_them(drawn: list[Any]) -> None:
+    first, *others = drawn
+    assert np.allclose(first.affine[:3, :3], np.eye(3))
+    spacings = [np.linalg.norm(head.affine[:3, :3], axis=0) for head in drawn]
+    assert [bool(s.max() > 2.9) for s in spacings] == [False, False, True, False]
+    assert {nib.aff2axcodes(head.affine) for head in others} != {("R", "A", "S")}
+
+
+def test_contrasts_are_told_apart_by_their_tissues(drawn: list[Any]) -> None:
+    """White matter over fluid: bright on T1w, dark on T2w, bright on FLAIR."""
+    from napari_singlestrip.sample_data import TISSUES
+
+    def ratio(head: Any) -> float:
+        white, fluid = (head.data[head.labels == TISSUES[name]].mean()
+                        for name in ("white_matter", "csf"))
+        return float(white / fluid)
+
+    t1w, t2w, flair, _ = map(ratio, drawn)
+    assert t1w > 2 and t2w < 0.7 and flair > 1.5
+
+
+def test_same_seed_same_heads_another_seed_others(label_map: Path, drawn: list[Any]) -> None:
+    again = next(script("label_map_heads").heads([label_map], seed=0))
+    assert np.array_equal(again.data, drawn[0].data)
+    other = next(script("label_map_heads").heads([label_map], seed=1))
+    assert other.data.shape != again.data.shape or not np.array_equal(other.data, again.data)
+
+
+# --- other tools
+
+
+@pytest.fixture
+def one_head(tmp_path: Path, heads: Any) -> Path:
+    """DATA with one sample head."""
+    for part, file in (("scans", heads.scans[0]), ("masks", heads.masks[0])):
+        (tmp_path / "data" / part).mkdir(parents=True)
+        (tmp_path / "data" / part / file.name).write_bytes(file.read_bytes())
+    return tmp_path / "data"
+
+
+def run_peers(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["peers.py", *map(str, arguments)])
+    script("peers").main()
+
+
+def test_a_tool_that_is_missing_is_skipped_with_a_note(
+    one_head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(script("peers"), "is_installed", lambda package: False)
+    run_peers(monkeypatch, one_head, tmp_path / "out")
+    assert "skipped: bet, since brainextractor is not installed" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_data_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_peers(monkeypatch, tmp_path / "none", tmp_path / "out")
+    assert capsys.readouterr().out.startswith("skipped: there are no scans")
+
+
+def test_a_tool_is_measured_once_and_a_failure_has_dice_0(
+    one_head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stand-ins: one tool copies the reference, one breaks off."""
+    peers, out = script("peers"), tmp_path / "out"
+    reference = next((one_head / "masks").iterdir())
+    copy = f"import shutil, sys; shutil.copy({str(reference)!r}, sys.argv[2])"
+    monkeypatch.setattr(peers, "is_installed", lambda package: True)
+    monkeypatch.setattr(peers, "COMMANDS", {
+        "deepbet": [sys.executable, "-c", copy],
+        "brainextractor": [sys.executable, "-c", "raise ValueError('no brain here')"],
+    })
+    run_peers(monkeypatch, one_head, out)
+    (good,) = json.loads((out / "peers" / "deepbet.json").read_text())["unseen"]
+    (bad,) = json.loads((out / "peers" / "bet.json").read_text())["unseen"]
+    assert good["dice"] == 1 and good["hd95_mm"] == 0
+    assert (bad["dice"], bad["problem"]) == (0, "ValueError: no brain here")
+    # What is there is not run again.
+    monkeypatch.setattr(peers, "COMMANDS", {})
+    run_peers(monkeypatch, one_head, out)
+
+
+def test_masks_come_back_from_cubes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scan with thick slices: the tool sees 1 mm cubes with room, its mask fits the scan."""
+    from napari_singlestrip.engine.metrics import dice
+    from napari_singlestrip.engine.volume import open_scan
+
+    peers = script("peers")
+    x, y, z = np.meshgrid(*(np.arange(n) for n in (40, 40, 12)), indexing="ij")
+    ball = (1.5 * x - 30) ** 2 + (1.5 * y - 30) ** 2 + (5 * z - 28) ** 2 < 20**2
+    path = tmp_path / "ball.nii.gz"
+    nib.save(nib.Nifti1Image(100 * ball.astype(np.int16), np.diag([-1.5, 1.5, 5, 1])), path)
+    threshold = (
+        "import sys, nibabel as n, numpy as p; i = n.load(sys.argv[1]); d = i.get_fdata(); "
+        "assert p.allclose(i.header.get_zooms(), 1); assert d.shape[0] == 60 + 2 * 15; "
+        "n.save(n.Nifti1Image((d > 50).astype(p.uint8), i.affine), sys.argv[2])"
+    )
+    monkeypatch.setattr(peers, "COMMANDS", {"brainextractor": [sys.executable, "-c", threshold]})
+    found = peers.mask_of("bet", open_scan(path), tmp_path / "mask.nii.gz")
+    assert dice(found, ball) > 0.97
