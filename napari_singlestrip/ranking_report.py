@@ -10,6 +10,7 @@ from napari_singlestrip.engine.evaluation import Correlation, correlation
 from napari_singlestrip.engine.volume import load_mask, open_scan
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study import Study
+from napari_singlestrip.study_references import References
 from napari_singlestrip.study_tables import ScoreRow
 
 
@@ -65,9 +66,14 @@ def ranking_report(study: Study, round_: int) -> RankingReport:
             f"Run `singlestrip run {study.folder}` first.",
         )
     rows, problems = [], []
+    try:
+        references = study.find_references()
+    except UserError as error:
+        references = References()
+        problems.append(str(error))
     for score in scores:
         try:
-            rows.append(RankedScan(score, true_dice(study, round_, score.scan)))
+            rows.append(RankedScan(score, true_dice(study, round_, score.scan, references)))
         except UserError as error:  # a scan that cannot be measured does not hide the others
             rows.append(RankedScan(score))
             problems.append(str(error))
@@ -85,15 +91,25 @@ def _correlations(rows: Sequence[RankedScan]) -> dict[str, Correlation]:
     }
 
 
-def true_dice(study: Study, round_: int, name: str) -> float | None:
+def true_dice(study: Study, round_: int, name: str, references: References) -> float | None:
     """Return the Dice of a predicted mask with its reference; None where one of them is missing.
+
+    Parameters
+    ----------
+    study : Study
+    round_ : int
+        Round of the predicted mask.
+    name : str
+        Scan.
+    references : References
+        What `Study.find_references` found, once for all scans.
 
     Raises
     ------
     UserError
         If one of them cannot be read, or is on another grid.
     """
-    reference = study.reference_path(name)
+    reference = references.of(name)
     prediction = study.pseudo_label_path(round_, name)
     if reference is None or not prediction.exists():
         return None

@@ -24,6 +24,7 @@ from napari_singlestrip.study_document import (
     stored_references,
     write_document,
 )
+from napari_singlestrip.study_references import References, find_references
 from napari_singlestrip.study_tables import ScoreRow, read_scores, write_scores
 
 T = TypeVar("T")
@@ -198,38 +199,25 @@ class StudyFolder:
         """Name the folder of reference masks, or None; they are only for evaluation."""
         self._update("settings", references=stored_references(folder, self.folder))
 
-    def reference_path(self, name: str) -> Path | None:
-        """Return the reference mask of a scan, or None when there is none.
+    def find_references(self) -> References:
+        """Find the reference masks of all scans: once for a caller that asks for many.
 
-        It has the name of the scan in the study, or else the same file name, in folders that are
-        called alike as far as that tells it from others.
+        Raises
+        ------
+        UserError
+            If the references cannot be read.
+        """
+        return find_references(self.references, {n: self.scan_path(n) for n in self.names})
+
+    def reference_path(self, name: str) -> Path | None:
+        """Return the reference mask of one scan, or None when there is none.
 
         Raises
         ------
         UserError
             If more than one could be meant, or the references cannot be read.
         """
-        if self.references is None or not self.references.is_dir():
-            return None
-        from napari_singlestrip.engine.scan_names import find_masks, match, possible_names
-
-        masks = find_masks(self.references)
-        for path, names in masks.items():
-            if names == (self.scan(name).name,):
-                return path
-        scans = {
-            one: sorted({one, *possible_names(self.scan_path(one))}, key=len, reverse=True)
-            for one in self.names
-        }
-        pairs, doubtful = match(scans, masks)
-        if name in doubtful:
-            raise UserError(
-                f"It is not clear which reference mask belongs to {name}, such as "
-                f"{doubtful[name][0]}.",
-                f"Call it {name}_mask, or put the references in folders named like those of the "
-                "scans.",
-            )
-        return pairs.get(name)
+        return self.find_references().of(name)
 
     # --- rounds: only the worker writes there
 

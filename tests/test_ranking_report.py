@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from napari_singlestrip.engine import scan_names
+from napari_singlestrip.engine.scan_files import find_scans
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.ranking_report import ranking_report
+from napari_singlestrip.report import write_report
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_tables import ScoreRow
 
@@ -20,6 +24,12 @@ def write_volume(path: Path, values: np.ndarray[Any, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(nib.Nifti1Image(values, np.eye(4)), path)
     return path
+
+
+def copies(file: Path, folder: Path, names: list[str]) -> None:
+    folder.mkdir(parents=True)
+    for name in names:
+        os.link(file, folder / f"{name}.nii.gz")
 
 
 def slab(thickness: int) -> np.ndarray[Any, Any]:
@@ -77,6 +87,44 @@ def test_bad_reference_does_not_hide_the_others(study: Study) -> None:
     assert "a.nii.gz" in report.problems[0]
     assert [row.dice is None for row in report.rows] == [True, False, True, False]
     assert math.isnan(report.correlations["consistency"].spearman)
+
+
+def test_references_are_listed_once_for_all_scans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"s{i:03}" for i in range(300)]
+    noise = np.random.default_rng(0).random((10, 4, 4), dtype=np.float32)
+    references = tmp_path / "references"
+    copies(write_volume(tmp_path / "scan.nii.gz", noise), tmp_path / "scans", names)
+    copies(write_volume(tmp_path / "truth.nii.gz", slab(8)), references, names)
+    study = Study.create(tmp_path / "study", [tmp_path / "scans"], references=references)
+    predicted = study.pseudo_label_path(0, names[0]).parent
+    copies(write_volume(tmp_path / "mask.nii.gz", slab(6)), predicted, names)
+    study.save_scores(0, [ScoreRow(name, 0.1, rank=i) for i, name in enumerate(names, 1)])
+    listed: list[Path] = []
+
+    def listing(folders: list[Path]) -> list[Path]:
+        listed.extend(folders)
+        return find_scans(folders)
+
+    monkeypatch.setattr(scan_names, "find_scans", listing)
+    rows = ranking_report(study, 0).rows
+    assert [row.dice for row in rows] == 300 * [pytest.approx(2 * 6 / 14)]
+    assert listed == [references]
+    write_report(study, tmp_path / "report.html")
+    assert listed == 3 * [references]  # once more for the ranking, and once for all pictures
+    found = study.find_references()
+    assert [found.of(name) for name in names] == [references / f"{n}.nii.gz" for n in names]
+
+
+def test_references_that_cannot_be_listed_are_told_once(study: Study) -> None:
+    path = study.reference_path("a")
+    assert path is not None
+    for file in path.parent.iterdir():
+        file.unlink()
+    report = ranking_report(study, 0)
+    assert len(report.problems) == 1 and "references" in report.problems[0]
+    assert len(report.rows) == 4 and report.correlations == {}
 
 
 def test_round_that_was_not_ranked(study: Study) -> None:

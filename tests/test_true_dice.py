@@ -13,6 +13,7 @@ from pytestqt.qtbot import QtBot
 from napari_singlestrip.ranking_report import ranking_report
 from napari_singlestrip.reviewing import review
 from napari_singlestrip.study import Study
+from napari_singlestrip.study_references import References
 from napari_singlestrip.widgets.true_dice import TrueDice, Truth
 
 pytest_plugins = ("gui_fixtures",)
@@ -46,6 +47,23 @@ def test_as_the_report_says(qtbot: QtBot, known: Study) -> None:
     wait_until(lambda: asked)
     measure.close_all()
     assert asked == [0]  # each was measured once
+
+
+def test_references_are_listed_once_for_all(
+    qtbot: QtBot, known: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[Study] = []
+    listing = Study.find_references
+
+    def find_references(study: Study) -> References:
+        listed.append(study)
+        return listing(study)
+
+    monkeypatch.setattr(Study, "find_references", find_references)
+    measure, found = TrueDice(), review(known)
+    wait_until(lambda: len(measure.of(known, found).dices) == 2, "all masks")
+    measure.close_all()
+    assert listed == [known]
 
 
 def test_without_references(qtbot: QtBot, ranked_study: Study) -> None:

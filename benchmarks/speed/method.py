@@ -169,13 +169,13 @@ def in_words(dice: dict[str, float]) -> str:
 
 def mosaic(study: Study, round_: int) -> np.ndarray:
     """All pseudo-labels (red) and references (green) in three planes, best rank first."""
-    pictures = []
+    pictures, references = [], study.find_references()
     for row in ranking_report(study, round_).rows:
         scan = open_scan(study.scan_path(row.score.scan))
         volume = scan.load()
         seen = conform(volume, 2.5)
         masks = []
-        for path in (study.pseudo_label_path(round_, scan.name), study.reference_path(scan.name)):
+        for path in (study.pseudo_label_path(round_, scan.name), references.of(scan.name)):
             array = load_mask(path, like=scan).astype(np.float32)
             masks.append(resample(Volume(array, volume.affine), seen.grid) > 0.5)
         picture = previews.head_picture(seen.data, masks[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from napari_singlestrip.ranking_report import RankingReport, ranking_report
 from napari_singlestrip.report.results import DemoResults
 from napari_singlestrip.rounds import RoundFolder, read_metrics
 from napari_singlestrip.study import Study
+from napari_singlestrip.study_references import References
 from napari_singlestrip.study_tables import Decision
 
 T = TypeVar("T")
@@ -73,6 +75,11 @@ class Content:
     def has_truth(self) -> bool:
         """Whether the Dice with a reference is known for any mask."""
         return any(r.ranking and r.ranking.correlations for r in self.rounds)
+
+    @cached_property
+    def references(self) -> References:
+        """Reference masks of all scans."""
+        return self.study.find_references()
 
     def attempt(self, work: Callable[[], T]) -> T | None:
         """Do `work`; when a file is missing or damaged, note it and go on with None."""

@@ -158,7 +158,7 @@ def _pictures(content: Content, round_: Round, name: str) -> Iterator[Html]:
     study = content.study
     mask = study.pseudo_label_path(round_.number, name)
     view = HeadView(study.scan_path(name), through=mask)
-    yield image(view.with_masks(mask, study.reference_path(name)), f"{name} with outlines")
+    yield image(view.with_masks(mask, content.references.of(name)), f"{name} with outlines")
     heat = heat_map_path(study, round_.number, name)
     if heat.is_file():
         yield image(view.with_heat(heat, mask), f"{name}: where the autoencoder disagrees")
@@ -229,7 +229,7 @@ def _change(
 def _both(content: Content, name: str, first: Round, last: Round) -> Iterator[tuple[str, str]]:
     study = content.study
     masks: list[Path] = [study.pseudo_label_path(r.number, name) for r in (first, last)]
-    reference = study.reference_path(name)
+    reference = content.references.of(name)
     view = HeadView(study.scan_path(name), through=reference or masks[1])
     for r, mask in zip((first, last), masks, strict=True):
         yield f"Round {r.number}", view.with_masks(mask, reference)

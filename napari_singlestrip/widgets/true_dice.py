@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from qtpy.QtCore import QObject, Signal
@@ -14,6 +15,7 @@ from napari_singlestrip.errors import UserError
 from napari_singlestrip.ranking_report import true_dice
 from napari_singlestrip.reviewing import Review
 from napari_singlestrip.study import Study
+from napari_singlestrip.study_references import References
 from napari_singlestrip.widgets.background import Background
 
 Stamp = tuple[Path, int]
@@ -61,10 +63,11 @@ class TrueDice(QObject):
         if study.references is None or review.round is None:
             return Truth({})
         stamps = {row.name: _stamp(study, review.round, row.name) for row in review.rows}
+        references = cache(study.find_references)  # once for all, in the thread
         for name, stamp in stamps.items():
             if stamp is not None and stamp not in self._asked:
                 self._asked.add(stamp)
-                self._measure(study, review.round, name, stamp)
+                self._measure(study, review.round, name, stamp, references)
         found = {name: self._known.get(s, math.nan) for name, s in stamps.items() if s is not None}
         n_missing = sum(s is not None and s not in self._known for s in stamps.values())
         return _truth({n: d for n, d in found.items() if math.isfinite(d)}, n_missing, review)
@@ -78,10 +81,13 @@ class TrueDice(QObject):
         """End the thread."""
         self.background.close_all()
 
-    def _measure(self, study: Study, round_: int, name: str, stamp: Stamp) -> None:
+    def _measure(
+        self, study: Study, round_: int, name: str, stamp: Stamp,
+        references: Callable[[], References],
+    ) -> None:
         def work() -> float:
             try:
-                dice = true_dice(study, round_, name)
+                dice = true_dice(study, round_, name, references())
             except UserError:  # a scan that cannot be measured does not hide the others
                 return math.nan
             return math.nan if dice is None else dice
