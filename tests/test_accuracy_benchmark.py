@@ -72,6 +72,14 @@ def test_interval_of_equal_differences_is_that_difference() -> None:
     assert found == pytest.approx((0.01, 0.01))
 
 
+def test_interval_holds_95_percent() -> None:
+    """With many people it is that of the normal distribution."""
+    values = np.random.default_rng(0).normal(0.01, 0.02, 400)
+    low, high = script("results").interval({str(i): [v] for i, v in enumerate(values)})
+    mean, half = values.mean(), 1.96 * values.std() / np.sqrt(len(values))
+    assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.1 * half)
+
+
 def test_too_few_people_have_no_interval() -> None:
     results = script("results")
     assert all(map(math.isnan, results.interval({"a": [0.1, 0.2], "b": [0.3]})))
@@ -193,6 +201,8 @@ def test_page_is_written_between_its_marks(
     script("tables").main()
     text = page.read_text()
     assert text.count("Mine.") == len(parts) and "before" not in text
+    assert all(f"<!-- real: {part} -->" in text for part in parts)
+    assert text.count("<!-- end -->") == len(parts)
     assert "| ae_k | 16 | 0.9435 | 0.940 | 5.0 | 1.00 | +2.0 |" in text
     assert "| ae_k | +0.0100 [+0.0100, +0.0100] | +0.0050 [+0.0050, +0.0050] |" in text
     assert "bet failed, with Dice 0, on sub-0_x_T1w." in text
