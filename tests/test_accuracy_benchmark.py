@@ -268,6 +268,15 @@ def test_mask_is_the_brain_of_the_label_map_without_the_canal(
     assert (drawn[0].affine @ [0, 0, k, 1])[2] == pytest.approx(-3 * 12.5, abs=3)
 
 
+def test_fluid_around_the_cord_is_not_brain() -> None:
+    labels = np.full((9, 9, 20), 24, np.int16)
+    labels[3:6, 3:6, 10:] = 16  # the stem, and a cerebellum as low as the scan goes
+    labels[3:6, 3:6, :10] = 512
+    labels[0, 0, 0] = 8
+    brain = script("label_map_heads").brain_of(labels)
+    assert brain[:, :, 10:].all() and not brain[4, :, :8].any()
+
+
 def test_first_is_clean_and_upright_others_are_as_scanners_make_them(drawn: list[Any]) -> None:
     first, *others = drawn
     assert np.allclose(first.affine[:3, :3], np.eye(3))

@@ -34,7 +34,8 @@ from napari_singlestrip.sample_data.person import rotation
 from napari_singlestrip.sample_data.shapes import Noise, Space
 
 N_BRAIN = 500  # numbers from 1 to below this are the brain
-FLUID, EYE, SOFT, SKIN = 24, 506, 507, 511
+CEREBELLUM = (7, 8, 46, 47)
+FLUID, EYE, SOFT, SKIN, CORD = 24, 506, 507, 511, 512
 TISSUE_OF = {
     0: "air", 2: "white_matter", 3: "cortex", 4: "ventricles", 5: "ventricles",
     7: "white_matter", 8: "cerebellar_cortex", 10: "deep_grey", 11: "deep_grey", 12: "deep_grey",
@@ -45,7 +46,7 @@ TISSUE_OF = {
     51: "deep_grey", 52: "pallidum", 53: "deep_grey", 54: "deep_grey", 57: "deep_grey",
     58: "deep_grey", 60: "deep_grey", 62: "vessel", 72: "ventricles", 85: "nerve",
     502: "vessel", EYE: "vitreous", SOFT: "muscle", 508: "muscle", 509: "mucosa", SKIN: "skin",
-    512: "spinal_cord", 514: "vessel", 515: "bone", 516: "marrow", 530: "nerve",
+    CORD: "spinal_cord", 514: "vessel", 515: "bone", 516: "marrow", 530: "nerve",
 }  # fmt: skip
 ORIENTATIONS = ("RAS", "LPS", "LAS", "PIR", "PSR", "RSA", "LIP", "ASR")
 SMOOTH_VOXELS = 0.6  # standard deviation; softens the steps of the label map
@@ -158,11 +159,20 @@ def fatty(labels: np.ndarray, space: Space, rng: np.random.Generator) -> np.ndar
 
 
 def brain_of(labels: np.ndarray) -> np.ndarray:
-    """The brain as one body without holes, without the fluid of the spinal canal."""
+    """The brain as one body without holes, without the fluid of the spinal canal.
+
+    That is the fluid below the cerebellum, and what is nearer to the cord than to the brain.
+    """
     brain = (labels > 0) & (labels < N_BRAIN)
     tissue = brain & (labels != FLUID)
-    lowest = int(np.flatnonzero(tissue.any(axis=(0, 1)))[0])
-    brain[:, :, :lowest] = False
+    cerebellum = np.isin(labels, CEREBELLUM)
+    above = cerebellum if cerebellum.any() else tissue
+    lowest = int(np.flatnonzero(above.any(axis=(0, 1)))[0])
+    brain[:, :, :lowest] = tissue[:, :, :lowest]
+    cord = labels == CORD
+    if cord.any():
+        to_cord, to_tissue = (ndimage.distance_transform_edt(~part) for part in (cord, tissue))
+        brain &= to_cord >= to_tissue
     return ndimage.binary_fill_holes(largest_component(brain))
 
 
