@@ -215,6 +215,25 @@ def test_page_is_written_between_its_marks(
         assert file.read_text().startswith("<?xml")
 
 
+def test_our_page_has_a_place_for_every_text(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(script("scores"), "N_DRAWS", 5)
+    page = tmp_path / "docs" / "accuracy.md"
+    page.parent.mkdir()
+    page.write_text((BENCHMARKS.parent / "docs" / "accuracy.md").read_text(encoding="utf-8"))
+    monkeypatch.setattr(sys, "argv", [
+        "tables.py", str(out), "--label-maps", str(out), "--page", str(page),
+        "--data", str(tmp_path / "none"),
+    ])
+    script("tables").main()
+    assert "has no section" not in capsys.readouterr().out
+    assert {path.name for path in (page.parent / "pictures").iterdir()} == {
+        f"accuracy_{part}_{name}.svg"
+        for name in ("real", "label_maps") for part in ("scores", "corrections", "contrasts")
+    }
+
+
 def test_a_figure_that_was_not_measured_is_left_out_of_means(out: Path) -> None:
     """A peer that failed has Dice 0, which counts, and no distances, which do not."""
     results = script("results")

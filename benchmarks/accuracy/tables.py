@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -64,9 +64,8 @@ def main() -> None:
         texts |= {f"{name}: {part}": text for part, text in sections(results, name).items()}
     texts["real: choices"] = table_of_choices(options.out)
     if options.page:
-        pictures = options.page.parent / "pictures"
         for name, results in runs.items():
-            add_pictures(texts, results, name, pictures, options)
+            add_pictures(texts, results, name, options)
         write_page(options.page, texts)
     else:
         for name, text in texts.items():
@@ -94,8 +93,9 @@ def sections(results: Results, name: str) -> dict[str, str]:
         "contrasts": [table_of_contrasts(results)],
         "scores": [table_of_scores(results), table_of_score_contrasts(results)],
         "corrections": [table_of_corrections(results.unseen)],
-        "goals": [goals(results, standard=name == "standard")],
     }
+    if name != "label_maps":  # what was asked is asked of real heads
+        parts["goals"] = [goals(results, standard=name == "standard")]
     if results.whole_pool:
         parts["arms"] += ["Everybody in the pool, and the pool measured:",
                           table_of_arms(results.whole_pool)]
@@ -259,16 +259,20 @@ def table_of_corrections(arms: Mapping[str, Table]) -> str:
 
 
 def add_pictures(
-    texts: dict[str, str], results: Results, name: str, folder: Path, options: argparse.Namespace
+    texts: dict[str, str], results: Results, name: str, options: argparse.Namespace
 ) -> None:
-    """Draw the figures of a run, and name them at the end of the texts they belong to."""
+    """Draw the figures that have a place on the page, and name them at the end of their texts."""
+    page, folder = options.page.read_text(encoding="utf-8"), options.page.parent / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = {
-        "scores": figures.scatter(results, folder / f"accuracy_scores_{name}.svg"),
-        "corrections": figures.corrections(results, folder / f"accuracy_corrections_{name}.svg"),
-        "contrasts": figures.bars(results, SHOWN, folder / f"accuracy_contrasts_{name}.svg"),
+    draw: dict[str, Callable[[Path], figures.Picture | None]] = {
+        "scores": lambda path: figures.scatter(results, path),
+        "corrections": lambda path: figures.corrections(results, path),
+        "contrasts": lambda path: figures.bars(results, SHOWN, path),
     }
-    for part, picture in drawn.items():
+    for part, drawn in draw.items():
+        if not has_section(page, f"{name}: {part}"):
+            continue
+        picture = drawn(folder / f"accuracy_{part}_{name}.svg")
         if picture:
             texts[f"{name}: {part}"] += f"\n\n![{picture.words}](pictures/{picture.path.name})"
     if name == "real":
@@ -281,8 +285,8 @@ def write_page(path: Path, texts: Mapping[str, str]) -> None:
     page = path.read_text(encoding="utf-8")
     for name, text in texts.items():
         if has_section(page, name):
-            page = with_section(page, name, text + "\n")
-        else:
+            page = with_section(page, name, text + "\n" if text else "")
+        elif text:
             print(f"The page has no section <!-- {name} -->.")
     path.write_text(page, encoding="utf-8")
     print(f"Wrote {path}")
