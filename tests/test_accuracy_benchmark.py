@@ -178,6 +178,15 @@ def out(tmp_path: Path) -> Path:
     peers.append({"scan": SCANS[0], "dice": 0.0, "problem": "It found no brain."})
     (tmp_path / "out" / "peers").mkdir()
     (tmp_path / "out" / "peers" / "bet.json").write_text(json.dumps({"unseen": peers}))
+    unseen = [{"scan": s, **row(0.9)} for s in SCANS]
+    for name, content in {
+        "network/default": {"words": "", "unseen": unseen},
+        "network/a": {"words": "a=1", "unseen": [{**r, "dice": 0.92} for r in unseen]},
+        "ranking/default": {"words": "", "spearman": {"0": {"autoencoder_error": 0.5}}},
+    }.items():
+        file = tmp_path / "out" / "choices" / f"{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content))
     return tmp_path / "out"
 
 
@@ -209,6 +218,8 @@ def test_page_is_written_between_its_marks(
     assert "deepbet was not run" in text
     assert "| initial | half of the people | 2 of 8 scans | 1.00 (1.00 to 1.00) | -1.00" in text
     assert "| mean Dice, ae_k | at least 0.945 | 0.9435 | no |" in text
+    assert "| `a=1` | 8 | 0.9200 | 0.920 | 5.0 | +0.0200 [+0.0200, +0.0200] |" in text
+    assert "| nothing | 0.50 |" in text
     for picture in ("scores", "contrasts", "corrections"):
         file = page.parent / "pictures" / f"accuracy_{picture}_real.svg"
         assert f"pictures/{file.name}" in text
