@@ -182,6 +182,8 @@ def out(tmp_path: Path) -> Path:
     for name, content in {
         "network/default": {"words": "", "unseen": unseen},
         "network/a": {"words": "a=1", "unseen": [{**r, "dice": 0.92} for r in unseen]},
+        "../beyond/beyond": {"EPI": {"round 0": [{"scan": "b_EPI", "dice": 0.9}]},
+                             "mouse": {"round 1": [{"scan": "mouse_0", "dice": None}]}},
         "ranking/default": {"words": "", "spearman": {"0": {"autoencoder_error": 0.5}}},
     }.items():
         file = tmp_path / "out" / "choices" / f"{name}.json"
@@ -202,7 +204,7 @@ def test_page_is_written_between_its_marks(
     monkeypatch.setattr(script("scores"), "N_DRAWS", 50)
     page = tmp_path / "docs" / "page.md"
     page.parent.mkdir()
-    parts = ("arms", "contrasts", "scores", "corrections", "goals", "worst", "choices")
+    parts = ("arms", "contrasts", "scores", "corrections", "goals", "worst", "choices", "beyond")
     marks = "".join(f"Mine.\n<!-- real: {part} -->\nbefore\n<!-- end -->\n" for part in parts)
     page.write_text(marks)
     monkeypatch.setattr(sys, "argv", ["tables.py", str(out), "--page", str(page),
@@ -220,6 +222,7 @@ def test_page_is_written_between_its_marks(
     assert "| mean Dice, ae_k | at least 0.945 | 0.9435 | no |" in text
     assert "| `a=1` | 8 | 0.9200 | 0.920 | 5.0 | +0.0200 [+0.0200, +0.0200] |" in text
     assert "| nothing | 0.50 |" in text
+    assert "| EPI | b_EPI | 0.900 | - |" in text and "| mouse | mouse_0 | - | - |" in text
     for picture in ("scores", "contrasts", "corrections"):
         file = page.parent / "pictures" / f"accuracy_{picture}_real.svg"
         assert f"pictures/{file.name}" in text

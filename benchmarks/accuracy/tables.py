@@ -23,9 +23,9 @@ import numpy as np
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import figures
 import mosaics
-from choices_table import table_of_choices
 from experiment import ARMS, CORRECTED, MAIN, ORDERS
 from goals import goals
+from other_tables import table_of_beyond, table_of_choices
 from page_sections import has_section, table, with_section
 from results import (
     PEERS,
@@ -63,6 +63,7 @@ def main() -> None:
             raise SystemExit(f"There are no results of the experiment for {SETS[name]}.")
         texts |= {f"{name}: {part}": text for part, text in sections(results, name).items()}
     texts["real: choices"] = table_of_choices(options.out)
+    texts["real: beyond"] = table_of_beyond(options.out)
     if options.page:
         for name, results in runs.items():
             add_pictures(texts, results, name, options)

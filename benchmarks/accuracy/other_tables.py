@@ -1,4 +1,4 @@
-"""Table of the choices, each changed alone, from what choices.py left."""
+"""Tables of what choices.py and beyond.py left: choices changed alone; an EPI and a mouse."""
 
 from __future__ import annotations
 
@@ -27,6 +27,23 @@ def table_of_choices(out: Path) -> str:
         lines = _dices(ordered) if "unseen" in ordered[DEFAULT] else _correlations(ordered)
         texts.append("\n".join([f"**{folder.name}**", "", *lines]))
     return "\n\n".join(texts)
+
+
+def table_of_beyond(out: Path) -> str:
+    """Dice of each scan that is no adult's T1w, T2w or FLAIR, by round."""
+    file = out / "beyond" / "beyond.json"
+    if not file.is_file():
+        return ""
+    found = json.loads(file.read_text(encoding="utf-8"))
+    rounds = sorted({round_ for parts in found.values() for round_ in parts})
+    rows = []
+    for what, parts in found.items():
+        dices = {round_: {r["scan"]: r["dice"] for r in part} for round_, part in parts.items()}
+        for scan in sorted({scan for part in dices.values() for scan in part}):
+            values = [dices.get(round_, {}).get(scan) for round_ in rounds]
+            cells = [in_digits(math.nan if value is None else value, 3) for value in values]
+            rows.append([what, scan, *cells])
+    return "\n".join(table(["what", "scan", *(f"Dice, {round_}" for round_ in rounds)], rows))
 
 
 def _dices(found: dict[str, dict[str, Any]]) -> list[str]:
