@@ -179,13 +179,14 @@ def out(tmp_path: Path) -> Path:
     (tmp_path / "out" / "peers").mkdir()
     (tmp_path / "out" / "peers" / "bet.json").write_text(json.dumps({"unseen": peers}))
     unseen = [{"scan": s, **row(0.9)} for s in SCANS]
-    for name, content in {
+    others: dict[str, dict[str, Any]] = {
         "network/default": {"words": "", "unseen": unseen},
         "network/a": {"words": "a=1", "unseen": [{**r, "dice": 0.92} for r in unseen]},
         "../beyond/beyond": {"EPI": {"round 0": [{"scan": "b_EPI", "dice": 0.9}]},
                              "mouse": {"round 1": [{"scan": "mouse_0", "dice": None}]}},
         "ranking/default": {"words": "", "spearman": {"0": {"autoencoder_error": 0.5}}},
-    }.items():
+    }
+    for name, content in others.items():
         file = tmp_path / "out" / "choices" / f"{name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(content))
@@ -254,6 +255,33 @@ def test_a_figure_that_was_not_measured_is_left_out_of_means(out: Path) -> None:
     bet = results.read(out).peer_tables()["bet"]
     assert results.mean(bet) == pytest.approx(0.9 * 7 / 8)
     assert results.mean(bet, "hd95_mm") == 5
+
+
+def test_worst_masks_are_drawn_and_explained(
+    out: Path, tmp_path: Path, heads: Any
+) -> None:
+    """Masks of one scan were kept: too large below, by as much as the table says."""
+    mosaics, results = script("mosaics"), script("results")
+    scan, mask = heads.scans[0], heads.masks[0]
+    for part, file in (("scans", scan), ("masks", mask)):
+        (tmp_path / "data" / part).mkdir(parents=True)
+        (tmp_path / "data" / part / f"{SCANS[3]}.nii.gz").write_bytes(file.read_bytes())
+    image: Any = nib.load(mask)
+    brain = np.asanyarray(image.dataobj) > 0
+    lowest = np.flatnonzero(brain.any(axis=(0, 1)))[0]  # the first head lies along RAS
+    brain[20:26, 18:24, lowest - 2 : lowest] = True
+    for arm in mosaics.ARMS:
+        folder = out / "fold-0_seed-0" / f"applied_{arm}"
+        folder.mkdir()
+        changed = nib.Nifti1Image(brain.astype(np.uint8), image.affine)
+        nib.save(changed, folder / f"{SCANS[3]}_desc-brain_mask.nii.gz")
+    text = mosaics.worst(results.read(out), out, tmp_path / "data", tmp_path / "worst.png")
+    added_ml = 6 * 6 * 2 * 6**3 / 1000
+    assert f"| 1 | {SCANS[3]} | 0.923, 0.943 |" in text and "| 2 |" not in text
+    too_much, missing = (float(cell) for cell in text.splitlines()[-1].split("|")[4:6])
+    assert too_much == pytest.approx(added_ml, rel=0.25) and missing < 2
+    assert "lower third (100%)" in text
+    assert (tmp_path / "worst.png").stat().st_size > 1000
 
 
 # --- heads drawn from label maps

@@ -63,11 +63,8 @@ def worst(results: Results, out: Path, data: Path, path: Path) -> str:
     if not (data / "scans").is_dir():
         return f"The mosaic of the worst cases was not drawn: {data.name}/scans is missing."
     pictures, rows = [], []
-    for piece, scan in lowest(results):
-        files = [out / piece / f"applied_{arm}" / f"{scan}{MASK_SUFFIX}" for arm in ARMS]
-        if not all(file.is_file() for file in files):
-            continue
-        heads = [head(data, scan, file) for file in files]
+    for piece, scan in lowest(results, out):
+        heads = [head(data, scan, file) for file in kept(out, piece, scan)]
         wrong = sum((each.mask ^ each.reference).astype(np.uint8) for each in heads)
         pictures += [picture(each, wrong) for each in heads]
         dices = [results.unseen[arm][piece, scan]["dice"] for arm in ARMS]
@@ -85,13 +82,19 @@ def worst(results: Results, out: Path, data: Path, path: Path) -> str:
                       *table(columns, rows)])
 
 
-def lowest(results: Results) -> list[tuple[str, str]]:
-    """Pieces and scans with the lowest Dice, each scan once."""
+def lowest(results: Results, out: Path) -> list[tuple[str, str]]:
+    """Pieces and scans with the lowest Dice whose masks were kept, each scan once."""
     before, after = (results.unseen.get(arm, {}) for arm in ARMS)
     found: dict[str, tuple[str, str]] = {}
     for key in sorted(after.keys() & before.keys(), key=lambda key: after[key]["dice"]):
-        found.setdefault(key[1], key)
+        if all(file.is_file() for file in kept(out, *key)):
+            found.setdefault(key[1], key)
     return list(found.values())[:N_WORST]
+
+
+def kept(out: Path, piece: str, scan: str) -> list[Path]:
+    """Masks of a scan, one for each arm."""
+    return [out / piece / f"applied_{arm}" / f"{scan}{MASK_SUFFIX}" for arm in ARMS]
 
 
 def head(data: Path, scan: str, mask: Path) -> Head:
