@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from napari_singlestrip import __version__
+from napari_singlestrip.ahead import overlapped
 from napari_singlestrip.applied_table import (
     BRAIN_SUFFIX,
     MASK_SUFFIX,
@@ -30,6 +34,7 @@ from napari_singlestrip.engine.segmenter import load_segmenter, predict, to_mask
 from napari_singlestrip.engine.training import is_done
 from napari_singlestrip.engine.volume import (
     Scan,
+    Volume,
     find_scans,
     load_mask,
     open_scan,
@@ -63,6 +68,9 @@ def apply(
 ) -> Iterator[Event]:
     """Find the brain in new scans.
 
+    While one is predicted, the next is read and the last one written. A scan is told of, and in
+    the table, once its mask is written.
+
     Parameters
     ----------
     model : Path
@@ -90,23 +98,18 @@ def apply(
     chosen = choose_device(device)
     loaded = _with_overrides(open_model(model, chosen, round_), overrides or {})
     yield Started("apply", in_words(chosen), f"{len(names)} scans")
-    rows: list[AppliedRow] = []
-    for n, (file, name) in enumerate(names.items(), 1):
-        try:
-            row = _apply_one(loaded, open_scan(file), name, out, brain)
-        except UserError as error:
-            row = AppliedRow(name, flag=str(error))
-        rows.append(replace(row, file=str(file), model=loaded.card.name))
-        write_table(out / TABLE, rows)  # after each scan: a stopped or killed job keeps its table
-        if row.flag:
-            yield Note(f"{row.scan}: {row.flag}", "warning", row.scan)
-        if row.mask:
-            yield Wrote(row.mask, "mask")
-        left = (time.monotonic() - started) / n * (len(names) - n)
-        yield Progress("apply", n, len(names), {}, left)
+    job = _Job(loaded, names, out, brain)
+    with closing(overlapped(list(names), job.read, job.find, job.write)) as rows:
+        for n, row in enumerate(rows, 1):
+            if row.flag:
+                yield Note(f"{row.scan}: {row.flag}", "warning", row.scan)
+            if row.mask:
+                yield Wrote(row.mask, "mask")
+            left = (time.monotonic() - started) / n * (len(names) - n)
+            yield Progress("apply", n, len(names), {}, left)
     yield Wrote(TABLE, "volumes")
-    done = sum(bool(row.mask) for row in rows)
-    yield Finished(time.monotonic() - started, {"masks": done, "failed": len(rows) - done})
+    done = sum(bool(row.mask) for row in job.rows)
+    yield Finished(time.monotonic() - started, {"masks": done, "failed": len(job.rows) - done})
 
 
 def open_model(path: Path, device: torch.device, round_: int | None = None) -> Model:
@@ -220,21 +223,64 @@ def _volumes_by_hand(study: Study) -> list[float]:
     return volumes
 
 
-def _apply_one(model: Model, scan: Scan, name: str, out: Path, brain: bool) -> AppliedRow:
-    mask = to_mask(predict(model.segmenter, scan.load()), scan.grid, model.segmenter.settings)
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A mask that is to be written; without one, the row says why."""
+
+    row: AppliedRow
+    mask: NDArray[np.bool_] | None = None
+    scan: Scan | None = None
+
+
+@dataclass(eq=False)
+class _Job:
+    """The steps of a scan: `read` and `write` are called in threads of their own."""
+
+    model: Model
+    names: Mapping[Path, str]
+    out: Path
+    brain: bool
+    rows: list[AppliedRow] = field(default_factory=list)
+
+    def read(self, file: Path) -> tuple[Scan, Volume]:
+        scan = open_scan(file)
+        return scan, scan.load()
+
+    def find(self, file: Path, arriving: Future[tuple[Scan, Volume]]) -> _Found:
+        row = AppliedRow(self.names[file], file=str(file), model=self.model.card.name)
+        try:
+            scan, volume = arriving.result()
+            return _find(self.model, scan, volume, row)
+        except UserError as error:
+            return _Found(replace(row, flag=str(error)))
+
+    def write(self, found: _Found) -> AppliedRow:
+        row = found.row
+        if found.mask is not None and found.scan is not None:
+            try:
+                save_mask(self.out / row.mask, found.mask, like=found.scan)
+                if self.brain:
+                    save_brain(self.out / (row.scan + BRAIN_SUFFIX), found.mask, found.scan)
+            except UserError as error:
+                row = AppliedRow(row.scan, flag=str(error), file=row.file, model=row.model)
+        self.rows.append(row)
+        write_table(self.out / TABLE, self.rows)  # a stopped or killed job keeps its table
+        return row
+
+
+def _find(model: Model, scan: Scan, volume: Volume, row: AppliedRow) -> _Found:
+    mask = to_mask(predict(model.segmenter, volume), scan.grid, model.segmenter.settings)
     if not mask.any():
-        return AppliedRow(name, 0.0, flag="no brain was found")
+        return _Found(replace(row, volume_ml=0.0, flag="no brain was found"))
     error = math.nan
     if model.autoencoder is not None:
         config = model.segmenter.settings.ranking
         views = reconstruct(model.autoencoder, mask, scan.grid, config.views)
         error = autoencoder_error(views, config.error)
     volume_ml = float(np.count_nonzero(mask) * scan.grid.voxel_ml)
-    save_mask(out / (name + MASK_SUFFIX), mask, like=scan)
-    if brain:
-        save_brain(out / (name + BRAIN_SUFFIX), mask, scan)
-    flag = _flag(model.card, volume_ml, error)
-    return AppliedRow(name, volume_ml, error, flag, name + MASK_SUFFIX)
+    flag, name = _flag(model.card, volume_ml, error), row.scan + MASK_SUFFIX
+    done = replace(row, volume_ml=volume_ml, autoencoder_error=error, flag=flag, mask=name)
+    return _Found(done, mask, scan)
 
 
 def _flag(card: ModelCard, volume_ml: float, error: float) -> str:

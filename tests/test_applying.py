@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -330,13 +331,52 @@ def test_head_without_a_brain_is_flagged_and_not_written(
 def test_stopping_keeps_the_masks_that_are_done(
     model: Path, heads: Heads, tmp_path: Path
 ) -> None:
-    events = apply(model, list(heads.scans[1:]), tmp_path, device="cpu")
+    scans = [heads.scans[1]] * 4
+    files = [tmp_path / f"{n}.nii.gz" for n in range(len(scans))]
+    for file, scan in zip(files, scans, strict=True):
+        file.write_bytes(scan.read_bytes())
+    out, before = tmp_path / "out", set(threading.enumerate())
+    events = apply(model, files, out, device="cpu", brain=True)
     for event in events:
         if isinstance(event, Progress):
             break
     events.close()  # type: ignore[attr-defined]
-    assert [p.name for p in tmp_path.glob("*.nii.gz")] == [heads.names[1] + MASK_SUFFIX]
-    assert [row.scan for row in read_table(tmp_path / TABLE)] == [heads.names[1]]
+    # The second was predicted meanwhile: it is not lost.
+    assert sorted(p.name for p in out.glob("*")) == sorted(
+        [TABLE, *(name + suffix for name in "01" for suffix in (MASK_SUFFIX, BRAIN_SUFFIX))]
+    )
+    assert [row.scan for row in read_table(out / TABLE)] == ["0", "1"]
+    assert all(np.asarray(load(path).dataobj).any() for path in out.glob("*.nii.gz"))
+    assert set(threading.enumerate()) <= before
+
+
+def test_a_scan_is_told_of_once_its_mask_and_row_are_there(
+    model: Path, heads: Heads, tmp_path: Path
+) -> None:
+    scans = [tmp_path / f"{name}.nii.gz" for name in "abc"]
+    for scan, head, size in zip(scans, heads.scans[:3], (None, 3000, None), strict=True):
+        scan.write_bytes(head.read_bytes()[:size])  # b is damaged
+    told: list[str] = []
+    for event in apply(model, scans, tmp_path / "out", device="cpu"):
+        rows = {row.scan: row for row in read_table(tmp_path / "out" / TABLE)}
+        assert all(load(tmp_path / "out" / row.mask).shape for row in rows.values() if row.mask)
+        if isinstance(event, Progress):
+            told.append(list(rows)[event.step - 1])
+        elif isinstance(event, Wrote) and event.path != TABLE:
+            assert event.path in {row.mask for row in rows.values()}
+    assert told == ["a", "b", "c"] and not rows["b"].mask
+
+
+def test_a_mask_that_cannot_be_written_is_flagged_and_the_rest_goes_on(
+    model: Path, heads: Heads, tmp_path: Path
+) -> None:
+    (tmp_path / (heads.names[1] + MASK_SUFFIX)).mkdir()
+    events = run(model, list(heads.scans[1:3]), tmp_path)
+    rows = read_table(tmp_path / TABLE)
+    assert [row.scan for row in rows] == list(heads.names[1:3])
+    assert [bool(row.mask) for row in rows] == [False, True]
+    assert heads.names[1] in rows[0].flag and math.isnan(rows[0].volume_ml)
+    assert [e.step for e in events if isinstance(e, Progress)] == [1, 2]
 
 
 def test_table_names_file_and_model(model: Path, heads: Heads, tmp_path: Path) -> None:
