@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from source import commit
 
 from napari_singlestrip.engine.evaluation import evaluate_folders
 from napari_singlestrip.ranking_report import RankingReport, ranking_report
@@ -58,6 +62,7 @@ def main() -> None:
     options = parse_arguments()
     if no_data(options):
         return
+    write_about(options)
     until = time.monotonic() + 60 * options.minutes
     for seed in options.seeds:
         for fold in options.folds:
@@ -77,6 +82,18 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--folds", nargs="*", default=["0", "1", "all"], choices=["0", "1", "all"])
     parser.add_argument("--arms", nargs="*", choices=ARMS)
     return parser.parse_args()
+
+
+def write_about(options: argparse.Namespace) -> None:
+    """Say what was measured; an experiment in parts may be of several commits."""
+    file = options.out / "about.json"
+    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    commits = dict.fromkeys([*before.get("commits", "").split(), commit()])
+    options.out.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({
+        "commits": " ".join(commits), "effort": options.effort, "painted": options.painted,
+        "settings": " ".join(options.changes),
+    }, indent=1), encoding="utf-8")
 
 
 def no_data(options: argparse.Namespace) -> bool:
@@ -143,7 +160,7 @@ class Piece:
         self.out = options.out / f"fold-{fold}_seed-{seed}"
         self.folder = self.out / "study"
         self.seed, self.effort, self.changes = seed, options.effort, options.changes
-        self.rng = np.random.default_rng([seed, 77, *fold.encode()])
+        self.fold = fold
 
     def result(self, arm: str) -> Path:
         """Where the figures of an arm are, or would be."""
@@ -178,7 +195,9 @@ class Piece:
     def _with_labels(self, arm: str, n: int) -> Study:
         """Train on more labels: the painted scan and others of the pool, drawn at random."""
         folder = self.out / arm
-        drawn = self.rng.permutation(len(self.pool))[: n - 1]
+        # The same order for every n: more labels are the fewer ones, and others.
+        rng = np.random.default_rng([self.seed, 77, *self.fold.encode()])
+        drawn = rng.permutation(len(self.pool))[: n - 1]
         self.new(folder, [self.painted, *(self.pool[i] for i in sorted(drawn))])
         command("run", folder, "--stages", "train", *self.options())
         return Study.open(folder)
@@ -259,27 +278,29 @@ class Piece:
         rows = evaluated(out, self.masks)
         if kept is None:
             shutil.rmtree(out)
-        return rows
+        nothing = {stem(path) for path in self.measured} - {row["scan"] for row in rows}
+        return rows + [{"scan": name, "dice": 0.0} for name in sorted(nothing)]
 
     def options(self) -> list[str]:
         """Options of `singlestrip run`."""
-        words = ["--seed", str(self.seed)]
-        for change in self.changes:
-            words += ["--set", change]
-        return words
+        return run_options(self.seed, self.changes)
 
 
 def evaluated(masks: Path, references: Path) -> list[dict[str, object]]:
     """Figures of all masks in a folder."""
-    rows = evaluate_folders(masks, references)
+    rows = [row for row in evaluate_folders(masks, references) if math.isfinite(row.dice)]
     kept = ("dice", "hd95_mm", "mean_surface_distance_mm", "volume_difference_percent")
-    return [{"scan": r.name, **{field: getattr(r, field) for field in kept}} for r in rows
-            if not r.problem]
+    return [{"scan": r.name, **{field: getattr(r, field) for field in kept}} for r in rows]
 
 
 def stem(path: Path) -> str:
     """Name of a scan."""
     return path.name.removesuffix(".nii.gz")
+
+
+def run_options(seed: int, changes: Sequence[str]) -> list[str]:
+    """Seed and settings, as `singlestrip run` takes them."""
+    return ["--seed", str(seed), *(word for change in changes for word in ("--set", change))]
 
 
 def command(*words: object, unless: Path | None = None) -> None:

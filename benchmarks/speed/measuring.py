@@ -19,11 +19,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from source import commit, package_version
 
 ROOT = Path(__file__).resolve().parents[2]
 # A process begins with the peak memory of the one it was split off from: so from a small one. What
@@ -237,7 +239,7 @@ def machine() -> dict[str, Any]:
     import psutil
 
     return {
-        "commit": _commit(),
+        "commit": commit(),
         "processor": f"{_cores()} cores of {_processor()}",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{platform.system()}, Python {platform.python_version()}",
@@ -245,14 +247,6 @@ def machine() -> dict[str, Any]:
         "load": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown",
         "packages": {name: found for name in PACKAGES if (found := package_version(name))},
     }
-
-
-def package_version(name: str) -> str:
-    """Version of an installed package; empty if it is not there."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
 
 
 def report(tables: Sequence[Table], options: argparse.Namespace, load: str) -> None:
@@ -281,18 +275,6 @@ def in_columns(table: Table) -> list[str]:
         for row in cells
     ]
     return [line.rstrip() for line in lines] + [f"  {note}" for note in table.notes]
-
-
-def _commit() -> str:
-    """Short hash of the commit, with a plus for changes; the version where there is no git."""
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--exclude=*"], cwd=ROOT,
-            capture_output=True, text=True, check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return package_version("napari-singlestrip")
-    return found.stdout.strip()
 
 
 def _cores() -> int:
