@@ -24,6 +24,7 @@ from napari_singlestrip.applied_table import (
     AppliedRow,
     write_table,
 )
+from napari_singlestrip.autoencoders import autoencoder_path
 from napari_singlestrip.engine.autoencoder import load_autoencoder, reconstruct
 from napari_singlestrip.engine.config import override
 from napari_singlestrip.engine.device import choose_device, in_words
@@ -126,10 +127,10 @@ def open_model(path: Path, device: torch.device, round_: int | None = None) -> M
         return load_model(path, device)
     study = Study.open(path)
     round_ = _trained(study, round_)
-    drawn = RoundFolder(study.round_dir(0)).autoencoder
+    drawn = autoencoder_path(study, round_)
     return Model(
         load_segmenter(RoundFolder(study.round_dir(round_)).segmenter, device),
-        load_autoencoder(drawn, device) if is_done(drawn, "autoencoder") else None,
+        load_autoencoder(drawn, device) if drawn is not None else None,
         model_card(study, round_),
     )
 
@@ -185,12 +186,11 @@ def export_model(study: Study, path: Path, round_: int | None = None) -> Path:
         If nothing is trained, or the file cannot be written.
     """
     round_ = _trained(study, round_)
-    drawn = RoundFolder(study.round_dir(0)).autoencoder
     card = model_card(study, round_)
     save_model(
         path,
         RoundFolder(study.round_dir(round_)).segmenter,
-        drawn if is_done(drawn, "autoencoder") else None,
+        autoencoder_path(study, round_),
         card,
     )
     beside = path.with_name(path.stem + CARD_SUFFIX)

@@ -1,8 +1,9 @@
 """The stages: study in, study out. Each is a generator of events; closing it cancels.
 
 Round 0 trains on the painted mask, trains the autoencoder, predicts all other scans and ranks the
-predictions. Each later round fine-tunes on masks chosen by a person or by the ranking, predicts
-and ranks again. What is done already is not done twice, so that the same call resumes.
+predictions. Each later round fine-tunes on masks chosen by a person or by the ranking, trains the
+autoencoder anew if there are more masks made by hand, predicts and ranks again. What is done
+already is not done twice, so that the same call resumes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy.typing as npt
 import torch
 
 from napari_singlestrip import previews
+from napari_singlestrip.autoencoders import autoencoder_path, fingerprint, knows
 from napari_singlestrip.engine.autoencoder import (
     autoencoder_task,
     load_autoencoder,
@@ -159,10 +161,10 @@ def run(
 
 def _everything(job: Job, rounds: int) -> Iterator[Event]:
     yield from train_initial(job)
-    yield from train_autoencoder(job)
     for round_ in range(rounds + 1):
         if round_:
             yield from finetune(job, round_)
+        yield from train_autoencoder(job, round_)
         yield from predict_pool(job, round_)
         yield from rank_pool(job, round_)
 
@@ -172,12 +174,12 @@ def _chosen(job: Job, stages: Sequence[str]) -> Iterator[Event]:
     newest = job.study.current_round()
     if "train" in stages:
         yield from train_initial(job)
-    if "autoencoder" in stages:
-        yield from train_autoencoder(job)
     if "finetune" in stages:
         unfinished = newest and not is_done(job.folder(newest).segmenter, "segmenter")
         newest = newest if unfinished else newest + 1
         yield from finetune(job, newest)
+    if "autoencoder" in stages:
+        yield from train_autoencoder(job, newest)
     if "predict" in stages:
         yield from predict_pool(job, newest)
     if "rank" in stages:
@@ -196,16 +198,21 @@ def train_initial(job: Job) -> Iterator[Event]:
     yield from _train_segmenter(job, folder, masks, "train")
 
 
-def train_autoencoder(job: Job) -> Iterator[Event]:
-    """Train the autoencoder on the masks made by hand."""
-    folder = job.folder(0)
-    if is_done(folder.autoencoder, "autoencoder"):
-        return
+def train_autoencoder(job: Job, round_: int) -> Iterator[Event]:
+    """Train the autoencoder on the masks made by hand, unless that of a round before knows them."""
+    folder, masks = job.folder(round_), masks_by_hand(job.study)
+    before = autoencoder_path(job.study, round_)
+    if before is not None:
+        goes_on = before != folder.autoencoder and job.settings.autoencoder.each_round
+        if not goes_on or knows(before, job.study, masks):
+            return
     yield Started("autoencoder", in_words(job.device))
     if folder.read_settings() is None:
         folder.write_settings(job.settings, in_words(job.device))
-    data = training_data(job, masks_by_hand(job.study), n_maps=0)
-    task = autoencoder_task(data.bank, data.geometry, job.settings, job.device)
+    data = training_data(job, masks, n_maps=0)
+    task = autoencoder_task(
+        data.bank, data.geometry, job.settings, job.device, fingerprint(job.study, masks)
+    )
     with metrics_log(folder) as log:
         yield from log.follow(train(task, folder.autoencoder, job.device))
     yield _wrote(job, folder.autoencoder, "autoencoder")
@@ -279,7 +286,8 @@ class _Ranker:
 
     def __init__(self, job: Job, round_: int) -> None:
         self.job, self.round = job, round_
-        self.autoencoder = load_autoencoder(job.folder(0).autoencoder, job.device)
+        path = autoencoder_path(job.study, round_) or job.folder(0).autoencoder
+        self.autoencoder = load_autoencoder(path, job.device)
         self.segmenter = load_segmenter(job.folder(round_).segmenter, job.device)
 
     def score(self, name: str, rows: list[ScoreRow]) -> Iterator[Event]:

@@ -404,7 +404,7 @@ def test_fine_tuning_says_and_does_the_same(
     assert button.text() == "Fine-tune with 1 painted + 1 corrected + 1 accepted"
     click(button)
     assert started == [[
-        "run", str(study.folder), "--stages", "finetune,predict,rank",
+        "run", str(study.folder), "--stages", "finetune,autoencoder,predict,rank",
         "--set", "finetuning.pseudo_labels=decided",
     ]]
 

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from conftest import make_study
 
-from napari_singlestrip import stages
+from napari_singlestrip import applying, stages
+from napari_singlestrip.autoencoders import autoencoder_path
+from napari_singlestrip.engine.autoencoder import load_autoencoder
 from napari_singlestrip.engine.checkpoint import load_checkpoint
 from napari_singlestrip.engine.training import is_done
 from napari_singlestrip.errors import UserError
@@ -222,6 +225,45 @@ def test_a_round_learns_on_or_anew(trained_copy: Study, start: str) -> None:
     little = {"finetuning.start": start, "finetuning.steps": 1, "finetuning.learning_rate": 1e-6}
     run(trained_copy, stages=["finetune"], overrides=little)
     assert np.allclose(weights(1), weights(2), atol=1e-4) == (start == "before")
+
+
+def test_autoencoder_learns_new_masks_made_by_hand(trained_copy: Study, heads: Heads) -> None:
+    first = autoencoder_path(trained_copy, 1)
+    assert first == RoundFolder(trained_copy.round_dir(0)).autoencoder
+    chosen = ["finetune", "autoencoder", "predict", "rank"]
+    assert "autoencoder" not in stages_of(run(trained_copy, stages=chosen))  # nothing new
+
+    mask = trained_copy.pseudo_label_path(2, heads.names[1])
+    trained_copy.decide(heads.names[1], "corrected", mask=mask)
+    kept = run(trained_copy, stages=["autoencoder"], overrides={"autoencoder.each_round": False})
+    assert not stages_of(kept)
+    assert stages_of(run(trained_copy, stages=chosen)) == chosen
+    third = autoencoder_path(trained_copy, 3)
+    assert third == RoundFolder(trained_copy.round_dir(3)).autoencoder
+    assert [autoencoder_path(trained_copy, n) for n in (0, 2)] == [first, first]
+    assert not stages_of(run(trained_copy, stages=["autoencoder"]))  # it knows them now
+
+    trained_copy.decide(heads.names[1], "corrected", mask=heads.masks[1])
+    assert stages_of(run(trained_copy, stages=chosen)) == chosen  # corrected again
+
+
+def test_ranking_and_model_take_the_autoencoder_of_their_round(
+    trained_copy: Study, heads: Heads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained_copy.decide(heads.names[1], "corrected", mask=heads.masks[1])
+    run(trained_copy, stages=["finetune", "autoencoder", "predict"])
+    taken: list[Path] = []
+    for module in (stages, applying):
+        def load_and_note(path: Path, device: Any) -> Any:
+            taken.append(path)
+            return load_autoencoder(path, device)
+
+        monkeypatch.setattr(module, "load_autoencoder", load_and_note)
+    run(trained_copy, stages=["rank"])
+    for round_ in (2, 1):
+        applying.open_model(trained_copy.folder, torch.device("cpu"), round_)
+    newest, first = (RoundFolder(trained_copy.round_dir(n)).autoencoder for n in (2, 0))
+    assert taken == [newest, newest, first]
 
 
 def test_decisions_shape_the_next_round(trained_copy: Study, heads: Heads) -> None:

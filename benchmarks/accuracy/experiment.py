@@ -217,10 +217,11 @@ class Piece:
         words = ["--set", "finetuning.pseudo_labels=decided"]
         if arm == "control_synthetic":
             words += ["--set", "finetuning.real_fraction=0"]
-        command("run", folder, "--stages", "finetune,predict,rank", *words, *self.options())
+        stages = "finetune,autoencoder,predict,rank"
+        command("run", folder, "--stages", stages, *words, *self.options())
         if arm == "two_rounds":
             self._decide(Study.open(folder), "ae_k")
-            command("run", folder, "--stages", "finetune,predict,rank", *words, *self.options())
+            command("run", folder, "--stages", stages, *words, *self.options())
         return Study.open(folder)
 
     def _decide(self, study: Study, arm: str) -> None:

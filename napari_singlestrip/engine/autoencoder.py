@@ -116,7 +116,8 @@ def mask_frame(geometry: Geometry, config: AutoencoderConfig) -> Frame:
 
 
 def autoencoder_task(
-    bank: LabelBank, geometry: Geometry, settings: Settings, device: torch.device
+    bank: LabelBank, geometry: Geometry, settings: Settings, device: torch.device,
+    masks: Sequence[str] = (),
 ) -> Task:
     """Say what the autoencoder is trained on: the mask of the bank's scans, damaged.
 
@@ -127,6 +128,8 @@ def autoencoder_task(
     geometry : Geometry
     settings : Settings
     device : torch.device
+    masks : sequence of str
+        Which masks these are, to be kept in the checkpoint.
     """
     config, bank = settings.autoencoder, bank.to(device)
     frame = mask_frame(geometry, config)
@@ -155,7 +158,7 @@ def autoencoder_task(
     )
     extra = {
         "settings": settings.model_dump_json(), "spacing_mm": frame.spacing_mm,
-        "shape": list(frame.shape),
+        "shape": list(frame.shape), "masks": list(masks),
     }
     held_out = [draw(held_out_rng, 1) for _ in range(training.validation_heads)]
     return Task(

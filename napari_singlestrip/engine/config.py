@@ -173,6 +173,9 @@ class AutoencoderConfig(Config):
     shear: float = Field(0.05, ge=0, lt=1, description="Shear of the mask")
     translation: float = Field(0.03, ge=0, le=1, description="Shift (fraction of the side)")
     warp_std: float = Field(0.02, ge=0, le=0.2, description="Largest SD of the velocity field")
+    each_round: bool = Field(
+        True, description="Train it anew in later rounds when there are more masks made by hand"
+    )
 
 
 class PredictionConfig(Config):

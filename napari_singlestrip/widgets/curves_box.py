@@ -100,5 +100,5 @@ class CurvesBox(QWidget):
         self._choose(key)
 
     def _key(self, stage: str) -> Key:
-        study = self.session.study
-        return (study.current_round() if study is not None and stage == "finetune" else 0, stage)
+        study, later = self.session.study, "finetune" in self.session.job.status.stages
+        return (study.current_round() if study is not None and later else 0, stage)

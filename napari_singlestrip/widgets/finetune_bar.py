@@ -11,7 +11,7 @@ from napari_singlestrip.reviewing import FinetuningPlan, Review, finetuning_plan
 from napari_singlestrip.widgets.panel import button, words
 from napari_singlestrip.widgets.session import Session
 
-STAGES = ("finetune", "predict", "rank")
+STAGES = ("finetune", "autoencoder", "predict", "rank")
 KINDS = {"selected": "top-ranked"}
 
 

@@ -1,0 +1,53 @@
+"""Which autoencoder judges the masks of a round, and whether it knows all masks made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from napari_singlestrip.engine.checkpoint import load_checkpoint
+from napari_singlestrip.engine.training import is_done
+from napari_singlestrip.rounds import RoundFolder
+from napari_singlestrip.study import Study
+from napari_singlestrip.training_set import TrainingMask
+
+KIND = "autoencoder"
+
+
+def autoencoder_path(study: Study, round_: int) -> Path | None:
+    """Checkpoint of the newest autoencoder that was trained by a round.
+
+    Parameters
+    ----------
+    study : Study
+    round_ : int
+
+    Returns
+    -------
+    Path or None
+        None if there is none; the first one there is, if all are of later rounds.
+    """
+    paths = {n: RoundFolder(study.round_dir(n)).autoencoder for n in study.rounds()}
+    trained = {n: path for n, path in paths.items() if is_done(path, KIND)}
+    by_then = [n for n in trained if n <= round_]
+    if by_then:
+        return trained[max(by_then)]
+    return trained[min(trained)] if trained else None
+
+
+def fingerprint(study: Study, masks: Iterable[TrainingMask]) -> list[str]:
+    """Scans, with when their masks were made: another list means other masks."""
+    records = study.mask_records()
+    return sorted(f"{mask.scan} {records[mask.scan].time}" for mask in masks)
+
+
+def knows(path: Path, study: Study, masks: Iterable[TrainingMask]) -> bool:
+    """Whether an autoencoder was trained on just these masks.
+
+    One of an earlier version, which does not say, is taken to know those that were painted.
+    """
+    masks = list(masks)
+    learned = load_checkpoint(path, KIND).get("masks")
+    if learned is None:
+        return all(mask.kind == "painted" for mask in masks)
+    return bool(learned == fingerprint(study, masks))
