@@ -99,7 +99,7 @@ def singlestrip(
       singlestrip run my_study          train, predict and rank; Ctrl+C stops, the same goes on
       singlestrip rank my_study         which predicted masks to trust, which to look at
       singlestrip decide my_study sub-07_T1w reject
-      singlestrip run my_study --stages finetune,predict,rank       learn from your decisions
+      singlestrip run my_study --rounds 2                 one more round, from your decisions
       singlestrip apply my_study new_scans/ --out masks/
 
     Exit codes: 0 done, 1 a bug, 2 something you can put right, 130 stopped.
@@ -276,7 +276,7 @@ def run(
     Examples:
       singlestrip run my_study
       singlestrip run my_study --rounds 0            up to the first ranking, to decide yourself
-      singlestrip run my_study --stages finetune,predict,rank       one more round, on decisions
+      singlestrip run my_study --stages finetune,autoencoder,predict,rank    one more round
       singlestrip run my_study --rounds 2 --device cuda
       singlestrip run my_study --set training.steps=500 --set prediction.border_mm=1
     """
