@@ -419,7 +419,8 @@ def test_other_ways_to_fine_tune(panel: ReviewPanel, started: list[list[str]]) -
     panel.session.study_changed.emit("rounds")
     assert button.text() == "Finish predicting and ranking"
     click(button)
-    assert started[1] == ["run", str(panel.session.need_study().folder), "--stages", "autoencoder,predict,rank"]
+    folder = str(panel.session.need_study().folder)
+    assert started[1] == ["run", folder, "--stages", "autoencoder,predict,rank"]
 
 
 # --- small screens, many scans
