@@ -45,6 +45,7 @@ CORRECTED = (1, 2, 4, 8)
 ORDERS = ("top", "worst", "random")
 SELECTING = ("ae_k", "tta_k", "random_k", "oracle_k")
 LABELS = (3, 5, 99)
+WORST_AND_BEST = "corrected_4_worst_ae_k"  # what a person does who sees the ranking
 MAIN = (
     "initial", "control", "control_synthetic", "ae_k", "tta_k", "random_k", "corrected_4_top",
     "labels_99",
@@ -52,7 +53,7 @@ MAIN = (
 PICTURED = ("initial", "ae_k")  # whose masks are kept, for the mosaics
 OF_ALL = ("initial", "ae_k")  # in fold "all"
 ARMS = tuple(dict.fromkeys((
-    *MAIN, *SELECTING, "all", "two_rounds",
+    *MAIN, *SELECTING, "all", "two_rounds", WORST_AND_BEST,
     *(f"corrected_{n}_{order}" for order in ORDERS for n in CORRECTED),
     *(f"labels_{n}" for n in LABELS),
 )))
@@ -234,11 +235,12 @@ class Piece:
                 study.undecide(name)
             k = round(K_SHARE * len(report.rows))
             self._accept(study, self._order(report, arm)[:k])
+        elif arm == WORST_AND_BEST:
+            self._decide(study, "ae_k")
+            self._correct(study, self._order(report, "worst")[:4])
         elif arm.startswith("corrected_"):
             _, n, order = arm.split("_")
-            for name in self._order(report, order)[: int(n)]:
-                command("decide", study.folder, name, "correct",
-                        "--mask", self.masks / f"{name}.nii.gz")
+            self._correct(study, self._order(report, order)[: int(n)])
 
     def _order(self, report: RankingReport, rule: str) -> list[str]:
         """Names of the pool in the order in which a rule takes them."""
@@ -252,6 +254,11 @@ class Piece:
         elif rule == "worst":
             rows.reverse()
         return [row.score.scan for row in rows]
+
+    def _correct(self, study: Study, names: Sequence[str]) -> None:
+        for name in names:
+            command("decide", study.folder, name, "correct",
+                    "--mask", self.masks / f"{name}.nii.gz")
 
     def _accept(self, study: Study, names: Sequence[str]) -> None:
         for name in names:

@@ -240,7 +240,7 @@ def machine() -> dict[str, Any]:
 
     return {
         "commit": commit(),
-        "processor": f"{_cores()} cores of {_processor()}",
+        "processor": f"{_cores()} core{'s' * (_cores() != 1)} of {_processor()}",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{platform.system()}, Python {platform.python_version()}",
         "threads": os.environ.get("OMP_NUM_THREADS", "as the libraries choose"),
