@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+# At once, as torch: scipy's OpenBLAS, if loaded when memory has run out, asks for it without end.
+import scipy.ndimage  # noqa: F401
 import torch
 from torch import nn
 
