@@ -25,14 +25,10 @@ def autoencoder_path(study: Study, round_: int) -> Path | None:
     Returns
     -------
     Path or None
-        None if there is none; the first one there is, if all are of later rounds.
+        None if there is none.
     """
-    paths = {n: RoundFolder(study.round_dir(n)).autoencoder for n in study.rounds()}
-    trained = {n: path for n, path in paths.items() if is_done(path, KIND)}
-    by_then = [n for n in trained if n <= round_]
-    if by_then:
-        return trained[max(by_then)]
-    return trained[min(trained)] if trained else None
+    paths = (RoundFolder(study.round_dir(n)).autoencoder for n in range(round_, -1, -1))
+    return next((path for path in paths if is_done(path, KIND)), None)
 
 
 def fingerprint(study: Study, masks: Iterable[TrainingMask]) -> list[str]:

@@ -201,10 +201,12 @@ def train_initial(job: Job) -> Iterator[Event]:
 def train_autoencoder(job: Job, round_: int) -> Iterator[Event]:
     """Train the autoencoder on the masks made by hand, unless that of a round before knows them."""
     folder, masks = job.folder(round_), masks_by_hand(job.study)
-    before = autoencoder_path(job.study, round_)
-    if before is not None:
-        goes_on = before != folder.autoencoder and job.settings.autoencoder.each_round
-        if not goes_on or knows(before, job.study, masks):
+    newest = autoencoder_path(job.study, round_)
+    if newest == folder.autoencoder:
+        return
+    if newest is not None:
+        again = job.settings.autoencoder.each_round
+        if not again or knows(newest, job.study, masks):
             return
     yield Started("autoencoder", in_words(job.device))
     if folder.read_settings() is None:
@@ -224,8 +226,9 @@ def finetune(job: Job, round_: int) -> Iterator[Event]:
     if is_done(folder.segmenter, "segmenter"):
         return
     yield Started("finetune", in_words(job.device), f"round {round_}")
-    learned = load_segmenter(before.segmenter, job.device).net.state_dict()
-    initial = learned if job.settings.finetuning.start == "before" else None
+    initial = None
+    if job.settings.finetuning.start == "before":
+        initial = load_segmenter(before.segmenter, job.device).net.state_dict()
     masks = masks_of_round(job.study, round_, job.settings.finetuning)
     kinds = [mask.kind for mask in masks]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
@@ -286,7 +289,7 @@ class _Ranker:
 
     def __init__(self, job: Job, round_: int) -> None:
         self.job, self.round = job, round_
-        path = autoencoder_path(job.study, round_) or job.folder(0).autoencoder
+        path = autoencoder_path(job.study, round_) or job.folder(round_).autoencoder
         self.autoencoder = load_autoencoder(path, job.device)
         self.segmenter = load_segmenter(job.folder(round_).segmenter, job.device)
 

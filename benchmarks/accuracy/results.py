@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from experiment import person
 
 Key = tuple[str, str]  # piece, scan
 Figures = dict[str, float]
@@ -99,11 +100,6 @@ def figures(row: Mapping[str, Any]) -> Figures:
     return {
         field: math.nan if row.get(field) is None else float(row[field]) for field in FIELDS
     }
-
-
-def person(scan: str) -> str:
-    """Whom a scan shows: what stands before the first underscore."""
-    return scan.split("_")[0]
 
 
 def contrast(scan: str) -> str:
