@@ -386,24 +386,24 @@ def training_data(job: Job, masks: Sequence[TrainingMask], n_maps: int | None) -
     counts on it.
     """
     geometry = _geometry(job)
-    examples: list[Example] = []
-    weights: list[float] = []
     watched: list[Pair] = []
     problems: list[Note] = []
-    for mask in masks:
-        try:
-            example, volume, array = _load_example(job, mask, geometry)
-        except UserError as error:
+
+    def examples() -> Iterator[Example]:  # one at a time: as they are, they are large
+        for mask in masks:
+            try:
+                example, volume, array = _load_example(job, mask, geometry)
+            except UserError as error:
+                if mask.kind in TRUSTED:
+                    raise
+                problems.append(Note(f"{mask.scan} is left out: {error}", "warning", mask.scan))
+                continue
             if mask.kind in TRUSTED:
-                raise
-            problems.append(Note(f"{mask.scan} is left out: {error}", "warning", mask.scan))
-            continue
-        examples.append(example)
-        weights.append(mask.weight)
-        if mask.kind in TRUSTED:
-            watched.append(watched_scan(volume, array, geometry, job.settings))
+                watched.append(watched_scan(volume, array, geometry, job.settings))
+            yield example
+
     rng = np.random.default_rng([job.settings.seed, 6])
-    bank = build_bank(examples, weights, geometry, job.settings, rng, n_maps)
+    bank = build_bank(examples(), geometry, job.settings, rng, n_maps)
     return TrainingData(bank, geometry, watched, problems)
 
 
@@ -413,7 +413,7 @@ def _load_example(
     scan = open_scan(job.study.scan_path(mask.scan))
     array = load_mask(job.study.folder / mask.path, like=scan)
     volume = scan.load()
-    return make_example(mask.scan, volume, array, geometry), volume, array
+    return make_example(mask.scan, volume, array, geometry, mask.weight), volume, array
 
 
 def _geometry(job: Job) -> Geometry:

@@ -116,7 +116,7 @@ def bank(example: Example, geometry: Geometry, tiny_settings: Settings) -> Label
 
     from napari_singlestrip.engine.examples import build_bank
 
-    return build_bank([example], [1.0], geometry, tiny_settings, np.random.default_rng(0))
+    return build_bank([example], geometry, tiny_settings, np.random.default_rng(0))
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -149,8 +151,10 @@ def test_useless_masks_are_named(
 def test_bank_holds_all_maps_of_all_scans(
     example: Example, geometry: Geometry, tiny_settings: Settings
 ) -> None:
-    two = [example, replace(example, name="other", data=1 - example.data)]
-    bank = build_bank(two, [3.0, 1.0], geometry, tiny_settings, np.random.default_rng(0))
+    two = [
+        replace(example, weight=3.0), replace(example, name="other", data=1 - example.data)
+    ]
+    bank = build_bank(two, geometry, tiny_settings, np.random.default_rng(0))
     n_maps = len(tiny_settings.label_map.n_bins)
     assert untiled(bank.labels).shape == (2, n_maps, *example.data.shape)
     assert bank.labels.dtype == torch.uint8
@@ -167,11 +171,11 @@ def test_bank_can_hold_fewer_maps(
 ) -> None:
     for n_maps in (0, 1, 2, 9):
         bank = build_bank(
-            [example], [1.0], geometry, tiny_settings, np.random.default_rng(0), n_maps
+            [example], geometry, tiny_settings, np.random.default_rng(0), n_maps
         )
         assert bank.labels.shape[1] == min(max(n_maps, 1), len(tiny_settings.label_map.n_bins))
     masks_only = build_bank(
-        [example], [1.0], geometry, tiny_settings, np.random.default_rng(0), 0
+        [example], geometry, tiny_settings, np.random.default_rng(0), 0
     )
     assert not masks_only.labels.any()
 
@@ -180,7 +184,26 @@ def test_same_generator_same_bank(
     example: Example, geometry: Geometry, tiny_settings: Settings
 ) -> None:
     one, two = (
-        build_bank([example], [1.0], geometry, tiny_settings, np.random.default_rng(4), 1)
+        build_bank([example], geometry, tiny_settings, np.random.default_rng(4), 1)
         for _ in range(2)
     )
     assert torch.equal(one.labels, two.labels)
+
+
+def test_examples_are_let_go_one_by_one(
+    example: Example, geometry: Geometry, tiny_settings: Settings
+) -> None:
+    """Fifty scans would not fit otherwise."""
+    alive: list[int] = []
+    given: list[weakref.ref[Example]] = []
+
+    def examples() -> Iterator[Example]:
+        for _ in range(4):
+            alive.append(sum(there() is not None for there in given))
+            one = replace(example)
+            given.append(weakref.ref(one))
+            yield one
+            del one
+
+    build_bank(examples(), geometry, tiny_settings, np.random.default_rng(0), 1)
+    assert max(alive) <= 1

@@ -100,7 +100,7 @@ def bank_of(side: int, n_labels: int) -> LabelBank:
     geometry = Geometry(200 / side, (side, side, side), 2)
     volume = Volume(head.data.astype(np.float32), head.affine)
     example = make_example(head.name, volume, head.mask, geometry)
-    return build_bank([example], [1.0], geometry, settings, np.random.default_rng(0))
+    return build_bank([example], geometry, settings, np.random.default_rng(0))
 
 
 def compare(side: int, bank: LabelBank, repeats: int, table: Table) -> None:

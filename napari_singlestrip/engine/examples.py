@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,8 @@ class Example:
         The brain; the scan's field of view.
     distance : (X, Y, Z) float32
         Signed distance to the brain's surface in voxels of the training grid, negative inside.
+    weight : float
+        How often it is drawn, relative to the others.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Example:
     mask: npt.NDArray[np.bool_]
     seen: npt.NDArray[np.bool_]
     distance: npt.NDArray[np.float32]
+    weight: float = 1.0
 
 
 def training_geometry(mask: npt.NDArray[np.bool_], grid: Grid, settings: Settings) -> Geometry:
@@ -101,7 +104,11 @@ def training_geometry(mask: npt.NDArray[np.bool_], grid: Grid, settings: Setting
 
 
 def make_example(
-    name: str, volume: Volume, mask: npt.NDArray[np.bool_], geometry: Geometry
+    name: str,
+    volume: Volume,
+    mask: npt.NDArray[np.bool_],
+    geometry: Geometry,
+    weight: float = 1.0,
 ) -> Example:
     """Cut a labelled scan out around its brain.
 
@@ -114,6 +121,8 @@ def make_example(
     mask : (i, j, k) bool
         Its brain, on the same grid.
     geometry : Geometry
+    weight : float
+        See `Example`.
 
     Raises
     ------
@@ -135,12 +144,11 @@ def make_example(
         )
     spacing = (1 / geometry.ratio,) * 3
     distance = signed_distance(brain, spacing, band_mm=6.0)
-    return Example(name, data, brain, seen, distance)
+    return Example(name, data, brain, seen, distance, weight)
 
 
 def build_bank(
-    examples: Sequence[Example],
-    weights: Sequence[float],
+    examples: Iterable[Example],
     geometry: Geometry,
     settings: Settings,
     rng: np.random.Generator,
@@ -150,10 +158,9 @@ def build_bank(
 
     Parameters
     ----------
-    examples : sequence of Example
-        At least one.
-    weights : sequence of float
-        How often each is drawn, relative to the others.
+    examples : iterable of Example
+        At least one. Each is let go once it is packed, which takes a quarter of its memory: a
+        generator that loads them lets many scans fit.
     geometry : Geometry
     settings : Settings
     rng : numpy.random.Generator
@@ -161,41 +168,52 @@ def build_bank(
         Make only so many label maps of each scan, with numbers of bins drawn from the settings;
         with 0, the bank holds masks only.
     """
-    if n_maps == 0:
-        maps = [_no_label_maps(example) for example in examples]
-    else:
-        maps = [_label_maps(example, settings, rng, n_maps) for example in examples]
+    labels: list[torch.Tensor] = []
+    distances: list[torch.Tensor] = []
+    intensities: list[torch.Tensor] = []
+    facts: list[tuple[Any, ...]] = []
+    for example in examples:
+        made = _label_maps(example, settings, rng, n_maps)
+        labels.append(_tiles(made.labels))
+        distances.append(_tiles(signed_distance_units(example.distance)))
+        intensities.append(_tiles(np.rint(255 * example.data).astype(np.uint8)))
+        facts.append((made.backgrounds, made.twins, made.n_labels, example.weight))
+    backgrounds, twins, n_labels, weights = zip(*facts, strict=True)
     drawn = np.asarray(weights, float)
     return LabelBank(
-        labels=_tiles([m.labels for m in maps]),
-        distance=_tiles([signed_distance_units(e.distance) for e in examples]),
-        intensities=_tiles([np.rint(255 * e.data).astype(np.uint8) for e in examples]),
-        backgrounds=tuple(m.backgrounds for m in maps),
-        twins=tuple(m.twins for m in maps),
-        n_labels=max(m.n_labels for m in maps),
+        labels=_stack(labels),
+        distance=_stack(distances),
+        intensities=_stack(intensities),
+        backgrounds=backgrounds,
+        twins=twins,
+        n_labels=max(n_labels),
         ratio=geometry.ratio,
         weights=drawn / drawn.sum(),
     )
 
 
-def _tiles(volumes: Sequence[npt.NDArray[Any]]) -> torch.Tensor:
-    return tiled(torch.from_numpy(np.stack(volumes)))
+def _tiles(volume: npt.NDArray[Any]) -> torch.Tensor:
+    return tiled(torch.from_numpy(volume))
+
+
+def _stack(parts: list[torch.Tensor]) -> torch.Tensor:
+    """Stack tensors and let go of them, so that no more than one kind is there twice."""
+    stacked = torch.stack(parts)
+    parts.clear()
+    return stacked
 
 
 def _label_maps(
     example: Example, settings: Settings, rng: np.random.Generator, n_maps: int | None
 ) -> LabelMaps:
+    if n_maps == 0:  # a single label, for those who draw masks only
+        return LabelMaps(np.zeros((1, *example.data.shape), np.uint8), (OUTSIDE,), 1, ((),))
     pairs = settings.label_map.n_bins
     if n_maps is not None and n_maps < len(pairs):
         pairs = tuple(pairs[i] for i in rng.choice(len(pairs), n_maps, replace=False))
     return make_label_maps(
         example.data, example.mask, example.seen, settings.label_map, rng, pairs
     )
-
-
-def _no_label_maps(example: Example) -> LabelMaps:
-    """One map with a single label, for those who draw masks only."""
-    return LabelMaps(np.zeros((1, *example.data.shape), np.uint8), (OUTSIDE,), 1, ((),))
 
 
 def _cut_out(mask: npt.NDArray[np.bool_], grid: Grid, geometry: Geometry) -> Grid:
