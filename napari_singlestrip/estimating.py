@@ -50,7 +50,7 @@ class _Timing:
     def measure(self) -> Iterator[Event]:
         masks = masks_by_hand(self.job.study)
         started = time.monotonic()
-        data = training_data(self.job, masks, n_maps=None)
+        data = yield from training_data(self.job, masks, n_maps=None)
         yield Progress("estimate", 1, PARTS)
         self._time_segmenter(data, time.monotonic() - started)
         yield Progress("estimate", 2, PARTS)

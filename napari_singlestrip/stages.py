@@ -9,7 +9,7 @@ already is not done twice, so that the same call resumes.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +28,9 @@ from napari_singlestrip.engine.config import Settings, override
 from napari_singlestrip.engine.consistency import consistency
 from napari_singlestrip.engine.device import choose_device, in_words
 from napari_singlestrip.engine.examples import (
+    BankBuilder,
     Example,
     Geometry,
-    build_bank,
     make_example,
     training_geometry,
 )
@@ -211,7 +211,7 @@ def train_autoencoder(job: Job, round_: int) -> Iterator[Event]:
     yield Started("autoencoder", in_words(job.device))
     if folder.read_settings() is None:
         folder.write_settings(job.settings, in_words(job.device))
-    data = training_data(job, masks, n_maps=0)
+    data = yield from training_data(job, masks, n_maps=0)
     task = autoencoder_task(
         data.bank, data.geometry, job.settings, job.device, fingerprint(job.study, masks)
     )
@@ -347,8 +347,7 @@ def _train_segmenter(
     tuning = job.settings.finetuning
     first = stage == "train"
     settings = job.settings if first else _finetuned(job.settings)
-    data = training_data(job, masks, n_maps=None if first else tuning.label_maps)
-    yield from data.problems
+    data = yield from training_data(job, masks, n_maps=None if first else tuning.label_maps)
     config = job.settings.training
     if not first:
         config = config.model_copy(
@@ -371,40 +370,40 @@ def _train_segmenter(
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Labelled scans, ready for training, and what was wrong with those left out."""
+    """Labelled scans, ready for training."""
 
     bank: LabelBank
     geometry: Geometry
     watched: list[Pair]
-    problems: list[Note]
 
 
-def training_data(job: Job, masks: Sequence[TrainingMask], n_maps: int | None) -> TrainingData:
+def training_data(
+    job: Job, masks: Sequence[TrainingMask], n_maps: int | None
+) -> Generator[Event, None, TrainingData]:
     """Load the labelled scans and make their label maps.
 
     A bad scan with a pseudo-label is left out; one painted by hand stops the job, since a person
     counts on it.
     """
     geometry = _geometry(job)
+    rng = np.random.default_rng([job.settings.seed, 6])
+    builder = BankBuilder(geometry, job.settings, rng, n_maps)
     watched: list[Pair] = []
-    problems: list[Note] = []
-
-    def examples() -> Iterator[Example]:  # one at a time: as they are, they are large
-        for mask in masks:
-            try:
-                example, volume, array = _load_example(job, mask, geometry)
-            except UserError as error:
-                if mask.kind in TRUSTED:
-                    raise
-                problems.append(Note(f"{mask.scan} is left out: {error}", "warning", mask.scan))
-                continue
+    started = time.monotonic()
+    for n, mask in enumerate(masks, 1):
+        try:
+            example, volume, array = _load_example(job, mask, geometry)
+        except UserError as error:
+            if mask.kind in TRUSTED:
+                raise
+            yield Note(f"{mask.scan} is left out: {error}", "warning", mask.scan)
+        else:
+            builder.add(example)
             if mask.kind in TRUSTED:
                 watched.append(watched_scan(volume, array, geometry, job.settings))
-            yield example
-
-    rng = np.random.default_rng([job.settings.seed, 6])
-    bank = build_bank(examples(), geometry, job.settings, rng, n_maps)
-    return TrainingData(bank, geometry, watched, problems)
+        if len(masks) > 1:
+            yield Progress("prepare", n, len(masks), {}, _left(started, n, len(masks)))
+    return TrainingData(builder.build(), geometry, watched)
 
 
 def _load_example(

@@ -114,9 +114,11 @@ def bank(example: Example, geometry: Geometry, tiny_settings: Settings) -> Label
     """The phantom's label maps."""
     import numpy as np
 
-    from napari_singlestrip.engine.examples import build_bank
+    from napari_singlestrip.engine.examples import BankBuilder
 
-    return build_bank([example], geometry, tiny_settings, np.random.default_rng(0))
+    builder = BankBuilder(geometry, tiny_settings, np.random.default_rng(0))
+    builder.add(example)
+    return builder.build()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +15,14 @@ from hypothesis import strategies as st
 from napari_singlestrip.engine.config import Settings, override
 from napari_singlestrip.engine.examples import (
     ROOM,
+    BankBuilder,
     Example,
     Geometry,
-    build_bank,
     make_example,
     training_geometry,
 )
 from napari_singlestrip.engine.grid import Grid, Volume
-from napari_singlestrip.engine.label_map import untiled
+from napari_singlestrip.engine.label_map import LabelBank, untiled
 from napari_singlestrip.engine.networks import side_multiple
 from napari_singlestrip.errors import UserError
 
@@ -34,6 +33,16 @@ if TYPE_CHECKING:
 def grid_of(array: Any, affine: Any) -> Grid:
     i, j, k = array.shape
     return Grid((i, j, k), affine)
+
+
+def bank_of(
+    examples: list[Example], geometry: Geometry, settings: Settings,
+    rng: np.random.Generator, n_maps: int | None = None,
+) -> LabelBank:
+    builder = BankBuilder(geometry, settings, rng, n_maps)
+    for example in examples:
+        builder.add(example)
+    return builder.build()
 
 
 def shrunk(affine: Any, factor: float) -> Any:
@@ -154,7 +163,7 @@ def test_bank_holds_all_maps_of_all_scans(
     two = [
         replace(example, weight=3.0), replace(example, name="other", data=1 - example.data)
     ]
-    bank = build_bank(two, geometry, tiny_settings, np.random.default_rng(0))
+    bank = bank_of(two, geometry, tiny_settings, np.random.default_rng(0))
     n_maps = len(tiny_settings.label_map.n_bins)
     assert untiled(bank.labels).shape == (2, n_maps, *example.data.shape)
     assert bank.labels.dtype == torch.uint8
@@ -170,11 +179,11 @@ def test_bank_can_hold_fewer_maps(
     example: Example, geometry: Geometry, tiny_settings: Settings
 ) -> None:
     for n_maps in (0, 1, 2, 9):
-        bank = build_bank(
+        bank = bank_of(
             [example], geometry, tiny_settings, np.random.default_rng(0), n_maps
         )
         assert bank.labels.shape[1] == min(max(n_maps, 1), len(tiny_settings.label_map.n_bins))
-    masks_only = build_bank(
+    masks_only = bank_of(
         [example], geometry, tiny_settings, np.random.default_rng(0), 0
     )
     assert not masks_only.labels.any()
@@ -184,26 +193,20 @@ def test_same_generator_same_bank(
     example: Example, geometry: Geometry, tiny_settings: Settings
 ) -> None:
     one, two = (
-        build_bank([example], geometry, tiny_settings, np.random.default_rng(4), 1)
+        bank_of([example], geometry, tiny_settings, np.random.default_rng(4), 1)
         for _ in range(2)
     )
     assert torch.equal(one.labels, two.labels)
 
 
-def test_examples_are_let_go_one_by_one(
+def test_builder_keeps_no_example(
     example: Example, geometry: Geometry, tiny_settings: Settings
 ) -> None:
     """Fifty scans would not fit otherwise."""
-    alive: list[int] = []
-    given: list[weakref.ref[Example]] = []
-
-    def examples() -> Iterator[Example]:
-        for _ in range(4):
-            alive.append(sum(there() is not None for there in given))
-            one = replace(example)
-            given.append(weakref.ref(one))
-            yield one
-            del one
-
-    build_bank(examples(), geometry, tiny_settings, np.random.default_rng(0), 1)
-    assert max(alive) <= 1
+    builder = BankBuilder(geometry, tiny_settings, np.random.default_rng(0), 1)
+    one = replace(example, data=example.data.copy())
+    alive = weakref.ref(one), weakref.ref(one.data)
+    builder.add(one)
+    del one
+    assert [there() for there in alive] == [None, None]
+    assert untiled(builder.build().labels).shape == (1, 1, *example.data.shape)

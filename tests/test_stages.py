@@ -201,6 +201,10 @@ def test_finetune_begins_the_next_round(trained_copy: Study) -> None:
     events = run(trained_copy, stages=["finetune"])
     assert stages_of(events) == ["finetune"]
     assert trained_copy.current_round() == 2
+    prepared = [e for e in events if isinstance(e, Progress) and e.stage == "prepare"]
+    n = len(prepared)
+    assert n > 1
+    assert [(e.step, e.n_steps) for e in prepared] == [(i, n) for i in range(1, n + 1)]
     events = run(trained_copy, stages=["predict", "rank"])
     assert {e.detail for e in events if isinstance(e, Started) and e.stage} == {"round 2"}
 
@@ -208,11 +212,11 @@ def test_finetune_begins_the_next_round(trained_copy: Study) -> None:
 def test_finetune_that_was_stopped_goes_on(trained_copy: Study) -> None:
     events = stages.run(trained_copy, device="cpu", stages=["finetune"])
     for event in events:
-        if isinstance(event, Progress) and event.step == 2:
+        if isinstance(event, Progress) and (event.stage, event.step) == ("finetune", 2):
             break
     events.close()  # type: ignore[attr-defined]
-    steps = [e.step for e in run(trained_copy, stages=["finetune"]) if isinstance(e, Progress)]
-    assert steps[0] == 3
+    progress = [e for e in run(trained_copy, stages=["finetune"]) if isinstance(e, Progress)]
+    assert next(e.step for e in progress if e.stage == "finetune") == 3
     assert trained_copy.current_round() == 2
 
 

@@ -20,7 +20,7 @@ from measuring import Table, copy_bandwidth, in_turns, judged, machine, parser, 
 
 from napari_singlestrip.engine import synthesis
 from napari_singlestrip.engine.config import settings_for
-from napari_singlestrip.engine.examples import Geometry, build_bank, make_example
+from napari_singlestrip.engine.examples import BankBuilder, Geometry, make_example
 from napari_singlestrip.engine.grid import Volume
 from napari_singlestrip.engine.label_map import LabelBank, untiled
 from napari_singlestrip.sample_data import render_head
@@ -100,7 +100,9 @@ def bank_of(side: int, n_labels: int) -> LabelBank:
     geometry = Geometry(200 / side, (side, side, side), 2)
     volume = Volume(head.data.astype(np.float32), head.affine)
     example = make_example(head.name, volume, head.mask, geometry)
-    return build_bank([example], geometry, settings, np.random.default_rng(0))
+    builder = BankBuilder(geometry, settings, np.random.default_rng(0))
+    builder.add(example)
+    return builder.build()
 
 
 def compare(side: int, bank: LabelBank, repeats: int, table: Table) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,8 +21,9 @@ from measuring import Table, judged, machine, median, parser, report, stopwatch
 from napari_singlestrip.engine.config import settings_for
 from napari_singlestrip.engine.segmenter import segmenter_task
 from napari_singlestrip.engine.training import Task, train
+from napari_singlestrip.events import Event
 from napari_singlestrip.sample_data import write_sample_heads
-from napari_singlestrip.stages import Job, training_data
+from napari_singlestrip.stages import Job, TrainingData, training_data
 from napari_singlestrip.study import Study
 from napari_singlestrip.training_set import masks_by_hand
 
@@ -68,8 +69,18 @@ def make_task(study: Study, effort: str, steps: int) -> Task:
     """What the product trains on."""
     settings = settings_for(effort, {"training.steps": max(steps, 2)})
     job = Job(study, settings, CPU)
-    data = training_data(job, masks_by_hand(study), n_maps=None)
+    data = outcome(training_data(job, masks_by_hand(study), n_maps=None))
     return segmenter_task(data.bank, data.geometry, settings, CPU, watched=data.watched)
+
+
+def outcome(events: Generator[Event, None, TrainingData]) -> TrainingData:
+    """What a stage returns after all its events."""
+    try:
+        while True:
+            next(events)
+    except StopIteration as end:
+        data: TrainingData = end.value
+    return data
 
 
 class Run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 
 from napari_singlestrip.engine.cleanup import bounding_box
 from napari_singlestrip.engine.config import Settings
-from napari_singlestrip.engine.geometry import normalize, resample, signed_distance
+from napari_singlestrip.engine.geometry import normalize, resample, signed_distance, unconform
 from napari_singlestrip.engine.grid import Grid, Shape, Volume
 from napari_singlestrip.engine.label_map import (
     OUTSIDE,
@@ -135,7 +134,7 @@ def make_example(
     seen = inside_view(volume.grid, grid)
     data = resample(volume, grid, fill=float(volume.data.min()))
     data = np.where(seen, normalize(data), 0).astype(np.float32)
-    soft = resample(Volume(mask.astype(np.float32), volume.affine), grid, fill=0.0)
+    soft = unconform(mask.astype(np.float32), volume.grid, grid)
     brain = soft > 0.5
     if not brain.any() or not (~brain & seen).any():
         raise UserError(
@@ -147,20 +146,13 @@ def make_example(
     return Example(name, data, brain, seen, distance, weight)
 
 
-def build_bank(
-    examples: Iterable[Example],
-    geometry: Geometry,
-    settings: Settings,
-    rng: np.random.Generator,
-    n_maps: int | None = None,
-) -> LabelBank:
-    """Make the label maps of all examples and stack them for synthesis.
+class BankBuilder:
+    """Makes the label maps of examples, one after the other, and stacks them for synthesis.
+
+    Only what is packed is kept, a quarter of an example's memory, so that many scans fit.
 
     Parameters
     ----------
-    examples : iterable of Example
-        At least one. Each is let go once it is packed, which takes a quarter of its memory: a
-        generator that loads them lets many scans fit.
     geometry : Geometry
     settings : Settings
     rng : numpy.random.Generator
@@ -168,28 +160,43 @@ def build_bank(
         Make only so many label maps of each scan, with numbers of bins drawn from the settings;
         with 0, the bank holds masks only.
     """
-    labels: list[torch.Tensor] = []
-    distances: list[torch.Tensor] = []
-    intensities: list[torch.Tensor] = []
-    facts: list[tuple[Any, ...]] = []
-    for example in examples:
-        made = _label_maps(example, settings, rng, n_maps)
-        labels.append(_tiles(made.labels))
-        distances.append(_tiles(signed_distance_units(example.distance)))
-        intensities.append(_tiles(np.rint(255 * example.data).astype(np.uint8)))
-        facts.append((made.backgrounds, made.twins, made.n_labels, example.weight))
-    backgrounds, twins, n_labels, weights = zip(*facts, strict=True)
-    drawn = np.asarray(weights, float)
-    return LabelBank(
-        labels=_stack(labels),
-        distance=_stack(distances),
-        intensities=_stack(intensities),
-        backgrounds=backgrounds,
-        twins=twins,
-        n_labels=max(n_labels),
-        ratio=geometry.ratio,
-        weights=drawn / drawn.sum(),
-    )
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        settings: Settings,
+        rng: np.random.Generator,
+        n_maps: int | None = None,
+    ) -> None:
+        self._ratio, self._settings = geometry.ratio, settings
+        self._rng, self._n_maps = rng, n_maps
+        self._labels: list[torch.Tensor] = []
+        self._distances: list[torch.Tensor] = []
+        self._intensities: list[torch.Tensor] = []
+        self._facts: list[tuple[Any, ...]] = []
+
+    def add(self, example: Example) -> None:
+        """Make the label maps of an example and pack them."""
+        maps = _label_maps(example, self._settings, self._rng, self._n_maps)
+        self._labels.append(_tiles(maps.labels))
+        self._distances.append(_tiles(signed_distance_units(example.distance)))
+        self._intensities.append(_tiles(np.rint(255 * example.data).astype(np.uint8)))
+        self._facts.append((maps.backgrounds, maps.twins, maps.n_labels, example.weight))
+
+    def build(self) -> LabelBank:
+        """Stack what was added, at least one example; nothing is left here after it."""
+        backgrounds, twins, n_labels, weights = zip(*self._facts, strict=True)
+        drawn = np.asarray(weights, float)
+        return LabelBank(
+            labels=_stack(self._labels),
+            distance=_stack(self._distances),
+            intensities=_stack(self._intensities),
+            backgrounds=backgrounds,
+            twins=twins,
+            n_labels=max(n_labels),
+            ratio=self._ratio,
+            weights=drawn / drawn.sum(),
+        )
 
 
 def _tiles(volume: npt.NDArray[Any]) -> torch.Tensor:

@@ -19,6 +19,7 @@ import torch
 
 from napari_singlestrip.engine.config import LabelMapConfig
 from napari_singlestrip.engine.geometry import otsu_threshold
+from napari_singlestrip.engine.morphology import dilated, eroded, filled
 from napari_singlestrip.engine.separable import stride_matrix
 
 OUTSIDE = 0  # the label of air around the head and of what lies beyond the field of view
@@ -185,23 +186,26 @@ def find_head(data: Volume32, mask: Mask, seen: Mask) -> Mask:
     if _is_constant(float(data[seen].min()), float(data[seen].max())):
         return seen  # nothing tells air from head
     bright = data > otsu_threshold(data[seen])
-    ball = scipy.ndimage.generate_binary_structure(3, 1)
-    bright = scipy.ndimage.binary_opening(bright, ball) | mask
+    bright = dilated(eroded(bright)) | mask
     # Padding lets the closing reach the border without eating it.
-    closed = scipy.ndimage.binary_closing(np.pad(bright, 4), ball, iterations=3)[4:-4, 4:-4, 4:-4]
+    closed = np.pad(bright, 4)
+    for step in (dilated,) * 3 + (eroded,) * 3:
+        closed = step(closed)
+    closed = closed[4:-4, 4:-4, 4:-4]
     pieces, n = scipy.ndimage.label(closed)
     if n > 1:
         sizes = np.bincount(pieces.ravel())
         closed = pieces == 1 + np.argmax(sizes[1:])
-    head = scipy.ndimage.binary_fill_holes(closed) | mask
+    head = filled(closed) | mask
     return seen & head if (head & seen & ~mask).any() else seen
 
 
 def _twins(labels: npt.NDArray[np.uint8], data: Volume32, pair: tuple[int, int]) -> Twins:
     """For each inside label that occurs, the outside label nearest in mean intensity."""
     inside, outside = pair
-    counts = np.bincount(labels.ravel(), minlength=1 + inside + outside)
-    sums = np.bincount(labels.ravel(), weights=data.ravel(), minlength=1 + inside + outside)
+    head = labels > 0  # a third of the voxels, and air has no twin
+    counts = np.bincount(labels[head], minlength=1 + inside + outside)
+    sums = np.bincount(labels[head], weights=data[head], minlength=1 + inside + outside)
     means = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
     around = means[1 : 1 + outside]
     return tuple(
@@ -253,8 +257,10 @@ def flatten_bias(data: Volume32, mask: Mask, width: float) -> Volume32:
     """
     if width <= 0:
         return data
-    floor = max(float(np.quantile(data[mask], 0.05)), 1e-3)
-    log = np.log(np.maximum(data, floor)) * mask
+    brain = data[mask]
+    floor = max(float(np.quantile(brain, 0.05)), 1e-3)
+    log = np.zeros_like(data)
+    log[mask] = np.log(np.maximum(brain, floor))
     sigma = width * min(data.shape) / 2.355
     weight = _smooth(mask.astype(np.float32), sigma)
     mean = float(log[mask].mean())
@@ -270,7 +276,10 @@ def signed_distance_units(distance_voxels: Volume32) -> npt.NDArray[np.int8]:
 def _smooth(x: Volume32, sigma: float) -> Volume32:
     """Gaussian smoothing of a wide kernel, on a grid coarse enough for it."""
     step = max(1, int(sigma / 3))
-    coarse = scipy.ndimage.uniform_filter(x, step)[::step, ::step, ::step] if step > 1 else x
+    coarse = x
+    for axis in range(3) if step > 1 else ():
+        coarse = scipy.ndimage.uniform_filter1d(coarse, step, axis)
+        coarse = coarse[(slice(None),) * axis + (slice(None, None, step),)]
     smooth = scipy.ndimage.gaussian_filter(coarse, sigma / step, mode="constant")
     if step == 1:
         return smooth

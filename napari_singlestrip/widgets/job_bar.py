@@ -25,6 +25,7 @@ from napari_singlestrip.widgets.session import Session
 
 STAGE_WORDS = {
     "": "Starting",
+    "prepare": "Preparing the scans",
     "train": "Training the segmenter",
     "autoencoder": "Training the autoencoder",
     "predict": "Predicting masks",
