@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+
+from filelock import FileLock
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files import write_text_atomic
@@ -15,6 +18,7 @@ from napari_singlestrip.files import write_text_atomic
 MASK_SUFFIX = "_desc-brain_mask.nii.gz"
 BRAIN_SUFFIX = "_desc-brain.nii.gz"
 TABLE = "volumes.csv"
+LONGEST_WAIT = 30.0  # seconds: a row takes milliseconds
 
 
 @dataclass(frozen=True)
@@ -48,14 +52,39 @@ class AppliedRow:
     model: str = ""
 
 
-def write_table(path: Path, rows: Sequence[AppliedRow]) -> None:
-    """Write volumes.csv, atomically.
+def add_row(path: Path, row: AppliedRow) -> None:
+    """Add a row to volumes.csv, or replace that of the same scan; rows of other scans stay.
+
+    Several jobs may do so at once, such as those of a cluster that share a folder.
 
     Raises
     ------
     UserError
-        If it cannot be written.
+        If the table cannot be read or written.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(path):
+        rows = {each.scan: each for each in read_table(path)}
+        rows[row.scan] = row
+        _write_table(path, list(rows.values()))
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other jobs waiting; where a disk has no locks, or one hangs, go on without."""
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=LONGEST_WAIT)
+    try:
+        lock.acquire()
+    except (OSError, NotImplementedError):  # a timeout is an OSError, too
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write_table(path: Path, rows: Sequence[AppliedRow]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, [f.name for f in fields(AppliedRow)], lineterminator="\n")
     writer.writeheader()
@@ -81,7 +110,8 @@ def read_table(path: Path) -> tuple[AppliedRow, ...]:
             return tuple(_row(cells) for cells in csv.DictReader(file))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path} cannot be read as a table of volumes.", "Apply the model again."
+            f"{path} cannot be read as a table of volumes.",
+            "Move it away, or choose another folder.",
         ) from error
 
 

@@ -22,7 +22,8 @@ from napari_singlestrip.applied_table import (
     MASK_SUFFIX,
     TABLE,
     AppliedRow,
-    write_table,
+    add_row,
+    read_table,
 )
 from napari_singlestrip.autoencoders import autoencoder_path
 from napari_singlestrip.engine.autoencoder import load_autoencoder, reconstruct
@@ -66,11 +67,14 @@ def apply(
     brain: bool = False,
     overrides: Mapping[str, Any] | None = None,
     round_: int | None = None,
+    again: bool = False,
 ) -> Iterator[Event]:
     """Find the brain in new scans.
 
     While one is predicted, the next is read and the last one written. A scan is told of, and in
-    the table, once its mask is written.
+    the table, once its mask is written. A mask that is there already stays as it is: it may have
+    been corrected by hand. The table keeps the rows of other scans, and several jobs may write to
+    one folder.
 
     Parameters
     ----------
@@ -88,18 +92,26 @@ def apply(
         Settings of the prediction, such as ``prediction.threshold``.
     round_ : int, optional
         Round of the study whose model is applied, instead of the newest.
+    again : bool
+        Replace masks that are there already.
 
     Raises
     ------
     UserError
-        If there is no model, no scan, or two scans cannot be told apart by name and folders.
+        If there is no model, no scan, two scans cannot be told apart by name and folders, or
+        there is another volumes.csv.
     """
     started = time.monotonic()
-    names = names_to_apply(model, _some(find_scans(scans)))
+    given = names_to_apply(model, _some(find_scans(scans)))
+    before = {row.scan: row for row in read_table(out / TABLE)}
     chosen = choose_device(device)
     loaded = _with_overrides(open_model(model, chosen, round_), overrides or {})
+    job = _Job(loaded, given, out, brain, again, before)
+    names = {file: name for file, name in given.items() if not job.is_done(name)}
     yield Started("apply", in_words(chosen), f"{len(names)} scans")
-    job = _Job(loaded, names, out, brain)
+    if kept := len(given) - len(names):
+        there = f"{kept} of {len(given)} masks are in {out.name} already"
+        yield Note(f"{there} and stay as they are; --again replaces them.")
     with closing(overlapped(list(names), job.read, job.find, job.write)) as rows:
         for n, row in enumerate(rows, 1):
             if row.flag:
@@ -230,6 +242,7 @@ class _Found:
     row: AppliedRow
     mask: NDArray[np.bool_] | None = None
     scan: Scan | None = None
+    is_kept: bool = False  # it is in its file already
 
 
 @dataclass(eq=False)
@@ -240,7 +253,14 @@ class _Job:
     names: Mapping[Path, str]
     out: Path
     brain: bool
+    again: bool
+    before: Mapping[str, AppliedRow]
     rows: list[AppliedRow] = field(default_factory=list)
+
+    def is_done(self, name: str) -> bool:
+        """Whether all that is asked for is there."""
+        suffixes = (MASK_SUFFIX, BRAIN_SUFFIX) if self.brain else (MASK_SUFFIX,)
+        return not self.again and all((self.out / (name + s)).is_file() for s in suffixes)
 
     def read(self, file: Path) -> tuple[Scan, Volume]:
         scan = open_scan(file)
@@ -250,6 +270,9 @@ class _Job:
         row = AppliedRow(self.names[file], file=str(file), model=self.model.card.name)
         try:
             scan, volume = arriving.result()
+            there = self.out / (row.scan + MASK_SUFFIX)
+            if there.is_file() and not self.again:
+                return _as_it_is(there, scan, self.before.get(row.scan, row))
             return _find(self.model, scan, volume, row)
         except UserError as error:
             return _Found(replace(row, flag=str(error)))
@@ -258,14 +281,22 @@ class _Job:
         row = found.row
         if found.mask is not None and found.scan is not None:
             try:
-                save_mask(self.out / row.mask, found.mask, like=found.scan)
+                if not found.is_kept:
+                    save_mask(self.out / row.mask, found.mask, like=found.scan)
                 if self.brain:
                     save_brain(self.out / (row.scan + BRAIN_SUFFIX), found.mask, found.scan)
             except UserError as error:
                 row = AppliedRow(row.scan, flag=str(error), file=row.file, model=row.model)
         self.rows.append(row)
-        write_table(self.out / TABLE, self.rows)  # a stopped or killed job keeps its table
+        add_row(self.out / TABLE, row)  # a stopped or killed job keeps its table
         return row
+
+
+def _as_it_is(path: Path, scan: Scan, row: AppliedRow) -> _Found:
+    """The mask that is there, perhaps corrected by hand, for the image of the brain."""
+    mask = load_mask(path, like=scan)
+    volume_ml = float(np.count_nonzero(mask) * scan.grid.voxel_ml)
+    return _Found(replace(row, volume_ml=volume_ml, mask=path.name), mask, scan, is_kept=True)
 
 
 def _find(model: Model, scan: Scan, volume: Volume, row: AppliedRow) -> _Found:

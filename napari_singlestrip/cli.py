@@ -442,6 +442,9 @@ def apply(
     brain: Annotated[
         bool, typer.Option("--brain", help="Also write the scans without skull.")
     ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Replace masks that are in DIR already.")
+    ] = False,
     round_: RoundOption = None,
     device: DeviceOption = "auto",
     settings: SetOption = None,
@@ -451,7 +454,8 @@ def apply(
     """Strip the skulls of any scans with what a study learned.
 
     Writes <scan>_desc-brain_mask.nii.gz and volumes.csv. A scan that cannot be read is reported,
-    and the others go on.
+    and the others go on. A mask that is there already stays as it is, so that the same command
+    goes on where it was stopped.
 
     \b
     Examples:
@@ -468,7 +472,8 @@ def apply(
         from napari_singlestrip import applying as work
 
         yield from work.apply(
-            model, files, out, device=device, brain=brain, overrides=overrides, round_=round_
+            model, files, out, device=device, brain=brain, overrides=overrides, round_=round_,
+            again=again,
         )
 
     run_job(job, events, quiet)

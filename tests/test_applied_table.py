@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from napari_singlestrip.applied_table import AppliedRow, read_table, write_table
+from napari_singlestrip.applied_table import AppliedRow, add_row, read_table
 from napari_singlestrip.errors import UserError
 
 ROWS = (
@@ -17,11 +18,30 @@ ROWS = (
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    write_table(tmp_path / "new" / "volumes.csv", ROWS)
+    for row in ROWS:
+        add_row(tmp_path / "new" / "volumes.csv", row)
     first, second = read_table(tmp_path / "new" / "volumes.csv")
     assert first == ROWS[0]
     assert (second.scan, second.flag, second.mask) == (ROWS[1].scan, ROWS[1].flag, "")
     assert math.isnan(second.volume_ml) and math.isnan(second.autoencoder_error)
+
+
+def test_a_row_replaces_that_of_its_scan_alone(tmp_path: Path) -> None:
+    path = tmp_path / "volumes.csv"
+    for row in (*ROWS, AppliedRow("a", 5.0, 0.5)):
+        add_row(path, row)
+    first, second = read_table(path)
+    assert (first.scan, first.volume_ml, second.scan) == ("a", 5.0, ROWS[1].scan)
+
+
+def test_jobs_that_write_at_once_lose_no_row(tmp_path: Path) -> None:
+    def write(part: int) -> None:
+        for i in range(20):
+            add_row(tmp_path / "volumes.csv", AppliedRow(f"{part}-{i}", 1.0, 0.1))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert len(read_table(tmp_path / "volumes.csv")) == 80
 
 
 def test_no_table_has_no_rows(tmp_path: Path) -> None:

@@ -13,7 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from napari_singlestrip.applied_table import BRAIN_SUFFIX, MASK_SUFFIX, TABLE, read_table
+from napari_singlestrip.applied_table import (
+    BRAIN_SUFFIX,
+    MASK_SUFFIX,
+    TABLE,
+    read_table,
+)
 from napari_singlestrip.applying import (
     apply,
     export_model,
@@ -43,6 +48,11 @@ def load(path: Path) -> Any:
 
 def run(model: Path, scans: list[Path], out: Path, **options: Any) -> list[Event]:
     return list(apply(model, scans, out, device="cpu", **options))
+
+
+def seen(out: Path) -> list[str]:
+    """Names of the files that people see: not that of the table's lock."""
+    return [path.name for path in out.iterdir() if not path.name.startswith(".")]
 
 
 def table(out: Path) -> dict[str, dict[str, str]]:
@@ -150,7 +160,7 @@ def test_events_name_what_was_written(applied: tuple[Path, list[Event]]) -> None
 
 def test_no_brains_unless_asked_for(model: Path, heads: Heads, tmp_path: Path) -> None:
     run(model, [heads.scans[1]], tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [heads.names[1] + MASK_SUFFIX, TABLE]
+    assert sorted(seen(tmp_path)) == [heads.names[1] + MASK_SUFFIX, TABLE]
 
 
 # --- the model file
@@ -342,7 +352,7 @@ def test_stopping_keeps_the_masks_that_are_done(
             break
     events.close()  # type: ignore[attr-defined]
     # The second was predicted meanwhile: it is not lost.
-    assert sorted(p.name for p in out.glob("*")) == sorted(
+    assert sorted(seen(out)) == sorted(
         [TABLE, *(name + suffix for name in "01" for suffix in (MASK_SUFFIX, BRAIN_SUFFIX))]
     )
     assert [row.scan for row in read_table(out / TABLE)] == ["0", "1"]
@@ -377,6 +387,60 @@ def test_a_mask_that_cannot_be_written_is_flagged_and_the_rest_goes_on(
     assert [bool(row.mask) for row in rows] == [False, True]
     assert heads.names[1] in rows[0].flag and math.isnan(rows[0].volume_ml)
     assert [e.step for e in events if isinstance(e, Progress)] == [1, 2]
+
+
+# --- applied again
+
+
+def test_masks_that_are_there_stay_unless_asked_for_again(
+    model: Path, heads: Heads, tmp_path: Path
+) -> None:
+    first, second = heads.scans[1:3]
+    run(model, [first], tmp_path)
+    by_hand = tmp_path / (heads.names[1] + MASK_SUFFIX)
+    whole = load(by_hand)
+    nib.save(nib.Nifti1Image(np.ones(whole.shape, np.uint8), whole.affine, whole.header), by_hand)
+    corrected, row = by_hand.read_bytes(), read_table(tmp_path / TABLE)
+
+    events = run(model, [first, second], tmp_path)
+    assert by_hand.read_bytes() == corrected
+    assert any(isinstance(e, Note) and "1 of 2 masks" in e.text for e in events)
+    assert [e.n_steps for e in events if isinstance(e, Progress)] == [1]
+    rows = read_table(tmp_path / TABLE)
+    assert rows[:1] == row and [r.scan for r in rows] == list(heads.names[1:3])
+
+    run(model, [first], tmp_path, again=True)
+    assert np.array_equal(load(by_hand).dataobj, whole.dataobj)
+    assert [r.scan for r in read_table(tmp_path / TABLE)] == list(heads.names[1:3])
+
+
+def test_brain_is_cut_out_by_the_mask_that_is_there(
+    model: Path, heads: Heads, tmp_path: Path
+) -> None:
+    run(model, [heads.scans[1]], tmp_path)
+    by_hand, scan = tmp_path / (heads.names[1] + MASK_SUFFIX), load(heads.scans[1])
+    corrected = np.zeros(scan.shape, np.uint8)
+    corrected[5:9, 5:9, 5:9] = 1
+    nib.save(nib.Nifti1Image(corrected, scan.affine), by_hand)
+    before = by_hand.read_bytes()
+
+    run(model, [heads.scans[1]], tmp_path, brain=True)
+    assert by_hand.read_bytes() == before
+    brain = np.asarray(load(tmp_path / (heads.names[1] + BRAIN_SUFFIX)).dataobj)
+    assert np.array_equal(brain, np.where(corrected, np.asarray(scan.dataobj), 0))
+    (row,) = read_table(tmp_path / TABLE)
+    voxel_ml = abs(np.linalg.det(scan.affine[:3, :3])) / 1000
+    assert row.volume_ml == pytest.approx(64 * voxel_ml, rel=1e-4)
+
+
+def test_another_table_of_that_name_is_not_written_over(
+    model: Path, heads: Heads, tmp_path: Path
+) -> None:
+    (tmp_path / TABLE).write_text("subject,ml\n1,2\n")
+    with pytest.raises(UserError, match="cannot be read as a table"):
+        run(model, [heads.scans[1]], tmp_path)
+    assert (tmp_path / TABLE).read_text() == "subject,ml\n1,2\n"
+    assert not list(tmp_path.glob("*.nii.gz"))
 
 
 def test_table_names_file_and_model(model: Path, heads: Heads, tmp_path: Path) -> None:

@@ -282,6 +282,7 @@ class Piece:
     ) -> list[dict[str, object]]:
         """Apply a study's newest model to those who are measured, and measure."""
         out = kept or self.out / "applied"
+        shutil.rmtree(out, ignore_errors=True)
         command("apply", study, *self.measured, "--out", out, *words)
         rows = evaluated(out, self.masks)
         if kept is None:
