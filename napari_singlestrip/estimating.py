@@ -114,7 +114,7 @@ class _Timing:
         views = reconstruct(autoencoder, mask, scan.grid, settings.ranking.views)
         heat = unconform(views[0].redrawn, views[0].grid, scan.grid, fill=0.0)
         save_map(self.folder / "heat.nii.gz", np.round(mask - heat, 2), like=scan)
-        if settings.ranking.consistency:
+        if settings.ranking.measures_consistency:
             data = find_window(segmenter, scan.load()).view.data
             n = settings.ranking.n_augmentations
             consistency(segmenter, data, n, np.random.default_rng(0))

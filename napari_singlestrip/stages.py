@@ -36,7 +36,7 @@ from napari_singlestrip.engine.examples import (
 )
 from napari_singlestrip.engine.geometry import unconform
 from napari_singlestrip.engine.label_map import LabelBank, untiled
-from napari_singlestrip.engine.ranking import autoencoder_error, rank, select, unusual
+from napari_singlestrip.engine.ranking import autoencoder_error, rank, ranked_by, select, unusual
 from napari_singlestrip.engine.segmenter import (
     Segmenter,
     find_window,
@@ -62,6 +62,7 @@ from napari_singlestrip.rounds import (
 )
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_tables import ScoreRow
+from napari_singlestrip.trained_rounds import describe_round
 from napari_singlestrip.training_set import (
     TRUSTED,
     TrainingMask,
@@ -299,7 +300,7 @@ class _Ranker:
         scan = open_scan(study.scan_path(name))
         mask = load_mask(study.pseudo_label_path(self.round, name), like=scan)
         views = reconstruct(self.autoencoder, mask, scan.grid, config.views)
-        agreement = self._consistency(scan, name) if config.consistency else float("nan")
+        agreement = self._consistency(scan, name) if config.measures_consistency else float("nan")
         error = autoencoder_error(views, config.error)
         volume_ml = float(mask.sum() * scan.grid.voxel_ml)
         rows.append(ScoreRow(name, error, agreement, volume_ml))
@@ -320,10 +321,9 @@ class _Ranker:
 def _ranked(rows: Sequence[ScoreRow], settings: Settings) -> list[ScoreRow]:
     """Add ranks, selection and flags, best first."""
     config = settings.ranking
-    if config.score == "consistency":
-        errors = [1 - row.consistency for row in rows]
-    else:
-        errors = [row.autoencoder_error for row in rows]
+    errors = ranked_by(
+        [row.autoencoder_error for row in rows], [row.consistency for row in rows], config.score
+    ).tolist()
     flags = unusual(errors, [row.volume_ml for row in rows])
     table = [
         ScoreRow(
@@ -346,16 +346,18 @@ def _train_segmenter(
 ) -> Iterator[Event]:
     tuning = job.settings.finetuning
     first = stage == "train"
-    settings = job.settings if first else _finetuned(job.settings)
     data = yield from training_data(job, masks, n_maps=None if first else tuning.label_maps)
     config = job.settings.training
+    real_fraction = _real_fraction_at_first(job.settings, len(masks))
+    settings = _predicting(job.settings, real=not first or real_fraction > 0)
     if not first:
+        real_fraction = tuning.real_fraction
         config = config.model_copy(
             update={"steps": tuning.steps, "learning_rate": tuning.learning_rate}
         )
     task = segmenter_task(
         data.bank, data.geometry, settings, job.device, stage=stage, initial=initial,
-        config=config, real_fraction=0.0 if first else tuning.real_fraction, watched=data.watched,
+        config=config, real_fraction=real_fraction, watched=data.watched,
     )
     _save_previews(folder, data.bank, data.geometry, job.settings)
     yield _wrote(job, folder.previews / "synthetic.png", "preview")
@@ -425,7 +427,7 @@ def _geometry(job: Job) -> Geometry:
 
 def _predict_one(job: Job, round_: int, segmenter: Segmenter, name: str) -> Iterator[Event]:
     scan = open_scan(job.study.scan_path(name))
-    settings = _finetuned(job.settings) if round_ else job.settings
+    settings = _predicting(job.settings, real=_has_seen_real(job, round_))
     mask = to_mask(predict(segmenter, scan.load()), scan.grid, settings)
     if not mask.any():
         yield Note(f"{name}: no brain was found.", "warning", name)
@@ -435,8 +437,22 @@ def _predict_one(job: Job, round_: int, segmenter: Segmenter, name: str) -> Iter
     yield _wrote(job, path, "pseudo-label")
 
 
-def _finetuned(settings: Settings) -> Settings:
-    """Settings with which a fine-tuned network predicts."""
+def _real_fraction_at_first(settings: Settings, n_painted: int) -> float:
+    """Share of real scans in the first training: one scan alone would be learned by heart."""
+    return settings.training.real_fraction if n_painted > 1 else 0.0
+
+
+def _has_seen_real(job: Job, round_: int) -> bool:
+    """Whether the network of a round learned from real scans."""
+    if round_:
+        return True
+    return _real_fraction_at_first(job.settings, len(describe_round(job.study, 0).scans)) > 0
+
+
+def _predicting(settings: Settings, *, real: bool) -> Settings:
+    """Settings with which a network predicts: one that saw real scans is no longer generous."""
+    if not real:
+        return settings
     return override(settings, {"prediction.threshold": settings.finetuning.threshold})
 
 

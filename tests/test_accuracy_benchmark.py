@@ -15,6 +15,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from napari_singlestrip.engine.ranking import ranked_by
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 FOLDERS = (BENCHMARKS, BENCHMARKS / "accuracy")
 
@@ -137,6 +139,18 @@ def test_score_that_does_not_vary_is_worth_nothing() -> None:
     assert script("scores").worth(falling).pooled["consistency"] == pytest.approx(-1)
 
 
+def test_worse_of_both_is_what_the_ranking_takes() -> None:
+    """The same order as `ranking.score=worse`, of the same scores."""
+    errors, agreements = [0.02, 0.10, 0.03], [0.99, 0.95, 0.80]
+    ours = [
+        script("scores").Point("one", "p_T1w", {"autoencoder_error": -e, "consistency": c}, 0.9)
+        for e, c in zip(errors, agreements, strict=True)
+    ]
+    assert [-p.score("worse") for p in ours] == pytest.approx(
+        ranked_by(errors, agreements, "worse").tolist()
+    )
+
+
 def test_contrasts_with_few_scans_have_no_figure() -> None:
     scores = script("scores")
     points = [
@@ -144,7 +158,8 @@ def test_contrasts_with_few_scans_have_no_figure() -> None:
         for contrast, n in (("T1w", 6), ("T2w", 5)) for i in range(n)
     ]
     n, worth = scores.by_contrast(points)["T1w"]
-    assert n == 6 and worth == pytest.approx({"autoencoder_error": 1, "consistency": -1})
+    assert n == 6 and worth["autoencoder_error"] == pytest.approx(1)
+    assert worth["consistency"] == pytest.approx(-1)
     assert set(scores.by_contrast(points)) == {"T1w"}
     # The same five scans in two pieces are still five scans.
     again = [scores.Point("two", p.scan, p.scores, p.dice) for p in points]

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_singlestrip.engine.autoencoder import Reconstruction
-from napari_singlestrip.engine.config import RankingConfig
+from napari_singlestrip.engine.config import RankingConfig, settings_for
 from napari_singlestrip.engine.grid import Grid
-from napari_singlestrip.engine.ranking import autoencoder_error, rank, select, unusual
+from napari_singlestrip.engine.ranking import autoencoder_error, rank, ranked_by, select, unusual
+from napari_singlestrip.errors import UserError
 
 NAN = math.nan
 ERRORS = st.lists(
@@ -167,3 +168,31 @@ def test_nothing_redrawn_has_no_surface_distance() -> None:
     error = autoencoder_error([reconstruction(cube(), np.zeros((12, 12, 12)))], "surface")
     assert not math.isfinite(error)
     assert rank([error, 0.1])[0] == 2
+
+
+# --- what the ranking is by
+
+
+def test_the_worse_of_both_scores_counts() -> None:
+    errors, consistencies = [0.02, 0.10, 0.03], [0.99, 0.95, 0.80]
+    expected = {
+        "autoencoder": errors, "consistency": [0.01, 0.05, 0.20], "worse": [0.02, 0.10, 0.20],
+    }
+    for score, values in expected.items():
+        assert ranked_by(errors, consistencies, score) == pytest.approx(values)
+
+
+def test_what_has_no_score_of_both_is_last() -> None:
+    values = ranked_by([0.02, 0.5, math.nan], [math.nan, 0.9, 0.9], "worse")
+    assert rank(values.tolist()).tolist() == [2, 1, 3]
+
+
+def test_the_worse_of_both_needs_comparable_scores() -> None:
+    with pytest.raises(UserError, match=r"ranking\.error=dice"):
+        settings_for("quick", {"ranking.score": "worse", "ranking.error": "mse"})
+
+
+@pytest.mark.parametrize("score", ["autoencoder", "consistency", "worse"])
+def test_agreement_is_measured_where_the_ranking_needs_it(score: str) -> None:
+    settings = settings_for("quick", {"ranking.score": score, "ranking.consistency": False})
+    assert settings.ranking.measures_consistency == (score != "autoencoder")

@@ -20,6 +20,7 @@ from napari_singlestrip import applying, stages
 from napari_singlestrip.autoencoders import autoencoder_path
 from napari_singlestrip.engine.autoencoder import load_autoencoder
 from napari_singlestrip.engine.checkpoint import load_checkpoint
+from napari_singlestrip.engine.segmenter import load_segmenter, segmenter_task, to_mask
 from napari_singlestrip.engine.training import is_done
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
@@ -157,6 +158,34 @@ def test_events_come_in_order_and_end_once(soon: Study) -> None:
     # Another round is added to those that are done.
     assert stages_of(run(soon, rounds=2)) == ["finetune", "predict", "rank"]
     assert soon.rounds() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("n_painted", "share"), [(1, 0.0), (2, 0.5)])
+def test_real_scans_are_learned_from_where_several_were_painted(
+    tmp_path: Path, heads: Heads, monkeypatch: pytest.MonkeyPatch, n_painted: int, share: float
+) -> None:
+    """One scan alone would be learned by heart."""
+    shares: list[float] = []
+    thresholds: list[float] = []
+
+    def record(*args: Any, **options: Any) -> Any:
+        shares.append(options["real_fraction"])
+        return segmenter_task(*args, **options)
+
+    def threshold(found: Any, grid: Any, settings: Any) -> Any:
+        thresholds.append(settings.prediction.threshold)
+        return to_mask(found, grid, settings)
+
+    monkeypatch.setattr(stages, "segmenter_task", record)
+    monkeypatch.setattr(stages, "to_mask", threshold)
+    study = make_study(tmp_path / "soon", heads, training__real_fraction=0.5, **SOON)
+    for name, mask in list(zip(heads.names, heads.masks, strict=True))[1:n_painted]:
+        study.import_mask(name, mask)
+    run(study, stages=["train", "predict"])
+    assert shares == [share]
+    model = RoundFolder(study.round_dir(0)).segmenter
+    applied_with = load_segmenter(model, torch.device("cpu")).settings.prediction.threshold
+    assert set(thresholds) == {applied_with} == {0.5 if share else 0.6}
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -97,6 +97,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "ranking.fraction=0.4",
         "ranking.fraction=1",
         "ranking.score=consistency",
+        "ranking.score=worse",
     ),
 }
 

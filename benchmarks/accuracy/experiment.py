@@ -46,9 +46,10 @@ ORDERS = ("top", "worst", "random")
 SELECTING = ("ae_k", "tta_k", "random_k", "oracle_k")
 LABELS = (3, 5, 99)
 WORST_AND_BEST = "corrected_4_worst_ae_k"  # what a person does who sees the ranking
+ALL_CORRECTED = "corrected_99_top"
 MAIN = (
     "initial", "control", "control_synthetic", "ae_k", "tta_k", "random_k", "corrected_4_top",
-    "labels_99",
+    ALL_CORRECTED,
 )
 PICTURED = ("initial", "ae_k")  # whose masks are kept, for the mosaics
 OF_ALL = ("initial", "ae_k")  # in fold "all"

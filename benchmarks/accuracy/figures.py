@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from experiment import CORRECTED, ORDERS
+from experiment import ALL_CORRECTED, CORRECTED, ORDERS
 from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -18,7 +18,9 @@ from scores import Point, points
 from napari_singlestrip.report.charts import LIGHT
 
 Axes = Any
-LEVELS = {"initial": "one label", "ae_k": "and its pseudo-labels", "labels_99": "all labels"}
+LEVELS = {
+    "initial": "one label", "ae_k": "and its pseudo-labels", ALL_CORRECTED: "all corrected",
+}
 ORDER_WORDS = {"top": "top-ranked first", "worst": "worst-ranked first", "random": "any order"}
 SCORE_WORDS = {
     "autoencoder_error": "autoencoder error", "consistency": "agreement under augmentation",

@@ -1,4 +1,4 @@
-"""What the two scores of a ranking tell of the true Dice.
+"""What the scores of a ranking tell of the true Dice: both, and the worse of the two.
 
 A pool is small, so its correlation is rough. The pooled correlation takes all pieces together:
 score and Dice are centred within each piece first, so that a piece whose masks are all better does
@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 
 from napari_singlestrip.engine.evaluation import correlation
 
-SCORES = {"autoencoder_error": -1.0, "consistency": 1.0}  # with the sign that makes higher better
+SCORES = ("autoencoder_error", "consistency", "worse")  # as here, higher is better
 FEWEST_SCANS = 6  # of a contrast, for a figure of its own
 N_DRAWS = 2000
 
@@ -31,6 +31,12 @@ class Point:
     scan: str
     scores: Mapping[str, float]
     dice: float
+
+    def score(self, name: str) -> float:
+        """One of `SCORES`; the worse of both as `ranking.score=worse` has it."""
+        if name == "worse":
+            return min(self.scores["autoencoder_error"], self.scores["consistency"] - 1)
+        return self.scores[name]
 
 
 @dataclass(frozen=True)
@@ -72,11 +78,11 @@ def worth(cloud: Sequence[Point]) -> Worth:
     """All correlations of a cloud of points."""
     pieces = _by_piece(cloud)
     each = {
-        score: [
-            correlation([p.scores[score] for p in part], [p.dice for p in part]).spearman
+        name: [
+            correlation([p.score(name) for p in part], [p.dice for p in part]).spearman
             for part in pieces.values()
         ]
-        for score in SCORES
+        for name in SCORES
     }
     centred = _centred(pieces)
     pooled = dict(zip(SCORES, _spearman(centred), strict=True))
@@ -109,7 +115,7 @@ def _centred(pieces: Mapping[str, Sequence[Point]]) -> np.ndarray:
     """Rows of (scores..., Dice), less the mean of their piece."""
     parts = []
     for part in pieces.values():
-        rows = np.array([[*(p.scores[score] for score in SCORES), p.dice] for p in part])
+        rows = np.array([[*(p.score(name) for name in SCORES), p.dice] for p in part])
         parts.append(rows - rows.mean(axis=0))
     return np.concatenate(parts) if parts else np.empty((0, len(SCORES) + 1))
 
@@ -137,8 +143,8 @@ def _intervals(rows: np.ndarray, people: np.ndarray) -> dict[str, tuple[float, f
     drawn = []
     for _ in range(N_DRAWS):
         chosen = [of_person[names[i]] for i in rng.integers(len(names), size=len(names))]
-        first, second = _spearman(rows[np.concatenate(chosen)])
-        drawn.append((first, second, first - second))
+        values = _spearman(rows[np.concatenate(chosen)])
+        drawn.append((*values, values[0] - values[1]))
     found = {}
     for kind, values in zip(kinds, np.transpose(drawn), strict=True):
         values = values[np.isfinite(values)]

@@ -23,7 +23,7 @@ import numpy as np
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import figures
 import mosaics
-from experiment import ARMS, CORRECTED, MAIN, ORDERS
+from experiment import ALL_CORRECTED, ARMS, CORRECTED, MAIN, ORDERS
 from goals import goals
 from other_tables import table_of_beyond, table_of_choices
 from page_sections import has_section, table, with_section
@@ -45,7 +45,8 @@ from scores import SCORES, by_contrast, points, worth
 
 ROOT = Path(__file__).resolve().parents[2]
 BASELINES = ("control", "control_synthetic", "random_k")
-SHOWN = ("initial", "control", "ae_k", "corrected_4_top", "labels_99")  # beside the peers
+SHOWN = ("initial", "control", "ae_k", "corrected_4_top", ALL_CORRECTED)  # beside the peers
+SCORE_NAMES = ("autoencoder", "agreement", "worse of both")
 OURS = "ae_k"  # what is compared with the peers: one label, and nobody decides
 SETS = {"real": "real heads", "label_maps": "heads drawn from label maps", "standard": "standard"}
 
@@ -205,8 +206,9 @@ def table_of_scores(results: Results) -> str:
                     found.intervals["difference"],
                 ),
             ])
-    columns = ["arm", "pool", "pools", "autoencoder: mean (range)", "agreement: mean (range)",
-               "autoencoder, pooled [95%]", "agreement, pooled [95%]", "difference [95%]"]
+    columns = ["arm", "pool", "pools", *(f"{name}: mean (range)" for name in SCORE_NAMES),
+               *(f"{name}, pooled [95%]" for name in SCORE_NAMES),
+               "autoencoder less agreement, pooled [95%]"]
     return "\n".join(table(columns, rows))
 
 
@@ -234,7 +236,7 @@ def table_of_score_contrasts(results: Results) -> str:
             rows.append([arm, name, str(n), *(in_digits(found[score], 2) for score in SCORES)])
     if not rows:
         return ""
-    columns = ["arm", "contrast", "scans", "autoencoder, pooled", "agreement, pooled"]
+    columns = ["arm", "contrast", "scans", *(f"{name}, pooled" for name in SCORE_NAMES)]
     return "\n".join(table(columns, rows))
 
 

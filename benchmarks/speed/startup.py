@@ -11,6 +11,7 @@ from __future__ import annotations
 import compileall
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -59,7 +60,9 @@ if screen is not None:
 def main() -> None:
     options = parser(__doc__).parse_args()
     load = machine()["load"]
-    compileall.compile_dir(PACKAGE, quiet=1)  # as an installation does
+    # As in an installation: compiled, and found without the detour of a developer's link.
+    compileall.compile_dir(PACKAGE, quiet=1)
+    os.environ["PYTHONPATH"] = str(PACKAGE.parent)
     python = sys.executable
     commands = {
         "floor: Python itself": [python, "-c", "pass"],
@@ -116,7 +119,8 @@ def worker(folder: Path, repeats: int) -> dict[str, list[float]]:
         for n, line in enumerate(job.stdout):
             if n == 0:
                 found["worker: first event"].append(time.perf_counter() - began)
-            if json.loads(line)["event"] == "Progress":
+            event = json.loads(line)
+            if (event["event"], event.get("stage")) == ("Progress", "train"):
                 found["worker: first training step"].append(time.perf_counter() - began)
                 break
         job.stdin.close()  # which cancels

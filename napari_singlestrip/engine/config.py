@@ -8,9 +8,9 @@ the documentation are derived from these frozen models. One dial, the effort, se
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_singlestrip.errors import UserError
 
@@ -137,6 +137,10 @@ class TrainingConfig(Config):
         0.2, ge=0, le=1, description="Share of steps on a wider window, with more neck and air"
     )
     wide: float = Field(1.5, ge=1, le=3, description="Sides of the wider window, relative")
+    real_fraction: float = Field(
+        0.8, ge=0, le=1,
+        description="Share of steps on the real scans with their masks, where several were painted",
+    )
     learning_rate: float = Field(3e-3, gt=0, le=1, description="Peak learning rate")
     weight_decay: float = Field(1e-5, ge=0, le=1, description="AdamW's weight decay")
     warmup: float = Field(0.05, ge=0, le=1, description="Share of the steps of warm-up")
@@ -198,8 +202,10 @@ class PredictionConfig(Config):
 class RankingConfig(Config):
     """Scores of predicted masks, and which pseudo-labels are taken."""
 
-    score: Literal["autoencoder", "consistency"] = Field(
-        "autoencoder", description="What the ranking is by"
+    score: Literal["autoencoder", "consistency", "worse"] = Field(
+        "autoencoder",
+        description="What the ranking is by: the autoencoder's error, agreement under "
+        "augmentation, or the worse of the two",
     )
     error: Literal["dice", "mse", "surface"] = Field(
         "dice", description="How a mask and its reconstruction are compared"
@@ -214,6 +220,17 @@ class RankingConfig(Config):
     fraction: float = Field(0.7, gt=0, le=1, description="Share selected by the rule fraction")
     max_error: float = Field(0.1, ge=0, description="Largest error selected by rule threshold")
 
+    @property
+    def measures_consistency(self) -> bool:
+        """Whether agreement is asked for, by itself or by the score."""
+        return self.consistency or self.score != "autoencoder"
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        if self.score == "worse" and self.error != "dice":
+            raise ValueError("ranking.score=worse compares overlaps: it needs ranking.error=dice")
+        return self
+
 
 class FinetuningConfig(Config):
     """Self-training on painted, corrected, accepted and selected masks."""
@@ -226,8 +243,8 @@ class FinetuningConfig(Config):
     learning_rate: float = Field(3e-3, gt=0, le=1, description="Peak learning rate")
     threshold: float = Field(
         0.5, gt=0, lt=1,
-        description="Probability above which it is brain after fine-tuning, instead of "
-        "prediction.threshold: a network that has learned on real masks is no longer generous",
+        description="Probability above which it is brain after learning on real scans, instead of "
+        "prediction.threshold: the network is no longer generous",
     )
     real_fraction: float = Field(
         0.8, ge=0, le=1,

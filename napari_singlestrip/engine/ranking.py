@@ -46,6 +46,32 @@ _ERRORS: Mapping[str, Callable[[Reconstruction], float]] = {
 }
 
 
+def ranked_by(
+    errors: Sequence[float], consistencies: Sequence[float], score: str
+) -> npt.NDArray[np.float64]:
+    """What masks are ranked by; lower is better.
+
+    Parameters
+    ----------
+    errors : sequence of N floats
+        Of the autoencoder.
+    consistencies : sequence of N floats
+        Agreement under augmentation, 0 to 1.
+    score : {"autoencoder", "consistency", "worse"}
+        The autoencoder's error, 1 - agreement, or the larger of these: the autoencoder does not
+        see what has the shape of a brain in the wrong place, agreement not what is wrong each time.
+
+    Returns
+    -------
+    (N,) float64
+    """
+    disagreement = 1 - np.asarray(consistencies, float)
+    if score == "consistency":
+        return disagreement
+    shapes = np.asarray(errors, float)
+    return shapes if score == "autoencoder" else np.maximum(shapes, disagreement)
+
+
 def rank(errors: Sequence[float]) -> npt.NDArray[np.int64]:
     """Rank errors: 1 is the smallest; equal errors keep their order; NaN comes last.
 
