@@ -144,7 +144,7 @@ def one_scan(
         effort: folder / f"out_{effort}" / f"scan_T1w{MASK_SUFFIX}" for effort in models
     }
     commands: dict[str, Sequence[str | Path]] = {
-        effort: ours("apply", model, scan, "--out", masks[effort].parent)
+        effort: ours("apply", model, scan, "--again", "--out", masks[effort].parent)
         for effort, model in models.items()
     }
     for name, command in COMMANDS.items():
