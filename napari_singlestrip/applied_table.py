@@ -62,7 +62,6 @@ def add_row(path: Path, row: AppliedRow) -> None:
     UserError
         If the table cannot be read or written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path):
         rows = {each.scan: each for each in read_table(path)}
         rows[row.scan] = row

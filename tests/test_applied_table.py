@@ -44,6 +44,12 @@ def test_jobs_that_write_at_once_lose_no_row(tmp_path: Path) -> None:
     assert len(read_table(tmp_path / "volumes.csv")) == 80
 
 
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(UserError, match="file"):
+        add_row(tmp_path / "file" / "volumes.csv", ROWS[0])
+
+
 def test_no_table_has_no_rows(tmp_path: Path) -> None:
     assert read_table(tmp_path / "volumes.csv") == ()
 
