@@ -36,7 +36,15 @@ from napari_singlestrip.engine.examples import (
 )
 from napari_singlestrip.engine.geometry import unconform
 from napari_singlestrip.engine.label_map import LabelBank, untiled
-from napari_singlestrip.engine.ranking import autoencoder_error, rank, ranked_by, select, unusual
+from napari_singlestrip.engine.ranking import (
+    Looks,
+    appearance,
+    autoencoder_error,
+    rank,
+    ranked_by,
+    select,
+    unusual,
+)
 from napari_singlestrip.engine.segmenter import (
     Segmenter,
     find_window,
@@ -281,7 +289,7 @@ def rank_pool(job: Job, round_: int) -> Iterator[Event]:
     for n, name in enumerate(names, 1):
         yield from _attempt(name, ranker.score(name, rows))
         yield Progress("rank", n, len(names), {}, _left(started, n, len(names)))
-    job.study.save_scores(round_, _ranked(rows, job.settings))
+    job.study.save_scores(round_, _ranked(rows, job.settings, ranker.looks))
     yield _wrote(job, job.study.scores_path(round_), "scores")
 
 
@@ -293,6 +301,7 @@ class _Ranker:
         path = autoencoder_path(job.study, round_) or job.folder(round_).autoencoder
         self.autoencoder = load_autoencoder(path, job.device)
         self.segmenter = load_segmenter(job.folder(round_).segmenter, job.device)
+        self.looks: Looks = []  # of the scans, for the rule that asks for varied ones
 
     def score(self, name: str, rows: list[ScoreRow]) -> Iterator[Event]:
         """Score one mask; its row is added to `rows`."""
@@ -303,6 +312,8 @@ class _Ranker:
         agreement = self._consistency(scan, name) if config.measures_consistency else float("nan")
         error = autoencoder_error(views, config.error)
         volume_ml = float(mask.sum() * scan.grid.voxel_ml)
+        if config.select == "varied":
+            self.looks.append(appearance(scan.load().data, mask))
         rows.append(ScoreRow(name, error, agreement, volume_ml))
         on_scan = unconform(views[0].redrawn, views[0].grid, scan.grid, fill=0.0)
         path = study.reconstruction_path(self.round, name)
@@ -318,7 +329,7 @@ class _Ranker:
         return consistency(self.segmenter, data, n, np.random.default_rng(seed))
 
 
-def _ranked(rows: Sequence[ScoreRow], settings: Settings) -> list[ScoreRow]:
+def _ranked(rows: Sequence[ScoreRow], settings: Settings, looks: Looks) -> list[ScoreRow]:
     """Add ranks, selection and flags, best first."""
     config = settings.ranking
     errors = ranked_by(
@@ -331,7 +342,7 @@ def _ranked(rows: Sequence[ScoreRow], settings: Settings) -> list[ScoreRow]:
             bool(chosen), flag,
         )
         for row, position, chosen, flag in zip(
-            rows, rank(errors), select(errors, config), flags, strict=True
+            rows, rank(errors), select(errors, config, looks), flags, strict=True
         )
     ]
     return sorted(table, key=lambda row: row.rank)
@@ -414,7 +425,21 @@ def _load_example(
     scan = open_scan(job.study.scan_path(mask.scan))
     array = load_mask(job.study.folder / mask.path, like=scan)
     volume = scan.load()
-    return make_example(mask.scan, volume, array, geometry, mask.weight), volume, array
+    soft = None
+    if job.settings.finetuning.soft_labels and mask.kind not in TRUSTED:
+        soft = _probability(job, mask, volume)
+    return make_example(mask.scan, volume, array, geometry, mask.weight, soft), volume, array
+
+
+def _probability(job: Job, mask: TrainingMask, volume: Volume) -> Volume:
+    """The probability that a pseudo-label was made from, with 0.5 where its surface was."""
+    round_ = mask.round or 0
+    prediction = predict(load_segmenter(job.folder(round_).segmenter, job.device), volume)
+    settings = _predicting(job.settings, real=_has_seen_real(job, round_))
+    p, threshold = prediction.probability, settings.prediction.threshold
+    odds = p * (1 - threshold)
+    soft = (odds / (odds + (1 - p) * threshold)).astype(np.float32)
+    return Volume(soft, prediction.grid.affine)
 
 
 def _geometry(job: Job) -> Geometry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -213,6 +214,43 @@ def test_undamaged_training_masks_lie_where_reconstruct_puts_them(
     for distance in clean[:, 0]:
         centre = torch.nonzero(distance < 0).double().mean(0).numpy()
         assert np.abs(centre - (np.array(distance.shape) - 1) / 2).max() < 0.75
+
+
+def test_masks_that_are_not_centred_are_seen_where_they_are_in_the_scan(
+    autoencoder: Autoencoder, phantom: SampleHead
+) -> None:
+    frame = replace(autoencoder.frame, centred=False)
+    resting = Autoencoder(autoencoder.net, frame)
+    grid = grid_of(phantom.mask, phantom.affine)
+    (here,) = reconstruct(resting, phantom.mask, grid)
+    middle = phantom.affine[:3, :3] @ ((np.array(grid.shape) - 1) / 2) + phantom.affine[:3, 3]
+    seen = here.grid.affine @ [*((np.array(here.grid.shape) - 1) / 2), 1]
+    assert np.allclose(seen[:3], middle)
+    moved = np.roll(phantom.mask, 3, 0)
+    (there,) = reconstruct(resting, moved, grid)
+    apart = there.grid.affine[:3, :3] @ (
+        np.argwhere(there.mask > 0.5).mean(0) - np.argwhere(here.mask > 0.5).mean(0)
+    )
+    assert np.linalg.norm(apart) == pytest.approx(3 * grid.spacing[0], rel=0.2)
+
+
+def test_an_autoencoder_that_does_not_centre_is_trained_that_way(
+    bank: LabelBank, geometry: Geometry, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    still = override(tiny_settings, {
+        f"autoencoder.{name}": 0 for name in
+        ("corruption_probability", "rotation_deg", "scaling", "shear", "translation", "warp_std")
+    } | {"autoencoder.centred": False, "autoencoder.steps": 1})  # fmt: skip
+    moved = replace(bank, distance=torch.roll(bank.distance, 1, 1))  # by a tile
+    centres = []
+    for each in (bank, moved):
+        _, clean = autoencoder_task(each, geometry, still, CPU).draw(np.random.default_rng(0))
+        centres.append(torch.nonzero(clean[0, 0] < 0).double().mean(0))
+    assert float((centres[0] - centres[1]).norm()) > 0.5
+    path = tmp_path / "autoencoder.pt"
+    for _ in train(autoencoder_task(bank, geometry, still, CPU), path, CPU):
+        pass
+    assert not load_autoencoder(path, CPU).frame.centred
 
 
 def test_damage_is_as_frequent_as_configured(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from napari_singlestrip.engine.config import Settings, override
 from napari_singlestrip.engine.examples import (
     ROOM,
+    SOFT_BAND,
     BankBuilder,
     Example,
     Geometry,
@@ -23,6 +24,7 @@ from napari_singlestrip.engine.examples import (
 )
 from napari_singlestrip.engine.grid import Grid, Volume
 from napari_singlestrip.engine.label_map import LabelBank, untiled
+from napari_singlestrip.engine.losses import partial_volume
 from napari_singlestrip.engine.networks import side_multiple
 from napari_singlestrip.errors import UserError
 
@@ -131,6 +133,19 @@ def test_distance_is_in_voxels_of_the_training_grid(example: Example, geometry: 
     inner = example.distance[example.mask].min()
     radius_mm = (example.mask.sum() * 3 / 4 / np.pi) ** (1 / 3) * geometry.spacing_mm / 2
     assert -inner * geometry.spacing_mm < 1.5 * radius_mm
+
+
+def test_a_soft_label_is_soft_at_its_surface_only(
+    phantom: SampleHead, geometry: Geometry, example: Example
+) -> None:
+    volume = Volume(phantom.data, phantom.affine)
+    unsure = Volume(np.full(phantom.mask.shape, 0.3, np.float32), phantom.affine)
+    soft = make_example("head", volume, phantom.mask, geometry, probability=unsure)
+    near = np.abs(example.distance) < SOFT_BAND
+    assert np.array_equal(soft.mask, example.mask)
+    assert np.array_equal(soft.distance[~near], example.distance[~near])
+    fraction = partial_volume(torch.from_numpy(soft.distance))[torch.from_numpy(near & soft.seen)]
+    assert float(fraction.median()) == pytest.approx(0.3, abs=0.01)
 
 
 def test_field_of_view_is_remembered(phantom: SampleHead, geometry: Geometry) -> None:

@@ -21,6 +21,7 @@ from napari_singlestrip.engine.label_map import (
     flatten_bias,
     make_label_maps,
     signed_distance_units,
+    supervoxel_means,
     tiled,
     untiled,
 )
@@ -183,6 +184,51 @@ def test_more_bins_divide_finer() -> None:
     data, mask, seen = onion()
     coarse, fine = maps_of(data, mask, seen).labels
     assert len(np.unique(fine)) > len(np.unique(coarse))
+
+
+def test_parts_divide_every_bin_by_place() -> None:
+    data, mask, seen = onion()
+    whole, divided = (maps_of(data, mask, seen, parts=n) for n in (1, 3))
+    assert divided.n_labels == 1 + 3 * sum(PAIRS[1])
+    for one, many, (_, outside) in zip(whole.labels, divided.labels, PAIRS, strict=True):
+        assert np.array_equal(many == OUTSIDE, one == OUTSIDE)
+        assert np.array_equal(many == 1, one == 1)  # the darkest may be air, which is one
+        assert np.array_equal(many > 3 * outside, one > outside)
+        for label in np.unique(one[one > 1]):
+            pieces = np.unique(many[one == label])
+            assert set(pieces) <= set(1 + 3 * (label - 1) + np.arange(3))
+        assert len(np.unique(many)) > 1.5 * len(np.unique(one))
+
+
+def test_labels_divided_have_twins_of_their_own() -> None:
+    data, mask, seen = onion()
+    maps = maps_of(data, mask, seen, parts=3)
+    for labels, twins, (inside, outside) in zip(maps.labels, maps.twins, PAIRS, strict=True):
+        assert {a for a, _ in twins} == set(np.unique(labels[mask]))
+        assert all(1 <= b <= 3 * outside < a <= 3 * (inside + outside) for a, b in twins)
+
+
+def test_supervoxels_quieten_noise_and_keep_the_edge_of_the_mask() -> None:
+    clean, mask, _ = onion(noise=0)
+    data, _, _ = onion(noise=0.1)
+    means = supervoxel_means(data, mask, 5)
+    within = ball(12) & ~ball(10) | ball(8)  # layers thicker than a seed
+    assert np.abs(means - clean)[within].mean() < 0.3 * np.abs(data - clean)[within].mean()
+    beside = means[ball(14) & ~ball(13)].mean() - means[ball(15) & ~ball(14)].mean()
+    assert beside > 0.1
+
+
+def test_bins_of_supervoxels_are_in_pieces_not_in_specks() -> None:
+    def pieces(**config: Any) -> int:
+        labels = maps_of(*onion(noise=0.1), denoise=0, **config).labels[1]
+        return sum(ndimage.label(labels == label)[1] for label in np.unique(labels))
+
+    assert pieces(supervoxels=5) < 0.2 * pieces()
+
+
+def test_more_labels_than_fit_a_byte_are_refused() -> None:
+    with pytest.raises(ValueError, match="280 labels"):
+        LabelMapConfig(n_bins=((15, 20),), parts=8)
 
 
 def test_head_holds_the_brain_and_no_specks() -> None:

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from napari_singlestrip.engine.autoencoder import Reconstruction
 from napari_singlestrip.engine.config import RankingConfig, settings_for
 from napari_singlestrip.engine.grid import Grid
-from napari_singlestrip.engine.ranking import autoencoder_error, rank, ranked_by, select, unusual
+from napari_singlestrip.engine.ranking import (
+    appearance,
+    autoencoder_error,
+    rank,
+    ranked_by,
+    select,
+    unusual,
+)
 from napari_singlestrip.errors import UserError
 
 NAN = math.nan
@@ -82,7 +89,36 @@ def assert_best(errors: list[float], chosen: Any) -> None:
     assert max(taken, default=-1.0) <= min(left, default=math.inf)
 
 
-@pytest.mark.parametrize("rule", ["top_k", "fraction", "threshold"])
+@given(ERRORS, st.floats(0.01, 1))
+def test_varied_takes_as_many_as_fraction(errors: list[float], fraction: float) -> None:
+    looks = [np.random.default_rng(i).normal(size=10) for i in range(len(errors))]
+    chosen = select(errors, RankingConfig(select="varied", fraction=fraction), looks)
+    n = usable(errors)
+    assert chosen.sum() == min(n, max(1, round(fraction * n)))
+    assert not any(c and not math.isfinite(e) for c, e in zip(chosen, errors, strict=True))
+
+
+def test_varied_takes_the_best_of_each_group_that_looks_alike() -> None:
+    errors = [0.01, 0.02, 0.03, 0.2, 0.1, 0.3, NAN]
+    looks = [np.array([kind, 0.01 * i]) for i, kind in enumerate([0, 0, 0, 9, 9, 5, 7.0])]
+    chosen = select(errors, RankingConfig(select="varied", fraction=0.5), looks)
+    assert list(np.flatnonzero(chosen)) == [0, 4, 5]
+
+
+def test_scans_of_a_contrast_look_alike_whatever_their_scale() -> None:
+    rng = np.random.default_rng(0)
+    mask = ((np.indices((12, 12, 12)) - 5.5) ** 2).sum(0) < 16
+
+    def scan(inside: float, outside: float, scale: float) -> Any:
+        data = np.where(mask, inside, outside) + 0.02 * rng.normal(size=mask.shape)
+        return appearance((scale * data).astype(np.float32), mask)
+
+    one, same, other = scan(0.8, 0.3, 1), scan(0.8, 0.3, 700), scan(0.4, 0.9, 1)
+    assert np.abs(one - same).max() < 0.05
+    assert np.abs(one - other).max() > 0.5
+
+
+@pytest.mark.parametrize("rule", ["top_k", "fraction", "threshold", "varied"])
 def test_nothing_usable_selects_nothing(rule: Any) -> None:
     assert not select([NAN, NAN, math.inf], RankingConfig(select=rule)).any()
     assert select([], RankingConfig(select=rule)).shape == (0,)

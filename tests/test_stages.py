@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,14 @@ from napari_singlestrip import applying, stages
 from napari_singlestrip.autoencoders import autoencoder_path
 from napari_singlestrip.engine.autoencoder import load_autoencoder
 from napari_singlestrip.engine.checkpoint import load_checkpoint
+from napari_singlestrip.engine.config import override
 from napari_singlestrip.engine.segmenter import load_segmenter, segmenter_task, to_mask
 from napari_singlestrip.engine.training import is_done
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
-from napari_singlestrip.rounds import RoundFolder, heat_map_path
+from napari_singlestrip.rounds import RoundFolder, heat_map_path, settings_of_run
 from napari_singlestrip.study import Study
+from napari_singlestrip.training_set import masks_of_round
 
 if TYPE_CHECKING:
     from conftest import Heads
@@ -258,6 +261,30 @@ def test_a_round_learns_on_or_anew(trained_copy: Study, start: str) -> None:
     little = {"finetuning.start": start, "finetuning.steps": 1, "finetuning.learning_rate": 1e-6}
     run(trained_copy, stages=["finetune"], overrides=little)
     assert np.allclose(weights(1), weights(2), atol=1e-4) == (start == "before")
+
+
+def test_soft_labels_are_those_of_pseudo_labels_only(trained_copy: Study) -> None:
+    settings = settings_of_run(trained_copy, None, {}, None)
+    job = stages.Job(trained_copy, settings, torch.device("cpu"))
+    soft = replace(job, settings=override(settings, {"finetuning.soft_labels": True}))
+    masks = masks_of_round(trained_copy, 1, job.settings.finetuning)
+    kinds = {mask.kind for mask in masks}
+    assert "painted" in kinds
+    assert "selected" in kinds
+    geometry = stages._geometry(job)
+    for mask in masks:
+        hard, probable = (
+            stages._load_example(each, mask, geometry)[0].distance for each in (job, soft)
+        )
+        assert np.array_equal(hard, probable) == (mask.kind == "painted")
+        # Where it was brain it is probably brain: 0.5 lies on the surface of the mask.
+        assert ((hard < 0) == (probable < 0))[np.abs(hard) > 0.6].mean() > 0.9
+
+
+def test_varied_pseudo_labels_can_be_asked_for(trained_copy: Study) -> None:
+    before = {row.scan for row in trained_copy.scores(1) if row.selected}
+    run(trained_copy, stages=["rank"], overrides={"ranking.select": "varied"})
+    assert len({row.scan for row in trained_copy.scores(1) if row.selected}) == len(before)
 
 
 def test_autoencoder_learns_new_masks_made_by_hand(trained_copy: Study, heads: Heads) -> None:

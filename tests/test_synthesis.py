@@ -400,6 +400,18 @@ def test_blend_goes_from_one_contrast_to_the_other(ball_bank: LabelBank) -> None
         assert min(greys, key=greys.__getitem__) == darker
 
 
+def test_blend_is_how_far_the_contrasts_are_apart(bank: LabelBank) -> None:
+    def apart(blend: float) -> float:
+        config = SynthesisConfig(blend=blend, background_probability=0, tie_probability=0)
+        rng = np.random.default_rng(0)
+        draws = [sample_params(rng, bank, config).means for _ in range(50)]
+        return max(float(np.abs(means[1] - means[0]).max()) for means in draws)
+
+    assert apart(0) == 0
+    assert 0.15 < apart(0.2) <= 0.2
+    assert apart(1) > 0.5
+
+
 def test_background_may_be_zero(bank: LabelBank) -> None:
     config = SynthesisConfig(background_probability=1, shapes_probability=0, noise_std=0, gamma=0)
     for seed in range(5):

@@ -42,12 +42,17 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "label_map.denoise=1.5",
         "label_map.bias_field=0",
         "label_map.oversampling=1",
+        "label_map.supervoxels=6",
+        "label_map.parts=3",
         "synthesis.tie_probability=0",
         "synthesis.shapes_probability=0",
         "synthesis.shapes_probability=0.5",
         "synthesis.warp_std=0.02",
         "synthesis.warp_std=0.05",
+        "synthesis.blend=0",
+        "synthesis.blend=1",
         "synthesis.bias_std=0.25",
+        "synthesis.bias_std=1",
         "synthesis.noise_std=0.03",
         "synthesis.blur_fwhm=1",
         "synthesis.thick_slices=1",
@@ -55,6 +60,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "synthesis.crop_probability=0",
         "training.wide_fraction=0",
         "training.cross_entropy=0",
+        "training.ema=0",
         "training.steps=900",
         "network.target=distance",
         "network.norm=channel",
@@ -82,6 +88,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "autoencoder.warp_std=0.01",
         "autoencoder.warp_std=0.035",
         "autoencoder.scaling=0.2",
+        "autoencoder.centred=false autoencoder.translation=0.15",
         "autoencoder.max_side=48",
         "autoencoder.steps=1200",
     ),
@@ -94,8 +101,10 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "finetuning.learning_rate=0.001",
         "finetuning.label_maps=5",
         "finetuning.start=scratch",
+        "finetuning.soft_labels=true",
         "ranking.fraction=0.4",
         "ranking.fraction=1",
+        "ranking.select=varied",
         "ranking.score=consistency",
         "ranking.score=worse",
     ),
@@ -191,7 +200,7 @@ def _first(options: argparse.Namespace, fold: str, out: Path, words: str) -> Pie
     changed.out, seed = out, options.seed
     if words.startswith("seed="):
         seed, words = int(words.removeprefix("seed=")), ""
-    changed.changes = [*options.changes, *([words] if words else [])]
+    changed.changes = [*options.changes, *words.split()]
     return Piece(changed, fold, seed)
 
 
@@ -204,7 +213,7 @@ def _copy(piece: Piece) -> Path:
 
 
 def _set(words: str) -> list[str]:
-    return ["--set", words] if words else []
+    return [part for word in words.split() for part in ("--set", word)]
 
 
 if __name__ == "__main__":

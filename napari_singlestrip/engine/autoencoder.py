@@ -43,10 +43,14 @@ VIEWS_AT_ONCE = 8  # views of a mask that go through the network together
 
 @dataclass(frozen=True)
 class Frame:
-    """The grid on which masks are seen: isotropic RAS, centred on the mask's centre of mass."""
+    """The grid on which masks are seen: isotropic RAS, around the mask's centre of mass.
+
+    Or around the middle of its scan, if it is not centred.
+    """
 
     spacing_mm: float
     shape: Shape
+    centred: bool = True
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def mask_frame(geometry: Geometry, config: AutoencoderConfig) -> Frame:
     factor = max(1.0, max(geometry.shape) / config.max_side)
     multiple = 2 ** len(config.channels)
     i, j, k = (max(1, int(np.ceil(n / factor / multiple))) * multiple for n in geometry.shape)
-    return Frame(geometry.spacing_mm * factor, (i, j, k))
+    return Frame(geometry.spacing_mm * factor, (i, j, k), config.centred)
 
 
 def autoencoder_task(
@@ -138,7 +142,7 @@ def autoencoder_task(
     net = MaskAutoencoder(frame.shape, config.channels, config.latent)
     initial_weights(net, np.random.default_rng([settings.seed, 3]))
 
-    offsets = _centre_offsets(bank)
+    offsets = _centre_offsets(bank) if config.centred else [np.zeros(3)] * len(bank.distance)
     reach = np.asarray(frame.shape) * bank.ratio * scale
 
     def draw(rng: np.random.Generator, batch_size: int = config.batch_size) -> Pair:
@@ -184,7 +188,8 @@ def autoencoder_from(saved: dict[str, Any], device: torch.device) -> Autoencoder
     i, j, k = saved["shape"]
     net = MaskAutoencoder((i, j, k), config.channels, config.latent)
     net.load_state_dict(saved["average"])
-    return Autoencoder(net.to(device).eval(), Frame(float(saved["spacing_mm"]), (i, j, k)))
+    frame = Frame(float(saved["spacing_mm"]), (i, j, k), config.centred)
+    return Autoencoder(net.to(device).eval(), frame)
 
 
 def reconstruct(
@@ -212,7 +217,10 @@ def reconstruct(
         The first is centred on the mask.
     """
     soft = _cut_out(mask, grid)
-    frame = frame_grid(autoencoder.frame, soft.data > 0, soft.grid)
+    if autoencoder.frame.centred:
+        frame = frame_grid(autoencoder.frame, soft.data > 0, soft.grid)
+    else:
+        frame = frame_grid(autoencoder.frame, np.ones(grid.shape, bool), grid)
     rng = np.random.default_rng(0)  # the same views for every mask
     places = [frame]
     for _ in range(1, n_views):
@@ -253,7 +261,7 @@ def _redraw(
 
 
 def frame_grid(frame: Frame, mask: npt.NDArray[np.bool_], grid: Grid) -> Grid:
-    """Place the frame around a mask's centre of mass."""
+    """Place the frame around the centre of mass of what is marked."""
     centre = grid.affine[:3, :3] @ _centre_of_mass(mask) + grid.affine[:3, 3]
     affine = np.diag([frame.spacing_mm] * 3 + [1.0])
     affine[:3, 3] = centre - (np.asarray(frame.shape) - 1) / 2 * frame.spacing_mm

@@ -16,6 +16,7 @@ from napari_singlestrip.errors import UserError
 
 Effort = Literal["quick", "standard", "thorough"]
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
+MAX_LABELS = 255  # of a label map, whose voxels are bytes
 
 
 class Config(BaseModel):
@@ -64,6 +65,24 @@ class LabelMapConfig(Config):
         description="Width of the smoothing that estimates the bias field before binning "
         "(fraction of the grid's shortest side; 0 switches it off)",
     )
+    supervoxels: int = Field(
+        0, ge=0, le=32,
+        description="Side of the supervoxels whose means are binned, instead of single voxels "
+        "(voxels; 0 switches them off)",
+    )
+    parts: int = Field(
+        1, ge=1, le=8,
+        description="Parts of the head in which the same bin is another label (1: none)",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        most = self.parts * max(inside + outside for inside, outside in self.n_bins)
+        if most > MAX_LABELS:
+            raise ValueError(
+                f"{most} labels (bins inside and outside, times parts); at most {MAX_LABELS} fit"
+            )
+        return self
 
 
 class SynthesisConfig(Config):
@@ -88,6 +107,11 @@ class SynthesisConfig(Config):
         0.5, ge=0, le=1,
         description="Share of heads in which labels on both sides of the mask that look alike in "
         "the scan are painted alike",
+    )
+    blend: float = Field(
+        0.5, ge=0, le=1,
+        description="Largest change of a label's intensity from one place of the head to another "
+        "(of the range)",
     )
     bias_std: float = Field(0.5, ge=0, le=2, description="Largest SD of the log bias field")
     bias_grid: tuple[int, int] = Field((2, 5), description="Control points of the bias field")
@@ -177,6 +201,11 @@ class AutoencoderConfig(Config):
     shear: float = Field(0.05, ge=0, lt=1, description="Shear of the mask")
     translation: float = Field(0.03, ge=0, le=1, description="Shift (fraction of the side)")
     warp_std: float = Field(0.02, ge=0, le=0.2, description="Largest SD of the velocity field")
+    centred: bool = Field(
+        True,
+        description="Look at a mask around its own centre of mass, not around the middle of its "
+        "scan",
+    )
     each_round: bool = Field(
         True, description="Train it anew in later rounds when there are more masks made by hand"
     )
@@ -213,11 +242,15 @@ class RankingConfig(Config):
     views: int = Field(8, ge=1, le=64, description="Views of a mask that its error is the mean of")
     consistency: bool = Field(True, description="Also measure agreement under augmentation")
     n_augmentations: int = Field(8, ge=2, le=64, description="Augmentations of the consistency")
-    select: Literal["top_k", "fraction", "threshold"] = Field(
-        "fraction", description="Rule that selects pseudo-labels when nobody decides"
+    select: Literal["top_k", "fraction", "threshold", "varied"] = Field(
+        "fraction",
+        description="Rule that selects pseudo-labels when nobody decides: the best of all, or "
+        "(varied) the best of each group of scans that look alike, as many as fraction says",
     )
     top_k: int = Field(10, ge=1, description="Masks selected by the rule top_k")
-    fraction: float = Field(0.7, gt=0, le=1, description="Share selected by the rule fraction")
+    fraction: float = Field(
+        0.7, gt=0, le=1, description="Share selected by the rules fraction and varied"
+    )
     max_error: float = Field(0.1, ge=0, description="Largest error selected by rule threshold")
 
     @property
@@ -255,6 +288,11 @@ class FinetuningConfig(Config):
         description="Beside masks made by hand: only accepted ones (decided), also those selected "
         "by the ranking (selected), or those selected until a person decides (auto)",
     )
+    soft_labels: bool = Field(
+        False,
+        description="Learn the probability that was predicted, where a pseudo-label was not "
+        "corrected, instead of its mask",
+    )
     label_maps: int = Field(
         2, ge=1, le=32, description="Label maps made from each mask in fine-tuning"
     )
@@ -279,6 +317,15 @@ class Settings(Config):
     prediction: PredictionConfig = PredictionConfig()
     ranking: RankingConfig = RankingConfig()
     finetuning: FinetuningConfig = FinetuningConfig()
+
+    @model_validator(mode="after")
+    def _learnable(self) -> Self:
+        if self.finetuning.soft_labels and self.network.target == "distance":
+            raise ValueError(
+                "finetuning.soft_labels=true are probabilities: they need "
+                "network.target=probability"
+            )
+        return self
 
 
 # Only what differs from the defaults above, which are those of "quick".

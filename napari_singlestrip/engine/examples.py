@@ -28,6 +28,7 @@ from napari_singlestrip.errors import UserError
 
 ADULT_BRAIN_ML = 1400.0  # what `conform.spacing_mm` is meant for; Luders et al. 2002: 1.1-1.7 L
 HUMAN = (0.75, 1.25)  # relative brain sizes for which the spacing is taken as it is
+SOFT_BAND = 2.0  # voxels on both sides of a mask's surface in which it may be soft
 ROOM = 1.5  # side of the cut-out relative to the training grid: what shifts and rotations show
 
 
@@ -65,7 +66,8 @@ class Example:
     mask, seen : (X, Y, Z) bool
         The brain; the scan's field of view.
     distance : (X, Y, Z) float32
-        Signed distance to the brain's surface in voxels of the training grid, negative inside.
+        Signed distance to the brain's surface in voxels of the training grid, negative inside; of
+        soft labels, 0.5 less the probability next to the surface.
     weight : float
         How often it is drawn, relative to the others.
     """
@@ -108,6 +110,7 @@ def make_example(
     mask: npt.NDArray[np.bool_],
     geometry: Geometry,
     weight: float = 1.0,
+    probability: Volume | None = None,
 ) -> Example:
     """Cut a labelled scan out around its brain.
 
@@ -122,6 +125,8 @@ def make_example(
     geometry : Geometry
     weight : float
         See `Example`.
+    probability : Volume, optional
+        Of the brain, 0 to 1 and 0.5 at the mask's surface, to be learned instead of the mask.
 
     Raises
     ------
@@ -143,6 +148,9 @@ def make_example(
         )
     spacing = (1 / geometry.ratio,) * 3
     distance = signed_distance(brain, spacing, band_mm=6.0)
+    if probability is not None:  # 0.5 less a distance is the fraction of a voxel that is brain
+        fraction = resample(probability, grid, fill=0.0)
+        distance = np.where(np.abs(distance) < SOFT_BAND, 0.5 - fraction, distance)
     return Example(name, data, brain, seen, distance, weight)
 
 

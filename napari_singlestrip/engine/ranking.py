@@ -8,7 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_singlestrip.engine.autoencoder import Reconstruction
+from napari_singlestrip.engine.cleanup import bounding_box
 from napari_singlestrip.engine.config import RankingConfig
+
+Looks = list[npt.NDArray[np.float64]]  # what scans look like, from `appearance`
+QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def autoencoder_error(views: Sequence[Reconstruction], kind: str) -> float:
@@ -89,7 +93,9 @@ def rank(errors: Sequence[float]) -> npt.NDArray[np.int64]:
     return ranks
 
 
-def select(errors: Sequence[float], config: RankingConfig) -> npt.NDArray[np.bool_]:
+def select(
+    errors: Sequence[float], config: RankingConfig, looks: Looks | None = None
+) -> npt.NDArray[np.bool_]:
     """Say which masks are good enough to learn from when nobody decides.
 
     Parameters
@@ -97,8 +103,11 @@ def select(errors: Sequence[float], config: RankingConfig) -> npt.NDArray[np.boo
     errors : sequence of N floats
         Lower is better; NaN is never selected.
     config : RankingConfig
-        The rule: the best `top_k`, the best `fraction` (at least one), or all errors up to
-        `max_error`.
+        The rule: the best `top_k`, the best `fraction` (at least one), all errors up to
+        `max_error`, or as many as `fraction` says, the best of each group of scans that look
+        alike.
+    looks : list of N arrays, optional
+        From `appearance`; only the rule "varied" needs them.
 
     Returns
     -------
@@ -108,11 +117,59 @@ def select(errors: Sequence[float], config: RankingConfig) -> npt.NDArray[np.boo
     order = rank(errors)
     if config.select == "top_k":
         chosen = order <= config.top_k
-    elif config.select == "fraction":
-        chosen = order <= max(1, round(config.fraction * int(usable.sum())))
-    else:
+    elif config.select == "threshold":
         chosen = np.asarray(errors, float) <= config.max_error
+    else:
+        n = max(1, round(config.fraction * int(usable.sum())))
+        if config.select == "varied" and looks and usable.any():
+            order = _in_turn(order, usable, np.stack(looks), n)
+        chosen = order <= n
     return chosen & usable
+
+
+def _in_turn(
+    order: npt.NDArray[np.int64], usable: npt.NDArray[np.bool_], looks: npt.NDArray[np.float64],
+    n: int,
+) -> npt.NDArray[np.int64]:
+    """Rank anew: the best of each of n groups of scans that look alike before all others."""
+    from sklearn.cluster import AgglomerativeClustering
+    from sklearn.preprocessing import scale
+
+    group = np.full(len(order), -1)
+    group[usable] = 0
+    if n > 1:
+        group[usable] = AgglomerativeClustering(n).fit_predict(scale(looks[usable]))
+    first = np.zeros(len(order), bool)
+    for g in range(n):
+        members = np.flatnonzero(group == g)
+        first[members[np.argmin(order[members])]] = True
+    return rank(np.where(first, order, order + len(order)).tolist())
+
+
+def appearance(
+    data: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """What a scan looks like: how bright it is inside the brain, and around it.
+
+    Parameters
+    ----------
+    data : (I, J, K) float32
+    mask : (I, J, K) bool
+        The brain, not empty.
+
+    Returns
+    -------
+    (10,) float64
+        Quantiles inside the mask and in the rest of its box, relative to the median inside.
+    """
+    box = bounding_box(mask)
+    if box is None:
+        raise ValueError("the mask is empty")
+    near, brain = data[box], mask[box]
+    around = near[~brain] if not brain.all() else near[brain]
+    inside, outside = (np.quantile(part, QUANTILES) for part in (near[brain], around))
+    middle = abs(float(inside[len(QUANTILES) // 2])) or 1.0
+    return np.concatenate([inside, outside]) / middle
 
 
 def unusual(errors: Sequence[float], volumes_ml: Sequence[float]) -> list[str]:

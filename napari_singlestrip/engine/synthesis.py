@@ -96,7 +96,7 @@ def sample_params(
     label_map = int(rng.integers(bank.labels.shape[1]))
     background = bank.backgrounds[entry][label_map]
     n_labels = bank.n_labels
-    means = _sample_means(rng, n_labels)
+    means = _sample_means(rng, n_labels, config.blend)
     _tie(rng, means, bank.twins[entry][label_map], config.tie_probability)
     _darken(rng, means, background, config.background_probability)
     stds = rng.uniform(0, config.intensity_std, n_labels)
@@ -359,11 +359,11 @@ def _stack(pictures: list[torch.Tensor]) -> torch.Tensor:
 
 
 def _sample_means(
-    rng: np.random.Generator, n: int
+    rng: np.random.Generator, n: int, furthest: float
 ) -> npt.NDArray[np.float64]:
     """(2, n) means: a second contrast close to the first, or far from it."""
     first = rng.uniform(0, 1, n)
-    second = np.clip(first + rng.uniform(0, 0.5) * rng.uniform(-1, 1, n), 0, 1)
+    second = np.clip(first + rng.uniform(0, furthest) * rng.uniform(-1, 1, n), 0, 1)
     return np.stack([first, second])
 
 
