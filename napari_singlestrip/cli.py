@@ -236,6 +236,25 @@ def new(
     describe_new(made, quiet)
 
 
+@app.command(short_help="Add scans to a study.")
+def add(study: StudyFolder, scans: Scans, quiet: QuietOption = False) -> None:
+    """Add scans to a study; the next run predicts and ranks them with the others.
+
+    Scans that the study has already are passed over, so the folder that new scans come into can be
+    given again and again.
+
+    \b
+    Examples:
+      singlestrip add my_study scans/
+      singlestrip add my_study sub-51_T1w.nii.gz sub-52_T1w.nii.gz
+    """
+    from napari_singlestrip.cli_output import describe_added
+    from napari_singlestrip.study import Study
+
+    opened = Study.open(study)
+    describe_added(opened, opened.add_scans(scans), quiet)
+
+
 @app.command(short_help="Train, predict, rank, fine-tune.")
 def run(
     study: StudyFolder,

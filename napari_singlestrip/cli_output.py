@@ -20,16 +20,7 @@ if TYPE_CHECKING:
 
 def describe_new(study: Study, quiet: bool) -> None:
     """Say what the new study holds, which scans are in trouble, and what to do next."""
-    from napari_singlestrip.engine.volume import open_scan
-
-    for name in study.names:
-        try:
-            notes = open_scan(study.scan_path(name)).notes
-        except UserError as error:  # the rest of the study goes on
-            typer.echo(f"Warning: {error}", err=True)
-            continue
-        for note in () if quiet else notes:
-            typer.echo(f"{name}: {note}")
+    _describe_scans(study, study.names, quiet)
     if quiet:
         return
     n_masks = len(study.masked_scans())
@@ -41,6 +32,34 @@ def describe_new(study: Study, quiet: bool) -> None:
         typer.echo(f"Next: singlestrip run {study.folder}")
     else:
         typer.echo("Next: paint the brain of one scan, in napari or with any other program.")
+
+
+def describe_added(study: Study, names: Sequence[str], quiet: bool) -> None:
+    """Say which scans are new in the study, which are in trouble, and what to do next."""
+    _describe_scans(study, names, quiet)
+    if quiet:
+        return
+    if not names:
+        typer.echo(f"Nothing is new: the study {study.name} has these scans already.")
+        return
+    for name in names:
+        typer.echo(name)
+    typer.echo(f"{_count(len(names), 'scan')} added to the study {study.name}, which has "
+               f"{len(study.scans)} now.")  # fmt: skip
+    typer.echo(f"Next: singlestrip run {study.folder}")
+
+
+def _describe_scans(study: Study, names: Sequence[str], quiet: bool) -> None:
+    from napari_singlestrip.engine.volume import open_scan
+
+    for name in names:
+        try:
+            notes = open_scan(study.scan_path(name)).notes
+        except UserError as error:  # the rest of the study goes on
+            typer.echo(f"Warning: {error}", err=True)
+            continue
+        for note in () if quiet else notes:
+            typer.echo(f"{name}: {note}")
 
 
 def _count(number: int, what: str) -> str:

@@ -36,7 +36,7 @@ from napari_singlestrip.study_lock import StudyLock
 from napari_singlestrip.study_tables import ScoreRow
 
 COMMANDS = (
-    "demo", "new", "run", "rank", "report", "decide", "apply", "evaluate", "export", "masks",
+    "demo", "new", "add", "run", "rank", "report", "decide", "apply", "evaluate", "export", "masks",
     "doctor",
 )  # fmt: skip
 Output = pytest.CaptureFixture[str]
@@ -268,6 +268,45 @@ def test_new_where_nothing_can_be_written(data: Path, capsys: Output) -> None:
 
 def test_new_twice(study: Study, data: Path, capsys: Output) -> None:
     assert "study already" in refusal(capsys, "new", study.folder, data / "scans")
+
+
+# --- add
+
+
+def test_add_names_what_is_new(study: Study, data: Path, capsys: Output) -> None:
+    had = study.names
+    write_volume(data / "more" / "z.nii.gz")
+    assert run_cli("add", study.folder, data / "scans", data / "more") == 0
+    text = capsys.readouterr().out
+    assert text.splitlines()[0] == "z"
+    assert f"1 scan added to the study {study.name}, which has {len(had) + 1} now" in text
+    assert f"singlestrip run {study.folder}" in text
+    assert Study.open(study.folder).names == (*had, "z")
+
+
+def test_add_again_changes_nothing(study: Study, data: Path, capsys: Output) -> None:
+    before = (study.folder / "study.json").read_bytes()
+    assert run_cli("add", study.folder, data / "scans") == 0
+    assert "Nothing is new" in capsys.readouterr().out
+    assert (study.folder / "study.json").read_bytes() == before
+
+
+def test_add_with_a_damaged_scan_goes_on(study: Study, data: Path, capsys: Output) -> None:
+    bad = data / "more" / "bad.nii.gz"
+    write_volume(data / "more" / "z.nii.gz")
+    bad.write_bytes(b"not a scan")
+    assert run_cli("add", study.folder, data / "more", "--quiet") == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "bad.nii.gz" in err
+    assert {"bad", "z"} <= set(Study.open(study.folder).names)
+
+
+def test_add_refuses_what_is_no_scan_and_no_study(
+    study: Study, data: Path, capsys: Output
+) -> None:
+    assert "nowhere.nii" in refusal(capsys, "add", study.folder, "nowhere.nii")
+    assert "singlestrip new" in refusal(capsys, "add", data / "nowhere", data / "scans")
 
 
 # --- run
