@@ -30,7 +30,7 @@ from napari_singlestrip.engine.training import Task, train
 from napari_singlestrip.engine.volume import load_mask, open_scan, save_map
 from napari_singlestrip.events import Event, Finished, Progress, Started
 from napari_singlestrip.files import remove_leftovers, temporary_folder
-from napari_singlestrip.stages import Job, TrainingData, training_data
+from napari_singlestrip.stages import Job, TrainingData, real_fraction_at_first, training_data
 from napari_singlestrip.study import Study
 from napari_singlestrip.training_set import masks_by_hand
 
@@ -62,7 +62,10 @@ class _Timing:
     def _time_segmenter(self, data: TrainingData, preparing: float) -> None:
         settings, device = self.job.settings, self.job.device
         started = time.monotonic()
-        task = segmenter_task(data.bank, data.geometry, settings, device, watched=data.watched)
+        task = segmenter_task(
+            data.bank, data.geometry, settings, device, watched=data.watched,
+            real_fraction=real_fraction_at_first(settings, len(data.watched)),
+        )
         preparing += time.monotonic() - started
         first, step = self._time_steps(task, "segmenter.pt")
         config = settings.training

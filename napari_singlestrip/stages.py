@@ -359,7 +359,7 @@ def _train_segmenter(
     first = stage == "train"
     data = yield from training_data(job, masks, n_maps=None if first else tuning.label_maps)
     config = job.settings.training
-    real_fraction = _real_fraction_at_first(job.settings, len(masks))
+    real_fraction = real_fraction_at_first(job.settings, len(masks))
     settings = _predicting(job.settings, real=not first or real_fraction > 0)
     if not first:
         real_fraction = tuning.real_fraction
@@ -462,7 +462,7 @@ def _predict_one(job: Job, round_: int, segmenter: Segmenter, name: str) -> Iter
     yield _wrote(job, path, "pseudo-label")
 
 
-def _real_fraction_at_first(settings: Settings, n_painted: int) -> float:
+def real_fraction_at_first(settings: Settings, n_painted: int) -> float:
     """Share of real scans in the first training: one scan alone would be learned by heart."""
     return settings.training.real_fraction if n_painted > 1 else 0.0
 
@@ -471,7 +471,7 @@ def _has_seen_real(job: Job, round_: int) -> bool:
     """Whether the network of a round learned from real scans."""
     if round_:
         return True
-    return _real_fraction_at_first(job.settings, len(describe_round(job.study, 0).scans)) > 0
+    return real_fraction_at_first(job.settings, len(describe_round(job.study, 0).scans)) > 0
 
 
 def _predicting(settings: Settings, *, real: bool) -> Settings:

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import make_study
 
-from napari_singlestrip import stages
+from napari_singlestrip import estimating, stages
+from napari_singlestrip.engine.segmenter import segmenter_task
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.estimating import estimate
 from napari_singlestrip.events import Finished, Progress, Started, parse_event
@@ -54,6 +55,26 @@ def test_estimate_is_about_right(tmp_path: Path, heads: Heads) -> None:
         pass
     taken = time.monotonic() - started
     assert taken / 4 < end.summary["train"] < taken * 4  # other programs may be at work
+
+
+@pytest.mark.parametrize(("n_painted", "share"), [(1, 0.0), (2, 0.5)])
+def test_steps_are_those_of_the_training(
+    tmp_path: Path, heads: Heads, monkeypatch: pytest.MonkeyPatch, n_painted: int, share: float
+) -> None:
+    """Real scans take less time than synthetic heads."""
+    shares: list[float] = []
+
+    def record(*args: Any, **options: Any) -> Any:
+        shares.append(options["real_fraction"])
+        return segmenter_task(*args, **options)
+
+    monkeypatch.setattr(estimating, "segmenter_task", record)
+    study = make_study(tmp_path / "study", heads, training__real_fraction=0.5)
+    for name, mask in list(zip(heads.names, heads.masks, strict=True))[1:n_painted]:
+        study.import_mask(name, mask)
+    for _ in estimate(study, device="cpu"):
+        pass
+    assert shares == [share]
 
 
 def test_it_works_within_the_study_and_a_killed_one_is_tidied_away(
