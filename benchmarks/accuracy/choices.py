@@ -102,6 +102,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "finetuning.label_maps=5",
         "finetuning.start=scratch",
         "finetuning.soft_labels=true",
+        "finetuning.trusted_weight=1",
         "ranking.fraction=0.4",
         "ranking.fraction=1",
         "ranking.select=varied",
