@@ -183,8 +183,9 @@ def fine_tuning(options: argparse.Namespace, words: str) -> dict[str, object]:
     for fold in ("0", "1"):
         piece = _first(options, fold, options.out, "")
         folder = _copy(piece)
-        stages = "rank,finetune" if words.startswith("ranking.") else "finetune"
-        command("run", folder, "--stages", stages, *_set(words), *piece.options())
+        # One after the other: asked for together, a new round is begun, and then ranked.
+        for stage in ("rank", "finetune") if words.startswith("ranking.") else ("finetune",):
+            command("run", folder, "--stages", stage, *_set(words), *piece.options())
         rows += piece.applied(folder)
         shutil.rmtree(folder)
     return {"unseen": rows}
