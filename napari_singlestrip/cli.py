@@ -6,16 +6,14 @@ Everything heavy is imported inside the commands, so that ``--help`` answers at 
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_singlestrip import __version__
-from napari_singlestrip.cli_jobs import OK, run_job, write_file
+from napari_singlestrip.cli_jobs import report_bug, run_job, say_failure, write_file
 from napari_singlestrip.cli_options import (
     Choice,
     DeviceOption,
@@ -30,12 +28,10 @@ from napari_singlestrip.cli_options import (
     parse_masks,
     parse_stages,
 )
-from napari_singlestrip.errors import UserError
+from napari_singlestrip.errors import CANCELLED, OK, UserError
 
 if TYPE_CHECKING:
     from napari_singlestrip.events import Event
-
-BUG, USER_MISTAKE, CANCELLED = 1, 2, 130
 
 app = typer.Typer(
     name="singlestrip",
@@ -62,16 +58,14 @@ def main(arguments: list[str] | None = None) -> int:
     """
     try:
         app(args=arguments, prog_name="singlestrip")
-    except UserError as error:
-        return _fail(error)
-    except (MemoryError, OSError) as error:
-        return _fail(error)
+    except (UserError, MemoryError, OSError) as error:
+        return say_failure(error)
     except KeyboardInterrupt:
         return CANCELLED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else OK
     finally:
-        sys.excepthook = _report_bug  # after typer, which sets its own
+        sys.excepthook = report_bug  # after typer, which sets its own
     return OK
 
 
@@ -589,22 +583,3 @@ def doctor() -> None:
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         typer.echo(f"{name:{width}s}  {value}")
-
-
-def _fail(error: UserError | MemoryError | OSError) -> int:
-    """Say what a person can do about `error`; raise it again when it is a bug."""
-    from napari_singlestrip.console import show_failure
-    from napari_singlestrip.worker import failure
-
-    failed = failure(error)
-    if failed.traceback:
-        raise error
-    show_failure(failed)
-    return USER_MISTAKE
-
-
-def _report_bug(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    traceback.print_exception(kind, error, trace)
-    sys.stderr.write("This is a bug. Please report it with what `singlestrip doctor` prints.\n")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import typer
 
+from napari_singlestrip.errors import OK, USER_MISTAKE, UserError
+
 if TYPE_CHECKING:
     from napari_singlestrip.events import Event
-
-OK = 0
 
 
 def write_file(what: str, path: Path, write: Callable[[], None], events: bool) -> None:
@@ -64,3 +67,23 @@ def run_job(
         if after is not None and code == OK and not quiet:
             after()
         raise typer.Exit(code)
+
+
+def say_failure(error: UserError | MemoryError | OSError) -> int:
+    """Say what a person can do about `error`; raise it again when it is a bug."""
+    from napari_singlestrip.console import show_failure
+    from napari_singlestrip.worker import failure
+
+    failed = failure(error)
+    if failed.traceback:
+        raise error
+    show_failure(failed)
+    return USER_MISTAKE
+
+
+def report_bug(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Show the traceback of a bug, and say where it belongs; for ``sys.excepthook``."""
+    traceback.print_exception(kind, error, trace)
+    sys.stderr.write("This is a bug. Please report it with what `singlestrip doctor` prints.\n")

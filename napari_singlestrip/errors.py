@@ -1,6 +1,11 @@
-"""The one exception type for a person's mistakes; everything else is a bug, with a traceback."""
+"""The one exception type for a person's mistakes; everything else is a bug, with a traceback.
+
+And the exit codes that say which of them ended a program.
+"""
 
 from __future__ import annotations
+
+OK, BUG, USER_MISTAKE, CANCELLED = 0, 1, 2, 130
 
 
 class UserError(Exception):

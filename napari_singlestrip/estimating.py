@@ -34,8 +34,9 @@ from napari_singlestrip.stages import Job, TrainingData, real_fraction_at_first,
 from napari_singlestrip.study import Study
 from napari_singlestrip.training_set import masks_by_hand
 
-STEPS = 12
-ENOUGH_SECONDS = 10.0  # of steps of one network
+STEPS = 12  # at least, of each network,
+SECONDS = 2.0  # and for at least so long: short steps are soon disturbed by other programs;
+ENOUGH_SECONDS = 10.0  # but of long steps, fewer will do
 FORWARD = 0.35  # of a training step: its forward pass, which validation repeats
 PARTS = 4  # the stages up to the first ranking
 
@@ -88,8 +89,8 @@ class _Timing:
         training = cast(Generator[Progress], train(task, self.folder / name, self.job.device))
         for _ in training:
             times.append(time.monotonic())
-            enough = times[-1] - times[0] > ENOUGH_SECONDS and len(times) > 2
-            if enough or len(times) > STEPS:
+            taken = times[-1] - times[0]
+            if len(times) > (STEPS if taken < ENOUGH_SECONDS else 2) and taken > SECONDS:
                 break
         training.close()
         first = times[1] - times[0]

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from napari_singlestrip.errors import UserError
+from napari_singlestrip.errors import BUG, CANCELLED, OK, USER_MISTAKE, UserError
 from napari_singlestrip.events import (
     TERMINAL,
     Cancelled,
@@ -33,8 +33,6 @@ from napari_singlestrip.events import (
     Progress,
     Started,
 )
-
-OK, BUG, USER_MISTAKE, CANCELLED = 0, 1, 2, 130
 
 SECONDS_BETWEEN_PROGRESS = 0.11
 BUG_HINT = "Please report it with what `singlestrip doctor` prints."

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,16 +167,16 @@ def test_version(capsys: Output) -> None:
 
 def test_help_is_fast_and_light() -> None:
     code = (
-        "import sys; from napari_singlestrip.cli import main; code = main(['--help']);"
+        "import sys, time; from napari_singlestrip.cli import main; code = main(['--help']);"
         "heavy = {'torch', 'numpy', 'nibabel', 'pydantic', 'scipy', 'monai'} & set(sys.modules);"
-        "sys.exit(code or bool(heavy))"
+        "print(time.process_time(), file=sys.stderr); sys.exit(code or bool(heavy))"
     )
-    seconds = []
+    seconds = []  # of the processor: those of the clock depend on what else is running
     for _ in range(3):
-        began = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-        seconds.append(time.perf_counter() - began)
+        run = [sys.executable, "-c", code]
+        done = subprocess.run(run, capture_output=True, check=False, text=True)
         assert done.returncode == 0, done.stderr
+        seconds.append(float(done.stderr))
     assert min(seconds) < 0.4
 
 

@@ -48,13 +48,17 @@ def test_estimate_grows_with_the_steps(study: Study) -> None:
 
 def test_estimate_is_about_right(tmp_path: Path, heads: Heads) -> None:
     study = make_study(tmp_path / "study", heads, training__steps=150)
-    end = list(estimate(study, device="cpu"))[-1]
-    assert isinstance(end, Finished)
-    started = time.monotonic()
-    for _ in stages.run(study, stages=["train"], device="cpu"):
-        pass
-    taken = time.monotonic() - started
-    assert taken / 4 < end.summary["train"] < taken * 4  # other programs may be at work
+
+    def times_too_long() -> float:
+        end = list(estimate(study, device="cpu"))[-1]
+        assert isinstance(end, Finished)
+        started = time.monotonic()
+        for _ in stages.run(study, stages=["train"], device="cpu", restart=True):
+            pass
+        return end.summary["train"] / (time.monotonic() - started)
+
+    # Other programs may be at work in one of the two and not in the other: right once is right.
+    assert any(1 / 3 < times_too_long() < 3 for _ in range(3))
 
 
 @pytest.mark.parametrize(("n_painted", "share"), [(1, 0.0), (2, 0.5)])
