@@ -61,6 +61,7 @@ def _scores(results: Results) -> Iterator[Line]:
     if not cloud:
         return
     found = {"all scans": worth(cloud).pooled}
+    cloud += points(results, "initial", whole_pool=True)  # as in the table of the contrasts
     found |= {name: values for name, (_, values) in by_contrast(cloud).items()}
     for group, values in found.items():
         ours, rival = values["autoencoder_error"], values["consistency"]
