@@ -245,6 +245,16 @@ def test_page_is_written_between_its_marks(
         assert file.read_text().startswith("<?xml")
 
 
+def test_other_painted_scans_stand_beside_the_first(out: Path) -> None:
+    read, table = script("results").read, script("other_tables").table_of_painted
+    assert table([read(out)]) == ""  # nothing to compare
+    (out / "about.json").write_text(json.dumps({"painted": "sub-9"}))
+    (out / "fold-1_seed-0" / "control.json").unlink()  # then no arm is taken from there
+    text = table([read(out), read(out.parent / "none"), read(out)])
+    assert text.count("| sub-9 | 8 | 0.9235 (0.920) | 0.9335 (0.930) |") == 2
+    assert text.count("| +0.0100 [+0.0100, +0.0100] | +0.0050 [+0.0050, +0.0050] |") == 2
+
+
 def test_our_page_has_a_place_for_every_text(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

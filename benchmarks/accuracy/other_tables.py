@@ -1,16 +1,18 @@
-"""Tables of what choices.py and beyond.py left: choices changed alone; an EPI and a mouse."""
+"""Other tables: choices changed alone, an EPI and a mouse, other painted scans."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from page_sections import table
-from results import Table, column, figures, in_digits, mean, paired
+from results import Results, Table, column, figures, in_digits, mean, paired
 
 DEFAULT = "default"  # the file of a group in which nothing was changed
+PAINTED_ARMS = ("initial", "control", "random_k", "ae_k", "corrected_4_top")
 
 
 def table_of_choices(out: Path) -> str:
@@ -44,6 +46,26 @@ def table_of_beyond(out: Path) -> str:
             cells = [in_digits(math.nan if value is None else value, 3) for value in values]
             rows.append([what, scan, *cells])
     return "\n".join(table(["what", "scan", *(f"Dice, {round_}" for round_ in rounds)], rows))
+
+
+def table_of_painted(runs: Iterable[Results]) -> str:
+    """Dice of each arm by the scan that was painted, on the pieces that have all arms."""
+    rows = []
+    for results in runs:
+        found = [results.unseen.get(arm, {}) for arm in PAINTED_ARMS]
+        pieces = set.intersection(*({piece for piece, _ in entries} for entries in found))
+        if not pieces:
+            continue
+        shared = [{k: v for k, v in entries.items() if k[0] in pieces} for entries in found]
+        by_arm = dict(zip(PAINTED_ARMS, shared, strict=True))
+        rows.append([
+            results.about.get("painted", "?"), str(len(by_arm["ae_k"])),
+            *(f"{in_digits(mean(entries))} ({in_digits(float(column(entries, 'dice').min()), 3)})"
+              for entries in shared),
+            paired(by_arm["ae_k"], by_arm["control"]), paired(by_arm["ae_k"], by_arm["random_k"]),
+        ])
+    columns = ["painted", "n", *PAINTED_ARMS, "ae_k less control [95%]", "ae_k less random_k [95%]"]
+    return "\n".join(table(columns, rows)) if len(rows) > 1 else ""
 
 
 def _dices(found: dict[str, dict[str, Any]]) -> list[str]:

@@ -1,13 +1,13 @@
 """Tables and figures of the accuracy experiment, from its result files.
 
     python benchmarks/accuracy/tables.py OUT [--label-maps OUT2] [--standard OUT3]
-        [--page docs/accuracy.md] [--data DATA]
+        [--painted OUT4 ...] [--page docs/accuracy.md] [--data DATA]
 
 OUT is the experiment on real heads, OUT2 that on heads drawn from label maps, OUT3 that of effort
-standard on real heads. Peers are in OUT/peers and OUT2/peers (`peers.py`); OUT3 takes those of OUT.
-With --page the tables are put between the page's marks <!-- NAME -->, and pictures into pictures/
-beside it; what stands elsewhere on the page is written by hand. DATA, with scans/ and masks/, is
-needed for the mosaic of the worst cases alone.
+standard on real heads, OUT4 those from other painted scans. Peers are in OUT/peers and OUT2/peers
+(`peers.py`); OUT3 takes those of OUT. With --page the tables are put between the page's marks
+<!-- NAME -->, and pictures into pictures/ beside it; what stands elsewhere on the page is written
+by hand. DATA, with scans/ and masks/, is needed for the mosaic of the worst cases alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import figures
 import mosaics
 from experiment import ALL_CORRECTED, ARMS, CORRECTED, MAIN, ORDERS
 from goals import goals
-from other_tables import table_of_beyond, table_of_choices
+from other_tables import table_of_beyond, table_of_choices, table_of_painted
 from page_sections import has_section, table, with_section
 from results import (
     PEERS,
@@ -65,6 +65,7 @@ def main() -> None:
         texts |= {f"{name}: {part}": text for part, text in sections(results, name).items()}
     texts["real: choices"] = table_of_choices(options.out)
     texts["real: beyond"] = table_of_beyond(options.out)
+    texts["real: painted"] = table_of_painted(map(read, (options.out, *options.painted)))
     if options.page:
         for name, results in runs.items():
             add_pictures(texts, results, name, options)
@@ -81,6 +82,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("out", type=Path)
     parser.add_argument("--label-maps", type=Path, metavar="OUT2")
     parser.add_argument("--standard", type=Path, metavar="OUT3")
+    parser.add_argument("--painted", type=Path, nargs="*", default=[], metavar="OUT4")
     parser.add_argument("--page", type=Path)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     return parser.parse_args()
