@@ -109,7 +109,7 @@ def apply(
     job = _Job(loaded, given, out, brain, again, before)
     names = {file: name for file, name in given.items() if not job.is_done(name)}
     yield Started("apply", in_words(chosen), f"{len(names)} scans")
-    if kept := len(given) - len(names):
+    if kept := sum(map(job.has_mask, given.values())):
         there = f"{kept} of {len(given)} masks are in {out.name} already"
         yield Note(f"{there} and stay as they are; --again replaces them.")
     with closing(overlapped(list(names), job.read, job.find, job.write)) as rows:
@@ -258,9 +258,18 @@ class _Job:
     rows: list[AppliedRow] = field(default_factory=list)
 
     def is_done(self, name: str) -> bool:
-        """Whether all that is asked for is there."""
-        suffixes = (MASK_SUFFIX, BRAIN_SUFFIX) if self.brain else (MASK_SUFFIX,)
-        return not self.again and all((self.out / (name + s)).is_file() for s in suffixes)
+        """Whether all that is asked for is there; a killed job may leave a mask without a row."""
+        has_brain = not self.brain or (self.out / (name + BRAIN_SUFFIX)).is_file()
+        return self.has_mask(name) and has_brain and bool(self.row_before(name).mask)
+
+    def has_mask(self, name: str) -> bool:
+        """Whether a mask is there that stays as it is."""
+        return not self.again and (self.out / (name + MASK_SUFFIX)).is_file()
+
+    def row_before(self, name: str) -> AppliedRow:
+        """What the table says of a mask; nothing, if it has no row of one."""
+        row = self.before.get(name)
+        return row if row is not None and row.mask else AppliedRow(name)
 
     def read(self, file: Path) -> tuple[Scan, Volume]:
         scan = open_scan(file)
@@ -270,9 +279,9 @@ class _Job:
         row = AppliedRow(self.names[file], file=str(file), model=self.model.card.name)
         try:
             scan, volume = arriving.result()
-            there = self.out / (row.scan + MASK_SUFFIX)
-            if there.is_file() and not self.again:
-                return _as_it_is(there, scan, self.before.get(row.scan, row))
+            if self.has_mask(row.scan):
+                known = replace(self.row_before(row.scan), file=row.file)
+                return _as_it_is(self.out / (row.scan + MASK_SUFFIX), scan, known)
             return _find(self.model, scan, volume, row)
         except UserError as error:
             return _Found(replace(row, flag=str(error)))
@@ -293,7 +302,7 @@ class _Job:
 
 
 def _as_it_is(path: Path, scan: Scan, row: AppliedRow) -> _Found:
-    """The mask that is there, perhaps corrected by hand, for the image of the brain."""
+    """The mask that is there, perhaps corrected by hand, for the table or the brain's image."""
     mask = load_mask(path, like=scan)
     volume_ml = float(np.count_nonzero(mask) * scan.grid.voxel_ml)
     return _Found(replace(row, volume_ml=volume_ml, mask=path.name), mask, scan, is_kept=True)

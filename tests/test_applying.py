@@ -17,6 +17,8 @@ from napari_singlestrip.applied_table import (
     BRAIN_SUFFIX,
     MASK_SUFFIX,
     TABLE,
+    AppliedRow,
+    add_row,
     read_table,
 )
 from napari_singlestrip.applying import (
@@ -412,6 +414,25 @@ def test_masks_that_are_there_stay_unless_asked_for_again(
     run(model, [first], tmp_path, again=True)
     assert np.array_equal(load(by_hand).dataobj, whole.dataobj)
     assert [r.scan for r in read_table(tmp_path / TABLE)] == list(heads.names[1:3])
+
+
+def test_mask_without_a_row_gets_one(model: Path, heads: Heads, tmp_path: Path) -> None:
+    """Of a job that was killed in between, or put there by hand after a failure."""
+    run(model, list(heads.scans[1:3]), tmp_path)
+    first, second = read_table(tmp_path / TABLE)
+    masks = [tmp_path / row.mask for row in (first, second)]
+    before = [mask.read_bytes() for mask in masks]
+    (tmp_path / TABLE).unlink()
+    add_row(tmp_path / TABLE, AppliedRow(second.scan, flag="no brain was found"))
+
+    events = run(model, list(heads.scans[1:3]), tmp_path)
+    assert any(isinstance(e, Note) and "2 of 2 masks" in e.text for e in events)
+    assert [mask.read_bytes() for mask in masks] == before
+    rows = {row.scan: row for row in read_table(tmp_path / TABLE)}
+    for row in (first, second):  # what made the mask is not known any more
+        found = rows[row.scan]
+        assert (found.volume_ml, found.mask, found.file) == (row.volume_ml, row.mask, row.file)
+        assert found.model == found.flag == "" and math.isnan(found.autoencoder_error)
 
 
 def test_brain_is_cut_out_by_the_mask_that_is_there(
