@@ -22,7 +22,6 @@ from napari_singlestrip.autoencoders import autoencoder_path, fingerprint, knows
 from napari_singlestrip.engine.autoencoder import (
     autoencoder_task,
     load_autoencoder,
-    reconstruct,
 )
 from napari_singlestrip.engine.config import Settings, override
 from napari_singlestrip.engine.consistency import consistency
@@ -42,6 +41,7 @@ from napari_singlestrip.engine.ranking import (
     autoencoder_error,
     rank,
     ranked_by,
+    redraw,
     select,
     unusual,
 )
@@ -308,7 +308,7 @@ class _Ranker:
         study, config = self.job.study, self.job.settings.ranking
         scan = open_scan(study.scan_path(name))
         mask = load_mask(study.pseudo_label_path(self.round, name), like=scan)
-        views = reconstruct(self.autoencoder, mask, scan.grid, config.views)
+        views = redraw(self.autoencoder, mask, scan.grid, config)
         agreement = self._consistency(scan, name) if config.measures_consistency else float("nan")
         error = autoencoder_error(views, config.error)
         volume_ml = float(mask.sum() * scan.grid.voxel_ml)

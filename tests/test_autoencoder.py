@@ -24,10 +24,12 @@ from napari_singlestrip.engine.autoencoder import (
     mask_frame,
     reconstruct,
 )
-from napari_singlestrip.engine.config import AutoencoderConfig, Settings, override
+from napari_singlestrip.engine.config import AutoencoderConfig, RankingConfig, Settings, override
 from napari_singlestrip.engine.examples import Geometry
+from napari_singlestrip.engine.geometry import unconform
 from napari_singlestrip.engine.grid import Grid
-from napari_singlestrip.engine.ranking import autoencoder_error
+from napari_singlestrip.engine.pose import pitch
+from napari_singlestrip.engine.ranking import autoencoder_error, redraw
 from napari_singlestrip.engine.training import train
 
 if TYPE_CHECKING:
@@ -123,6 +125,30 @@ def test_orientation_of_the_file_does_not_matter(
     (turned,) = reconstruct(autoencoder, mask, grid_of(mask, affine))
     assert np.allclose(upright.mask, turned.mask, atol=1e-4)
     assert np.allclose(upright.redrawn, turned.redrawn, atol=1e-3)
+
+
+@pytest.mark.parametrize("degrees", [-30, 30])
+def test_pitched_masks_are_no_worse(
+    autoencoder: Autoencoder, phantom: SampleHead, degrees: float
+) -> None:
+    grid = grid_of(phantom.mask, pitch(degrees) @ phantom.affine)
+    still = RankingConfig(views=2, pitch_deg=0)
+
+    def error(config: RankingConfig) -> float:
+        return autoencoder_error(redraw(autoencoder, phantom.mask, grid, config), config.error)
+
+    upright = reconstruct(autoencoder, phantom.mask, grid_of(phantom.mask, phantom.affine), 2)
+    right, unturned = autoencoder_error(upright, "dice"), error(still)
+    turned = error(still.model_copy(update={"pitch_deg": 40}))
+    assert turned == pytest.approx(right, abs=0.1 * right)
+    assert turned < 0.8 * unturned
+
+    view = redraw(autoencoder, phantom.mask, grid, RankingConfig(views=2, pitch_deg=40))[0]
+    there = unconform(view.redrawn, view.grid, grid, fill=0.0) > 0.5
+    upright_there = unconform(
+        upright[0].redrawn, upright[0].grid, grid_of(phantom.mask, phantom.affine), fill=0.0
+    ) > 0.5
+    assert (there != upright_there).sum() < 0.05 * phantom.mask.sum()
 
 
 def test_reconstruction_is_centred_on_the_mask(

@@ -17,6 +17,7 @@ from napari_singlestrip.engine.config import Settings, override
 from napari_singlestrip.engine.examples import Geometry
 from napari_singlestrip.engine.grid import Grid, Volume
 from napari_singlestrip.engine.networks import side_multiple
+from napari_singlestrip.engine.pose import pitch
 from napari_singlestrip.engine.resampling import resample
 from napari_singlestrip.engine.segmenter import (
     Prediction,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from napari_singlestrip.sample_data import SampleHead
 
 CPU = torch.device("cpu")
+ONES = np.ones((1, 48**3))
 
 
 class Bright(nn.Module):
@@ -48,6 +50,20 @@ class Bright(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         slope = torch.linspace(0.1, -0.1, x.shape[2]).view(1, 1, -1, 1, 1)
         return 30 * (x - self.level + slope)
+
+
+class Upright(nn.Module):
+    """Bright is brain, and surely so if it is long from back to front."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.level = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        places = torch.nonzero(x[0, 0] > self.level)[:, 1:].float()
+        (y, yz), (_, z) = torch.cov(places.T).tolist()
+        tilt = 0.5 * np.degrees(np.arctan2(2 * yz, y - z))
+        return (1 + 30 * np.exp(-((tilt / 20) ** 2))) * (x - self.level)
 
 
 def segmenter(settings: Settings) -> Segmenter:
@@ -89,6 +105,32 @@ def test_prediction_sees_a_grid_that_fits_the_net(
     assert prediction.grid.orientation == "RAS"
     assert prediction.probability.dtype == np.float32
     assert 0 <= prediction.probability.min() <= prediction.probability.max() <= 1
+
+
+def cigar(degrees: float) -> Volume:
+    """Something long, pitched."""
+    affine = nib.affines.from_matvec(4 * np.eye(3), [-94, -94, -94])
+    index = np.concatenate([np.indices((48, 48, 48)).reshape(3, -1), ONES])
+    x, y, z, _ = pitch(-degrees) @ affine @ index
+    inside = (x / 40) ** 2 + ((y - 10) / 70) ** 2 + (z / 35) ** 2 < 1
+    return Volume(inside.reshape(48, 48, 48).astype(np.float32), affine)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "limit", "turned_by"), [(0, 40, 0), (40, 40, 40), (-38, 40, 40), (40, 20, 20),
+                                        (40, 0, 0), (8, 40, 0)],
+)
+def test_a_pitched_head_is_seen_as_those_that_are_known(
+    tiny_settings: Settings, degrees: float, limit: float, turned_by: float
+) -> None:
+    settings = override(tiny_settings, {"prediction.pitch_deg": limit})
+    looks_for = Segmenter(Upright().eval(), settings, 8.0, (24, 28, 24))
+    volume = cigar(degrees)
+    prediction = predict(looks_for, volume)
+    assert prediction.grid.obliquity_deg == pytest.approx(turned_by, abs=0.1)
+    mask = to_mask(prediction, volume.grid, settings)
+    both = 2 * (mask & (volume.data > 0)).sum() / (mask.sum() + volume.data.sum())
+    assert (both > 0.95) == (limit > 0)  # as it lies, it is not known
 
 
 def test_flip_averages_with_the_mirrored_head(tiny_settings: Settings) -> None:

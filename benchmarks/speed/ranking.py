@@ -3,9 +3,10 @@
     python benchmarks/speed/ranking.py [--data DIR] [--repeats 5]
 
 Both scores are those of the ranking stage, of a mask on 256^3 voxels of 1 mm, on one thread, in
-turns. The autoencoder sees the mask from eight views on a coarse grid, whatever the effort;
-augmentation costs eight passes of the segmenter over the scan, so that its price grows with the
-effort. The networks are not trained, which takes no part in what they cost.
+turns. The autoencoder sees the mask from eight views on a coarse grid, whatever the effort, and
+from one view for each pitch that is tried first; augmentation costs eight passes of the segmenter
+over the scan, so that its price grows with the effort. The networks are not trained, which takes
+no part in what they cost.
 """
 
 from __future__ import annotations
@@ -22,24 +23,23 @@ from napari_singlestrip.engine.autoencoder import (
     Autoencoder,
     MaskAutoencoder,
     mask_frame,
-    reconstruct,
 )
 from napari_singlestrip.engine.config import EFFORTS, Effort, settings_for
 from napari_singlestrip.engine.consistency import consistency
 from napari_singlestrip.engine.examples import training_geometry
 from napari_singlestrip.engine.networks import build_segmenter
-from napari_singlestrip.engine.ranking import autoencoder_error
+from napari_singlestrip.engine.ranking import autoencoder_error, redraw
 from napari_singlestrip.engine.segmenter import Segmenter
 from napari_singlestrip.engine.volume import load_mask, open_scan
 
 ASKED = 100
-FOLDS = VIEWS = 8
+FOLDS = 8
 ONCE = "thorough"  # minutes of augmentation: one fold, once, times eight
 AUTOENCODER = "napari_singlestrip.engine.autoencoder"
 STAGES = (
     (AUTOENCODER, "frame_grid", "centre of mass"),
     (AUTOENCODER, "_cut_out", "cutting the mask out"),
-    (AUTOENCODER, "resample", f"{VIEWS} views of it"),
+    (AUTOENCODER, "resample", "views of it"),
     (AUTOENCODER, "_redraw", "network (floor)"),
 )
 
@@ -53,6 +53,7 @@ class Scores:
         self.mask = load_mask(mask, like=opened)
         settings = settings_for(effort)
         geometry = training_geometry(self.mask, self.grid, settings)
+        self.config = settings.ranking
         config, frame = settings.autoencoder, mask_frame(geometry, settings.autoencoder)
         drawn = MaskAutoencoder(frame.shape, config.channels, config.latent).eval()
         self.autoencoder = Autoencoder(drawn, frame)
@@ -74,7 +75,8 @@ class Scores:
 
     def score(self) -> None:
         """By the autoencoder."""
-        autoencoder_error(reconstruct(self.autoencoder, self.mask, self.grid, VIEWS), "dice")
+        views = redraw(self.autoencoder, self.mask, self.grid, self.config)
+        autoencoder_error(views, self.config.error)
 
     def augment(self) -> None:
         """By augmentation of what the segmenter sees of the scan."""

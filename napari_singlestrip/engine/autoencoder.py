@@ -33,6 +33,7 @@ from napari_singlestrip.engine.geometry import resample
 from napari_singlestrip.engine.grid import Grid, Shape, Volume
 from napari_singlestrip.engine.label_map import LabelBank, untiled
 from napari_singlestrip.engine.losses import partial_volume
+from napari_singlestrip.engine.pose import pitch
 from napari_singlestrip.engine.separable import upsample
 from napari_singlestrip.engine.synthesis import render_distance, sample_params
 from napari_singlestrip.engine.training import Pair, Task, initial_weights
@@ -193,7 +194,11 @@ def autoencoder_from(saved: dict[str, Any], device: torch.device) -> Autoencoder
 
 
 def reconstruct(
-    autoencoder: Autoencoder, mask: npt.NDArray[np.bool_], grid: Grid, n_views: int = 1
+    autoencoder: Autoencoder,
+    mask: npt.NDArray[np.bool_],
+    grid: Grid,
+    n_views: int = 1,
+    degrees: float = 0.0,
 ) -> list[Reconstruction]:
     """Redraw a mask, seen from several views.
 
@@ -210,6 +215,8 @@ def reconstruct(
         That grid.
     n_views : int
         At least 1.
+    degrees : float
+        Pitch the head by so much for it, as `pose.pitch` does.
 
     Returns
     -------
@@ -218,9 +225,9 @@ def reconstruct(
     """
     soft = _cut_out(mask, grid)
     if autoencoder.frame.centred:
-        frame = frame_grid(autoencoder.frame, soft.data > 0, soft.grid)
+        frame = frame_grid(autoencoder.frame, soft.data > 0, soft.grid, degrees)
     else:
-        frame = frame_grid(autoencoder.frame, np.ones(grid.shape, bool), grid)
+        frame = frame_grid(autoencoder.frame, np.ones(grid.shape, bool), grid, degrees)
     rng = np.random.default_rng(0)  # the same views for every mask
     places = [frame]
     for _ in range(1, n_views):
@@ -260,11 +267,13 @@ def _redraw(
     return [view[::-1] if n % 2 else view for n, view in enumerate(redrawn)]
 
 
-def frame_grid(frame: Frame, mask: npt.NDArray[np.bool_], grid: Grid) -> Grid:
-    """Place the frame around the centre of mass of what is marked."""
+def frame_grid(
+    frame: Frame, mask: npt.NDArray[np.bool_], grid: Grid, degrees: float = 0.0
+) -> Grid:
+    """Place the frame around the centre of mass of what is marked, for a head that is pitched."""
     centre = grid.affine[:3, :3] @ _centre_of_mass(mask) + grid.affine[:3, 3]
-    affine = np.diag([frame.spacing_mm] * 3 + [1.0])
-    affine[:3, 3] = centre - (np.asarray(frame.shape) - 1) / 2 * frame.spacing_mm
+    affine = pitch(-degrees) @ np.diag([frame.spacing_mm] * 3 + [1.0])
+    affine[:3, 3] = centre - affine[:3, :3] @ ((np.asarray(frame.shape) - 1) / 2)
     return Grid(frame.shape, affine)
 
 

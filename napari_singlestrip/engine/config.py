@@ -223,6 +223,11 @@ class PredictionConfig(Config):
         description="Probability above which it is brain; at 0.5 masks come out too large, since "
         "soft Dice is generous where it is unsure",
     )
+    pitch_deg: float = Field(
+        40.0, ge=0, le=180,
+        description="How far a head may be pitched (chin down or up) against the painted one, and "
+        "be turned back for the network (deg; 0: never turned)",
+    )
     border_mm: float = Field(0.0, ge=-20, le=20, description="Grow (+) or shrink the mask (mm)")
     largest_component: bool = Field(True, description="Keep only the largest piece")
     fill_holes: bool = Field(True, description="Fill holes inside the mask")
@@ -240,6 +245,11 @@ class RankingConfig(Config):
         "dice", description="How a mask and its reconstruction are compared"
     )
     views: int = Field(8, ge=1, le=64, description="Views of a mask that its error is the mean of")
+    pitch_deg: float = Field(
+        40.0, ge=0, le=180,
+        description="How far a mask may be pitched (chin down or up) against the painted one, and "
+        "be turned back for the autoencoder (deg; 0: never turned)",
+    )
     consistency: bool = Field(True, description="Also measure agreement under augmentation")
     n_augmentations: int = Field(8, ge=2, le=64, description="Augmentations of the consistency")
     select: Literal["top_k", "fraction", "threshold", "varied"] = Field(

@@ -60,6 +60,12 @@ class Grid:
         """Largest angle between a voxel axis and the nearest RAS axis, in degrees (0 to 55)."""
         return float(np.rad2deg(np.max(nib.affines.obliquity(self.affine))))
 
+    @property
+    def middle(self) -> NDArray[np.float64]:
+        """RAS mm position half-way between the outermost voxels, shape (3,)."""
+        position: NDArray[np.float64] = self.corners().mean(axis=0)
+        return position
+
     def corners(self) -> NDArray[np.float64]:
         """RAS mm positions of the eight outermost voxel centres, shape (8, 3)."""
         last = np.array(self.shape) - 1

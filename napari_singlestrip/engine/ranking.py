@@ -3,16 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_singlestrip.engine.autoencoder import Reconstruction
+from napari_singlestrip.engine.autoencoder import Autoencoder, Reconstruction, reconstruct
 from napari_singlestrip.engine.cleanup import bounding_box
 from napari_singlestrip.engine.config import RankingConfig
+from napari_singlestrip.engine.grid import Grid
+from napari_singlestrip.engine.pose import climb
 
 Looks = list[npt.NDArray[np.float64]]  # what scans look like, from `appearance`
+PITCH_STEP = 10.0  # degrees
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+def redraw(
+    autoencoder: Autoencoder, mask: npt.NDArray[np.bool_], grid: Grid, config: RankingConfig
+) -> list[Reconstruction]:
+    """Redraw a mask, pitched as that succeeds best: a head that lies otherwise is no worse a mask.
+
+    Parameters
+    ----------
+    autoencoder : Autoencoder
+    mask : (i, j, k) bool
+        On a scan's own grid, not empty.
+    grid : Grid
+        That grid.
+    config : RankingConfig
+        How many views, what their error is, and how far the head may be pitched.
+
+    Returns
+    -------
+    list of Reconstruction
+        Its views, for `autoencoder_error`.
+    """
+
+    def views(degrees: float, n: int) -> list[Reconstruction]:
+        return reconstruct(autoencoder, mask, grid, n, degrees)
+
+    @cache
+    def height(degrees: float) -> float:
+        return -autoencoder_error(views(degrees, 1), config.error)  # one view tells enough
+
+    if config.pitch_deg < PITCH_STEP:
+        return views(0.0, config.views)
+    side = max((PITCH_STEP, -PITCH_STEP), key=height)
+    return views(climb(height, side, config.pitch_deg), config.views)
 
 
 def autoencoder_error(views: Sequence[Reconstruction], kind: str) -> float:

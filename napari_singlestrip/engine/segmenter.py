@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
@@ -25,8 +26,12 @@ from napari_singlestrip.engine.grid import Grid, Shape, Volume
 from napari_singlestrip.engine.label_map import LabelBank
 from napari_singlestrip.engine.losses import to_probability
 from napari_singlestrip.engine.networks import build_segmenter, side_multiple
+from napari_singlestrip.engine.pose import climb, pitch
 from napari_singlestrip.engine.synthesis import render, sample_params
 from napari_singlestrip.engine.training import Pair, Task, Weights, initial_weights
+
+PITCH_STEP = 20.0  # degrees: about as much as the network has learned to overlook
+LEAST_GAINS = 0.002, 0.0065  # of certainty, from one look and from several; smaller ones are chance
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Prediction:
     probability : (I, J, K) float32
         0 to 1.
     conformed : Volume
-        What the network saw: intensities on an isotropic RAS grid.
+        What the network saw: intensities on an isotropic grid, RAS unless the head is pitched.
     """
 
     probability: npt.NDArray[np.float32]
@@ -87,7 +92,7 @@ class Window:
     Attributes
     ----------
     conformed : Volume
-        The whole scan on an isotropic RAS grid.
+        The whole scan on an isotropic grid, along the RAS axes unless the head is pitched.
     probability : (I, J, K) float32
         A first, rough prediction on that grid.
     place : (3,) int or None
@@ -107,7 +112,7 @@ class Window:
         if self.place is None:
             return self.conformed
         affine = self.conformed.affine.copy()
-        affine[:3, 3] += self.place * self.conformed.spacing
+        affine[:3, 3] += affine[:3, :3] @ self.place
         return Volume(
             _cut(self.conformed.data, self.place, self.shape), affine, self.conformed.notes
         )
@@ -256,7 +261,8 @@ def find_window(segmenter: Segmenter, volume: Volume) -> Window:
 
     First in the whole head, then in a window as large as those of the training, placed around
     what was found: a network that normalises by the picture's mean is thrown off by more air, or
-    more neck, than it has learned on.
+    more neck, than it has learned on. Where the network is surer of the head when it is pitched,
+    the window lies along its axes.
 
     Parameters
     ----------
@@ -264,6 +270,66 @@ def find_window(segmenter: Segmenter, volume: Volume) -> Window:
     volume : Volume
         The scan on its own grid, whatever its orientation.
     """
+    window = _find_window(segmenter, volume)
+    degrees = _pitch_of(segmenter, volume, window)
+    if not degrees:
+        return window
+    turned = _find_window(segmenter, Volume(volume.data, pitch(degrees) @ volume.affine))
+    if turned.place is None:
+        return window
+    there = turned.conformed
+    here = Volume(there.data, pitch(-degrees) @ there.affine, there.notes)
+    return replace(turned, conformed=here)
+
+
+def _pitch_of(segmenter: Segmenter, volume: Volume, window: Window) -> float:
+    """By how many degrees to pitch a head, so that the network is surest of it.
+
+    One look tells whether to look again at all, which hardly any head needs: it is cheap, and often
+    wrong.
+    """
+    limit = segmenter.settings.prediction.pitch_deg
+    if window.place is None or limit < PITCH_STEP:
+        return 0.0
+    middle = window.view.grid.middle
+    views: dict[float, Volume] = {}
+
+    def certainty(degrees: float, n_windows: int) -> float:
+        if degrees not in views:
+            views[degrees] = _pitched_view(segmenter, volume, middle, degrees)
+        return _certainty(segmenter, views[degrees], n_windows)
+
+    side = max((PITCH_STEP, -PITCH_STEP), key=lambda side: certainty(side, 1))
+    if certainty(side, 1) < certainty(0.0, 1) + LEAST_GAINS[0]:
+        return 0.0
+    return climb(lambda degrees: certainty(degrees, 3), side, limit, LEAST_GAINS[1])
+
+
+def _pitched_view(
+    segmenter: Segmenter, volume: Volume, middle: npt.NDArray[np.float64], degrees: float
+) -> Volume:
+    """What is seen around `middle` (RAS mm) when the head is pitched, with room for all windows."""
+    multiple = side_multiple(segmenter.settings.network)
+    turn = pitch(degrees)
+    centre = nib.affines.apply_affine(turn, middle)
+    reach = (np.asarray(segmenter.shape) + multiple) * segmenter.spacing_mm / 2
+    turned = Volume(volume.data, turn @ volume.affine)
+    box = (centre - reach, centre + reach)
+    return conform(turned, segmenter.spacing_mm, multiple=multiple, box=box)
+
+
+def _certainty(segmenter: Segmenter, view: Volume, n_windows: int) -> float:
+    """Soft Dice of a prediction with the mask it makes; 0 without one."""
+    place = (np.array(view.data.shape) - np.array(segmenter.shape)) // 2
+    probability = _mean_of_windows(segmenter, view.data, place, n_windows, flip=False)
+    brain = largest_component(probability > segmenter.settings.prediction.threshold)
+    if not brain.any():
+        return 0.0
+    return float(2 * probability[brain].sum() / (probability.sum() + brain.sum()))
+
+
+def _find_window(segmenter: Segmenter, volume: Volume) -> Window:
+    """Find the brain in a scan as it lies."""
     settings = segmenter.settings
     conformed = conform(
         volume, segmenter.spacing_mm, multiple=side_multiple(settings.network),
@@ -297,19 +363,34 @@ def _place_around(
 def _look_closely(
     segmenter: Segmenter, window: Window, place: npt.NDArray[np.int64]
 ) -> Prediction:
-    """Average the predictions of windows a little apart, so that no voxel's place decides."""
+    """Average what is seen in several windows, so that no voxel's place decides."""
     config = segmenter.settings.prediction
+    probability = _mean_of_windows(
+        segmenter, window.conformed.data, place, config.windows, flip=config.flip
+    )
+    return Prediction(probability, window.view)
+
+
+def _mean_of_windows(
+    segmenter: Segmenter,
+    data: npt.NDArray[np.float32],
+    place: npt.NDArray[np.int64],
+    n_windows: int,
+    *,
+    flip: bool,
+) -> npt.NDArray[np.float32]:
+    """Brain probability in the window at `place`, mean of windows a little apart."""
     apart = side_multiple(segmenter.settings.network) // 2
-    shifts = [0, apart, -apart][: config.windows]
     total = np.zeros(segmenter.shape, np.float32)
     weight = np.zeros(segmenter.shape, np.float32)
-    for shift in shifts:
-        seen = _cut(window.conformed.data, place + shift, segmenter.shape)
-        probability = predict_array(segmenter, seen, flip=config.flip)
+    for shift in [0, apart, -apart][:n_windows]:
+        seen = _cut(data, place + shift, segmenter.shape)
+        probability = predict_array(segmenter, seen, flip=flip)
         back = np.full(3, -shift)
         total += _cut(probability, back, segmenter.shape)
         weight += _cut(np.ones_like(probability), back, segmenter.shape)
-    return Prediction(total / weight, window.view)
+    mean: npt.NDArray[np.float32] = total / weight
+    return mean
 
 
 def _cut(
