@@ -31,7 +31,7 @@ from napari_singlestrip.engine.config import override
 from napari_singlestrip.engine.device import choose_device, in_words
 from napari_singlestrip.engine.model import Model, load_model, save_model
 from napari_singlestrip.engine.model_card import CARD_SUFFIX, ModelCard, card_in_words
-from napari_singlestrip.engine.ranking import autoencoder_error, redraw
+from napari_singlestrip.engine.ranking import autoencoder_error, best_views
 from napari_singlestrip.engine.segmenter import load_segmenter, predict, to_mask
 from napari_singlestrip.engine.training import is_done
 from napari_singlestrip.engine.volume import (
@@ -315,7 +315,7 @@ def _find(model: Model, scan: Scan, volume: Volume, row: AppliedRow) -> _Found:
     error = math.nan
     if model.autoencoder is not None:
         config = model.segmenter.settings.ranking
-        views = redraw(model.autoencoder, mask, scan.grid, config)
+        views = best_views(model.autoencoder, mask, scan.grid, config)
         error = autoencoder_error(views, config.error)
     volume_ml = float(np.count_nonzero(mask) * scan.grid.voxel_ml)
     flag, name = _flag(model.card, volume_ml, error), row.scan + MASK_SUFFIX

@@ -18,7 +18,7 @@ from napari_singlestrip.engine.config import override
 from napari_singlestrip.engine.consistency import consistency
 from napari_singlestrip.engine.device import choose_device, in_words
 from napari_singlestrip.engine.geometry import unconform
-from napari_singlestrip.engine.ranking import redraw
+from napari_singlestrip.engine.ranking import best_views
 from napari_singlestrip.engine.segmenter import (
     find_window,
     load_segmenter,
@@ -115,7 +115,7 @@ class _Timing:
         prediction = predict(segmenter, scan.load())
         to_mask(prediction, scan.grid, settings)
         predicting = time.monotonic() - started
-        views = redraw(autoencoder, mask, scan.grid, settings.ranking)
+        views = best_views(autoencoder, mask, scan.grid, settings.ranking)
         heat = unconform(views[0].redrawn, views[0].grid, scan.grid, fill=0.0)
         save_map(self.folder / "heat.nii.gz", np.round(mask - heat, 2), like=scan)
         if settings.ranking.measures_consistency:

@@ -39,9 +39,9 @@ from napari_singlestrip.engine.ranking import (
     Looks,
     appearance,
     autoencoder_error,
+    best_views,
     rank,
     ranked_by,
-    redraw,
     select,
     unusual,
 )
@@ -308,7 +308,7 @@ class _Ranker:
         study, config = self.job.study, self.job.settings.ranking
         scan = open_scan(study.scan_path(name))
         mask = load_mask(study.pseudo_label_path(self.round, name), like=scan)
-        views = redraw(self.autoencoder, mask, scan.grid, config)
+        views = best_views(self.autoencoder, mask, scan.grid, config)
         agreement = self._consistency(scan, name) if config.measures_consistency else float("nan")
         error = autoencoder_error(views, config.error)
         volume_ml = float(mask.sum() * scan.grid.voxel_ml)

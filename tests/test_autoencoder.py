@@ -29,7 +29,7 @@ from napari_singlestrip.engine.examples import Geometry
 from napari_singlestrip.engine.geometry import unconform
 from napari_singlestrip.engine.grid import Grid
 from napari_singlestrip.engine.pose import pitch
-from napari_singlestrip.engine.ranking import autoencoder_error, redraw
+from napari_singlestrip.engine.ranking import autoencoder_error, best_views
 from napari_singlestrip.engine.training import train
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def test_pitched_masks_are_no_worse(
     still = RankingConfig(views=2, pitch_deg=0)
 
     def error(config: RankingConfig) -> float:
-        return autoencoder_error(redraw(autoencoder, phantom.mask, grid, config), config.error)
+        return autoencoder_error(best_views(autoencoder, phantom.mask, grid, config), config.error)
 
     upright = reconstruct(autoencoder, phantom.mask, grid_of(phantom.mask, phantom.affine), 2)
     right, unturned = autoencoder_error(upright, "dice"), error(still)
@@ -143,7 +143,7 @@ def test_pitched_masks_are_no_worse(
     assert turned == pytest.approx(right, abs=0.1 * right)
     assert turned < 0.8 * unturned
 
-    view = redraw(autoencoder, phantom.mask, grid, RankingConfig(views=2, pitch_deg=40))[0]
+    view = best_views(autoencoder, phantom.mask, grid, RankingConfig(views=2, pitch_deg=40))[0]
     there = unconform(view.redrawn, view.grid, grid, fill=0.0) > 0.5
     upright_there = unconform(
         upright[0].redrawn, upright[0].grid, grid_of(phantom.mask, phantom.affine), fill=0.0

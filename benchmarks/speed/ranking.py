@@ -28,7 +28,7 @@ from napari_singlestrip.engine.config import EFFORTS, Effort, settings_for
 from napari_singlestrip.engine.consistency import consistency
 from napari_singlestrip.engine.examples import training_geometry
 from napari_singlestrip.engine.networks import build_segmenter
-from napari_singlestrip.engine.ranking import autoencoder_error, redraw
+from napari_singlestrip.engine.ranking import autoencoder_error, best_views
 from napari_singlestrip.engine.segmenter import Segmenter
 from napari_singlestrip.engine.volume import load_mask, open_scan
 
@@ -75,7 +75,7 @@ class Scores:
 
     def score(self) -> None:
         """By the autoencoder."""
-        views = redraw(self.autoencoder, self.mask, self.grid, self.config)
+        views = best_views(self.autoencoder, self.mask, self.grid, self.config)
         autoencoder_error(views, self.config.error)
 
     def augment(self) -> None:

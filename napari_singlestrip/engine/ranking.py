@@ -19,7 +19,7 @@ PITCH_STEP = 10.0  # degrees
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
-def redraw(
+def best_views(
     autoencoder: Autoencoder, mask: npt.NDArray[np.bool_], grid: Grid, config: RankingConfig
 ) -> list[Reconstruction]:
     """Redraw a mask, pitched as that succeeds best: a head that lies otherwise is no worse a mask.

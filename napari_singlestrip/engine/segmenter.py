@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -292,12 +293,14 @@ def _pitch_of(segmenter: Segmenter, volume: Volume, window: Window) -> float:
     if window.place is None or limit < PITCH_STEP:
         return 0.0
     middle = window.view.grid.middle
-    views: dict[float, Volume] = {}
 
+    @cache
+    def view(degrees: float) -> Volume:
+        return _pitched_view(segmenter, volume, middle, degrees)
+
+    @cache
     def certainty(degrees: float, n_windows: int) -> float:
-        if degrees not in views:
-            views[degrees] = _pitched_view(segmenter, volume, middle, degrees)
-        return _certainty(segmenter, views[degrees], n_windows)
+        return _certainty(segmenter, view(degrees), n_windows)
 
     side = max((PITCH_STEP, -PITCH_STEP), key=lambda side: certainty(side, 1))
     if certainty(side, 1) < certainty(0.0, 1) + LEAST_GAINS[0]:
