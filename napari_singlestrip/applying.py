@@ -103,10 +103,12 @@ def apply(
     """
     started = time.monotonic()
     given = names_to_apply(model, _some(find_scans(scans)))
-    before = {row.scan: row for row in read_table(out / TABLE)}
+    table = out / TABLE
+    before = {row.scan: row for row in read_table(table)}
+    written = table.stat().st_mtime if table.is_file() else math.inf
     chosen = choose_device(device)
     loaded = _with_overrides(open_model(model, chosen, round_), overrides or {})
-    job = _Job(loaded, given, out, brain, again, before)
+    job = _Job(loaded, given, out, brain, again, before, written)
     names = {file: name for file, name in given.items() if not job.is_done(name)}
     yield Started("apply", in_words(chosen), f"{len(names)} scans")
     if kept := sum(map(job.has_mask, given.values())):
@@ -255,6 +257,7 @@ class _Job:
     brain: bool
     again: bool
     before: Mapping[str, AppliedRow]
+    table_time: float = math.inf  # when `before` was written: a row comes after its mask
     rows: list[AppliedRow] = field(default_factory=list)
 
     def is_done(self, name: str) -> bool:
@@ -267,9 +270,11 @@ class _Job:
         return not self.again and (self.out / (name + MASK_SUFFIX)).is_file()
 
     def row_before(self, name: str) -> AppliedRow:
-        """What the table says of a mask; nothing, if it has no row of one."""
+        """What the table says of a mask; nothing, if it has no row of one or was changed since."""
         row = self.before.get(name)
-        return row if row is not None and row.mask else AppliedRow(name)
+        if row is None or not row.mask or _is_newer(self.out / row.mask, self.table_time):
+            return AppliedRow(name)
+        return row
 
     def read(self, file: Path) -> tuple[Scan, Volume]:
         scan = open_scan(file)
@@ -299,6 +304,10 @@ class _Job:
         self.rows.append(row)
         add_row(self.out / TABLE, row)  # a stopped or killed job keeps its table
         return row
+
+
+def _is_newer(mask: Path, time_: float) -> bool:
+    return mask.is_file() and mask.stat().st_mtime > time_
 
 
 def _as_it_is(path: Path, scan: Scan, row: AppliedRow) -> _Found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -401,15 +402,28 @@ def test_masks_that_are_there_stay_unless_asked_for_again(
     run(model, [first], tmp_path)
     by_hand = tmp_path / (heads.names[1] + MASK_SUFFIX)
     whole = load(by_hand)
-    nib.save(nib.Nifti1Image(np.ones(whole.shape, np.uint8), whole.affine, whole.header), by_hand)
-    corrected, row = by_hand.read_bytes(), read_table(tmp_path / TABLE)
+    painted = np.zeros(whole.shape, np.uint8)
+    painted[5:15, 5:15, 5:15] = 1
+    nib.save(nib.Nifti1Image(painted, whole.affine, whole.header), by_hand)
+    corrected = by_hand.read_bytes()
+    written = (tmp_path / TABLE).stat().st_mtime
+    os.utime(by_hand, (written + 1, written + 1))
 
     events = run(model, [first, second], tmp_path)
     assert by_hand.read_bytes() == corrected
     assert any(isinstance(e, Note) and "1 of 2 masks" in e.text for e in events)
-    assert [e.n_steps for e in events if isinstance(e, Progress)] == [1]
     rows = read_table(tmp_path / TABLE)
-    assert rows[:1] == row and [r.scan for r in rows] == list(heads.names[1:3])
+    assert [r.scan for r in rows] == list(heads.names[1:3])
+    voxel_ml = abs(np.linalg.det(whole.affine[:3, :3])) / 1000
+    # The volume is that of the corrected mask; what its forerunner was said to be is gone.
+    assert rows[0].volume_ml == pytest.approx(1000 * voxel_ml, rel=1e-4)
+    assert rows[0].model == rows[0].flag == "" and math.isnan(rows[0].autoencoder_error)
+
+    os.utime(by_hand, (written, written))
+    known = (tmp_path / TABLE).read_bytes()
+    events = run(model, [first, second], tmp_path)  # nothing changed: nothing is done
+    assert not [e for e in events if isinstance(e, Progress)]
+    assert (tmp_path / TABLE).read_bytes() == known
 
     run(model, [first], tmp_path, again=True)
     assert np.array_equal(load(by_hand).dataobj, whole.dataobj)
