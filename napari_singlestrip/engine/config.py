@@ -50,7 +50,7 @@ class LabelMapConfig(Config):
         "kmeans", description="Binning rule: k-means, quantiles or Gaussian mixture"
     )
     n_bins: tuple[tuple[int, int], ...] = Field(
-        ((3, 3), (4, 6), (6, 8), (8, 12), (12, 16)),
+        ((2, 4), (3, 3)),
         min_length=1,
         description="Label maps made from a mask: (bins inside, bins outside) of each",
     )
