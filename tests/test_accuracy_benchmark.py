@@ -227,7 +227,9 @@ def test_page_is_written_between_its_marks(
                                       "--data", str(tmp_path / "none")])
     script("tables").main()
     text = page.read_text()
-    assert text.count("Mine.") == len(parts) and "before" not in text
+    # The worst masks were not kept, and their section is left alone.
+    assert text.count("Mine.") == len(parts) and text.count("before") == 1
+    assert "<!-- real: worst -->\nbefore\n" in text
     assert all(f"<!-- real: {part} -->" in text for part in parts)
     assert text.count("<!-- end -->") == len(parts)
     assert "| ae_k | 16 | 0.9435 | 0.940 | 5.0 | 1.00 | +2.0 |" in text
@@ -307,6 +309,26 @@ def test_worst_masks_are_drawn_and_explained(
     assert too_much == pytest.approx(added_ml, rel=0.25) and missing < 2
     assert "lower third (100%)" in text
     assert (tmp_path / "worst.png").stat().st_size > 1000
+
+
+# --- what is kept in the project
+
+
+def test_result_files_are_kept_with_fewer_digits(out: Path, tmp_path: Path) -> None:
+    (out / "fold-0_seed-0" / "study").mkdir()
+    (out / "fold-0_seed-0" / "study" / "study.json").write_text("{}")
+    first = out / "fold-0_seed-0" / "ae_k.json"
+    first.write_text(first.read_text().replace("0.94,", "0.9400000001,"))
+    kept = tmp_path / "kept"
+    assert script("keep").keep(out, kept) == len(list(kept.rglob("*.json"))) == 3 * len(ARMS) + 5
+    assert "0.94," in (kept / "fold-0_seed-0" / "ae_k.json").read_text()
+    before, after = map(script("results").read, (out, kept))
+    assert (before.unseen.keys(), before.peers) == (after.unseen.keys(), after.peers)
+    assert before.unseen["ae_k"].items() == {
+        key: pytest.approx(row, abs=1e-5) for key, row in after.unseen["ae_k"].items()
+    }.items()
+    with pytest.raises(SystemExit, match="no result files"):
+        script("keep").keep(tmp_path / "none", kept)
 
 
 # --- heads drawn from label maps

@@ -55,13 +55,14 @@ class Head:
         return f"{names[int(shares.argmax())]} third ({100 * shares.max():.0f}%)"
 
 
-def worst(results: Results, out: Path, data: Path, path: Path) -> str:
+def worst(results: Results, out: Path, data: Path, path: Path) -> str | None:
     """Draw the scans with the lowest Dice after fine-tuning, before and after, and tell of them.
 
-    Red is the mask, green the reference; each plane is the one in which most is wrong.
+    Red is the mask, green the reference; each plane is the one in which most is wrong. None
+    where there are no scans, or no masks were kept.
     """
     if not (data / "scans").is_dir():
-        return f"The mosaic of the worst cases was not drawn: {data.name}/scans is missing."
+        return None
     pictures, rows = [], []
     for piece, scan in lowest(results, out):
         heads = [head(data, scan, file) for file in kept(out, piece, scan)]
@@ -74,7 +75,7 @@ def worst(results: Results, out: Path, data: Path, path: Path) -> str:
             f"{last.missing_ml:.0f}", last.where,
         ])
     if not rows:
-        return "The mosaic of the worst cases was not drawn: no masks were kept."
+        return None
     previews.save_picture(path, previews.montage(pictures, len(ARMS)), 1)
     columns = ["row", "scan", f"Dice {ARMS[0]}, {ARMS[1]}", "too much, ml", "missing, ml",
                "most of it in the"]

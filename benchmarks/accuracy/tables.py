@@ -7,7 +7,8 @@ OUT is the experiment on real heads, OUT2 that on heads drawn from label maps, O
 standard on real heads, OUT4 those from other painted scans. Peers are in OUT/peers and OUT2/peers
 (`peers.py`); OUT3 takes those of OUT. With --page the tables are put between the page's marks
 <!-- NAME -->, and pictures into pictures/ beside it; what stands elsewhere on the page is written
-by hand. DATA, with scans/ and masks/, is needed for the mosaic of the worst cases alone.
+by hand. DATA, with scans/ and masks/, is needed for the mosaic of the worst cases alone, as are the
+masks in OUT; without them that section stays as it is.
 """
 
 from __future__ import annotations
@@ -281,8 +282,11 @@ def add_pictures(
         if picture:
             texts[f"{name}: {part}"] += f"\n\n![{picture.words}](pictures/{picture.path.name})"
     if name == "real":
-        path = folder / "accuracy_worst.png"
-        texts["real: worst"] = mosaics.worst(results, options.out, options.data, path)
+        text = mosaics.worst(results, options.out, options.data, folder / "accuracy_worst.png")
+        if text is None:
+            print("The worst masks stay as they are on the page: scans or masks are not here.")
+        else:
+            texts["real: worst"] = text
 
 
 def write_page(path: Path, texts: Mapping[str, str]) -> None:
