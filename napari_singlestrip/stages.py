@@ -359,13 +359,14 @@ def _train_segmenter(
     first = stage == "train"
     data = yield from training_data(job, masks, n_maps=None if first else tuning.label_maps)
     config = job.settings.training
-    real_fraction = real_fraction_at_first(job.settings, len(masks))
-    settings = _predicting(job.settings, real=not first or real_fraction > 0)
-    if not first:
-        real_fraction = tuning.real_fraction
+    real_fraction = tuning.real_fraction
+    if first:
+        real_fraction = real_fraction_at_first(job.settings, len(masks))
+    else:
         config = config.model_copy(
             update={"steps": tuning.steps, "learning_rate": tuning.learning_rate}
         )
+    settings = _predicting(job.settings, real=real_fraction > 0)
     task = segmenter_task(
         data.bank, data.geometry, settings, job.device, stage=stage, initial=initial,
         config=config, real_fraction=real_fraction, watched=data.watched,
@@ -468,9 +469,9 @@ def real_fraction_at_first(settings: Settings, n_painted: int) -> float:
 
 
 def _has_seen_real(job: Job, round_: int) -> bool:
-    """Whether the network of a round learned from real scans."""
+    """Whether the network of a round learned from real scans when it was trained last."""
     if round_:
-        return True
+        return job.settings.finetuning.real_fraction > 0
     return real_fraction_at_first(job.settings, len(describe_round(job.study, 0).scans)) > 0
 
 

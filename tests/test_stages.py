@@ -191,6 +191,25 @@ def test_real_scans_are_learned_from_where_several_were_painted(
     assert set(thresholds) == {applied_with} == {0.5 if share else 0.6}
 
 
+@pytest.mark.parametrize(("share", "threshold"), [(0.0, 0.6), (0.8, 0.5)])
+def test_network_fine_tuned_on_synthetic_heads_alone_is_still_generous(
+    tmp_path: Path, heads: Heads, monkeypatch: pytest.MonkeyPatch, share: float, threshold: float
+) -> None:
+    thresholds: list[float] = []
+
+    def record(found: Any, grid: Any, settings: Any) -> Any:
+        thresholds.append(settings.prediction.threshold)
+        return to_mask(found, grid, settings)
+
+    study = make_study(tmp_path / "soon", heads, finetuning__real_fraction=share, **SOON)
+    run(study, stages=["train", "autoencoder", "predict", "rank"])
+    monkeypatch.setattr(stages, "to_mask", record)
+    run(study, stages=["finetune", "predict"])
+    model = RoundFolder(study.round_dir(1)).segmenter
+    applied_with = load_segmenter(model, torch.device("cpu")).settings.prediction.threshold
+    assert set(thresholds) == {applied_with} == {threshold}
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_closed_anywhere_it_goes_on_where_it_was(
     soon: Study, tmp_path: Path, heads: Heads, seed: int
