@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -177,8 +178,9 @@ SCANS = [f"sub-{i}_x_{contrast}" for i in range(4) for contrast in ("T1w", "T2w"
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     """Result files of two folds and a peer."""
+    out = tmp_path / "kept" / "real"
     for fold in ("0", "1", "all"):
-        folder = tmp_path / "out" / f"fold-{fold}_seed-0"
+        folder = out / f"fold-{fold}_seed-0"
         folder.mkdir(parents=True)
         for arm, dice in ARMS.items():
             steps = [0.001 * i for i in range(len(SCANS))]
@@ -191,8 +193,8 @@ def out(tmp_path: Path) -> Path:
             (folder / f"{arm}.json").write_text(json.dumps(content))
     peers = [{"scan": s, **row(0.9)} for s in SCANS[1:]]
     peers.append({"scan": SCANS[0], "dice": 0.0, "problem": "It found no brain."})
-    (tmp_path / "out" / "peers").mkdir()
-    (tmp_path / "out" / "peers" / "bet.json").write_text(json.dumps({"unseen": peers}))
+    (out / "peers").mkdir()
+    (out / "peers" / "bet.json").write_text(json.dumps({"unseen": peers}))
     unseen = [{"scan": s, **row(0.9)} for s in SCANS]
     others: dict[str, dict[str, Any]] = {
         "network/default": {"words": "", "unseen": unseen},
@@ -202,10 +204,10 @@ def out(tmp_path: Path) -> Path:
         "ranking/default": {"words": "", "spearman": {"0": {"autoencoder_error": 0.5}}},
     }
     for name, content in others.items():
-        file = tmp_path / "out" / "choices" / f"{name}.json"
+        file = out / "choices" / f"{name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(content))
-    return tmp_path / "out"
+    return out
 
 
 def test_the_whole_pool_is_not_mixed_with_unseen_people(out: Path) -> None:
@@ -223,8 +225,8 @@ def test_page_is_written_between_its_marks(
     parts = ("arms", "contrasts", "scores", "corrections", "goals", "worst", "choices", "beyond")
     marks = "".join(f"Mine.\n<!-- real: {part} -->\nbefore\n<!-- end -->\n" for part in parts)
     page.write_text(marks)
-    monkeypatch.setattr(sys, "argv", ["tables.py", str(out), "--page", str(page),
-                                      "--data", str(tmp_path / "none")])
+    monkeypatch.setattr(sys, "argv", ["tables.py", str(out.parent), "--page", str(page),
+                                      "--masks", str(out), "--data", str(tmp_path / "none")])
     script("tables").main()
     text = page.read_text()
     # The worst masks were not kept, and their section is left alone.
@@ -264,16 +266,25 @@ def test_our_page_has_a_place_for_every_text(
     page = tmp_path / "docs" / "accuracy.md"
     page.parent.mkdir()
     page.write_text((BENCHMARKS.parent / "docs" / "accuracy.md").read_text(encoding="utf-8"))
-    monkeypatch.setattr(sys, "argv", [
-        "tables.py", str(out), "--label-maps", str(out), "--page", str(page),
-        "--data", str(tmp_path / "none"),
-    ])
+    shutil.copytree(out, out.parent / "label_maps")
+    monkeypatch.setattr(sys, "argv", ["tables.py", str(out.parent), "--page", str(page)])
     script("tables").main()
     assert "has no section" not in capsys.readouterr().out
     assert {path.name for path in (page.parent / "pictures").iterdir()} == {
         f"accuracy_{part}_{name}.svg"
         for name in ("real", "label_maps") for part in ("scores", "corrections", "contrasts")
     }
+
+
+def test_page_is_what_the_kept_result_files_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No figure in its tables was typed by hand, and none is left of another version."""
+    page, ours = tmp_path / "accuracy.md", BENCHMARKS.parent / "docs" / "accuracy.md"
+    page.write_text(ours.read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["tables.py", "--page", str(page)])
+    script("tables").main()
+    assert page.read_text(encoding="utf-8") == ours.read_text(encoding="utf-8")
 
 
 def test_a_figure_that_was_not_measured_is_left_out_of_means(out: Path) -> None:
@@ -319,7 +330,7 @@ def test_result_files_are_kept_with_fewer_digits(out: Path, tmp_path: Path) -> N
     (out / "fold-0_seed-0" / "study" / "study.json").write_text("{}")
     first = out / "fold-0_seed-0" / "ae_k.json"
     first.write_text(first.read_text().replace("0.94,", "0.9400000001,"))
-    kept = tmp_path / "kept"
+    kept = tmp_path / "again"
     assert script("keep").keep(out, kept) == len(list(kept.rglob("*.json"))) == 3 * len(ARMS) + 5
     assert "0.94," in (kept / "fold-0_seed-0" / "ae_k.json").read_text()
     before, after = map(script("results").read, (out, kept))

@@ -49,7 +49,7 @@ def _dice(arms: dict[str, Table], standard: bool) -> Iterator[Line]:
 
 def _gains(arms: dict[str, Table]) -> Iterator[Line]:
     """Gains count only when their whole interval is above 0."""
-    for baseline in ("control", "control_synthetic", "random_k"):
+    for baseline in ("control", "control_synthetic", "tta_k", "random_k"):
         pairs = differences(arms.get(OURS, {}), arms.get(baseline, {}))
         if pairs:
             low, _ = interval(pairs)

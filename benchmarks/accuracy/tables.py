@@ -1,14 +1,16 @@
-"""Tables and figures of the accuracy experiment, from its result files.
+"""Tables and figures of the accuracy experiment, from the result files kept in the project.
 
-    python benchmarks/accuracy/tables.py OUT [--label-maps OUT2] [--standard OUT3]
-        [--painted OUT4 ...] [--page docs/accuracy.md] [--data DATA]
+    python benchmarks/accuracy/keep.py OUT real
+    python benchmarks/accuracy/tables.py [FOLDER] [--page docs/accuracy.md]
+        [--masks OUT] [--data DATA]
 
-OUT is the experiment on real heads, OUT2 that on heads drawn from label maps, OUT3 that of effort
-standard on real heads, OUT4 those from other painted scans. Peers are in OUT/peers and OUT2/peers
-(`peers.py`); OUT3 takes those of OUT. With --page the tables are put between the page's marks
-<!-- NAME -->, and pictures into pictures/ beside it; what stands elsewhere on the page is written
-by hand. DATA, with scans/ and masks/, is needed for the mosaic of the worst cases alone, as are the
-masks in OUT; without them that section stays as it is.
+FOLDER (measured/, beside this script) holds real/, the experiment on real heads; label_maps/, that
+on heads drawn from label maps; standard/, that of effort standard on real heads; and painted_*/,
+those from other painted scans. What is not there is left out. Peers are those of real/ and of
+label_maps/. With --page the tables are put between the page's marks <!-- NAME -->, and pictures
+into pictures/ beside it; what stands elsewhere on the page is written by hand. The mosaic of the
+worst cases takes the masks that the experiment left in OUT, and the scans and masks of DATA;
+without them that section stays as it is.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import figures
 import mosaics
 from experiment import ALL_CORRECTED, ARMS, CORRECTED, MAIN, ORDERS
 from goals import goals
+from keep import MEASURED
 from other_tables import table_of_beyond, table_of_choices, table_of_painted
 from page_sections import has_section, table, with_section
 from results import (
@@ -49,24 +52,25 @@ BASELINES = ("control", "control_synthetic", "random_k")
 SHOWN = ("initial", "control", "ae_k", "corrected_4_top", ALL_CORRECTED)  # beside the peers
 SCORE_NAMES = ("autoencoder", "agreement", "worse of both")
 OURS = "ae_k"  # what is compared with the peers: one label, and nobody decides
-SETS = {"real": "real heads", "label_maps": "heads drawn from label maps", "standard": "standard"}
 
 
 def main() -> None:
     options = parse_arguments()
-    runs = {"real": read(options.out)}
-    if options.label_maps:
-        runs["label_maps"] = read(options.label_maps)
-    if options.standard:
-        runs["standard"] = read(options.standard, peers_too=options.out)
+    real = options.folder / "real"
+    found = {
+        "real": read(real), "label_maps": read(options.folder / "label_maps"),
+        "standard": read(options.folder / "standard", peers_too=real),
+    }
+    runs = {name: results for name, results in found.items() if results.unseen}
+    if not runs:
+        raise SystemExit(f"There are no results of the experiment in {options.folder}.")
     texts = {}
     for name, results in runs.items():
-        if not results.unseen and not results.whole_pool:
-            raise SystemExit(f"There are no results of the experiment for {SETS[name]}.")
         texts |= {f"{name}: {part}": text for part, text in sections(results, name).items()}
-    texts["real: choices"] = table_of_choices(options.out)
-    texts["real: beyond"] = table_of_beyond(options.out)
-    texts["real: painted"] = table_of_painted(map(read, (options.out, *options.painted)))
+    texts["real: choices"] = table_of_choices(real)
+    texts["real: beyond"] = table_of_beyond(real)
+    painted = sorted(options.folder.glob("painted_*"))
+    texts["real: painted"] = table_of_painted(map(read, (real, *painted)))
     if options.page:
         for name, results in runs.items():
             add_pictures(texts, results, name, options)
@@ -80,11 +84,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--label-maps", type=Path, metavar="OUT2")
-    parser.add_argument("--standard", type=Path, metavar="OUT3")
-    parser.add_argument("--painted", type=Path, nargs="*", default=[], metavar="OUT4")
+    parser.add_argument("folder", type=Path, nargs="?", default=MEASURED)
     parser.add_argument("--page", type=Path)
+    parser.add_argument("--masks", type=Path, metavar="OUT")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     return parser.parse_args()
 
@@ -281,12 +283,12 @@ def add_pictures(
         picture = drawn(folder / f"accuracy_{part}_{name}.svg")
         if picture:
             texts[f"{name}: {part}"] += f"\n\n![{picture.words}](pictures/{picture.path.name})"
-    if name == "real":
-        text = mosaics.worst(results, options.out, options.data, folder / "accuracy_worst.png")
-        if text is None:
-            print("The worst masks stay as they are on the page: scans or masks are not here.")
+    if name == "real" and options.masks:
+        worst = mosaics.worst(results, options.masks, options.data, folder / "accuracy_worst.png")
+        if worst is None:
+            print("The worst masks stay as they are on the page: scans or masks are not there.")
         else:
-            texts["real: worst"] = text
+            texts["real: worst"] = worst
 
 
 def write_page(path: Path, texts: Mapping[str, str]) -> None:
