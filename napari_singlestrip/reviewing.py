@@ -166,20 +166,23 @@ def review(study: Study) -> Review:
     return Review(round_, tuple(rows))
 
 
-def finetuning_plan(study: Study, top_ranked: bool = False) -> FinetuningPlan:
+def finetuning_plan(study: Study, top_ranked: bool | None = None) -> FinetuningPlan:
     """Say what fine-tuning would learn from; the worker asks the same function.
 
     Parameters
     ----------
     study : Study
-    top_ranked : bool
-        Also use the masks that the ranking selects and nobody decided about.
+    top_ranked : bool, optional
+        Whether to use the masks that the ranking selects and nobody decided about, too; if not
+        said, as the study's settings do.
     """
     unfinished = unfinished_round(study)
     newest = study.current_round()
-    config = study.settings().finetuning.model_copy(
-        update={"pseudo_labels": "selected" if top_ranked else "decided"}
-    )
+    config = study.settings().finetuning
+    if top_ranked is not None:
+        config = config.model_copy(
+            update={"pseudo_labels": "selected" if top_ranked else "decided"}
+        )
     try:
         masks = tuple(masks_of_round(study, newest + (unfinished == ""), config))
     except UserError as error:

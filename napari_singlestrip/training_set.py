@@ -84,10 +84,23 @@ def masks_of_round(study: Study, round_: int, config: FinetuningConfig) -> list[
     """
     masks = masks_by_hand(study, weight=float(config.trusted_weight))
     masks += _accepted(study)
-    attended = any(d.state != "painted" for d in study.decisions().values())
-    if config.pseudo_labels == "decided" or (config.pseudo_labels == "auto" and attended):
+    if not takes_selected(len(masks), config):
         return masks
     return masks + _selected(study, round_ - 1, taken={mask.scan for mask in masks})
+
+
+def takes_selected(n_decided: int, config: FinetuningConfig) -> bool:
+    """Whether masks that only the ranking found good are learned from, too.
+
+    Parameters
+    ----------
+    n_decided : int
+        Masks painted, corrected or accepted.
+    config : FinetuningConfig
+    """
+    if config.pseudo_labels == "auto":
+        return n_decided < config.enough
+    return config.pseudo_labels == "selected"
 
 
 def write_training_set(path: Path, masks: Iterable[TrainingMask]) -> None:

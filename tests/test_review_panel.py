@@ -395,6 +395,8 @@ def test_fine_tuning_says_and_does_the_same(
     panel: ReviewPanel, started: list[list[str]]
 ) -> None:
     study, button = panel.session.need_study(), child(panel, "finetune")
+    assert button.text() == "Fine-tune with 1 painted + 1 top-ranked" and button.isEnabled()
+    panel.finetune.top_ranked.click()  # ticked while little is decided
     assert button.text() == "Fine-tune with 1 painted" and not button.isEnabled()
     assert "accept or correct" in child(panel, "finetune_hint").text()
     key(panel, KEY.Key_A)
@@ -411,7 +413,7 @@ def test_fine_tuning_says_and_does_the_same(
 
 def test_other_ways_to_fine_tune(panel: ReviewPanel, started: list[list[str]]) -> None:
     button = child(panel, "finetune")
-    panel.finetune.top_ranked.click()
+    assert panel.finetune.top_ranked.isChecked()
     assert button.text() == "Fine-tune with 1 painted + 1 top-ranked"
     click(button)
     assert started[0][-1] == "finetuning.pseudo_labels=selected"

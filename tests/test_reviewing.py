@@ -117,30 +117,32 @@ def test_plan_is_what_the_worker_learns_from(ranked: Study) -> None:
     ranked.decide(b, "accepted")
     ranked.decide(d, "rejected")
     ranked.set_mask(c, _half(ranked, c), "corrected")
-    plan = finetuning_plan(ranked)
+    plan = finetuning_plan(ranked, top_ranked=False)
     assert plan.counts == {"painted": 1, "corrected": 1, "accepted": 1}
     assert plan.problem == ""
     assert d not in {mask.scan for mask in plan.masks}  # also where the ranking selects it
     assert finetuning_plan(ranked, top_ranked=True).counts == plan.counts
 
 
-def test_top_ranked_masks_only_when_asked_for(ranked: Study) -> None:
-    plan = finetuning_plan(ranked)
+def test_top_ranked_masks_until_enough_is_decided(ranked: Study) -> None:
+    plan = finetuning_plan(ranked, top_ranked=False)
     assert plan.counts == {"painted": 1}
     assert "accept or correct" in plan.problem
-    more = finetuning_plan(ranked, top_ranked=True)
-    assert more.counts == {"painted": 1, "selected": 1}
-    assert more.problem == ""
+    for more in (finetuning_plan(ranked, top_ranked=True), finetuning_plan(ranked)):
+        assert more.counts == {"painted": 1, "selected": 1}
+        assert more.problem == ""
+    ranked.set_settings({"finetuning.enough": 1})
+    assert finetuning_plan(ranked).counts == {"painted": 1}
 
 
 def test_learning_twice_from_the_same_is_not_offered(ranked: Study) -> None:
     _, b, c, d = ranked.names
     ranked.set_mask(c, _half(ranked, c), "corrected")
     rank(ranked, 1, b, c, d)
-    assert finetuning_plan(ranked).problem
+    assert finetuning_plan(ranked, top_ranked=False).problem
     later = time.time() + 5
     os.utime(ranked.mask_path(c), (later, later))  # corrected once more
-    assert not finetuning_plan(ranked).problem
+    assert not finetuning_plan(ranked, top_ranked=False).problem
 
 
 def test_without_a_painted_mask(ranked: Study) -> None:

@@ -72,14 +72,21 @@ def test_unattended_the_selected_are_taken(predicted: Study) -> None:
     assert [(m.rank, m.autoencoder_error, m.round) for m in masks if m.scan == "b"] == [(1, 0.1, 0)]
 
 
-def test_once_a_person_decides_only_decisions_count(predicted: Study) -> None:
+def test_once_a_person_has_decided_enough_only_decisions_count(predicted: Study) -> None:
+    """From two or three scans alone a network would learn these by heart."""
+    enough = FinetuningConfig(enough=2)
+    assert len(masks_of_round(predicted, 1, enough)) == 4
     predicted.decide("e", "accepted")
-    assert kinds(masks_of_round(predicted, 1, CONFIG)) == {"a": "painted", "e": "accepted"}
+    assert kinds(masks_of_round(predicted, 1, enough)) == {"a": "painted", "e": "accepted"}
+    assert kinds(masks_of_round(predicted, 1, CONFIG)) == {
+        "a": "painted", "e": "accepted", "b": "selected", "c": "selected", "d": "selected",
+    }  # fmt: skip
 
 
-def test_a_rejection_alone_is_a_decision(predicted: Study) -> None:
+def test_a_rejection_is_not_enough_but_counts(predicted: Study) -> None:
     predicted.decide("b", "rejected")
-    assert kinds(masks_of_round(predicted, 1, CONFIG)) == {"a": "painted"}
+    found = masks_of_round(predicted, 1, FinetuningConfig(enough=2))
+    assert kinds(found) == {"a": "painted", "c": "selected", "d": "selected"}
 
 
 def test_selected_can_be_added_to_decisions_but_rejected_never(predicted: Study) -> None:
@@ -99,7 +106,7 @@ def test_decided_alone_takes_no_selected(predicted: Study) -> None:
 def test_corrected_masks_are_trusted(predicted: Study, tmp_path: Path) -> None:
     predicted.decide("c", "corrected", mask=write_cube(tmp_path / "better.nii.gz"))
     masks = {m.scan: m for m in masks_of_round(predicted, 1, CONFIG)}
-    assert kinds(list(masks.values())) == {"a": "painted", "c": "corrected"}
+    assert masks["c"].kind == "corrected"
     assert masks["c"].weight == 3
     assert masks["c"].path == "masks/c.nii.gz"
 
@@ -157,15 +164,14 @@ def test_rules_hold_for_any_decisions(
     for name, choice in chosen.items():
         if choice != "none":
             study.decide(name, choice)
-    found = kinds(masks_of_round(study, 1, FinetuningConfig(pseudo_labels=rule)))
+    found = kinds(masks_of_round(study, 1, FinetuningConfig(pseudo_labels=rule, enough=3)))
     accepted = {n for n, c in chosen.items() if c == "accepted"}
     rejected = {n for n, c in chosen.items() if c == "rejected"}
     assert found["a"] == "painted"
     assert {n for n, k in found.items() if k == "accepted"} == accepted
     assert not rejected & found.keys()
     selected = {n for n, k in found.items() if k == "selected"}
-    attended = bool(accepted or rejected)
-    if rule == "decided" or (rule == "auto" and attended):
+    if rule == "decided" or (rule == "auto" and 1 + len(accepted) >= 3):
         assert not selected
     else:
         assert selected == {"b", "c", "d"} - accepted - rejected
@@ -187,7 +193,7 @@ def test_painted_mask_whose_file_is_gone_does_not_count(predicted: Study) -> Non
 
 def test_record_is_json_for_any_reader(predicted: Study, tmp_path: Path) -> None:
     predicted.decide("e", "accepted")
-    masks = [*masks_of_round(predicted, 1, CONFIG),
+    masks = [*masks_of_round(predicted, 1, FinetuningConfig(pseudo_labels="decided")),
              TrainingMask("x", "accepted", "p", 1.0, 0, 1, math.nan)]
     write_training_set(tmp_path / "set.json", masks)
     rows = json.loads((tmp_path / "set.json").read_text(), parse_constant=pytest.fail)

@@ -216,7 +216,9 @@ class Piece:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(initial.folder, folder)
         self._decide(Study.open(folder), arm)
-        words = ["--set", "finetuning.pseudo_labels=decided"]
+        # A few corrections are used as the program would; other arms are told what to learn from.
+        which = "auto" if arm.startswith("corrected_") else "decided"
+        words = ["--set", f"finetuning.pseudo_labels={which}"]
         if arm == "control_synthetic":
             words += ["--set", "finetuning.real_fraction=0"]
         stages = "finetune,autoencoder,predict,rank"

@@ -254,7 +254,7 @@ class RankingConfig(Config):
     n_augmentations: int = Field(8, ge=2, le=64, description="Augmentations of the consistency")
     select: Literal["top_k", "fraction", "threshold", "varied"] = Field(
         "fraction",
-        description="Rule that selects pseudo-labels when nobody decides: the best of all, or "
+        description="Rule that selects pseudo-labels nobody decided about: the best of all, or "
         "(varied) the best of each group of scans that look alike, as many as fraction says",
     )
     top_k: int = Field(10, ge=1, description="Masks selected by the rule top_k")
@@ -296,7 +296,12 @@ class FinetuningConfig(Config):
     pseudo_labels: Literal["auto", "decided", "selected"] = Field(
         "auto",
         description="Beside masks made by hand: only accepted ones (decided), also those selected "
-        "by the ranking (selected), or those selected until a person decides (auto)",
+        "by the ranking (selected), or those selected until a person has decided enough (auto)",
+    )
+    enough: int = Field(
+        5, ge=1,
+        description="So many masks painted, corrected or accepted are enough without those that "
+        "the ranking selects; from fewer the network learns these few scans by heart",
     )
     soft_labels: bool = Field(
         False,

@@ -47,8 +47,10 @@ class FinetuneBar(QWidget):
         self.top_ranked = QCheckBox("Also use top-ranked masks that are undecided")
         self.top_ranked.setObjectName("top_ranked")
         self.top_ranked.setToolTip("Learn also from masks that only the ranking found good; "
-                                   "rejected ones are never used")
-        self.top_ranked.clicked.connect(lambda _on: self._show_plan())
+                                   "rejected ones are never used. Helps as long as you corrected "
+                                   "or accepted few masks, and is ticked until then")
+        self.top_ranked.clicked.connect(self._choose)
+        self._chosen = False  # by the person, not by the study's settings
         self.finetune = button("Fine-tune", "Learn from these masks, then predict and rank all "
                                "scans again", self._run, "finetune")
         self.why = words(name="finetune_hint")
@@ -57,11 +59,8 @@ class FinetuneBar(QWidget):
     def show_review(self, review: Review, new_study: bool) -> None:
         """Take the ranking as it is now."""
         self._review = review
-        study = self.session.study
-        if new_study and study is not None:
-            with self.session.guarded():
-                always = study.settings().finetuning.pseudo_labels == "selected"
-                self.top_ranked.setChecked(always)
+        if new_study:
+            self._chosen = False
         n = max((row.score.rank for row in review.rows), default=0)
         before = self.rank.maximum()
         self.rank.blockSignals(True)
@@ -98,12 +97,19 @@ class FinetuneBar(QWidget):
         rank = self.rank.value()
         self.rest_accepted.emit(self._review.undecided_to(rank), rank)
 
+    def _choose(self, _on: bool) -> None:
+        self._chosen = True
+        self._show_plan()
+
     def _show_plan(self) -> None:
         study = self.session.study
         if study is None or self._review.round is None:
             return
         with self.session.guarded():
-            self.plan = finetuning_plan(study, self.top_ranked.isChecked())
+            asked = self.top_ranked.isChecked() if self._chosen else None
+            self.plan = finetuning_plan(study, asked)
+        if not self._chosen:
+            self.top_ranked.setChecked("selected" in self.plan.counts)
         busy = self.session.job.status.busy
         problem = "A job is running: wait for it, or stop it." if busy else self.plan.problem
         self.finetune.setText(in_words(self.plan))
