@@ -10,6 +10,7 @@ from napari_singlestrip import finished_study, sample_making
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Finished, Wrote
 from napari_singlestrip.finished_study import PACK, Heads, fold, heads_of, unfold
+from napari_singlestrip.rounds import FIXED, RoundFolder
 from napari_singlestrip.sample_data import sample_name
 from napari_singlestrip.study import Study
 from napari_singlestrip.trained_rounds import is_trained
@@ -35,6 +36,14 @@ def test_the_study_is_complete(packed: Study) -> None:
         assert packed.pseudo_label_path(0, name).is_file()
         assert packed.reconstruction_path(0, name).is_file()
     assert not [d for d in packed.decisions().values() if d.state != "painted"]
+
+
+def test_it_was_trained_with_the_settings_of_today(packed: Study) -> None:
+    """With others the window offers to train it anew; make it again when defaults change."""
+    begun = RoundFolder(packed.round_dir(0)).read_settings()
+    assert begun is not None
+    today = packed.settings()
+    assert {n: getattr(begun, n) for n in FIXED} == {n: getattr(today, n) for n in FIXED}
 
 
 def test_scans_and_references_lie_beside(packed: Study) -> None:
