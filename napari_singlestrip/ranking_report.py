@@ -31,8 +31,9 @@ class RankingReport:
     rows : tuple of RankedScan
         Best first; scans without a rank last.
     correlations : dict of str to Correlation
-        By score, "autoencoder_error" and "consistency"; errors are negated first, so that 1 is a
-        perfect score whatever its direction. Empty without references.
+        By score, "rank" (the ranking as it is), "autoencoder_error" and "consistency"; ranks and
+        errors are negated first, so that 1 is a perfect score whatever its direction. Empty
+        without references.
     problems : tuple of str
         Why the Dice of a scan could not be measured.
     """
@@ -86,6 +87,7 @@ def _correlations(rows: Sequence[RankedScan]) -> dict[str, Correlation]:
         return {}
     truth = [row.dice or 0.0 for row in measured]
     return {
+        "rank": correlation([-r.score.rank or math.nan for r in measured], truth),
         "autoencoder_error": correlation([-r.score.autoencoder_error for r in measured], truth),
         "consistency": correlation([r.score.consistency for r in measured], truth),
     }

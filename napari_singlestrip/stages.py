@@ -332,10 +332,9 @@ class _Ranker:
 def _ranked(rows: Sequence[ScoreRow], settings: Settings, looks: Looks) -> list[ScoreRow]:
     """Add ranks, selection and flags, best first."""
     config = settings.ranking
-    errors = ranked_by(
-        [row.autoencoder_error for row in rows], [row.consistency for row in rows], config.score
-    ).tolist()
-    flags = unusual(errors, [row.volume_ml for row in rows])
+    shapes = [row.autoencoder_error for row in rows]
+    errors = ranked_by(shapes, [row.consistency for row in rows], config.score).tolist()
+    flags = unusual(shapes, [row.volume_ml for row in rows])
     table = [
         ScoreRow(
             row.scan, row.autoencoder_error, row.consistency, row.volume_ml, int(position),

@@ -140,15 +140,15 @@ def test_score_that_does_not_vary_is_worth_nothing() -> None:
     assert script("scores").worth(falling).pooled["consistency"] == pytest.approx(-1)
 
 
-def test_worse_of_both_is_what_the_ranking_takes() -> None:
-    """The same order as `ranking.score=worse`, of the same scores."""
+def test_mean_of_both_is_what_the_ranking_takes() -> None:
+    """The same order as `ranking.score=mean`, of the same scores."""
     errors, agreements = [0.02, 0.10, 0.03], [0.99, 0.95, 0.80]
     ours = [
         script("scores").Point("one", "p_T1w", {"autoencoder_error": -e, "consistency": c}, 0.9)
         for e, c in zip(errors, agreements, strict=True)
     ]
-    assert [-p.score("worse") for p in ours] == pytest.approx(
-        ranked_by(errors, agreements, "worse").tolist()
+    assert [-p.score("mean") for p in ours] == pytest.approx(
+        ranked_by(errors, agreements, "mean").tolist()
     )
 
 

@@ -209,26 +209,26 @@ def test_nothing_redrawn_has_no_surface_distance() -> None:
 # --- what the ranking is by
 
 
-def test_the_worse_of_both_scores_counts() -> None:
+def test_the_mean_of_both_scores_counts() -> None:
     errors, consistencies = [0.02, 0.10, 0.03], [0.99, 0.95, 0.80]
     expected = {
-        "autoencoder": errors, "consistency": [0.01, 0.05, 0.20], "worse": [0.02, 0.10, 0.20],
+        "autoencoder": errors, "consistency": [0.01, 0.05, 0.20], "mean": [0.015, 0.075, 0.115],
     }
     for score, values in expected.items():
         assert ranked_by(errors, consistencies, score) == pytest.approx(values)
 
 
 def test_what_has_no_score_of_both_is_last() -> None:
-    values = ranked_by([0.02, 0.5, math.nan], [math.nan, 0.9, 0.9], "worse")
+    values = ranked_by([0.02, 0.5, math.nan], [math.nan, 0.9, 0.9], "mean")
     assert rank(values.tolist()).tolist() == [2, 1, 3]
 
 
-def test_the_worse_of_both_needs_comparable_scores() -> None:
+def test_the_mean_of_both_needs_comparable_scores() -> None:
     with pytest.raises(UserError, match=r"ranking\.error=dice"):
-        settings_for("quick", {"ranking.score": "worse", "ranking.error": "mse"})
+        settings_for("quick", {"ranking.error": "mse"})
 
 
-@pytest.mark.parametrize("score", ["autoencoder", "consistency", "worse"])
+@pytest.mark.parametrize("score", ["mean", "autoencoder", "consistency"])
 def test_agreement_is_measured_where_the_ranking_needs_it(score: str) -> None:
     settings = settings_for("quick", {"ranking.score": score, "ranking.consistency": False})
     assert settings.ranking.measures_consistency == (score != "autoencoder")

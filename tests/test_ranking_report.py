@@ -65,7 +65,7 @@ def test_best_comes_first_with_its_true_dice(study: Study) -> None:
 
 def test_good_scores_correlate_positively(study: Study) -> None:
     report = ranking_report(study, 0)
-    for name in ("autoencoder_error", "consistency"):
+    for name in ("rank", "autoencoder_error", "consistency"):
         assert report.correlations[name].n == 3
         assert report.correlations[name].spearman == pytest.approx(1)
         assert report.correlations[name].pearson > 0.9

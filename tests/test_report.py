@@ -145,7 +145,7 @@ def test_everything_is_there(study: Study) -> None:
 def test_file_needs_nothing_else(study: Study) -> None:
     """Two pictures a card, one painted scan, two a change; charts for light and dark."""
     page = report_of(study)
-    assert len(page.links) == 2 * 2 + 1 + 2 * 2 + 2 * (2 + 1 + 3)
+    assert len(page.links) == 2 * 2 + 1 + 2 * 2 + 2 * (3 + 1 + 3)
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
     assert "http" not in (study.folder / "report.html").read_text(encoding="utf-8")
 

@@ -72,8 +72,8 @@ def test_other_plots_leave_out_what_is_not_known(plot: ScorePlot) -> None:
 def test_what_the_scores_are_worth() -> None:
     assert in_words(Truth({})) == ""
     assert "Measuring" in in_words(Truth({}, 3))
-    said = in_words(Truth({"a": 0.9, "b": 0.8, "c": 0.7}, 2, 0.5, -0.25))
-    assert "of 3 masks, 2 still" in said and "AE error 0.50, agreement -0.25" in said
+    said = in_words(Truth({"a": 0.9, "b": 0.8, "c": 0.7}, 2, 0.75, 0.5, -0.25))
+    assert "of 3 masks, 2 still" in said and "ranking 0.75, AE error 0.50, agreement -0.25" in said
 
 
 def test_one_spot_and_none(qtbot: QtBot) -> None:

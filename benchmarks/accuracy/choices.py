@@ -84,8 +84,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "",
         "ranking.views=1",
         "ranking.pitch_deg=0",
-        "ranking.error=mse",
-        "ranking.error=surface",
+        "ranking.error=mse ranking.score=autoencoder",
+        "ranking.error=surface ranking.score=autoencoder",
         "autoencoder.latent=8",
         "autoencoder.latent=128",
         "autoencoder.corruption_probability=0",
@@ -112,8 +112,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "ranking.fraction=0.4",
         "ranking.fraction=1",
         "ranking.select=varied",
+        "ranking.score=autoencoder",
         "ranking.score=consistency",
-        "ranking.score=worse",
     ),
 }
 

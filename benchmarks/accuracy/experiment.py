@@ -2,7 +2,8 @@
 
     python benchmarks/accuracy/experiment.py [DATA] [OUT] [--seeds 0 1 2] [--folds 0 1 all]
         [--arms control ae_k ...] [--minutes 60] [--effort quick] [--painted NAME]
-    python benchmarks/accuracy/tables.py OUT
+    python benchmarks/accuracy/keep.py OUT NAME
+    python benchmarks/accuracy/tables.py --page docs/accuracy.md
 
 DATA holds scans/ and masks/ of the same names; without it the benchmark says so and is skipped.
 Every arm of every fold and seed is one result file in OUT, so that the experiment can be run in
@@ -43,13 +44,13 @@ LEFT_OUT = ("mouse", "EPI")
 K_SHARE = 0.5  # of the pool, in the arms that take k pseudo-labels
 CORRECTED = (1, 2, 4, 8)
 ORDERS = ("top", "worst", "random")
-SELECTING = ("ae_k", "tta_k", "random_k", "oracle_k")
+SELECTING = ("ae_k", "tta_k", "mean_k", "random_k", "oracle_k")
 LABELS = (3, 5, 99)
 WORST_AND_BEST = "corrected_4_worst_ae_k"  # what a person does who sees the ranking
 ALL_CORRECTED = "corrected_99_top"
 MAIN = (
-    "initial", "control", "control_synthetic", "ae_k", "tta_k", "random_k", "corrected_4_top",
-    ALL_CORRECTED,
+    "initial", "control", "control_synthetic", "ae_k", "tta_k", "mean_k", "random_k",
+    "corrected_4_top", ALL_CORRECTED,
 )
 PICTURED = ("initial", "ae_k")  # whose masks are kept, for the mosaics
 OF_ALL = ("initial", "ae_k")  # in fold "all"
@@ -246,9 +247,11 @@ class Piece:
             self._correct(study, self._order(report, order)[: int(n)])
 
     def _order(self, report: RankingReport, rule: str) -> list[str]:
-        """Names of the pool in the order in which a rule takes them."""
+        """Names of the pool as a rule takes them: mean_k, top and worst in the program's order."""
         rows = list(report.rows)
-        if rule == "tta_k":
+        if rule == "ae_k":
+            rows.sort(key=lambda row: row.score.autoencoder_error)
+        elif rule == "tta_k":
             rows.sort(key=lambda row: -row.score.consistency)
         elif rule == "oracle_k":
             rows.sort(key=lambda row: -(row.dice or 0))

@@ -1,4 +1,4 @@
-"""What the scores of a ranking tell of the true Dice: both, and the worse of the two.
+"""What the scores of a ranking tell of the true Dice: both, and the mean of the two.
 
 A pool is small, so its correlation is rough. The pooled correlation takes all pieces together:
 score and Dice are centred within each piece first, so that a piece whose masks are all better does
@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 
 from napari_singlestrip.engine.evaluation import correlation
 
-SCORES = ("autoencoder_error", "consistency", "worse")  # as here, higher is better
+SCORES = ("autoencoder_error", "consistency", "mean")  # as here, higher is better
 FEWEST_SCANS = 6  # of a contrast, for a figure of its own
 N_DRAWS = 2000
 
@@ -33,9 +33,9 @@ class Point:
     dice: float
 
     def score(self, name: str) -> float:
-        """One of `SCORES`; the worse of both as `ranking.score=worse` has it."""
-        if name == "worse":
-            return min(self.scores["autoencoder_error"], self.scores["consistency"] - 1)
+        """One of `SCORES`; the mean of both as `ranking.score=mean` has it."""
+        if name == "mean":
+            return (self.scores["autoencoder_error"] + self.scores["consistency"] - 1) / 2
         return self.scores[name]
 
 

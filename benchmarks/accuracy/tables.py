@@ -50,7 +50,7 @@ from scores import SCORES, by_contrast, points, worth
 ROOT = Path(__file__).resolve().parents[2]
 BASELINES = ("control", "control_synthetic", "random_k")
 SHOWN = ("initial", "control", "ae_k", "corrected_4_top", ALL_CORRECTED)  # beside the peers
-SCORE_NAMES = ("autoencoder", "agreement", "worse of both")
+SCORE_NAMES = ("autoencoder", "agreement", "mean of both")
 OURS = "ae_k"  # what is compared with the peers: one label, and nobody decides
 
 

@@ -236,10 +236,10 @@ class PredictionConfig(Config):
 class RankingConfig(Config):
     """Scores of predicted masks, and which pseudo-labels are taken."""
 
-    score: Literal["autoencoder", "consistency", "worse"] = Field(
-        "autoencoder",
+    score: Literal["mean", "autoencoder", "consistency"] = Field(
+        "mean",
         description="What the ranking is by: the autoencoder's error, agreement under "
-        "augmentation, or the worse of the two",
+        "augmentation, or the mean of that error and of 1 - agreement",
     )
     error: Literal["dice", "mse", "surface"] = Field(
         "dice", description="How a mask and its reconstruction are compared"
@@ -270,8 +270,11 @@ class RankingConfig(Config):
 
     @model_validator(mode="after")
     def _comparable(self) -> Self:
-        if self.score == "worse" and self.error != "dice":
-            raise ValueError("ranking.score=worse compares overlaps: it needs ranking.error=dice")
+        if self.score == "mean" and self.error != "dice":
+            raise ValueError(
+                "ranking.score=mean adds overlaps: it needs ranking.error=dice, or choose "
+                "ranking.score=autoencoder"
+            )
         return self
 
 

@@ -99,8 +99,8 @@ def ranked_by(
         Of the autoencoder.
     consistencies : sequence of N floats
         Agreement under augmentation, 0 to 1.
-    score : {"autoencoder", "consistency", "worse"}
-        The autoencoder's error, 1 - agreement, or the larger of these: the autoencoder does not
+    score : {"mean", "autoencoder", "consistency"}
+        The autoencoder's error, 1 - agreement, or the mean of these: the autoencoder does not
         see what has the shape of a brain in the wrong place, agreement not what is wrong each time.
 
     Returns
@@ -111,7 +111,7 @@ def ranked_by(
     if score == "consistency":
         return disagreement
     shapes = np.asarray(errors, float)
-    return shapes if score == "autoencoder" else np.maximum(shapes, disagreement)
+    return shapes if score == "autoencoder" else (shapes + disagreement) / 2
 
 
 def rank(errors: Sequence[float]) -> npt.NDArray[np.int64]:

@@ -33,7 +33,9 @@ from napari_singlestrip.rounds import heat_map_path
 
 MAX_CARDS = 40  # half of them the best, half the worst; the file stays small enough to send
 N_CHANGES = 4
-SCORE_NAMES = {"autoencoder_error": "Autoencoder error", "consistency": "Consistency"}
+SCORE_NAMES = {
+    "rank": "Rank", "autoencoder_error": "Autoencoder error", "consistency": "Consistency",
+}
 
 
 def ranking(content: Content) -> Html | None:
@@ -52,7 +54,8 @@ def ranking(content: Content) -> Html | None:
         *(element("p", w) for w in words),
         element("div", *(_card(content, newest, row) for row in shown), class_="cards"),
         *(_as_table(content, r) for r in reversed(content.ranked)),
-        hint="The closer the autoencoder can redraw a mask, the more the mask looks like a brain. "
+        hint="The closer the autoencoder can redraw a mask, the more the mask looks like a brain; "
+        "consistency tells how alike the masks of a scan are when it is changed a little. "
         "The planes go through the middle of each mask; the patient's right is on the left.",
     )
 

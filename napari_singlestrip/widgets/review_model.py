@@ -49,7 +49,8 @@ class Column:
 
 
 COLUMNS = (
-    Column("rank", "#", "Rank: 1 is the mask most like a brain", 32),
+    Column("rank", "#", "Rank: 1 is the mask most likely to be right, by its shape and by its "
+           "agreement", 32),
     Column("picture", "", "The scan with the outline of its newest mask", THUMBNAIL + 8),
     Column("scan", "Scan", "The scan, and what is unusual about its mask", 0),
     Column(

@@ -99,7 +99,8 @@ class ScorePlot(QWidget):
 def in_words(truth: Truth) -> str:
     """Say what the scores are worth, where the truth is known."""
     known: Mapping[str, float] = {
-        "AE error": truth.autoencoder_error, "agreement": truth.consistency,
+        "ranking": truth.rank, "AE error": truth.autoencoder_error,
+        "agreement": truth.consistency,
     }
     said = [f"{name} {value:.2f}" for name, value in known.items() if math.isfinite(value)]
     if not said:

@@ -31,12 +31,13 @@ class Truth:
         By scan; only those measured so far.
     n_missing : int
         Scans that are still to be measured.
-    autoencoder_error, consistency : float
+    rank, autoencoder_error, consistency : float
         Spearman correlation with the true Dice; 1 is a perfect score. NaN without at least three.
     """
 
     dices: Mapping[str, float]
     n_missing: int = 0
+    rank: float = math.nan
     autoencoder_error: float = math.nan
     consistency: float = math.nan
 
@@ -111,7 +112,8 @@ def _stamp(study: Study, round_: int, name: str) -> Stamp | None:
 def _truth(dices: dict[str, float], n_missing: int, review: Review) -> Truth:
     measured = [row for row in review.rows if row.name in dices]
     truth = [dices[row.name] for row in measured]
-    # Errors are negated, so that 1 is a perfect score whatever its direction.
+    # Ranks and errors are negated, so that 1 is a perfect score whatever its direction.
+    rank = correlation([-row.score.rank or math.nan for row in measured], truth)
     error = correlation([-row.score.autoencoder_error for row in measured], truth)
     agreement = correlation([row.score.consistency for row in measured], truth)
-    return Truth(dices, n_missing, error.spearman, agreement.spearman)
+    return Truth(dices, n_missing, rank.spearman, error.spearman, agreement.spearman)
