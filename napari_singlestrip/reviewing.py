@@ -16,13 +16,12 @@ from napari_singlestrip.rounds import RoundFolder
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_drafts import drafted
 from napari_singlestrip.study_tables import Decision, ScoreRow
-from napari_singlestrip.trained_rounds import is_trained
+from napari_singlestrip.trained_rounds import Unfinished, unfinished_round
 from napari_singlestrip.training_set import TrainingMask, masks_of_round
 
 ReviewState = Literal[
     "to review", "accepted", "corrected", "rejected", "painted", "unsaved changes"
 ]
-Unfinished = Literal["", "fine-tuning", "ranking"]
 Stamp = tuple[str, int, int] | None  # file, when it was written, round
 
 
@@ -191,15 +190,6 @@ def finetuning_plan(study: Study, top_ranked: bool | None = None) -> FinetuningP
     if not unfinished and not _anything_new(study, masks):
         problem = "Nothing new to learn from yet: accept or correct a mask."
     return FinetuningPlan(masks, unfinished, problem)
-
-
-def unfinished_round(study: Study) -> Unfinished:
-    """Return what a stopped job left to be done in the newest round of fine-tuning."""
-    newest = study.current_round()
-    if newest == 0 or study.scores(newest):
-        return ""
-    predicted = any((study.round_dir(newest) / "pseudo_labels").glob("*.nii.gz"))
-    return "ranking" if predicted or is_trained(study, newest) else "fine-tuning"
 
 
 def stamp(study: Study, name: str) -> Stamp:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ from napari_singlestrip.rounds import (
 )
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_tables import ScoreRow
-from napari_singlestrip.trained_rounds import describe_round
+from napari_singlestrip.trained_rounds import describe_round, unfinished_round
 from napari_singlestrip.training_set import (
     TRUSTED,
     TrainingMask,
@@ -184,9 +184,13 @@ def _chosen(job: Job, stages: Sequence[str]) -> Iterator[Event]:
     if "train" in stages:
         yield from train_initial(job)
     if "finetune" in stages:
-        unfinished = newest and not is_done(job.folder(newest).segmenter, "segmenter")
-        newest = newest if unfinished else newest + 1
-        yield from finetune(job, newest)
+        left = unfinished_round(job.study)
+        if left == "ranking" and "rank" in stages:  # a run of these same stages was stopped
+            yield Note(f"Round {newest} was not ranked yet: it is finished first.")
+            job = replace(job, again=False)
+        else:
+            newest = newest if left == "fine-tuning" else newest + 1
+            yield from finetune(job, newest)
     if "autoencoder" in stages:
         yield from train_autoencoder(job, newest)
     if "predict" in stages:
@@ -443,8 +447,10 @@ def _probability(job: Job, mask: TrainingMask, volume: Volume) -> Volume:
 
 
 def _geometry(job: Job) -> Geometry:
-    """The training grid: from the first mask made by hand, the same in all rounds."""
-    mask = masks_by_hand(job.study)[0]
+    """The training grid: from the first mask that was painted, the same in all rounds."""
+    masks, folder = masks_by_hand(job.study), job.folder(0)
+    first = describe_round(job.study, 0).scans[:1] if folder.segmenter.is_file() else ()
+    mask = next((mask for mask in masks if mask.scan in first), masks[0])
     scan = open_scan(job.study.scan_path(mask.scan))
     array = load_mask(job.study.folder / mask.path, like=scan)
     return training_geometry(array, scan.grid, job.settings)
@@ -454,10 +460,11 @@ def _predict_one(job: Job, round_: int, segmenter: Segmenter, name: str) -> Iter
     scan = open_scan(job.study.scan_path(name))
     settings = _predicting(job.settings, real=_has_seen_real(job, round_))
     mask = to_mask(predict(segmenter, scan.load()), scan.grid, settings)
+    path = job.study.pseudo_label_path(round_, name)
     if not mask.any():
+        path.unlink(missing_ok=True)  # an earlier answer is no longer the network's
         yield Note(f"{name}: no brain was found.", "warning", name)
         return
-    path = job.study.pseudo_label_path(round_, name)
     save_mask(path, mask, like=scan)
     yield _wrote(job, path, "pseudo-label")
 
@@ -468,9 +475,10 @@ def real_fraction_at_first(settings: Settings, n_painted: int) -> float:
 
 
 def _has_seen_real(job: Job, round_: int) -> bool:
-    """Whether the network of a round learned from real scans when it was trained last."""
+    """Whether the network of a round learned from real scans when it was trained."""
     if round_:
-        return job.settings.finetuning.real_fraction > 0
+        used = job.folder(round_).read_settings() or job.settings
+        return used.finetuning.real_fraction > 0
     return real_fraction_at_first(job.settings, len(describe_round(job.study, 0).scans)) > 0
 
 

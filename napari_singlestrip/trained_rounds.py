@@ -10,12 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from napari_singlestrip.rounds import RoundFolder, read_metrics
 from napari_singlestrip.study import Study
 
 STAGES = ("train", "finetune")  # of round 0, of later rounds
+Unfinished = Literal["", "fine-tuning", "ranking"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,15 @@ def is_trained(study: Study, number: int) -> bool:
     steps = settings.get("finetuning" if number else "training", {}).get("steps")
     reached = max((m["step"] for m in _lines(folder)), default=0)
     return folder.segmenter.is_file() and steps is not None and reached >= steps
+
+
+def unfinished_round(study: Study) -> Unfinished:
+    """Return what a stopped job left to be done in the newest round of fine-tuning."""
+    newest = study.current_round()
+    if newest == 0 or study.scores(newest):
+        return ""
+    predicted = any((study.round_dir(newest) / "pseudo_labels").glob("*.nii.gz"))
+    return "ranking" if predicted or is_trained(study, newest) else "fine-tuning"
 
 
 def describe_round(study: Study, number: int) -> TrainedRound:

@@ -16,11 +16,11 @@ from napari_singlestrip.reviewing import (
     finetuning_plan,
     ranked_round,
     review,
-    unfinished_round,
 )
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_drafts import save_draft
 from napari_singlestrip.study_tables import ScoreRow
+from napari_singlestrip.trained_rounds import unfinished_round
 from napari_singlestrip.training_set import masks_of_round, write_training_set
 
 

@@ -24,11 +24,12 @@ from napari_singlestrip.engine.checkpoint import load_checkpoint
 from napari_singlestrip.engine.config import override
 from napari_singlestrip.engine.segmenter import load_segmenter, segmenter_task, to_mask
 from napari_singlestrip.engine.training import is_done
+from napari_singlestrip.engine.volume import open_scan
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
 from napari_singlestrip.rounds import RoundFolder, heat_map_path, settings_of_run
 from napari_singlestrip.study import Study
-from napari_singlestrip.training_set import masks_of_round
+from napari_singlestrip.training_set import masks_by_hand, masks_of_round
 
 if TYPE_CHECKING:
     from conftest import Heads
@@ -269,6 +270,68 @@ def test_finetune_that_was_stopped_goes_on(trained_copy: Study) -> None:
     progress = [e for e in run(trained_copy, stages=["finetune"]) if isinstance(e, Progress)]
     assert next(e.step for e in progress if e.stage == "finetune") == 3
     assert trained_copy.current_round() == 2
+
+
+def test_round_that_was_stopped_before_its_ranking_is_finished_first(trained_copy: Study) -> None:
+    """The next round would otherwise learn without pseudo-labels."""
+    run(trained_copy, stages=["finetune"])
+    late = trained_copy.names[-1]
+    run(trained_copy, stages=["predict"])
+    trained_copy.pseudo_label_path(2, late).unlink()
+    again = ["finetune", "autoencoder", "predict", "rank"]
+    events = run(trained_copy, stages=again)
+    assert stages_of(events) == ["predict", "rank"]
+    predicted = [e for e in events if isinstance(e, Progress) and e.stage == "predict"]
+    assert [e.n_steps for e in predicted] == [1]  # what was predicted is not predicted again
+    assert trained_copy.current_round() == 2
+    assert {row.scan for row in trained_copy.scores(2)} == set(trained_copy.names[1:])
+    assert "finetune" in stages_of(run(trained_copy, stages=again))
+    assert trained_copy.current_round() == 3
+
+
+def test_threshold_is_that_of_how_the_round_was_trained(
+    trained_copy: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thresholds: list[float] = []
+
+    def record(found: Any, grid: Any, settings: Any) -> Any:
+        thresholds.append(settings.prediction.threshold)
+        return to_mask(found, grid, settings)
+
+    monkeypatch.setattr(stages, "to_mask", record)
+    run(trained_copy, stages=["finetune"], overrides={"finetuning.real_fraction": 0.0})
+    run(trained_copy, stages=["predict"])
+    model = RoundFolder(trained_copy.round_dir(2)).segmenter
+    applied_with = load_segmenter(model, torch.device("cpu")).settings.prediction.threshold
+    assert set(thresholds) == {applied_with}
+
+
+def test_mask_that_is_no_longer_found_is_not_learned_from(
+    trained_copy: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "to_mask", lambda _, grid, __: np.zeros(grid.shape, bool))
+    events = run(trained_copy, stages=["predict", "rank"])
+    names = trained_copy.names[1:]
+    assert {e.scan for e in events if isinstance(e, Note) and "no brain" in e.text} == set(names)
+    assert not any(trained_copy.pseudo_label_path(1, name).exists() for name in names)
+
+
+def test_grid_stays_that_of_the_scan_that_was_painted_first(
+    trained_copy: Study, heads: Heads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if scans that come earlier in the list are painted later."""
+    masks = masks_by_hand(trained_copy)
+    later = replace(masks[0], scan=heads.names[1])
+    monkeypatch.setattr(stages, "masks_by_hand", lambda _: [later, *masks])
+    opened: list[str] = []
+
+    def record(path: Path) -> Any:
+        opened.append(path.name)
+        return open_scan(path)
+
+    monkeypatch.setattr(stages, "open_scan", record)
+    run(trained_copy, stages=["finetune"], overrides={"finetuning.steps": 1})
+    assert opened[0] == trained_copy.scan_path(masks[0].scan).name
 
 
 @pytest.mark.parametrize("start", ["before", "scratch"])
