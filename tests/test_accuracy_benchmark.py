@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import scipy.stats
 
 from napari_singlestrip.engine.ranking import ranked_by
 
@@ -51,41 +52,57 @@ def table(**dices: float) -> dict[tuple[str, str], dict[str, Any]]:
 # --- paired differences and their intervals
 
 
+def of_people(values: Iterable[float]) -> dict[tuple[str, str], list[float]]:
+    """A difference of each of some people, each of a network of their own."""
+    return {(f"p{i}", f"piece{i}"): [value] for i, value in enumerate(values)}
+
+
 def test_differences_are_paired_and_kept_by_person() -> None:
     results = script("results")
     first = table(a_T1w=0.9, a_T2w=0.8, b_T1w=0.7, c_T1w=0.6)
     second = table(a_T1w=0.8, a_T2w=0.9, b_T1w=0.5, d_T1w=0.1)
     found = results.differences(first, second)
-    assert {k: pytest.approx(v) for k, v in found.items()} == {"a": [0.1, -0.1], "b": [0.2]}
+    assert {k: pytest.approx(v) for k, v in found.items()} == {
+        ("a", "fold-0_seed-0"): [0.1, -0.1], ("b", "fold-0_seed-0"): [0.2],
+    }
     assert results.mean_of(found) == pytest.approx(0.2 / 3)
 
 
 def test_scans_of_one_person_do_not_narrow_the_interval() -> None:
     """Twenty scans of each person are worth no more than one."""
     results = script("results")
-    few = {"a": [0.01], "b": [0.02], "c": [-0.01], "d": [0.03]}
-    many = {name: values * 20 for name, values in few.items()}
+    few = of_people([0.01, 0.02, -0.01, 0.03])
+    many = {cell: values * 20 for cell, values in few.items()}
     assert results.interval(many) == pytest.approx(results.interval(few))
-    low, high = results.interval(few)
-    assert -0.01 <= low < np.mean([v for (v,) in few.values()]) < high <= 0.03
+    expected = scipy.stats.ttest_1samp([v for (v,) in few.values()], 0).confidence_interval()
+    assert results.interval(few) == pytest.approx((expected.low, expected.high))
+
+
+def test_people_of_one_network_do_not_narrow_the_interval() -> None:
+    """A network that is 0.02 better than another is so for all its people."""
+    results = script("results")
+    shared = {(f"p{i}", f"fold-{i % 2}"): [0.02 * (i % 2) + 0.001 * i] for i in range(8)}
+    alone = {(name, name): values for (name, _), values in shared.items()}
+    (low, high), (narrow, wide) = results.interval(shared), results.interval(alone)
+    assert high - low > 1.3 * (wide - narrow)
 
 
 def test_interval_of_equal_differences_is_that_difference() -> None:
-    found = script("results").interval({name: [0.01] for name in "abcde"})
+    found = script("results").interval(of_people([0.01] * 5))
     assert found == pytest.approx((0.01, 0.01))
 
 
 def test_interval_holds_95_percent() -> None:
     """With many people it is that of the normal distribution."""
     values = np.random.default_rng(0).normal(0.01, 0.02, 400)
-    low, high = script("results").interval({str(i): [v] for i, v in enumerate(values)})
+    low, high = script("results").interval(of_people(values))
     mean, half = values.mean(), 1.96 * values.std() / np.sqrt(len(values))
     assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.1 * half)
 
 
 def test_too_few_people_have_no_interval() -> None:
     results = script("results")
-    assert all(map(math.isnan, results.interval({"a": [0.1, 0.2], "b": [0.3]})))
+    assert all(map(math.isnan, results.interval(of_people([0.1, 0.3]))))
     one, other = table(a_T1w=0.9, a_T2w=0.9), table(a_T1w=0.8, a_T2w=0.8)
     assert results.paired(one, other) == "+0.1000 (1 person)"
     assert results.paired(one, table(z_T1w=0.5)) == "-"
@@ -235,7 +252,7 @@ def test_page_is_written_between_its_marks(
     assert all(f"<!-- real: {part} -->" in text for part in parts)
     assert text.count("<!-- end -->") == len(parts)
     assert "| ae_k | 16 | 0.9435 | 0.940 | 5.0 | 1.00 | +2.0 |" in text
-    assert "| ae_k | +0.0100 [+0.0100, +0.0100] | +0.0050 [+0.0050, +0.0050] |" in text
+    assert "| ae_k | +0.0200 [+0.0200, +0.0200] | +0.0100 [+0.0100, +0.0100] | +0.0050 [" in text
     assert "bet failed, with Dice 0, on sub-0_x_T1w." in text
     assert "deepbet was not run" in text
     assert "| initial | half of the people | 2 of 8 scans | 1.00 (1.00 to 1.00) | -1.00" in text

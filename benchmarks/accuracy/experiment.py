@@ -44,13 +44,17 @@ LEFT_OUT = ("mouse", "EPI")
 K_SHARE = 0.5  # of the pool, in the arms that take k pseudo-labels
 CORRECTED = (1, 2, 4, 8)
 ORDERS = ("top", "worst", "random")
-SELECTING = ("ae_k", "tta_k", "mean_k", "random_k", "oracle_k")
+DEFAULT = "default"  # what the program does when nobody decides
+SELECTING = ("ae_k", "tta_k", "random_k", "oracle_k")
 LABELS = (3, 5, 99)
 WORST_AND_BEST = "corrected_4_worst_ae_k"  # what a person does who sees the ranking
 ALL_CORRECTED = "corrected_99_top"
 MAIN = (
-    "initial", "control", "control_synthetic", "ae_k", "tta_k", "mean_k", "random_k",
+    "initial", "control", "control_synthetic", DEFAULT, "ae_k", "tta_k", "random_k",
     "corrected_4_top", ALL_CORRECTED,
+)
+FIRST_NETWORKS = (
+    "segmenter.pt", "autoencoder.pt", "settings.json", "training_set.json", "metrics.jsonl",
 )
 PICTURED = ("initial", "ae_k")  # whose masks are kept, for the mosaics
 OF_ALL = ("initial", "ae_k")  # in fold "all"
@@ -191,9 +195,20 @@ class Piece:
         """The first ranking, from the painted scan alone."""
         if not self.folder.exists():
             self.new(self.folder, [self.painted])
+            self._take_first_networks()
         command("run", self.folder, "--stages", "train,autoencoder,predict,rank", *self.options(),
                 unless=self.folder / "rounds" / "00" / "scores.csv")
         return Study.open(self.folder)
+
+    def _take_first_networks(self) -> None:
+        """Copy those of another fold of this seed: they are of the painted scan alone."""
+        for other in sorted(self.out.parent.glob(f"fold-*_seed-{self.seed}/study/rounds/00")):
+            if all((other / name).is_file() for name in (*FIRST_NETWORKS, "scores.csv")):
+                mine = self.folder / "rounds" / "00"
+                mine.mkdir(parents=True)
+                for name in FIRST_NETWORKS:
+                    shutil.copy2(other / name, mine)
+                return
 
     def _with_labels(self, arm: str, n: int) -> Study:
         """Train on more labels: the painted scan and others of the pool, drawn at random."""
@@ -217,8 +232,8 @@ class Piece:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(initial.folder, folder)
         self._decide(Study.open(folder), arm)
-        # A few corrections are used as the program would; other arms are told what to learn from.
-        which = "auto" if arm.startswith("corrected_") else "decided"
+        # These learn from what the program would; other arms are told what to learn from.
+        which = "auto" if arm == DEFAULT or arm.startswith("corrected_") else "decided"
         words = ["--set", f"finetuning.pseudo_labels={which}"]
         if arm == "control_synthetic":
             words += ["--set", "finetuning.real_fraction=0"]
@@ -247,7 +262,7 @@ class Piece:
             self._correct(study, self._order(report, order)[: int(n)])
 
     def _order(self, report: RankingReport, rule: str) -> list[str]:
-        """Names of the pool as a rule takes them: mean_k, top and worst in the program's order."""
+        """Names of the pool as a rule takes them: top and worst in the program's order."""
         rows = list(report.rows)
         if rule == "ae_k":
             rows.sort(key=lambda row: row.score.autoencoder_error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from experiment import ALL_CORRECTED
+from experiment import ALL_CORRECTED, DEFAULT
 from page_sections import table
 from results import Results, Table, column, contrasts, differences, interval, mean, of_contrast
 from scores import by_contrast, points, worth
@@ -31,8 +31,10 @@ def _dice(arms: dict[str, Table], standard: bool) -> Iterator[Line]:
     asked_mean, asked_worst = (0.965, 0.93) if standard else (0.945, 0.88)
     if not ours:
         return
-    yield _at_least(f"mean Dice, {OURS}", mean(ours), asked_mean)
-    yield _at_least(f"worst Dice, {OURS}", float(column(ours, "dice").min()), asked_worst)
+    for arm in (DEFAULT, OURS):
+        if entries := arms.get(arm):
+            yield _at_least(f"mean Dice, {arm}", mean(entries), asked_mean)
+            yield _at_least(f"worst Dice, {arm}", float(column(entries, "dice").min()), asked_worst)
     if standard:
         hd95 = mean(ours, "hd95_mm")
         yield f"mean HD95 (mm), {OURS}", "under 5", hd95, hd95 < 5
@@ -49,7 +51,7 @@ def _dice(arms: dict[str, Table], standard: bool) -> Iterator[Line]:
 
 def _gains(arms: dict[str, Table]) -> Iterator[Line]:
     """Gains count only when their whole interval is above 0."""
-    for baseline in ("control", "control_synthetic", "tta_k", "random_k"):
+    for baseline in ("initial", "control", "control_synthetic", "tta_k", "random_k"):
         pairs = differences(arms.get(OURS, {}), arms.get(baseline, {}))
         if pairs:
             low, _ = interval(pairs)

@@ -26,7 +26,7 @@ import numpy as np
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import figures
 import mosaics
-from experiment import ALL_CORRECTED, ARMS, CORRECTED, MAIN, ORDERS
+from experiment import ALL_CORRECTED, ARMS, CORRECTED, DEFAULT, MAIN, ORDERS
 from goals import goals
 from keep import MEASURED
 from other_tables import table_of_beyond, table_of_choices, table_of_painted
@@ -48,8 +48,9 @@ from results import (
 from scores import SCORES, by_contrast, points, worth
 
 ROOT = Path(__file__).resolve().parents[2]
-BASELINES = ("control", "control_synthetic", "random_k")
-SHOWN = ("initial", "control", "ae_k", "corrected_4_top", ALL_CORRECTED)  # beside the peers
+BASELINES = ("initial", "control", "control_synthetic", "random_k")
+# Beside the peers:
+SHOWN = ("initial", "control", DEFAULT, "ae_k", "corrected_4_top", ALL_CORRECTED)
 SCORE_NAMES = ("autoencoder", "agreement", "mean of both")
 OURS = "ae_k"  # what is compared with the peers: one label, and nobody decides
 
