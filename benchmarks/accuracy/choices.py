@@ -190,7 +190,8 @@ def fine_tuning(options: argparse.Namespace, words: str) -> dict[str, object]:
         piece = _first(options, fold, options.out, "")
         folder = _copy(piece)
         # One after the other: asked for together, a new round is begun, and then ranked.
-        for stage in ("rank", "finetune") if words.startswith("ranking.") else ("finetune",):
+        # Always ranked anew, since a study may be of a time with other defaults.
+        for stage in ("rank", "finetune"):
             command("run", folder, "--stages", stage, *_set(words), *piece.options())
         rows += piece.applied(folder)
         shutil.rmtree(folder)

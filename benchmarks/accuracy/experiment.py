@@ -309,6 +309,8 @@ class Piece:
         if kept is None:
             shutil.rmtree(out)
         nothing = {stem(path) for path in self.measured} - {row["scan"] for row in rows}
+        if unknown := [name for name in nothing if not (self.masks / f"{name}.nii.gz").is_file()]:
+            raise SystemExit(f"No reference in {self.masks} for {', '.join(sorted(unknown))}.")
         return rows + [{"scan": name, "dice": 0.0} for name in sorted(nothing)]
 
     def options(self) -> list[str]:
