@@ -304,6 +304,22 @@ def test_page_is_what_the_kept_result_files_give(
     assert page.read_text(encoding="utf-8") == ours.read_text(encoding="utf-8")
 
 
+def test_the_readme_says_what_was_measured() -> None:
+    results = script("results")
+    read = {name: results.read(script("keep").MEASURED / name) for name in ("real", "standard")}
+    real, peers = read["real"].unseen, read["real"].peer_tables()
+    readme = (BENCHMARKS.parent / "README.md").read_text(encoding="utf-8")
+    for words, table_ in {
+        "effort quick": real["ae_k"],
+        "effort quick, four masks corrected": real["corrected_4_top"],
+        "effort standard": read["standard"].unseen["ae_k"],
+        "BET": peers["bet"],
+        "deepbet, trained on 568 labelled scans": peers["deepbet"],
+    }.items():
+        lowest = results.column(table_, "dice").min()
+        assert f"| {words} | {results.mean(table_):.3f} | {lowest:.3f} |" in readme
+
+
 def test_a_figure_that_was_not_measured_is_left_out_of_means(out: Path) -> None:
     """A peer that failed has Dice 0, which counts, and no distances, which do not."""
     results = script("results")
