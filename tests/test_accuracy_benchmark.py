@@ -216,6 +216,7 @@ def out(tmp_path: Path) -> Path:
     others: dict[str, dict[str, Any]] = {
         "network/default": {"words": "", "unseen": unseen},
         "network/a": {"words": "a=1", "unseen": [{**r, "dice": 0.92} for r in unseen]},
+        "network/a2": {"words": "seed=2 a=1", "unseen": unseen},
         "../beyond/beyond": {"EPI": {"round 0": [{"scan": "b_EPI", "dice": 0.9}]},
                              "mouse": {"round 1": [{"scan": "mouse_0", "dice": None}]}},
         "ranking/default": {"words": "", "spearman": {"0": {"autoencoder_error": 0.5}}},
@@ -225,6 +226,17 @@ def out(tmp_path: Path) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(content))
     return out
+
+
+def test_choices_are_measured_with_more_seeds() -> None:
+    choices = script("choices")
+    assert choices.wanted(["", "a=1", "b=2 c=3"], None, [0]) == ["", "a=1", "b=2 c=3"]
+    again = choices.wanted(["", "a=1", "b=2 c=3"], ["nothing", "b=2 c=3"], [0, 2])
+    assert again == ["", "b=2 c=3", "seed=2", "seed=2 b=2 c=3"]
+    assert choices.seed_and_changes("seed=2 b=2 c=3") == (2, ["b=2", "c=3"])
+    assert choices.seed_and_changes("b=2") == (0, ["b=2"])
+    with pytest.raises(SystemExit, match="No such choice: d=4"):
+        choices.wanted(["", "a=1"], ["d=4"], [0])
 
 
 def test_the_whole_pool_is_not_mixed_with_unseen_people(out: Path) -> None:
@@ -257,7 +269,8 @@ def test_page_is_written_between_its_marks(
     assert "deepbet was not run" in text
     assert "| initial | half of the people | 2 of 8 scans | 1.00 (1.00 to 1.00) | -1.00" in text
     assert "| mean Dice, ae_k | at least 0.945 | 0.9435 | no |" in text
-    assert "| `a=1` | 8 | 0.9200 | 0.920 | 5.0 | +0.0200 [+0.0200, +0.0200] |" in text
+    # Seed 2 has no counterpart in which nothing was changed, and is in no difference.
+    assert "| `a=1` | 16 | 0.9200, 0.9000 | 0.900 | 5.0 | +0.0200 [+0.0200, +0.0200] |" in text
     assert "| nothing | 0.50 |" in text
     assert "| EPI | b_EPI | 0.900 | - |" in text and "| mouse | mouse_0 | - | - |" in text
     for picture in ("scores", "contrasts", "corrections"):
@@ -365,7 +378,7 @@ def test_result_files_are_kept_with_fewer_digits(out: Path, tmp_path: Path) -> N
     first = out / "fold-0_seed-0" / "ae_k.json"
     first.write_text(first.read_text().replace("0.94,", "0.9400000001,"))
     kept = tmp_path / "again"
-    assert script("keep").keep(out, kept) == len(list(kept.rglob("*.json"))) == 3 * len(ARMS) + 5
+    assert script("keep").keep(out, kept) == len(list(kept.rglob("*.json"))) == 3 * len(ARMS) + 6
     assert "0.94," in (kept / "fold-0_seed-0" / "ae_k.json").read_text()
     before, after = map(script("results").read, (out, kept))
     assert (before.unseen.keys(), before.peers) == (after.unseen.keys(), after.peers)

@@ -1,12 +1,15 @@
 """The choices of the method, each changed alone: what it does to the Dice, or to the ranking.
 
     python benchmarks/accuracy/choices.py [DATA] [OUT] [--groups network fine-tuning ...]
-        [--only WORDS] [--minutes 60]
+        [--only WORDS] [--seeds 0] [--minutes 60]
 
-Begins with the first studies that experiment.py left in OUT (folds 0 and 1 of --seed), and makes
+Begins with the first studies that experiment.py left in OUT (folds 0 and 1 of a seed), and makes
 them if they are not there. Each choice is one result file in OUT/choices, as the arms of the
 experiment are; what is there is not run again. People that are measured are never in the pool, but
 for the choices of the ranking, which are judged by the correlation of the error with the Dice.
+
+One seed tells what may be worth another look; give that choice, and "nothing", more of them:
+`--only nothing finetuning.real_fraction=0 --seeds 0 1 2`.
 
 network: trained on the painted scan, applied to all others. prediction: the same network, applied
 otherwise. ranking: another autoencoder, or another error, for the same masks. fine-tuning: one
@@ -19,7 +22,7 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiment import Piece, arguments, command, no_data
@@ -105,7 +108,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "finetuning.real_fraction=1",
         "finetuning.steps=600",
         "finetuning.learning_rate=0.001",
-        "finetuning.label_maps=5",
+        "finetuning.label_maps=1",
         "finetuning.start=scratch",
         "finetuning.soft_labels=true",
         "finetuning.trusted_weight=1",
@@ -121,16 +124,16 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--groups", nargs="*", choices=list(SETTINGS), default=list(SETTINGS))
-    parser.add_argument("--only", default="", help="choices with this in their words")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", help="just these choices; 'nothing' is one")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0])
     options = parser.parse_args()
     if no_data(options):
         return
     until = time.monotonic() + 60 * options.minutes
     for group in options.groups:
-        for words in SETTINGS[group]:
+        for words in wanted(SETTINGS[group], options.only, options.seeds):
             file = result_file(options.out, group, words)
-            if options.only not in words or file.is_file():
+            if file.is_file():
                 continue
             if time.monotonic() > until:
                 print("The time is up; the same command goes on from here.")
@@ -143,6 +146,25 @@ def main() -> None:
             print(f"{group}: {words or 'as it is'}, {figures['seconds']} s", flush=True)
 
 
+def wanted(choices: Sequence[str], only: Sequence[str] | None, seeds: Sequence[int]) -> list[str]:
+    """Choices to be measured; a seed other than 0 is one more word."""
+    if only is None:
+        only = [words or "nothing" for words in choices]
+    elif unknown := set(only) - {"nothing", *choices}:
+        raise SystemExit(f"No such choice: {', '.join(sorted(unknown))}.")
+    return [
+        f"seed={seed} {words}".strip() if seed else words
+        for seed in seeds for words in choices if (words or "nothing") in only
+    ]
+
+
+def seed_and_changes(words: str) -> tuple[int, list[str]]:
+    """Take the seed from among the words of a choice; 0 without one."""
+    parts = words.split()
+    seeds = [part for part in parts if part.startswith("seed=")]
+    return int(seeds[0].removeprefix("seed=")) if seeds else 0, [p for p in parts if p not in seeds]
+
+
 def result_file(out: Path, group: str, words: str) -> Path:
     """Where the figures of a choice are, or would be."""
     slug = "".join(c if c.isalnum() or c in "._=-" else "-" for c in words)
@@ -151,7 +173,8 @@ def result_file(out: Path, group: str, words: str) -> Path:
 
 def network(options: argparse.Namespace, words: str) -> dict[str, object]:
     """Train anew, and apply to everybody else."""
-    piece = _first(options, "all", options.out / "choices" / "study", words)
+    seed, changes = seed_and_changes(words)
+    piece = _piece(options, "all", seed, options.out / "choices" / "study", changes)
     piece.new(piece.folder, [piece.painted])
     command("run", piece.folder, "--stages", "train", *piece.options())
     figures = {"unseen": piece.applied(piece.folder)}
@@ -161,22 +184,24 @@ def network(options: argparse.Namespace, words: str) -> dict[str, object]:
 
 def prediction(options: argparse.Namespace, words: str) -> dict[str, object]:
     """Apply the first networks otherwise."""
+    seed, changes = seed_and_changes(words)
     rows = []
     for fold in ("0", "1"):
-        piece = _first(options, fold, options.out, "")
-        rows += piece.applied(piece.initial().folder, *_set(words))
+        piece = _piece(options, fold, seed, options.out)
+        rows += piece.applied(piece.initial().folder, *_set(changes))
     return {"unseen": rows}
 
 
 def ranking(options: argparse.Namespace, words: str) -> dict[str, object]:
     """Score the first masks with another autoencoder, or otherwise."""
+    seed, changes = seed_and_changes(words)
     figures: dict[str, object] = {}
     for fold in ("0", "1", "all"):
-        piece = _first(options, fold, options.out, "")
+        piece = _piece(options, fold, seed, options.out)
         folder = _copy(piece)
-        if words.startswith("autoencoder."):
+        if any(change.startswith("autoencoder.") for change in changes):
             (folder / "rounds" / "00" / "autoencoder.pt").unlink()
-        command("run", folder, "--stages", "autoencoder,rank", *_set(words), *piece.options())
+        command("run", folder, "--stages", "autoencoder,rank", *_set(changes), *piece.options())
         report = ranking_report(Study.open(folder), 0)
         figures[fold] = {k: v.spearman for k, v in report.correlations.items()}
         shutil.rmtree(folder)
@@ -185,14 +210,15 @@ def ranking(options: argparse.Namespace, words: str) -> dict[str, object]:
 
 def fine_tuning(options: argparse.Namespace, words: str) -> dict[str, object]:
     """One round on what the ranking selects, when nobody decides."""
+    seed, changes = seed_and_changes(words)
     rows = []
     for fold in ("0", "1"):
-        piece = _first(options, fold, options.out, "")
+        piece = _piece(options, fold, seed, options.out)
         folder = _copy(piece)
         # One after the other: asked for together, a new round is begun, and then ranked.
         # Always ranked anew, since a study may be of a time with other defaults.
         for stage in ("rank", "finetune"):
-            command("run", folder, "--stages", stage, *_set(words), *piece.options())
+            command("run", folder, "--stages", stage, *_set(changes), *piece.options())
         rows += piece.applied(folder)
         shutil.rmtree(folder)
     return {"unseen": rows}
@@ -203,13 +229,12 @@ MEASURES: dict[str, Callable[[argparse.Namespace, str], dict[str, object]]] = {
 }
 
 
-def _first(options: argparse.Namespace, fold: str, out: Path, words: str) -> Piece:
-    """A piece of the experiment with one setting changed."""
+def _piece(
+    options: argparse.Namespace, fold: str, seed: int, out: Path, changes: Sequence[str] = ()
+) -> Piece:
+    """A piece of the experiment, perhaps elsewhere and with settings changed."""
     changed = argparse.Namespace(**vars(options))
-    changed.out, seed = out, options.seed
-    if words.startswith("seed="):
-        seed, words = int(words.removeprefix("seed=")), ""
-    changed.changes = [*options.changes, *words.split()]
+    changed.out, changed.changes = out, [*options.changes, *changes]
     return Piece(changed, fold, seed)
 
 
@@ -221,8 +246,8 @@ def _copy(piece: Piece) -> Path:
     return folder
 
 
-def _set(words: str) -> list[str]:
-    return [part for word in words.split() for part in ("--set", word)]
+def _set(changes: Sequence[str]) -> list[str]:
+    return [part for change in changes for part in ("--set", change)]
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from choices import seed_and_changes
 from page_sections import table
-from results import Results, Table, column, figures, in_digits, mean, paired
+from results import Results, Table, column, figures, in_digits, mean, paired, spread
 
-DEFAULT = "default"  # the file of a group in which nothing was changed
+NOTHING = ""  # the words of a choice that changes nothing
 PAINTED_ARMS = ("initial", "control", "random_k", "ae_k", "corrected_4_top")
 
 
@@ -19,14 +20,17 @@ def table_of_choices(out: Path) -> str:
     """One table a group: Dice and its paired difference, or the correlations of the ranking."""
     texts = []
     for folder in sorted(path for path in (out / "choices").glob("*") if path.is_dir()):
-        found = {
-            file.stem: json.loads(file.read_text(encoding="utf-8"))
-            for file in sorted(folder.glob("*.json"))
-        }
-        if DEFAULT not in found:
+        # By choice and seed: what was changed, then which seed it was measured with.
+        found: dict[str, dict[int, dict[str, Any]]] = {}
+        for file in sorted(folder.glob("*.json")):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            seed, changes = seed_and_changes(content["words"])
+            found.setdefault(" ".join(changes), {})[seed] = content
+        if NOTHING not in found:
             continue
-        ordered = {DEFAULT: found.pop(DEFAULT), **found}
-        lines = _dices(ordered) if "unseen" in ordered[DEFAULT] else _correlations(ordered)
+        ordered = {NOTHING: found.pop(NOTHING), **found}
+        ranked = any("spearman" in content for content in ordered[NOTHING].values())
+        lines = _correlations(ordered) if ranked else _dices(ordered)
         texts.append("\n".join([f"**{folder.name}**", "", *lines]))
     return "\n\n".join(texts)
 
@@ -68,30 +72,43 @@ def table_of_painted(runs: Iterable[Results]) -> str:
     return "\n".join(table(columns, rows)) if len(rows) > 1 else ""
 
 
-def _dices(found: dict[str, dict[str, Any]]) -> list[str]:
+def _dices(found: dict[str, dict[int, dict[str, Any]]]) -> list[str]:
     tables: dict[str, Table] = {
-        name: {("", row["scan"]): figures(row) for row in content["unseen"]}
-        for name, content in found.items()
+        changed: {
+            (f"seed-{seed}", row["scan"]): figures(row)
+            for seed, content in by_seed.items() for row in content["unseen"]
+        }
+        for changed, by_seed in found.items()
     }
-    rows = [
-        [_words(found[name]), str(len(entries)), in_digits(mean(entries)),
-         in_digits(float(column(entries, "dice").min()), 3), in_digits(mean(entries, "hd95_mm"), 1),
-         paired(entries, tables[DEFAULT])]
-        for name, entries in tables.items()
-    ]
-    return table(["changed", "n", "Dice", "worst", "HD95 mm", "Dice less unchanged [95%]"], rows)
+    rows = []
+    for changed, entries in tables.items():
+        means = [mean(part) for part in _by_piece(entries)]
+        rows.append([
+            _words(changed), str(len(entries)), ", ".join(in_digits(m) for m in means),
+            in_digits(float(column(entries, "dice").min()), 3),
+            in_digits(mean(entries, "hd95_mm"), 1), paired(entries, tables[NOTHING]),
+        ])
+    columns = ["n", "Dice, by seed", "worst", "HD95 mm", "Dice less unchanged [95%]"]
+    return table(["changed", *columns], rows)
 
 
-def _correlations(found: dict[str, dict[str, Any]]) -> list[str]:
-    folds = list(found[DEFAULT]["spearman"])
-    rows = [
-        [_words(content),
-         *(in_digits(content["spearman"].get(fold, {}).get("autoencoder_error", math.nan), 2)
-           for fold in folds)]
-        for content in found.values()
-    ]
-    return table(["changed", *(f"autoencoder, Spearman, fold {fold}" for fold in folds)], rows)
+def _by_piece(entries: Table) -> list[Table]:
+    pieces = sorted({piece for piece, _ in entries})
+    return [{k: v for k, v in entries.items() if k[0] == piece} for piece in pieces]
 
 
-def _words(content: dict[str, Any]) -> str:
-    return f"`{content['words']}`" if content["words"] else "nothing"
+def _correlations(found: dict[str, dict[int, dict[str, Any]]]) -> list[str]:
+    """Spearman of the error alone and of the order the program shows, over seeds and pools."""
+    rows = []
+    for changed, by_seed in found.items():
+        pools = [pool for content in by_seed.values() for pool in content["spearman"].values()]
+        cells = [
+            spread(pool.get(score, math.nan) for pool in pools)
+            for score in ("autoencoder_error", "rank")
+        ]
+        rows.append([_words(changed), str(len(pools)), *cells])
+    return table(["changed", "pools", "autoencoder: mean (range)", "ranking: mean (range)"], rows)
+
+
+def _words(changed: str) -> str:
+    return f"`{changed}`" if changed else "nothing"

@@ -196,3 +196,11 @@ def common(tables: Mapping[str, Table]) -> dict[str, Table]:
 def in_digits(value: float, digits: int = 4) -> str:
     """A number; a dash for NaN."""
     return "-" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def spread(values: Iterable[float]) -> str:
+    """Mean and range of what could be measured."""
+    found = [value for value in values if math.isfinite(value)]
+    if not found:
+        return "-"
+    return f"{np.mean(found):.2f} ({min(found):.2f} to {max(found):.2f})"

@@ -21,8 +21,6 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
-
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import figures
 import mosaics
@@ -44,6 +42,7 @@ from results import (
     paired,
     person,
     read,
+    spread,
 )
 from scores import SCORES, by_contrast, points, worth
 
@@ -216,14 +215,6 @@ def table_of_scores(results: Results) -> str:
                *(f"{name}, pooled [95%]" for name in SCORE_NAMES),
                "autoencoder less agreement, pooled [95%]"]
     return "\n".join(table(columns, rows))
-
-
-def spread(values: Iterable[float]) -> str:
-    """Mean and range of what could be measured."""
-    found = [value for value in values if math.isfinite(value)]
-    if not found:
-        return "-"
-    return f"{np.mean(found):.2f} ({min(found):.2f} to {max(found):.2f})"
 
 
 def with_interval(value: float, bounds: tuple[float, float]) -> str:
