@@ -271,7 +271,7 @@ def test_page_is_written_between_its_marks(
     assert "| mean Dice, ae_k | at least 0.945 | 0.9435 | no |" in text
     # Seed 2 has no counterpart in which nothing was changed, and is in no difference.
     assert "| `a=1` | 16 | 0.9200, 0.9000 | 0.900 | 5.0 | +0.0200 [+0.0200, +0.0200] |" in text
-    assert "| nothing | 0.50 |" in text
+    assert "| nothing | 1 | 0.50 (0.50 to 0.50) | - |" in text
     assert "| EPI | b_EPI | 0.900 | - |" in text and "| mouse | mouse_0 | - | - |" in text
     for picture in ("scores", "contrasts", "corrections"):
         file = page.parent / "pictures" / f"accuracy_{picture}_real.svg"
