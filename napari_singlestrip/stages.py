@@ -74,6 +74,7 @@ from napari_singlestrip.trained_rounds import describe_round, unfinished_round
 from napari_singlestrip.training_set import (
     TRUSTED,
     TrainingMask,
+    lacks_ranking,
     masks_by_hand,
     masks_of_round,
     write_training_set,
@@ -245,7 +246,13 @@ def finetune(job: Job, round_: int) -> Iterator[Event]:
     masks = masks_of_round(job.study, round_, job.settings.finetuning)
     kinds = [mask.kind for mask in masks]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-    yield Note(f"Round {round_} learns from {counts} masks.")
+    yield Note(f"Round {round_} learns from {counts} mask{'s' * (len(masks) > 1)}.")
+    if lacks_ranking(job.study, round_, job.settings.finetuning):
+        yield Note(
+            f"Round {round_ - 1} was not ranked, so that no mask of it is selected to be learned "
+            "from. Run the stages predict and rank first, unless that is meant.",
+            "warning",
+        )
     folder.write_settings(job.settings, in_words(job.device))
     write_training_set(folder.training_set, masks)
     yield from _train_segmenter(job, folder, masks, "finetune", initial)

@@ -103,6 +103,23 @@ def takes_selected(n_decided: int, config: FinetuningConfig) -> bool:
     return config.pseudo_labels == "selected"
 
 
+def lacks_ranking(study: Study, round_: int, config: FinetuningConfig) -> bool:
+    """Whether round `round_` was to learn from selected masks, but nothing was ranked to select.
+
+    Parameters
+    ----------
+    study : Study
+    round_ : int
+        At least 1.
+    config : FinetuningConfig
+    """
+    labelled = study.labelled()
+    n_decided = sum(map(len, (labelled.painted, labelled.corrected, labelled.accepted)))
+    undecided = any(e.role == "pool" and e.name not in study.decisions() for e in study.scans)
+    ranked = study.scores_path(round_ - 1).is_file()
+    return undecided and not ranked and takes_selected(n_decided, config)
+
+
 def write_training_set(path: Path, masks: Iterable[TrainingMask]) -> None:
     """Record the provenance of every mask of a round."""
     rows = [asdict(mask) for mask in masks]

@@ -420,6 +420,19 @@ def test_decisions_shape_the_next_round(trained_copy: Study, heads: Heads) -> No
     assert any(isinstance(e, Note) and "1 painted, 1 accepted" in e.text for e in events)
 
 
+def test_fine_tuning_without_a_ranking_is_warned_of(trained_copy: Study) -> None:
+    """From the painted scan alone the network learns it by heart."""
+    def warned(study: Study) -> list[str]:
+        events = run(study, stages=["finetune"], overrides={"finetuning.steps": 1})
+        return [e.text for e in events if isinstance(e, Note) and e.level == "warning"]
+
+    assert warned(trained_copy) == []
+    assert any("Round 2 was not ranked" in text for text in warned(trained_copy))
+    for name in trained_copy.names[1:]:
+        trained_copy.decide(name, "rejected")
+    assert warned(trained_copy) == []  # there is nothing to select from
+
+
 def test_missing_pieces_are_made_again(trained_copy: Study, heads: Heads) -> None:
     trained_copy.pseudo_label_path(1, heads.names[2]).unlink()
     trained_copy.scores_path(1).unlink()
