@@ -101,6 +101,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "autoencoder.centred=false autoencoder.translation=0.15",
         "autoencoder.max_side=48",
         "autoencoder.steps=1200",
+        "autoencoder.steps=2400",
     ),
     "fine-tuning": (
         "",
