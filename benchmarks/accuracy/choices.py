@@ -100,7 +100,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "autoencoder.scaling=0.2",
         "autoencoder.centred=false autoencoder.translation=0.15",
         "autoencoder.max_side=48",
-        "autoencoder.steps=1200",
+        "autoencoder.steps=400",
         "autoencoder.steps=2400",
     ),
     "fine-tuning": (
@@ -108,8 +108,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "finetuning.real_fraction=0",
         "finetuning.real_fraction=0.5",
         "finetuning.real_fraction=1",
-        "finetuning.steps=600",
-        "finetuning.steps=3600",
+        "finetuning.steps=1800",
         "finetuning.learning_rate=0.001",
         "finetuning.label_maps=1",
         "finetuning.start=scratch",

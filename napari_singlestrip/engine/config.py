@@ -193,7 +193,7 @@ class AutoencoderConfig(Config):
     corruption_probability: float = Field(
         0.5, ge=0, le=1, description="Share of training masks damaged first (denoising)"
     )
-    steps: int = Field(400, ge=1, description="Optimiser steps")
+    steps: int = Field(1200, ge=1, description="Optimiser steps")
     batch_size: int = Field(4, ge=1, le=256, description="Masks in a step")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate")
     rotation_deg: float = Field(10.0, ge=0, le=180, description="Rotation of the mask (deg)")
@@ -285,7 +285,7 @@ class FinetuningConfig(Config):
     start: Literal["before", "scratch"] = Field(
         "before", description="Learn on from the weights of the round before, or from scratch"
     )
-    steps: int = Field(1800, ge=1, description="Optimiser steps of each round")
+    steps: int = Field(3600, ge=1, description="Optimiser steps of each round")
     learning_rate: float = Field(3e-3, gt=0, le=1, description="Peak learning rate")
     threshold: float = Field(
         0.5, gt=0, lt=1,
@@ -356,7 +356,6 @@ PRESETS: dict[Effort, dict[str, Any]] = {
         "training.learning_rate": 2e-3,
         "finetuning.steps": 2000,
         "finetuning.learning_rate": 2e-3,
-        "autoencoder.steps": 1000,
     },
     "thorough": {
         "conform.spacing_mm": 1.0,
