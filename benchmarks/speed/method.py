@@ -38,10 +38,11 @@ ASKED = {"quick": 600.0}  # seconds in all
 
 def main() -> None:
     options = parse_arguments()
-    load = machine()["load"]
     with kept_or_temporary(options.out) as out:
         scans, masks = heads(options, out)
         found = {effort: results(options, effort, scans, masks, out) for effort in options.efforts}
+    # That of when it was measured, which may be an earlier call.
+    load = ", ".join(dict.fromkeys(result.get("load", "unknown") for result in found.values()))
     report(tables(found, options), options, load)
 
 
@@ -88,6 +89,7 @@ def results(
     done = folder / "results.json"
     if done.is_file():
         return dict(json.loads(done.read_text(encoding="utf-8")))
+    load = machine()["load"]
     study = folder / "study"
     singlestrip = [sys.executable, "-m", "napari_singlestrip"]
     if not study.exists():
@@ -100,7 +102,8 @@ def results(
     first = process([*singlestrip, "run", study, "--stages", "train,autoencoder,predict,rank",
                      *words])
     second = process([*singlestrip, "run", study, "--rounds", "1", *words])
-    found = {"first": vars(first), "second": vars(second), **described(Study.open(study))}
+    found = {"load": load, "first": vars(first), "second": vars(second),
+             **described(Study.open(study))}
     for round_ in (0, 1):
         picture = mosaic(Study.open(study), round_)
         previews.save_picture(folder / f"mosaic_{round_:02d}.png", picture, 2)
