@@ -41,6 +41,7 @@ from napari_singlestrip.study import Study
 ROOT = Path(__file__).resolve().parents[2]
 PAINTED = "sub-07_studyforrest_T1w"
 LEFT_OUT = ("mouse", "EPI")
+POOR = "_poor_"  # in the names of scans that are in pools only; see poor_scans.py
 K_SHARE = 0.5  # of the pool, in the arms that take k pseudo-labels
 CORRECTED = (1, 2, 4, 8)
 ORDERS = ("top", "worst", "random")
@@ -133,6 +134,14 @@ def arms_of(fold: str, *, first: bool) -> tuple[str, ...]:
     return ARMS if first else MAIN
 
 
+def in_the_experiment(data: Path) -> list[Path]:
+    """All scans but those of other species and sequences, which beyond.py is about."""
+    return sorted(
+        path for path in (data / "scans").glob("*")
+        if not any(word in path.name for word in LEFT_OUT)
+    )
+
+
 def split_people(scans: Sequence[Path], painted: str) -> tuple[list[Path], list[Path]]:
     """Halves of the other people's scans: every second person, in the order of their names."""
     others = [p for p in scans if person(p.name) != person(painted)]
@@ -153,15 +162,13 @@ class Piece:
     """One fold with one seed: a study, and one copy of it for each arm."""
 
     def __init__(self, options: argparse.Namespace, fold: str, seed: int) -> None:
-        scans = sorted(
-            p for p in (options.data / "scans").iterdir()
-            if not any(word in p.name for word in LEFT_OUT)
-        )
+        scans = in_the_experiment(options.data)
         halves = split_people(scans, options.painted)
         if fold == "all":
             self.pool = self.measured = [*halves[0], *halves[1]]
         else:
             self.pool, self.measured = halves[int(fold)], halves[1 - int(fold)]
+        self.measured = [path for path in self.measured if POOR not in path.name]
         self.painted = next(p for p in scans if p.name.startswith(options.painted))
         self.masks = options.data / "masks"
         self.out = options.out / f"fold-{fold}_seed-{seed}"
