@@ -296,14 +296,16 @@ def test_our_page_has_a_place_for_every_text(
     page = tmp_path / "docs" / "accuracy.md"
     page.parent.mkdir()
     page.write_text((BENCHMARKS.parent / "docs" / "accuracy.md").read_text(encoding="utf-8"))
-    shutil.copytree(out, out.parent / "label_maps")
+    for name in ("label_maps", "poor", "standard"):
+        shutil.copytree(out, out.parent / name)
     monkeypatch.setattr(sys, "argv", ["tables.py", str(out.parent), "--page", str(page)])
     script("tables").main()
     assert "has no section" not in capsys.readouterr().out
     assert {path.name for path in (page.parent / "pictures").iterdir()} == {
         f"accuracy_{part}_{name}.svg"
-        for name in ("real", "label_maps") for part in ("scores", "corrections", "contrasts")
-    }
+        for name in ("real", "label_maps", "standard")
+        for part in ("scores", "corrections", "contrasts")
+    } | {"accuracy_scores_poor.svg"}
 
 
 def test_page_is_what_the_kept_result_files_give(
@@ -469,6 +471,73 @@ def test_same_seed_same_heads_another_seed_others(label_map: Path, drawn: list[A
     assert np.array_equal(again.data, drawn[0].data)
     other = next(script("label_map_heads").heads([label_map], seed=1))
     assert other.data.shape != again.data.shape or not np.array_equal(other.data, again.data)
+
+
+# --- spoiled scans
+
+
+@pytest.fixture
+def ball() -> tuple[nib.Nifti1Image, nib.Nifti1Image]:
+    """A scan of a bright ball, its brain, in a fainter one; thick slices."""
+    x, y, z = np.indices((40, 44, 16)) - np.array([19.5, 21.5, 7.5])[:, None, None, None]
+    away = np.sqrt((1.5 * x) ** 2 + (1.5 * y) ** 2 + (4 * z) ** 2)
+    data = 60 * (away < 28) + 40 * (away < 22)
+    affine = np.diag([-1.5, 1.5, 4, 1])
+    brain = nib.Nifti1Image((away < 22).astype(np.uint8), affine)
+    return nib.Nifti1Image(data.astype(np.int16), affine), brain
+
+
+@pytest.mark.parametrize(
+    "how", ["moved", "ghosts", "low field", "surface coil", "folded", "cut"]
+)
+def test_a_spoiled_scan_is_worse_and_stays_on_its_grid(
+    how: str, ball: tuple[nib.Nifti1Image, nib.Nifti1Image]
+) -> None:
+    poor_scans = script("poor_scans")
+    scan, mask = ball
+    poor, its_mask = poor_scans.spoil(scan, mask, how, np.random.default_rng(0))
+    assert how in poor_scans.SPOILED and poor.shape == its_mask.shape
+    if how == "cut":  # part of both, where they were
+        assert np.prod(poor.shape) < 0.9 * np.prod(scan.shape)
+        first = np.rint(np.linalg.solve(scan.affine, poor.affine)[:3, 3]).astype(int)
+        part = tuple(slice(i, i + n) for i, n in zip(first, poor.shape, strict=True))
+        for whole, piece in ((scan, poor), (mask, its_mask)):
+            assert np.array_equal(np.asarray(whole.dataobj)[part], np.asarray(piece.dataobj))
+        return
+    assert its_mask is mask and np.array_equal(poor.affine, scan.affine)
+    before, after = scan.get_fdata().ravel(), poor.get_fdata().ravel()
+    assert 0.2 < np.corrcoef(before, after)[0, 1] < 0.998
+
+
+def test_folding_moves_what_lies_beyond_to_the_other_side() -> None:
+    poor_scans, line = script("poor_scans"), np.zeros((20, 20, 20), np.float32)
+    line[...] = 1.0
+    folded = poor_scans.folded(line, (1, 1, 1), np.random.default_rng(0))
+    assert folded.sum() == line.sum()  # nothing is lost
+    assert set(np.unique(folded)) == {0, 1, 2}
+
+
+def test_poor_scans_are_in_pools_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment, data = script("experiment"), tmp_path / "data"
+    image = nib.Nifti1Image(np.ones((6, 6, 6), np.uint8), np.eye(4))
+    names = [f"sub-{n}_x_T1w.nii.gz" for n in range(5)] + ["mouse-01_x_T1w.nii.gz"]
+    for part in ("scans", "masks"):
+        (data / part).mkdir(parents=True)
+        for name in names:
+            nib.save(image, data / part / name)
+    out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["poor_scans.py", str(data), str(out)])
+    script("poor_scans").main()
+    assert {path.name for path in (out / "scans").iterdir()} == {
+        path.name for path in (out / "masks").iterdir()
+    } == {*names[:-1], *(name.replace("_T1w", "_poor_T1w") for name in names[:-1])}
+    options = experiment.arguments("").parse_args([str(out), str(out), "--painted", "sub-0_x_T1w"])
+    piece = experiment.Piece(options, "0", 0)
+    assert [path.name for path in piece.pool] == [
+        "sub-1_x_T1w.nii.gz", "sub-1_x_poor_T1w.nii.gz",
+        "sub-3_x_T1w.nii.gz", "sub-3_x_poor_T1w.nii.gz",
+    ]
+    assert [path.name for path in piece.measured] == ["sub-2_x_T1w.nii.gz", "sub-4_x_T1w.nii.gz"]
 
 
 # --- other tools

@@ -34,6 +34,7 @@ import numpy as np
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from source import commit
 
+from napari_singlestrip.engine.config import parse_assignments, settings_for
 from napari_singlestrip.engine.evaluation import evaluate_folders
 from napari_singlestrip.ranking_report import RankingReport, ranking_report
 from napari_singlestrip.study import Study
@@ -218,13 +219,19 @@ class Piece:
                 return
 
     def _with_labels(self, arm: str, n: int) -> Study:
-        """Train on more labels: the painted scan and others of the pool, drawn at random."""
+        """Train on more labels, the painted scan and others of the pool, drawn at random.
+
+        For as many steps as the other arms take in both of their trainings.
+        """
         folder = self.out / arm
         # The same order for every n: more labels are the fewer ones, and others.
         rng = np.random.default_rng([self.seed, 77, *self.fold.encode()])
         drawn = rng.permutation(len(self.pool))[: n - 1]
         self.new(folder, [self.painted, *(self.pool[i] for i in sorted(drawn))])
-        command("run", folder, "--stages", "train", *self.options())
+        settings = settings_for(self.effort, parse_assignments(self.changes))
+        steps = settings.training.steps + settings.finetuning.steps
+        words = ["--set", f"training.steps={steps}"]
+        command("run", folder, "--stages", "train", *self.options(), *words)
         return Study.open(folder)
 
     def new(self, folder: Path, painted: Sequence[Path]) -> None:

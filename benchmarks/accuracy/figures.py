@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from experiment import ALL_CORRECTED, CORRECTED, ORDERS
+from experiment import ALL_CORRECTED, CORRECTED, LABELS, ORDERS, POOR
 from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -22,6 +22,8 @@ LEVELS = {
     "initial": "one label", "ae_k": "and its pseudo-labels", ALL_CORRECTED: "all corrected",
 }
 ORDER_WORDS = {"top": "top-ranked first", "worst": "worst-ranked first", "random": "any order"}
+FEW_LABELS = LABELS[:-1]  # the last stands for all of them
+MARKERS = {False: "o", True: "x"}  # of good scans, and of spoiled ones
 SCORE_WORDS = {
     "autoencoder_error": "autoencoder error", "consistency": "agreement under augmentation",
 }
@@ -36,7 +38,10 @@ class Picture:
 
 
 def scatter(results: Results, path: Path) -> Picture | None:
-    """Both scores of the first round against the true Dice, one colour a contrast."""
+    """Both scores of the first round against the true Dice, one colour a contrast.
+
+    Crosses are scans that were spoiled on purpose.
+    """
     cloud = points(results, "initial", whole_pool=False)
     cloud = cloud or points(results, "initial", whole_pool=True)
     if not cloud:
@@ -44,12 +49,15 @@ def scatter(results: Results, path: Path) -> Picture | None:
     figure, panels = _figure(2, (9.0, 3.8))
     for axes, (score, words) in zip(panels, SCORE_WORDS.items(), strict=True):
         for colour, name in zip(LIGHT.series, _names(cloud), strict=False):
-            part = [p for p in cloud if contrast(p.scan) == name]
-            x = np.array([p.scores[score] for p in part])
-            if score == "autoencoder_error":
-                x = -x  # as the program shows it: lower is better
-            axes.scatter(x, [p.dice for p in part], s=22, color=colour, alpha=0.8, label=name,
-                         linewidth=0)
+            for poor, marker in MARKERS.items():
+                part = [
+                    p for p in cloud if contrast(p.scan) == name and (POOR in p.scan) == poor
+                ]
+                x = np.array([p.scores[score] for p in part])
+                if score == "autoencoder_error":
+                    x = -x  # as the program shows it: lower is better
+                axes.scatter(x, [p.dice for p in part], s=22, color=colour, alpha=0.8,
+                             marker=marker, label="" if poor else name, linewidth=1 if poor else 0)
         axes.set_xlabel(words)
         axes.set_ylabel("true Dice")
     panels[0].legend(frameon=False, fontsize=9)
@@ -58,29 +66,37 @@ def scatter(results: Results, path: Path) -> Picture | None:
 
 
 def corrections(results: Results, path: Path) -> Picture | None:
-    """Dice on unseen people over the number of corrected masks, at places that all arms have."""
+    """Dice on unseen people over the number of labels, at places that all arms have.
+
+    Those of the painted scan and corrected masks, and as many labels from the start.
+    """
     wanted = [f"corrected_{n}_{order}" for order in ORDERS for n in CORRECTED]
+    wanted += [f"labels_{n}" for n in FEW_LABELS]
     arms = {arm: results.unseen[arm] for arm in (*LEVELS, *wanted) if arm in results.unseen}
     arms = common(arms)
-    lines = {order: _line(arms, order) for order in ORDERS}
+    lines = {words: _line(arms, order) for order, words in ORDER_WORDS.items()}
     if not any(lines.values()):
         return None
+    lines["labels from the start"] = [
+        (n, mean(arms[arm])) for n in FEW_LABELS if (arm := f"labels_{n}") in arms
+    ]
     figure, (axes,) = _figure(1, (5.6, 3.9))
-    for colour, (order, line) in zip(LIGHT.series, lines.items(), strict=False):
+    for colour, (words, line) in zip(LIGHT.series, lines.items(), strict=False):
         if line:
             axes.plot(*zip(*line, strict=True), marker="o", markersize=4, linewidth=1.6,
-                      color=colour, label=ORDER_WORDS[order])
+                      color=colour, label=words)
     for style, (arm, words) in zip(("-", "--", ":"), LEVELS.items(), strict=True):
         if arm in arms:
             axes.axhline(mean(arms[arm]), color=LIGHT.ink, linestyle=style, linewidth=1,
                          label=words)
     axes.set_xscale("log", base=2)
-    axes.set_xticks(CORRECTED, [str(n) for n in CORRECTED])
-    axes.set_xlabel("corrected masks")
+    ticks = [n + 1 for n in CORRECTED]
+    axes.set_xticks(ticks, [str(n) for n in ticks])
+    axes.set_xlabel("labels: one painted, others corrected")
     axes.set_ylabel("mean Dice, unseen people")
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     _save(figure, path)
-    return Picture(path, "Dice on unseen people over the number of corrected masks")
+    return Picture(path, "Dice on unseen people over the number of labels")
 
 
 def bars(results: Results, shown: Sequence[str], path: Path) -> Picture | None:
@@ -115,7 +131,7 @@ def _names(cloud: Sequence[Point]) -> list[str]:
 
 
 def _line(arms: Mapping[str, Table], order: str) -> list[tuple[int, float]]:
-    found = [(n, arms.get(f"corrected_{n}_{order}")) for n in CORRECTED]
+    found = [(n + 1, arms.get(f"corrected_{n}_{order}")) for n in CORRECTED]
     return [(n, mean(table)) for n, table in found if table]
 
 

@@ -14,10 +14,21 @@ OURS = "ae_k"
 Line = tuple[str, str, float, bool]  # what, what was asked, what was found, reached
 
 
-def goals(results: Results, *, standard: bool) -> str:
-    """Table of what was asked; lines that could not be measured say so by being absent."""
-    lines = [*_dice(results.unseen, standard), *_peers(results, standard)]
-    if not standard:
+def goals(results: Results, run: str) -> str:
+    """Table of what was asked; lines that could not be measured say so by being absent.
+
+    Parameters
+    ----------
+    results : Results
+    run : {"real", "standard", "poor"}
+        What was asked differs with the effort; with poor scans in the pool, only of what is
+        selected and of the ranking.
+    """
+    lines: list[Line] = []
+    if run != "poor":
+        standard = run == "standard"
+        lines += [*_dice(results.unseen, standard), *_peers(results, standard)]
+    if run != "standard":
         lines += [*_gains(results.unseen), *_scores(results)]
     rows = [
         [what, asked, f"{found:.4f}", "yes" if reached else "no"]

@@ -4,13 +4,13 @@
     python benchmarks/accuracy/tables.py [FOLDER] [--page docs/accuracy.md]
         [--masks OUT] [--data DATA]
 
-FOLDER (measured/, beside this script) holds real/, the experiment on real heads; label_maps/, that
-on heads drawn from label maps; standard/, that of effort standard on real heads; and painted_*/,
-those from other painted scans. What is not there is left out. Peers are those of real/ and of
-label_maps/. With --page the tables are put between the page's marks <!-- NAME -->, and pictures
-into pictures/ beside it; what stands elsewhere on the page is written by hand. The mosaic of the
-worst cases takes the masks that the experiment left in OUT, and the scans and masks of DATA;
-without them that section stays as it is.
+FOLDER (measured/, beside this script) holds real/, the experiment on real heads; poor/, that with
+spoiled scans in the pools; label_maps/, that on heads drawn from label maps; standard/, that of
+effort standard on real heads; and painted_*/, those from other painted scans. What is not there is
+left out. Peers are those of real/ and of label_maps/. With --page the tables are put between the
+page's marks <!-- NAME -->, and pictures into pictures/ beside it; what stands elsewhere on the page
+is written by hand. The mosaic of the worst cases takes the masks that the experiment left in OUT,
+and the scans and masks of DATA; without them that section stays as it is.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
     real = options.folder / "real"
     found = {
         "real": read(real), "label_maps": read(options.folder / "label_maps"),
-        "standard": read(options.folder / "standard", peers_too=real),
+        **{name: read(options.folder / name, peers_too=real) for name in ("poor", "standard")},
     }
     runs = {name: results for name, results in found.items() if results.unseen}
     if not runs:
@@ -97,12 +97,13 @@ def sections(results: Results, name: str) -> dict[str, str]:
         "arms": [
             made_how(results), table_of_arms(results.unseen), table_of_differences(results.unseen),
         ],
-        "contrasts": [table_of_contrasts(results)],
         "scores": [table_of_scores(results), table_of_score_contrasts(results)],
-        "corrections": [table_of_corrections(results.unseen)],
     }
+    if name != "poor":  # measured on the same good scans as "real", with a few of its arms
+        parts["contrasts"] = [table_of_contrasts(results)]
+        parts["corrections"] = [table_of_corrections(results.unseen)]
     if name != "label_maps":  # what was asked is asked of real heads
-        parts["goals"] = [goals(results, standard=name == "standard")]
+        parts["goals"] = [goals(results, name)]
     if results.whole_pool:
         parts["arms"] += ["Everybody in the pool, and the pool measured:",
                           table_of_arms(results.whole_pool)]
