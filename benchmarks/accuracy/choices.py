@@ -115,6 +115,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "finetuning.soft_labels=true",
         "finetuning.trusted_weight=1",
         "ranking.fraction=0.4",
+        "ranking.fraction=0.5",
         "ranking.fraction=1",
         "ranking.select=varied",
         "ranking.score=autoencoder",
