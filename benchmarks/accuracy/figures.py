@@ -62,7 +62,10 @@ def scatter(results: Results, path: Path) -> Picture | None:
         axes.set_ylabel("true Dice")
     panels[0].legend(frameon=False, fontsize=9)
     _save(figure, path)
-    return Picture(path, "Scores of the first round against the true Dice")
+    words = "Scores of the first round against the true Dice"
+    if any(POOR in point.scan for point in cloud):
+        words += "; crosses are spoiled scans"
+    return Picture(path, words)
 
 
 def corrections(results: Results, path: Path) -> Picture | None:
