@@ -148,7 +148,7 @@ def folded(data: Array, spacing: Spacing, rng: np.random.Generator) -> Array:
 
 
 def cut(mask: Array, rng: np.random.Generator) -> tuple[slice, slice, slice]:
-    """Leave out a quarter to a half of the brain, at one side of the longest axes."""
+    """Leave out a quarter to a half of the brain's extent, at one side of one axis."""
     axis = int(rng.integers(3))
     found = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
     gone = round(rng.uniform(0.25, 0.5) * (found[-1] - found[0]))
