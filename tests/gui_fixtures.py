@@ -251,6 +251,7 @@ def stroke(
         for part in np.linspace(0.2, 1, 5):
             QTest.mouseMove(canvas, start + (end - start) * float(part))
             QApplication.processEvents()
+    process_events()  # a busy machine may still have the last move before it
     QTest.mouseRelease(canvas, button, modifier, pixels[-1])
     process_events()
 
