@@ -1,11 +1,16 @@
 """The one exception type for a person's mistakes; everything else is a bug, with a traceback.
 
-And the exit codes that say which of them ended a program.
+And the exit codes that say how a program ended.
 """
 
 from __future__ import annotations
 
-OK, BUG, USER_MISTAKE, CANCELLED = 0, 1, 2, 130
+OK = 0  # all that was asked for is done
+BUG = 1
+USER_MISTAKE = 2  # nothing was begun: a wrong path, option or setting
+SOME_FAILED = 3  # some scans failed, each with a sentence; the others are done
+NOTHING_DONE = 4  # the command ran, but not for a single scan could it be done
+CANCELLED = 130
 
 
 class UserError(Exception):

@@ -1,4 +1,7 @@
-"""Files are replaced whole: a reader sees the old one or the new one, never half of either."""
+"""Files are replaced whole: a reader sees the old one or the new one, never half of either.
+
+What is read is bounded: a file that came from elsewhere can be of any size and kind.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import itertools
 import json
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,9 +18,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from napari_singlestrip.errors import UserError
 
 TEMPORARY_PREFIX = ".~"
+MAX_TEXT_BYTES = 64 * 2**20  # tables and documents of 100,000 scans stay below
+
+LONGEST_WAIT = 30.0  # seconds for a lock: a change takes milliseconds
 
 # Longest file name of common file systems, in bytes; prefix, process id and counter need room.
 _MAX_STEM_BYTES = 180
@@ -105,6 +114,88 @@ def write_json_atomic(path: str | Path, value: Any) -> None:
     write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """Read a text file whole: UTF-8, with or without a byte-order mark.
+
+    Parameters
+    ----------
+    path : Path
+    max_bytes : int
+        A larger file is refused before it is read.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    UserError
+        If it is no regular file (a pipe would be waited for without end), too large, not UTF-8,
+        or cannot be read. The hint is left to the caller, who knows what the file is for.
+    """
+    try:
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise UserError(f"{path} is not a regular file.")
+            if found.st_size > max_bytes:
+                raise UserError(
+                    f"{path} is too large: {found.st_size / 2**20:.0f} MiB; "
+                    f"at most {max_bytes / 2**20:.0f} MiB are read."
+                )
+            content = file.read(max_bytes)
+        return content.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not UTF-8 text: byte {error.start} is {content[error.start]:#04x}."
+        ) from error
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+
+def read_json(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Any:
+    """Read a JSON file; errors as `read_text`, and `UserError` for what is not JSON."""
+    text = read_text(path, max_bytes)
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise UserError(f"{path} is nested too deeply.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}.") from error
+
+
+@contextmanager
+def exclusive(path: Path, longest_wait: float = LONGEST_WAIT) -> Iterator[None]:
+    """Let one process or thread at a time change `path`: read it again inside, then write it.
+
+    The lock is the system's own, on a hidden file beside `path`: it ends with the process that
+    holds it, however that ends. May be entered again by the thread that holds it.
+
+    Raises
+    ------
+    UserError
+        If another one holds it all the time (`longest_wait`, seconds), or the folder may not be
+        written.
+    """
+    lock = FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=longest_wait)
+    except Timeout as error:
+        raise UserError(
+            f"Another program has been changing {path} for {longest_wait:.0f} s.",
+            "Try again; if that goes on, close other windows and jobs of this study.",
+        ) from error
+    except OSError as error:
+        if error.errno not in _HINTS:
+            raise
+        raise _explain(error, path) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
     """Yield a new folder in `parent`, which is removed at the end with all that is in it.
@@ -158,6 +249,10 @@ def remove_leftovers(folder: str | Path, older_than_seconds: float = 3600.0) -> 
                     path.unlink()
                 removed.append(path)
     return removed
+
+
+def _open_without_waiting(name: str, flags: int) -> int:
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _temporary_path(path: Path) -> Path:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ from napari_singlestrip.errors import UserError
 from napari_singlestrip.files import (
     TEMPORARY_PREFIX,
     atomic_path,
+    exclusive,
+    read_json,
+    read_text,
     remove_leftovers,
     temporary_folder,
     write_json_atomic,
@@ -173,3 +177,42 @@ def test_readers_never_see_half_a_file_while_a_writer_is_killed(tmp_path: Path) 
             time.sleep(delay)
             writer.kill()
         assert len(set(json.loads(path.read_text()))) == 1
+
+
+def test_reading_is_bounded_and_never_waits(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"x" * 2000)
+    with pytest.raises(UserError, match="too large"):
+        read_text(tmp_path / "large", max_bytes=1000)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="not a regular file"):
+        read_text(tmp_path / "pipe")
+    (tmp_path / "latin").write_bytes("Müller".encode("latin-1"))
+    with pytest.raises(UserError, match="not UTF-8 text: byte 1 is 0xfc"):
+        read_text(tmp_path / "latin")
+    (tmp_path / "deep").write_text("[" * 200_000)
+    with pytest.raises(UserError, match="nested too deeply"):
+        read_json(tmp_path / "deep")
+
+
+def test_changes_of_many_threads_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "count.json"
+    write_json_atomic(path, 0)
+
+    def add(_: int) -> None:
+        with exclusive(path), exclusive(path):  # a thread that holds it may enter again
+            write_json_atomic(path, read_json(path) + 1)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(200)))
+    assert read_json(path) == 200
+
+
+def test_a_lock_that_stays_shut_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    with exclusive(path), ThreadPoolExecutor(1) as pool:
+        def enter() -> None:
+            with exclusive(path, longest_wait=0.1):
+                pass
+
+        with pytest.raises(UserError, match="Another program has been changing"):
+            pool.submit(enter).result()
