@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from napari_singlestrip.decision_table import DecisionTable
 from napari_singlestrip.engine.config import Effort, settings_for
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files import exclusive
@@ -36,7 +37,6 @@ from napari_singlestrip.study_tables import (
     MaskRecord,
     State,
     now,
-    write_decisions,
     write_records,
 )
 
@@ -226,15 +226,15 @@ class Study(StudyMasks):
                 new_folder(self.folder)  # again: another program may have been faster
                 drop_change(self.folder)
                 with change_together(self.folder) as change:
-                    decisions, records, time = [], {}, now()
+                    table, records, time = DecisionTable(), {}, now()
                     for name, mask in masks.items():
                         scan = open_scan(self.scan_path(name))
                         digest = self._stage_mask(change, name, mask, scan)
                         records[name] = MaskRecord("painted", sources[name], time)
-                        decisions.append(Decision(name, "painted", "", time, mask=digest))
+                        table.put(Decision(name, "painted", "", time, mask=digest))
                     if masks:
                         write_records(change.replace(self._records_path), records)
-                        write_decisions(change.replace(self._decisions_path), decisions)
+                        table.write(change.replace(self._decisions_path))
                     add_document(change, self.folder, self._document)
         except BaseException:
             if not there:

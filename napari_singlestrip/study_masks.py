@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from napari_singlestrip.decision_table import DecisionTable
 from napari_singlestrip.files import file_digest
 from napari_singlestrip.mask_standing import standing
 from napari_singlestrip.study_changes import Change, change_together
@@ -17,9 +18,7 @@ from napari_singlestrip.study_tables import (
     MaskRecord,
     Standing,
     now,
-    read_decisions,
     read_records,
-    write_decisions,
     write_records,
 )
 
@@ -92,19 +91,22 @@ class StudyMasks(StudyFolder):
             write_records(change.replace(self._records_path), records)
             digest = self._stage_mask(change, name, mask, scan)
             made = made if decision else replace(made, mask=digest)
-            rows = {**self._rows(), name: made}
-            write_decisions(change.replace(self._decisions_path), rows.values())
+            table = DecisionTable.read(self._decisions_path)
+            table.put(made)
+            table.write(change.replace(self._decisions_path))
 
     def remove_mask(self, name: str) -> None:
         """Delete the painted or corrected mask of a scan, and what was decided about it."""
         path = self.mask_path(name)
         with self._together() as change:
-            records, rows = read_records(self._records_path), self._rows()
+            records = read_records(self._records_path)
+            table = DecisionTable.read(self._decisions_path)
             change.remove(path)
             if records.pop(name, None) is not None:
                 write_records(change.replace(self._records_path), records)
-            if rows.pop(name, None) is not None:
-                write_decisions(change.replace(self._decisions_path), rows.values())
+            if name in table.rows:
+                table.forget(name)
+                table.write(change.replace(self._decisions_path))
 
     # --- decisions
 
@@ -124,12 +126,12 @@ class StudyMasks(StudyFolder):
             If a scan is unknown, or decisions.csv cannot be written.
         """
         with self._changing():
-            rows = self._rows()
+            table = DecisionTable.read(self._decisions_path)
             for name, decision in decisions.items():
-                rows.pop(self.scan(name).name, None)
+                table.forget(self.scan(name).name)
                 if decision is not None:
-                    rows[name] = decision
-            write_decisions(self._decisions_path, rows.values())
+                    table.put(decision)
+            table.write(self._decisions_path)
             self._saw("decisions")
         self.changed.emit("decisions")
 
@@ -165,7 +167,7 @@ class StudyMasks(StudyFolder):
         return self.folder / "masks" / "provenance.json"
 
     def _rows(self) -> dict[str, Decision]:
-        return {d.scan: d for d in read_decisions(self._decisions_path)}
+        return dict(self._read(self._decisions_path, DecisionTable.read).rows)
 
     def _stage_mask(
         self, change: Change, name: str, mask: NDArray[np.bool_], like: Scan

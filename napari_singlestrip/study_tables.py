@@ -21,6 +21,9 @@ STATES: tuple[State, ...] = get_args(State)
 # that nobody has said anything about the one that is; or one that a person has put another for.
 Standing = Literal["current", "older", "replaced"]
 NAN = math.nan
+DECISIONS_HEADER = (
+    "scan", "decision", "note", "time", "round", "rank", "autoencoder_error", "mask",
+)
 
 Row = TypeVar("Row")
 
@@ -109,26 +112,22 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def write_decisions(path: Path, decisions: Iterable[Decision]) -> None:
-    """Write decisions.csv."""
-    header = ["scan", "decision", "note", "time", "round", "rank", "autoencoder_error", "mask"]
-    rows = [
-        [d.scan, d.state, _note(d.note), d.time, d.round, d.rank, d.autoencoder_error, d.mask]
-        for d in decisions
-    ]
-    _write_csv(path, header, rows)
+def cells_of(decision: Decision) -> list[Any]:
+    """Return the cells of a decision in decisions.csv."""
+    cells = [getattr(decision, "state" if c == "decision" else c) for c in DECISIONS_HEADER]
+    cells[2] = _note(decision.note)
+    return [_cell(value) for value in cells]
 
 
-def read_decisions(path: Path) -> tuple[Decision, ...]:
-    """Read decisions.csv; no file means no decisions.
+def parse_decisions(path: Path, text: str, hint: str) -> tuple[Decision, ...]:
+    """Read decisions from the text of a table, such as one that was saved by a spreadsheet.
 
     Raises
     ------
     UserError
         If a line cannot be read.
     """
-    hint = "Correct that line, or delete the file to decide anew."
-    return _read_csv(path, _decision, hint)
+    return _parse_csv(path, text, decision_of, hint)
 
 
 def write_scores(path: Path, rows: Iterable[ScoreRow]) -> None:
@@ -182,7 +181,8 @@ def _record(content: Any) -> MaskRecord:
     return record
 
 
-def _decision(cells: Mapping[str, str]) -> Decision:
+def decision_of(cells: Mapping[str, str]) -> Decision:
+    """Return the decision that stands in the cells of a row."""
     state = cells["decision"]
     if state not in STATES:
         raise ValueError(f"{state!r} is none of {', '.join(STATES)}")
@@ -245,6 +245,12 @@ def _read_csv(path: Path, make: Callable[[Mapping[str, str]], Row], hint: str) -
         return ()
     except UserError as error:
         raise UserError(error.what, hint) from error
+    return _parse_csv(path, text, make, hint)
+
+
+def _parse_csv(
+    path: Path, text: str, make: Callable[[Mapping[str, str]], Row], hint: str
+) -> tuple[Row, ...]:
     reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
     rows = []
     try:
