@@ -1,4 +1,4 @@
-"""decisions.csv: read and written whole at each decision, so of thousands only the new are parsed."""
+"""decisions.csv: written whole at each decision, so that of thousands only the new are parsed."""
 
 from __future__ import annotations
 
