@@ -58,6 +58,7 @@ class Change:
         self._add(path, False)
 
     def _add(self, path: Path, replaced: bool) -> str:
+        refuse_links(path.parent, self._folder)
         target = path.relative_to(self._folder).as_posix()
         self.plan[target] = replaced
         return target
