@@ -317,7 +317,6 @@ def test_a_name_is_of_one_scan(study: Study) -> None:
 @pytest.mark.parametrize("content", [
     b"\xff\xfe{}", b"[" * 100_000, b'{"format": ' + b"9" * 5000 + b"}", b'{"format": true}',
     b'{"format": 1, "created": 1, "scans": 1}', b'{"format": 1e300}', b'{"format": -1}',
-    b'{"format": 1, "created": "", "scans": [{"name": "\\ud800", "path": "x"}]}',
     b'{"format": 1, "created": "", "scans": [{"name": "a", "path": ""}]}',
     b'{"format": 1, "created": "", "scans": [{"name": "a", "path": "\\u0000"}]}',
     b'{"format": 1, "created": "", "scans": [{"name": ".~a", "path": "x"}]}',
@@ -344,7 +343,8 @@ def test_a_pipe_is_not_waited_for(study: Study, name: str) -> None:
 
 
 @pytest.mark.parametrize("content", [
-    '{"a": {"kind": "drawn"}}', '{"a": {"source": 1}}', '{"a": []}', "[]", '{"a": {"x": 1}}', "[" * 9999,
+    '{"a": {"kind": "drawn"}}', '{"a": {"source": 1}}', '{"a": []}', "[]", '{"a": {"x": 1}}',
+    "[" * 9999,
 ])  # fmt: skip
 def test_whatever_the_provenance_holds_is_said_in_words(study: Study, content: str) -> None:
     (study.folder / "masks" / "provenance.json").write_text(content)

@@ -19,6 +19,9 @@ from napari_singlestrip import study_lock
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study_lock import LOCK_FILE, FolderLock, StudyLock, is_locked
 
+needs_kernel_locks = pytest.mark.skipif(
+    sys.platform == "win32", reason="only the heartbeat tells there"
+)
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -148,7 +151,7 @@ def holder(folder: Path, program: str = HOLDER) -> Iterator[subprocess.Popen[str
             process.kill()
 
 
-@pytest.mark.skipif(study_lock.fcntl is None, reason="only the heartbeat tells there")
+@needs_kernel_locks
 def test_a_zombie_holds_nothing(tmp_path: Path) -> None:
     """In a container without an init, nobody asks how a killed worker ended."""
     with holder(tmp_path) as process:
@@ -162,7 +165,7 @@ def test_a_zombie_holds_nothing(tmp_path: Path) -> None:
             pass
 
 
-@pytest.mark.skipif(study_lock.fcntl is None, reason="only the heartbeat tells there")
+@needs_kernel_locks
 @pytest.mark.parametrize("changes", [
     {"pid": 2**22 + 1}, {"pid": os.getpid()}, {"namespace": "pid:[1]"}, {"host": "other"},
     {"boot": "other"}, {"started": "1970-01-01"}, {"pid": "x"},
