@@ -76,7 +76,8 @@ def show_ranking(study: Study, round_: int, report: RankingReport) -> None:
         if report.correlations:
             row["true_dice"] = ranked.dice
         decision = decisions.get(ranked.score.scan)
-        rows.append({**row, "decision": decision.state if decision else ""})
+        said = decision.in_words(study.standing(decision)) if decision else ""
+        rows.append({**row, "decision": said})
     show_table(make_console(), rows, f"Round {round_} of {study.name}")
     for name, found in report.correlations.items():
         typer.echo(

@@ -6,6 +6,7 @@ What is read is bounded: a file that came from elsewhere can be of any size and 
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import json
 import os
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
@@ -26,6 +27,9 @@ TEMPORARY_PREFIX = ".~"
 MAX_TEXT_BYTES = 64 * 2**20  # tables and documents of 100,000 scans stay below
 
 LONGEST_WAIT = 30.0  # seconds for a lock: a change takes milliseconds
+LOOK_AGAIN = 0.005  # seconds between two tries to get it
+
+STUDY_MARK = "study.json"  # a folder that holds it is a study: all it has lies within it
 
 # Longest file name of common file systems, in bytes; prefix, process id and counter need room.
 _MAX_STEM_BYTES = 180
@@ -43,6 +47,8 @@ _HINTS = {
     errno.EISDIR: ("a folder has this name", "Rename that folder, or choose another file name."),
     errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter name."),
     errno.EIO: ("the disk reports an error", "Check the disk, or choose another one."),
+    errno.ELOOP: ("a link has this name", "Remove that link."),
+    errno.ENXIO: ("a pipe has this name", "Remove it."),
 }
 
 
@@ -68,16 +74,18 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     UserError
-        If the disk is full or read-only, or the folder may not be written.
+        If the disk is full or read-only, or the folder may not be written, or is a link out of a
+        study.
     """
     path = Path(path)
+    refuse_links(path.parent)
     temporary = _temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _sync(temporary)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         if not _is_about(error, path, temporary):
             raise
@@ -112,6 +120,64 @@ def write_json_atomic(path: str | Path, value: Any) -> None:
         If `value` cannot be written as JSON; nothing is written then.
     """
     write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def open_to_append(path: Path) -> IO[str]:
+    """Open a UTF-8 file to write at its end; it is made if it is missing.
+
+    Raises
+    ------
+    UserError
+        If it is a link or a pipe, or its folder a link out of a study, or it cannot be written.
+    """
+    refuse_links(path)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        descriptor = _open_without_waiting(str(path), flags)
+    except OSError as error:
+        if error.errno not in _HINTS:
+            raise
+        raise _explain(error, path) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UserError(f"{path} is not a regular file.", "Remove it.")
+    return os.fdopen(descriptor, "a", encoding="utf-8")
+
+
+def refuse_links(path: Path, home: Path | None = None) -> None:
+    """Make sure that writing to `path` in a study stays in that study.
+
+    A study that somebody sent may hold links. Its own folder may be reached through a link; what
+    lies in it may not be one. Elsewhere links are a person's own, and followed.
+
+    Parameters
+    ----------
+    path : Path
+    home : Path, optional
+        The study folder, where it is known; else it is the outermost one that is a study, because
+        a link may lead to another study.
+
+    Raises
+    ------
+    UserError
+        If `path`, or a folder of the study on the way to it, is a link.
+    """
+    path = Path(os.path.abspath(path))
+    homes = [p for p in path.parents if (p == home if home else (p / STUDY_MARK).exists())]
+    for part in (path, *path.parents) if homes else ():
+        if part == homes[-1]:
+            return
+        if part.is_symlink():
+            raise UserError(
+                f"{part} is a link to {os.readlink(part)}: a study holds its own files.",
+                "Put what it points to in its place.",
+            )
+
+
+def file_digest(path: Path) -> str:
+    """Return what tells the content of a file from any other: 16 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
@@ -177,10 +243,11 @@ def exclusive(path: Path, longest_wait: float = LONGEST_WAIT) -> Iterator[None]:
         If another one holds it all the time (`longest_wait`, seconds), or the folder may not be
         written.
     """
-    lock = FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True)
+    refuse_links(path.parent)
+    lock = FileLock(lock_path(path), is_singleton=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=longest_wait)
+        lock.acquire(timeout=longest_wait, poll_interval=LOOK_AGAIN)
     except Timeout as error:
         raise UserError(
             f"Another program has been changing {path} for {longest_wait:.0f} s.",
@@ -196,6 +263,11 @@ def exclusive(path: Path, longest_wait: float = LONGEST_WAIT) -> Iterator[None]:
         lock.release()
 
 
+def lock_path(path: Path) -> Path:
+    """Return the file that `exclusive` locks; it stays, since others may be waiting for it."""
+    return path.with_name(f".{path.name}.lock")
+
+
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
     """Yield a new folder in `parent`, which is removed at the end with all that is in it.
@@ -208,6 +280,7 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     UserError
         If the disk is full or read-only, or the folder may not be written.
     """
+    refuse_links(parent)
     try:
         parent.mkdir(parents=True, exist_ok=True)
         folder = TemporaryDirectory(
@@ -276,7 +349,8 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on disk, as far as the disk can do that."""
     with suppress(OSError):  # Windows cannot open folders; some network disks cannot flush them
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -6,11 +6,14 @@ import logging
 import platform
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from napari_singlestrip import __version__
+from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Cancelled, Event, Failed, Finished, Note, Progress
+from napari_singlestrip.files import open_to_append
 
 MAX_BYTES = 1_000_000
 LOGGER = logging.getLogger("napari_singlestrip")
@@ -32,7 +35,7 @@ class JobLog:
         self._handler: logging.Handler | None = None
         if not (folder / "study.json").exists():
             return
-        with suppress(OSError):
+        with suppress(OSError, UserError):
             self._handler = _Handler(
                 folder / "job.log", maxBytes=MAX_BYTES, backupCount=1, encoding="utf-8"
             )
@@ -59,9 +62,14 @@ class JobLog:
 
 
 class _Handler(RotatingFileHandler):
+    def _open(self) -> TextIOWrapper:
+        file = open_to_append(Path(self.baseFilename))
+        assert isinstance(file, TextIOWrapper)
+        return file
+
     def handleError(self, record: logging.LogRecord) -> None:
-        """Pass over a full disk, which the job itself tells; anything else is a bug."""
-        if not isinstance(sys.exc_info()[1], OSError):
+        """Pass over a full disk or a link, which the job itself tells; anything else is a bug."""
+        if not isinstance(sys.exc_info()[1], (OSError, UserError)):
             super().handleError(record)
 
 

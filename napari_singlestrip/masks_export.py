@@ -72,7 +72,10 @@ def export_masks(study: Study, out: Path, *, brain: bool = False) -> Iterator[Ev
         If the study has no mask yet.
     """
     started = time.monotonic()
-    records, decisions = study.mask_records(), study.decisions()
+    records, decisions, stale = study.mask_records(), study.decisions(), study.stale_decisions()
+    for name, old in stale.items():
+        if old.state == "accepted":  # another mask than the one that is there now
+            del decisions[name]
     found = [_row(study, name, records.get(name), decisions.get(name)) for name in study.names]
     if not any(_source(study, row) for row in found):
         raise UserError(

@@ -111,7 +111,7 @@ class ReviewHistory:
         if step is None:
             return None
         for name, hand in step.hands.items():
-            self._put_back(name, hand)
+            self._put_back(name, hand, step.decisions[name])
         self.study.put_decisions(step.decisions)
         self._steps.pop()
         return step
@@ -120,7 +120,7 @@ class ReviewHistory:
         draft = draft_path(self.study.folder, name)
         return Hand(_content(self.study.mask_path(name)), records.get(name), _content(draft))
 
-    def _put_back(self, name: str, hand: Hand) -> None:
+    def _put_back(self, name: str, hand: Hand, said: Decision | None) -> None:
         draft, path = draft_path(self.study.folder, name), self.study.mask_path(name)
         if hand.draft and not draft.exists():  # never over what was painted since
             with atomic_path(draft) as temporary:
@@ -132,7 +132,7 @@ class ReviewHistory:
             return
         record = hand.record or MaskRecord()
         mask = _mask_from(hand.mask, path, self.study.scan_path(name))
-        self.study.set_mask(name, mask, record.kind, source=record.source)
+        self.study.set_mask(name, mask, record.kind, source=record.source, decision=said)
 
 
 def _content(path: Path) -> bytes:

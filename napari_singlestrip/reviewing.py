@@ -15,7 +15,7 @@ from napari_singlestrip.errors import UserError
 from napari_singlestrip.rounds import RoundFolder
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_drafts import drafted
-from napari_singlestrip.study_tables import Decision, ScoreRow
+from napari_singlestrip.study_tables import Decision, ScoreRow, Standing
 from napari_singlestrip.trained_rounds import Unfinished, unfinished_round
 from napari_singlestrip.training_set import TrainingMask, masks_of_round
 
@@ -39,6 +39,8 @@ class ReviewRow:
         Whether the decision is about the mask of an earlier round than the one that is ranked.
     held_out : bool
         Whether the scan is only for checking: never learned from.
+    standing : {"current", "older", "replaced"}
+        Whether the decision is about the mask that is there.
     """
 
     score: ScoreRow
@@ -46,6 +48,7 @@ class ReviewRow:
     unsaved: bool = False
     earlier: bool = False
     held_out: bool = False
+    standing: Standing = "current"
 
     @property
     def name(self) -> str:
@@ -54,10 +57,12 @@ class ReviewRow:
 
     @property
     def state(self) -> ReviewState:
-        """What the person should know first."""
+        """What the person should know first: nothing is said yet of a mask that is another now."""
         if self.unsaved:
             return "unsaved changes"
-        return "to review" if self.decision is None else self.decision.state
+        if self.decision is None or self.standing == "older":
+            return "to review"
+        return self.decision.state
 
     @property
     def is_open(self) -> bool:
@@ -72,6 +77,8 @@ class ReviewRow:
     @property
     def in_words(self) -> str:
         """The state, for the table."""
+        if self.decision is not None and self.standing != "current" and not self.unsaved:
+            return self.decision.in_words(self.standing)
         return f"{self.state} before" if self.earlier and not self.unsaved else self.state
 
 
@@ -158,7 +165,7 @@ def review(study: Study) -> Review:
     held_out = {entry.name for entry in study.scans if entry.role == "held_out"}
     known = set(study.names)
     rows = [
-        _row(score, decisions.get(score.scan), round_, unsaved, held_out)
+        _row(study, score, decisions.get(score.scan), round_, unsaved, held_out)
         for score in study.scores(round_) if score.scan in known
     ]
     rows.sort(key=lambda row: (row.score.rank == 0, row.score.rank, row.name))
@@ -225,6 +232,7 @@ def change(mask: NDArray[np.bool_], before: NDArray[np.bool_], voxel_ml: float) 
 
 
 def _row(
+    study: Study,
     score: ScoreRow,
     decision: Decision | None,
     round_: int,
@@ -234,8 +242,9 @@ def _row(
     about = None if decision is None else decision.round
     by_prediction = decision is not None and decision.state in ("accepted", "rejected")
     earlier = by_prediction and about is not None and about < round_
+    standing: Standing = "current" if decision is None else study.standing(decision)
     return ReviewRow(
-        score, decision, score.scan in unsaved, earlier, score.scan in held_out
+        score, decision, score.scan in unsaved, earlier, score.scan in held_out, standing
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,20 @@ from napari_singlestrip import __version__
 from napari_singlestrip.engine.config import Settings
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Progress
-from napari_singlestrip.files import remove_leftovers, write_json_atomic
+from napari_singlestrip.files import (
+    open_to_append,
+    read_text,
+    refuse_links,
+    remove_leftovers,
+    sync_folder,
+    write_json_atomic,
+    write_text_atomic,
+)
 from napari_singlestrip.study import Study
 
 # Settings that a trained segmenter depends on: changing them means training anew.
 FIXED = ("seed", "conform", "label_map", "synthesis", "network", "training")
+ASIDE = "rounds_set_aside_"
 REPORT_EVERY = 10  # steps per line of metrics.jsonl
 
 
@@ -120,7 +129,9 @@ def settings_of_run(
 
 
 def set_aside(study: Study) -> Path | None:
-    """Move all rounds of a study out of the way, so that training starts anew.
+    """Move all rounds of a study out of the way in one step, so that training starts anew.
+
+    What was decided about their masks stays in the study, and a copy of it goes with them.
 
     Returns
     -------
@@ -130,12 +141,15 @@ def set_aside(study: Study) -> Path | None:
     rounds = study.folder / "rounds"
     if not study.rounds():
         return None
-    n = 1 + len(list(study.folder.glob("rounds_set_aside_*")))
-    kept = study.folder / f"rounds_set_aside_{n:02d}"
-    kept.mkdir()
-    for number in study.rounds():
-        study.round_dir(number).rename(kept / study.round_dir(number).name)
-    return kept if rounds.exists() else None
+    refuse_links(rounds)
+    with suppress(FileNotFoundError):
+        write_text_atomic(rounds / "decisions.csv", read_text(study.folder / "decisions.csv"))
+    taken = [p.name.removeprefix(ASIDE) for p in study.folder.glob(f"{ASIDE}*")]
+    n = 1 + max((int(number) for number in taken if number.isdecimal()), default=0)
+    kept = study.folder / f"{ASIDE}{n:02d}"
+    rounds.rename(kept)
+    sync_folder(study.folder)
+    return kept
 
 
 def heat_map_path(study: Study, round_: int, name: str) -> Path:
@@ -162,8 +176,9 @@ def remove_temporary_files(study: Study) -> None:
 @contextmanager
 def metrics_log(folder: RoundFolder) -> Iterator[MetricsLog]:
     """Append to metrics.jsonl for a while."""
+    refuse_links(folder.path)
     folder.path.mkdir(parents=True, exist_ok=True)
-    with folder.metrics.open("a", encoding="utf-8") as file:
+    with open_to_append(folder.metrics) as file:
         if file.tell() and not folder.metrics.read_bytes().endswith(b"\n"):
             file.write("\n")  # a killed process left half a line
         yield MetricsLog(file)

@@ -282,7 +282,7 @@ def _accepted_in(job: Job, round_: int) -> set[str]:
     return {
         name for name, decision in job.study.decisions().items()
         if decision.state == "accepted" and decision.round == round_
-        and job.study.pseudo_label_path(round_, name).is_file()
+        and job.study.standing(decision) == "current"
     }
 
 

@@ -8,29 +8,35 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from napari_singlestrip.decision_table import DecisionTable
 from napari_singlestrip.engine.config import Effort, settings_for
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files import exclusive
+from napari_singlestrip.study_changes import (
+    change_together,
+    drop_change,
+    finish_change,
+    is_pending,
+    remove_if_empty,
+)
 from napari_singlestrip.study_document import (
     DOCUMENT_NAME,
     StudyDocument,
+    add_document,
     find_scan_files,
     json_values,
     new_folder,
     read_document,
     scan_entries,
     stored_references,
-    write_document,
 )
-from napari_singlestrip.study_folder import EXTENSION, StudyFolder
+from napari_singlestrip.study_masks import MaskKind as MaskKind
+from napari_singlestrip.study_masks import StudyMasks
 from napari_singlestrip.study_tables import (
     Decision,
     MaskRecord,
-    ScoreRow,
     State,
     now,
-    read_decisions,
-    read_records,
-    write_decisions,
     write_records,
 )
 
@@ -38,7 +44,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MaskKind = Literal["painted", "corrected"]
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,12 @@ class Labelled:
     rejected: tuple[str, ...] = ()
 
 
-class Study(StudyFolder):
+class Study(StudyMasks):
     """A study folder; make one with `Study.create`, open one with `Study.open`.
 
     Nothing is kept in memory but the content of study.json: what a worker or another window
-    writes is seen at the next question. Nothing is ever written outside the folder.
+    writes is seen at the next question. A change is made to what is on disk then, by one program
+    at a time, and whole or not at all. Nothing is ever written outside the folder.
     """
 
     # --- making and opening
@@ -70,7 +76,7 @@ class Study(StudyFolder):
         effort: str = "quick",
         overrides: Mapping[str, Any] | None = None,
     ) -> Study:
-        """Make a study folder; when anything is wrong, nothing is written.
+        """Make a study folder; when anything is wrong, or it is killed, there is none.
 
         Parameters
         ----------
@@ -104,9 +110,8 @@ class Study(StudyFolder):
         )
         study = cls(folder, document)
         arrays = {name: study._load_mask(name, Path(p)) for name, p in (masks or {}).items()}
-        write_document(folder, document)
-        for name, array in arrays.items():
-            study.set_mask(name, array, "painted", source=os.path.abspath((masks or {})[name]))
+        sources = {name: os.path.abspath(path) for name, path in (masks or {}).items()}
+        study._make(arrays, sources)
         return study
 
     @classmethod
@@ -121,61 +126,12 @@ class Study(StudyFolder):
         folder = Path(os.path.abspath(Path(folder).expanduser()))
         if folder.name == DOCUMENT_NAME:
             folder = folder.parent
+        if is_pending(folder):  # a program was killed in the middle of a change, or is at it
+            with exclusive(folder / DOCUMENT_NAME):
+                finish_change(folder)
         return cls(folder, read_document(folder))
 
     # --- masks
-
-    def mask_path(self, name: str) -> Path:
-        """Return where the painted or corrected mask of a scan is, or would be."""
-        return self.folder / "masks" / (self.scan(name).name + EXTENSION)
-
-    def masked_scans(self) -> tuple[str, ...]:
-        """Names of the scans that have a painted or corrected mask."""
-        files = {path.name for path in (self.folder / "masks").glob(f"*{EXTENSION}")}
-        return tuple(name for name in self.names if name + EXTENSION in files)
-
-    def mask_records(self) -> dict[str, MaskRecord]:
-        """Where each mask in masks/ came from, by scan name."""
-        known = self._read(self._records_path, read_records)
-        return {name: known.get(name, MaskRecord()) for name in self.masked_scans()}
-
-    def set_mask(
-        self,
-        name: str,
-        mask: NDArray[np.bool_],
-        kind: MaskKind,
-        *,
-        source: str = "",
-        note: str = "",
-    ) -> None:
-        """Store a mask that a person made, on the grid of its scan.
-
-        Parameters
-        ----------
-        name : str
-            Scan.
-        mask : ndarray of bool
-            Shape (i, j, k) of the scan.
-        kind : {"painted", "corrected"}
-            Painted from nothing, or a corrected pseudo-label.
-        source : str
-            The file it came from; empty when it was drawn in the window.
-        note : str
-            Goes into decisions.csv.
-
-        Raises
-        ------
-        UserError
-            If the scan cannot be read, or the mask not written.
-        """
-        from napari_singlestrip.engine.volume import open_scan, save_mask
-
-        save_mask(self.mask_path(name), mask, like=open_scan(self.scan_path(name)))
-        records = {**self._read(self._records_path, read_records)}
-        records[name] = MaskRecord(kind, source, now())
-        write_records(self._records_path, records)
-        self._decide(Decision(name, kind, note, now()))
-        self.changed.emit("masks")
 
     def import_mask(self, name: str, file: str | Path, kind: MaskKind = "painted") -> None:
         """Store a mask from a file; it must be on the grid of its scan.
@@ -187,23 +143,7 @@ class Study(StudyFolder):
         """
         self.set_mask(name, self._load_mask(name, Path(file)), kind, source=os.path.abspath(file))
 
-    def remove_mask(self, name: str) -> None:
-        """Delete the painted or corrected mask of a scan, and what was decided about it."""
-        self.mask_path(name).unlink(missing_ok=True)
-        records = {**self._read(self._records_path, read_records)}
-        if records.pop(name, None) is not None:
-            write_records(self._records_path, records)
-        self.undecide(name)
-        self.changed.emit("masks")
-
     # --- decisions
-
-    def decisions(self) -> dict[str, Decision]:
-        """What was decided about each scan; one with a mask of a person counts as that."""
-        rows = self._rows()
-        for name, record in self.mask_records().items():
-            rows.setdefault(name, Decision(name, record.kind, "", record.time))
-        return {name: rows[name] for name in self.names if name in rows}
 
     def decide(
         self, name: str, state: State, note: str = "", mask: str | Path | None = None
@@ -234,10 +174,8 @@ class Study(StudyFolder):
                 name, array, cast(MaskKind, state), source=os.path.abspath(mask), note=note
             )
             return self.decisions()[name]
-        decision = Decision(name, state, note, now())
-        if state in ("accepted", "rejected"):
-            decision = self._about_prediction(decision)
-        self._decide(decision)
+        decision = self._about(Decision(name, state, note, now()))
+        self.put_decisions({name: decision})
         return decision
 
     def decide_all(
@@ -251,84 +189,73 @@ class Study(StudyFolder):
             If one of them has no pseudo-label to accept; nothing is recorded then.
         """
         time = now()
-        self.put_decisions(
-            {name: self._about_prediction(Decision(name, state, "", time)) for name in names}
-        )
-
-    def put_decisions(self, decisions: Mapping[str, Decision | None]) -> None:
-        """Write decisions down as they are, or forget them (None): to take others back.
-
-        Raises
-        ------
-        UserError
-            If a scan is unknown, or decisions.csv cannot be written.
-        """
-        rows = self._rows()
-        for name, decision in decisions.items():
-            if decision is None:
-                rows.pop(self.scan(name).name, None)
-            else:
-                rows[self.scan(name).name] = decision
-        write_decisions(self._decisions_path, rows.values())
-        self.changed.emit("decisions")
-
-    def undecide(self, name: str) -> None:
-        """Forget the decision about a scan; a mask in masks/ stays and counts again."""
-        rows = self._rows()
-        if rows.pop(self.scan(name).name, None) is not None:
-            write_decisions(self._decisions_path, rows.values())
-            self.changed.emit("decisions")
+        self.put_decisions({name: self._about(Decision(name, state, "", time)) for name in names})
 
     def labelled(self) -> Labelled:
-        """Sort the scans of the pool by their decision; a mask file that is gone is left out."""
+        """Sort the scans of the pool by their decision.
+
+        A mask file that is gone is left out, and one that was accepted and then replaced by
+        another prediction.
+        """
         groups: dict[str, list[str]] = {}
         decisions = self.decisions()
         for entry in self.scans:
             decision = decisions.get(entry.name)
             if decision is None or entry.role == "held_out":
                 continue
-            if decision.state == "rejected" or self._decided_path(decision).exists():
+            if decision.state == "rejected" or self._may_be_learned(decision):
                 groups.setdefault(decision.state, []).append(entry.name)
         return Labelled(**{state: tuple(names) for state, names in groups.items()})
 
     def labelled_path(self, name: str) -> Path | None:
         """Return the mask that may be learned from, or None for a rejected or undecided scan."""
         decision = self.decisions().get(name)
-        if decision is None or decision.state == "rejected":
+        if decision is None or not self._may_be_learned(decision):
             return None
         return self._decided_path(decision)
 
     # --- inside
 
-    @property
-    def _decisions_path(self) -> Path:
-        return self.folder / "decisions.csv"
+    def _make(self, masks: Mapping[str, NDArray[np.bool_]], sources: Mapping[str, str]) -> None:
+        """Write a new study with its painted masks, study.json last."""
+        from napari_singlestrip.engine.volume import open_scan
 
-    @property
-    def _records_path(self) -> Path:
-        return self.folder / "masks" / "provenance.json"
+        there = self.folder.exists()
+        try:
+            with exclusive(self.folder / DOCUMENT_NAME):
+                new_folder(self.folder)  # again: another program may have been faster
+                drop_change(self.folder)
+                with change_together(self.folder) as change:
+                    table, records, time = DecisionTable(), {}, now()
+                    for name, mask in masks.items():
+                        scan = open_scan(self.scan_path(name))
+                        digest = self._stage_mask(change, name, mask, scan)
+                        records[name] = MaskRecord("painted", sources[name], time)
+                        table.put(Decision(name, "painted", "", time, mask=digest))
+                    if masks:
+                        write_records(change.replace(self._records_path), records)
+                        table.write(change.replace(self._decisions_path))
+                    add_document(change, self.folder, self._document)
+        except BaseException:
+            if not there:
+                remove_if_empty(self.folder)
+            raise
 
-    def _rows(self) -> dict[str, Decision]:
-        return {d.scan: d for d in self._read(self._decisions_path, read_decisions)}
-
-    def _decide(self, decision: Decision) -> None:
-        rows = {**self._rows(), decision.scan: decision}
-        write_decisions(self._decisions_path, rows.values())
-        self.changed.emit("decisions")
-
-    def _decided_path(self, decision: Decision) -> Path:
+    def _may_be_learned(self, decision: Decision) -> bool:
         if decision.state == "accepted":
-            return self.pseudo_label_path(decision.round or 0, decision.scan)
-        return self.mask_path(decision.scan)
+            return self.standing(decision) == "current"
+        return decision.state != "rejected" and self._decided_path(decision).exists()
 
     def _load_mask(self, name: str, file: Path) -> NDArray[np.bool_]:
         from napari_singlestrip.engine.volume import load_mask, open_scan
 
         return load_mask(file, like=open_scan(self.scan_path(name)))
 
-    def _about_prediction(self, decision: Decision) -> Decision:
-        """Add which pseudo-label was looked at, with its rank and score then."""
+    def _about(self, decision: Decision) -> Decision:
+        """Add which mask was looked at, with its rank and score then."""
         name = decision.scan
+        if decision.state in ("corrected", "painted"):
+            return replace(decision, mask=self._digest(self.mask_path(name)))
         newest = self.newest_pseudo_label(name)
         if newest is None:
             if decision.state == "rejected":
@@ -336,13 +263,11 @@ class Study(StudyFolder):
             raise UserError(
                 f"{name} has no predicted mask yet.", "Run `singlestrip run STUDY` first."
             )
-        round_ = newest[0]
-        score = next((row for row in self.scores(round_) if row.scan == name), ScoreRow(name))
+        round_, path = newest
+        score = self.score(round_, name)
         return replace(
-            decision,
-            round=round_,
-            rank=score.rank or None,
-            autoencoder_error=score.autoencoder_error,
+            decision, round=round_, rank=score.rank or None,
+            autoencoder_error=score.autoencoder_error, mask=self._digest(path),
         )
 
     def _check_mask(self, name: str, state: State, mask: str | Path | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
@@ -11,10 +12,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.files import write_json_atomic
+from napari_singlestrip.files import STUDY_MARK, TEMPORARY_PREFIX, read_json, write_json_atomic
+from napari_singlestrip.study_changes import Change, pending_targets
 
 FORMAT = 1
-DOCUMENT_NAME = "study.json"
+DOCUMENT_NAME = STUDY_MARK
 BACKUP_NAME = "study.json.bak"
 
 Role = Literal["pool", "held_out"]
@@ -51,7 +53,16 @@ class ScanEntry(BaseModel):
         # somebody must not lead out of it.
         if name in ("", ".", "..") or PureWindowsPath(name).name != name or "\0" in name:
             raise ValueError("a scan's name must be usable as a file name")
+        if name.startswith(TEMPORARY_PREFIX):
+            raise ValueError("this is what temporary files are called, which are removed")
         return name
+
+    @field_validator("path")
+    @classmethod
+    def _is_a_path(cls, path: str) -> str:
+        if not path or "\0" in path:
+            raise ValueError("this is no path of a file")
+        return path
 
 
 class StudyDocument(BaseModel):
@@ -85,6 +96,22 @@ class StudyDocument(BaseModel):
     references: str | None = None
     removed: tuple[ScanEntry, ...] = ()
 
+    @field_validator("scans")
+    @classmethod
+    def _names_differ(cls, scans: tuple[ScanEntry, ...]) -> tuple[ScanEntry, ...]:
+        # Masks and decisions are filed by name: those of one scan would be another's.
+        (name, n), = Counter(entry.name for entry in scans).most_common(1)
+        if n > 1:
+            raise ValueError(f"{n} scans are called {name!r}")
+        return scans
+
+    @field_validator("references")
+    @classmethod
+    def _is_a_folder(cls, references: str | None) -> str | None:
+        if references is not None and "\0" in references:
+            raise ValueError("this is no path of a folder")
+        return references
+
 
 def read_document(folder: Path) -> StudyDocument:
     """Read study.json of a study folder, upgrading an older format.
@@ -95,13 +122,18 @@ def read_document(folder: Path) -> StudyDocument:
         If there is none, or it is damaged, or a newer version made it.
     """
     path = folder / DOCUMENT_NAME
+    if folder.exists() and not folder.is_dir():
+        raise _missing(folder)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+        content = read_json(path)
+    except FileNotFoundError:
         raise _missing(folder) from None
-    except (ValueError, OSError) as error:
-        raise _damaged(path, str(error)) from error
-    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+    except UserError as error:
+        if not error.what.startswith(f"{path} "):
+            raise UserError(error.what, "Check its permissions, and the disk.") from error
+        what = error.what.removeprefix(f"{path} ").removesuffix(".")
+        raise _damaged(path, f"it {what}") from error
+    if not isinstance(content, dict) or type(content.get("format")) is not int:
         raise _damaged(path, "it has no format number")
     try:
         return StudyDocument.model_validate(_upgrade(content, path))
@@ -120,6 +152,12 @@ def write_document(folder: Path, document: StudyDocument) -> None:
     content = document.model_dump(mode="json")
     write_json_atomic(folder / DOCUMENT_NAME, content)
     write_json_atomic(folder / BACKUP_NAME, content)
+
+
+def add_document(change: Change, folder: Path, document: StudyDocument) -> None:
+    """Make study.json the last file of a change that makes a study: with it, it is one."""
+    for name in (BACKUP_NAME, DOCUMENT_NAME):
+        write_json_atomic(change.replace(folder / name), document.model_dump(mode="json"))
 
 
 def json_values(overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,8 +204,10 @@ def new_folder(folder: Path) -> Path:
             raise UserError(f"{folder} is inside another study, {parent}.", other)
     if folder.is_file():
         raise UserError(f"{folder} is a file.", other)
-    # Hidden files are those of the system (.DS_Store), not a person's.
-    if folder.is_dir() and any(not p.name.startswith(".") for p in folder.iterdir()):
+    # Hidden files are those of the system (.DS_Store), not a person's; and what a killed
+    # `singlestrip new` left half made is made anew.
+    ours = {Path(target).parts[0] for target in pending_targets(folder)}
+    if folder.is_dir() and any(p.name[0] != "." and p.name not in ours for p in folder.iterdir()):
         raise UserError(f"{folder} is not empty.", other)
     return folder
 

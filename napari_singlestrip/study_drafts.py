@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.files import atomic_path
+from napari_singlestrip.files import atomic_path, refuse_links
 
 FOLDER = "drafts"
 EXTENSION = ".npz"
@@ -75,9 +75,17 @@ def load_draft(folder: Path, name: str) -> NDArray[np.bool_] | None:
 
 
 def remove_draft(folder: Path, name: str) -> None:
-    """Forget the draft of a scan."""
+    """Forget the draft of a scan.
+
+    Raises
+    ------
+    UserError
+        If the folder of drafts is a link out of the study.
+    """
+    path = draft_path(folder, name)
+    refuse_links(path.parent)
     with suppress(FileNotFoundError):
-        os.unlink(draft_path(folder, name))
+        os.unlink(path)
 
 
 def drafted(folder: Path) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -12,7 +13,10 @@ from psygnal import Signal
 
 from napari_singlestrip.engine.config import Effort, Settings, settings_for
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files import exclusive
+from napari_singlestrip.study_changes import finish_change
 from napari_singlestrip.study_document import (
+    DOCUMENT_NAME,
     Role,
     ScanEntry,
     StudyDocument,
@@ -40,7 +44,8 @@ class StudyFolder:
         Absolute path of the study folder.
     changed : psygnal.Signal
         Emitted after a change made through this object, with what changed: "scans",
-        "settings", "masks", "decisions", "scores" or "document" (after `reload`).
+        "settings", "masks", "decisions", "scores" or "document" (after `reload`); by `follow`
+        also after one that another program made.
     """
 
     changed = Signal(str)
@@ -48,13 +53,33 @@ class StudyFolder:
     def __init__(self, folder: Path, document: StudyDocument) -> None:
         self.folder = folder
         self._document = document
-        self._cache: dict[Path, tuple[object, object]] = {}
+        self._cache: dict[tuple[Path, object], tuple[object, object]] = {}
+        self._seen: dict[str, dict[Path, object]] = {}  # by what, of files
         self._entries: tuple[StudyDocument, dict[str, ScanEntry]] | None = None
 
     def reload(self) -> None:
         """Read study.json again, after another program may have written it."""
         self._document = read_document(self.folder)
         self.changed.emit("document")
+
+    def follow(self) -> None:
+        """Look whether another program changed the study since the last look, and tell it.
+
+        Raises
+        ------
+        UserError
+            If study.json is damaged or gone; the study stays as it was known.
+        """
+        for what, paths in self._watched().items():
+            before = self._seen.get(what)
+            stamps: dict[Path, object] = {path: _stamp(path) for path in paths}
+            self._seen[what] = stamps
+            if what == "scans" and stamps != before:
+                old, self._document = self._document, read_document(self.folder)
+                if old != self._document:
+                    self.changed.emit("scans" if old.scans != self._document.scans else "settings")
+            elif before is not None and stamps != before:
+                self.changed.emit(what)
 
     # --- scans and settings
 
@@ -121,18 +146,22 @@ class StudyFolder:
         UserError
             If there are no scans, or two cannot be told apart by name and folders.
         """
-        known = {self.scan_path(name) for name in self.names}
-        made_here = (self.folder / "masks", self.folder / "rounds")
-        found = [
-            p
-            for p in find_scan_files(paths)
-            if p not in known and not any(p.is_relative_to(m) for m in made_here)
-        ]
-        new = scan_entries(found, self.folder, role, self.taken_names())
-        names = tuple(entry.name for entry in new)
+        files = find_scan_files(paths)  # may take long: others go on meanwhile
+        with self._changing(document=True):
+            known = {self.scan_path(name) for name in self.names}
+            made_here = (self.folder / "masks", self.folder / "rounds")
+            found = [
+                p
+                for p in files
+                if p not in known and not any(p.is_relative_to(m) for m in made_here)
+            ]
+            new = scan_entries(found, self.folder, role, self.taken_names())
+            names = tuple(entry.name for entry in new)
+            if new:
+                gone = tuple(e for e in self._document.removed if e.name not in names)
+                self._write(scans=(*self.scans, *new), removed=gone)
         if new:
-            gone = tuple(e for e in self._document.removed if e.name not in names)
-            self._update("scans", scans=(*self.scans, *new), removed=gone)
+            self.changed.emit("scans")
         return names
 
     def taken_names(self) -> dict[str, Path]:
@@ -153,13 +182,15 @@ class StudyFolder:
         UserError
             If it is unknown, or the only one.
         """
-        entry = self.scan(name)
-        if len(self.scans) == 1:
-            raise UserError(f"{name} is the only scan of the study.", "Add another one first.")
-        self._update(
-            "scans", scans=tuple(e for e in self.scans if e != entry),
-            removed=(*self._document.removed, entry),
-        )
+        with self._changing(document=True):
+            entry = self.scan(name)
+            if len(self.scans) == 1:
+                raise UserError(f"{name} is the only scan of the study.", "Add another one first.")
+            others = tuple(e for e in self._document.removed if e.name != name)
+            self._write(
+                scans=tuple(e for e in self.scans if e != entry), removed=(*others, entry)
+            )
+        self.changed.emit("scans")
 
     def settings(
         self,
@@ -189,15 +220,20 @@ class StudyFolder:
         UserError
             If a setting is unknown or out of range; nothing is changed then.
         """
-        new_effort = self.effort if effort is None else effort
-        new_overrides = json_values(self.overrides if overrides is None else overrides)
-        settings = settings_for(cast(Effort, new_effort), new_overrides)
-        self._update("settings", effort=new_effort, overrides=new_overrides)
+        with self._changing(document=True):
+            new_effort = self.effort if effort is None else effort
+            new_overrides = json_values(self.overrides if overrides is None else overrides)
+            settings = settings_for(cast(Effort, new_effort), new_overrides)
+            self._write(effort=new_effort, overrides=new_overrides)
+        self.changed.emit("settings")
         return settings
 
     def set_references(self, folder: str | Path | None) -> None:
         """Name the folder of reference masks, or None; they are only for evaluation."""
-        self._update("settings", references=stored_references(folder, self.folder))
+        stored = stored_references(folder, self.folder)
+        with self._changing(document=True):
+            self._write(references=stored)
+        self.changed.emit("settings")
 
     def find_references(self) -> References:
         """Find the reference masks of all scans: once for a caller that asks for many.
@@ -264,6 +300,11 @@ class StudyFolder:
         """
         return list(self._read(self.scores_path(round_), read_scores))
 
+    def score(self, round_: int, name: str) -> ScoreRow:
+        """Return the scores of one mask; unknown ones if it was not ranked."""
+        rows = self._read(self.scores_path(round_), _scores_by_name)
+        return rows.get(name) or ScoreRow(name)
+
     def save_scores(self, round_: int, rows: Iterable[ScoreRow]) -> None:
         """Write the scores of a round (for the worker)."""
         write_scores(self.scores_path(round_), rows)
@@ -271,23 +312,69 @@ class StudyFolder:
 
     # --- inside
 
-    def _update(self, what: str, **changes: Any) -> None:
+    @contextmanager
+    def _changing(self, document: bool = False) -> Iterator[None]:
+        """Keep others from changing the study; inside, it is known as it is on disk now.
+
+        Parameters
+        ----------
+        document : bool
+            Whether study.json itself is to be changed: two changes within one tick of the disk's
+            clock may look like one, so it is read anew then.
+        """
+        with exclusive(self.folder / DOCUMENT_NAME):
+            finish_change(self.folder)
+            self._document = (
+                read_document(self.folder) if document
+                else self._read(self.folder / DOCUMENT_NAME, _document_at)
+            )
+            yield
+
+    def _write(self, **changes: Any) -> None:
+        """Change study.json; only within `_changing`."""
         document = StudyDocument.model_validate({**dict(self._document), **changes})
         write_document(self.folder, document)
         self._document = document
-        self.changed.emit(what)
+        self._saw("scans")
+
+    def _saw(self, what: str) -> None:
+        """Note a change of our own, while nobody else can make one: `follow` does not tell it."""
+        self._seen[what] = {path: _stamp(path) for path in self._watched()[what]}
+
+    def _watched(self) -> dict[str, tuple[Path, ...]]:
+        """Files and folders that `follow` looks at, by what changed with them."""
+        newest = self.round_dir(self.current_round())
+        return {
+            "scans": (self.folder / DOCUMENT_NAME,),
+            "rounds": (self.folder / "rounds", newest / "segmenter.pt", newest / "scores.csv"),
+        }
 
     def _read(self, path: Path, read: Callable[[Path], T]) -> T:
         """Read a table, or take it from memory when the file is the same as last time."""
-        try:
-            stat = path.stat()
-            key = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        except FileNotFoundError:
+        key = _stamp(path)
+        if key is None:
             return read(path)
-        found = self._cache.get(path)
+        found = self._cache.get((path, read))
         if found is None or found[0] != key:
-            found = self._cache[path] = (key, read(path))
+            found = self._cache[path, read] = (key, read(path))
         return cast(T, found[1])
+
+
+def _scores_by_name(path: Path) -> dict[str, ScoreRow]:
+    return {row.scan: row for row in read_scores(path)}
+
+
+def _document_at(path: Path) -> StudyDocument:
+    return read_document(path.parent)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What tells a file from the one that replaces it; None without one."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def close_names(name: str, names: Sequence[str]) -> str:

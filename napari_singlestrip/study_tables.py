@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -13,11 +12,18 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.files import write_json_atomic, write_text_atomic
+from napari_singlestrip.files import read_json, read_text, write_json_atomic, write_text_atomic
+from napari_singlestrip.texts import printable
 
 State = Literal["accepted", "rejected", "corrected", "painted"]
 STATES: tuple[State, ...] = get_args(State)
+# What a decision is about: the mask that is there; a predicted one that is not there any more, so
+# that nobody has said anything about the one that is; or one that a person has put another for.
+Standing = Literal["current", "older", "replaced"]
 NAN = math.nan
+DECISIONS_HEADER = (
+    "scan", "decision", "note", "time", "round", "rank", "autoencoder_error", "mask",
+)
 
 Row = TypeVar("Row")
 
@@ -42,6 +48,8 @@ class Decision:
         Its rank in that round (1 is best).
     autoencoder_error : float
         Its autoencoder error then; NaN when there was none.
+    mask : str
+        Digest of the file of the mask (`files.file_digest`); empty in tables of before it was kept.
     """
 
     scan: str
@@ -51,6 +59,12 @@ class Decision:
     round: int | None = None
     rank: int | None = None
     autoencoder_error: float = NAN
+    mask: str = ""
+
+    def in_words(self, standing: Standing) -> str:
+        """Say the state, and whether it is about the mask that is there."""
+        more = {"current": "", "older": ", of an older mask", "replaced": ", replaced since"}
+        return self.state + more[standing]
 
 
 @dataclass(frozen=True)
@@ -98,25 +112,22 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def write_decisions(path: Path, decisions: Iterable[Decision]) -> None:
-    """Write decisions.csv."""
-    header = ["scan", "decision", "note", "time", "round", "rank", "autoencoder_error"]
-    rows = [
-        [d.scan, d.state, d.note, d.time, d.round, d.rank, d.autoencoder_error] for d in decisions
-    ]
-    _write_csv(path, header, rows)
+def cells_of(decision: Decision) -> list[Any]:
+    """Return the cells of a decision in decisions.csv."""
+    cells = [getattr(decision, "state" if c == "decision" else c) for c in DECISIONS_HEADER]
+    cells[2] = _note(decision.note)
+    return [_cell(value) for value in cells]
 
 
-def read_decisions(path: Path) -> tuple[Decision, ...]:
-    """Read decisions.csv; no file means no decisions.
+def parse_decisions(path: Path, text: str, hint: str) -> tuple[Decision, ...]:
+    """Read decisions from the text of a table, such as one that was saved by a spreadsheet.
 
     Raises
     ------
     UserError
         If a line cannot be read.
     """
-    hint = "Correct that line, or delete the file to decide anew."
-    return _read_csv(path, _decision, hint)
+    return _parse_csv(path, text, decision_of, hint)
 
 
 def write_scores(path: Path, rows: Iterable[ScoreRow]) -> None:
@@ -149,19 +160,29 @@ def read_records(path: Path) -> dict[str, MaskRecord]:
     UserError
         If the file is damaged.
     """
-    if not path.exists():
-        return {}
+    hint = "Delete it: the masks stay, only the record of where they came from is lost."
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {name: MaskRecord(**record) for name, record in content.items()}
+        content = read_json(path)
+        return {name: _record(record) for name, record in content.items()}
+    except FileNotFoundError:
+        return {}
+    except UserError as error:
+        raise UserError(error.what, hint) from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path} is damaged: {error}.",
-            "Delete it: the masks stay, only the record of where they came from is lost.",
-        ) from error
+        raise UserError(f"{path} is damaged: {error}.", hint) from error
 
 
-def _decision(cells: Mapping[str, str]) -> Decision:
+def _record(content: Any) -> MaskRecord:
+    record = MaskRecord(**content)
+    if record.kind not in ("painted", "corrected"):
+        raise ValueError(f"{record.kind!r} is neither painted nor corrected")
+    if not isinstance(record.source, str) or not isinstance(record.time, str):
+        raise TypeError("source and time are texts")
+    return record
+
+
+def decision_of(cells: Mapping[str, str]) -> Decision:
+    """Return the decision that stands in the cells of a row."""
     state = cells["decision"]
     if state not in STATES:
         raise ValueError(f"{state!r} is none of {', '.join(STATES)}")
@@ -173,7 +194,13 @@ def _decision(cells: Mapping[str, str]) -> Decision:
         round=_whole(cells.get("round", "")),
         rank=_whole(cells.get("rank", "")),
         autoencoder_error=_real(cells.get("autoencoder_error", "")),
+        mask=cells.get("mask", ""),
     )
+
+
+def _note(text: str) -> str:
+    """A remark without what would damage the table: escapes, lone surrogates, odd line ends."""
+    return text if text.isprintable() else "\n".join(map(printable, text.splitlines()))
 
 
 def _score(cells: Mapping[str, str]) -> ScoreRow:
@@ -213,11 +240,17 @@ def _cell(value: Any) -> Any:
 
 def _read_csv(path: Path, make: Callable[[Mapping[str, str]], Row], hint: str) -> tuple[Row, ...]:
     try:
-        text = path.read_text(encoding="utf-8-sig")  # spreadsheets add a byte-order mark
+        text = read_text(path)
     except FileNotFoundError:
         return ()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Cannot read {path}: {error}.", hint) from error
+    except UserError as error:
+        raise UserError(error.what, hint) from error
+    return _parse_csv(path, text, make, hint)
+
+
+def _parse_csv(
+    path: Path, text: str, make: Callable[[Mapping[str, str]], Row], hint: str
+) -> tuple[Row, ...]:
     reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
     rows = []
     try:

@@ -73,7 +73,8 @@ def masks_by_hand(study: Study, weight: float = 1.0) -> list[TrainingMask]:
 def masks_of_round(study: Study, round_: int, config: FinetuningConfig) -> list[TrainingMask]:
     """Masks that round `round_` is fine-tuned on: by hand, accepted, and perhaps selected.
 
-    A rejected mask is never among them, nor one of a scan that is held out.
+    A rejected mask is never among them, nor one of a scan that is held out, nor one that was
+    predicted in the place of an accepted one: nobody has seen it.
 
     Parameters
     ----------
@@ -115,7 +116,8 @@ def lacks_ranking(study: Study, round_: int, config: FinetuningConfig) -> bool:
     """
     labelled = study.labelled()
     n_decided = sum(map(len, (labelled.painted, labelled.corrected, labelled.accepted)))
-    undecided = any(e.role == "pool" and e.name not in study.decisions() for e in study.scans)
+    decided = study.decisions().keys() - study.stale_decisions().keys()
+    undecided = any(e.role == "pool" and e.name not in decided for e in study.scans)
     ranked = study.scores_path(round_ - 1).is_file()
     return undecided and not ranked and takes_selected(n_decided, config)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from napari_singlestrip.events import Cancelled, Failed, Finished, Note, Progress, Started
 from napari_singlestrip.job_log import LOGGER, JobLog
@@ -34,3 +37,23 @@ def test_nothing_is_written_where_there_is_no_study(tmp_path: Path) -> None:
     with closing(JobLog(tmp_path)) as log:
         log(Note("hello"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_is_not_written_through_a_link(tmp_path: Path) -> None:
+    study, outside = tmp_path / "study", tmp_path / "outside.log"
+    study.mkdir()
+    (study / "study.json").touch()
+    outside.write_text("mine")
+    (study / "job.log").symlink_to(outside)
+    with closing(JobLog(study)) as log:
+        log(Note("hello"))
+    assert outside.read_text() == "mine"
+    assert LOGGER.handlers == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in folders")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "study.json").touch()
+    os.mkfifo(tmp_path / "job.log")
+    with closing(JobLog(tmp_path)) as log:
+        log(Note("hello"))

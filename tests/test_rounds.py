@@ -133,6 +133,31 @@ def test_rounds_are_set_aside_not_deleted(begun: Study) -> None:
         RoundFolder(begun.round_dir(0)).write_settings(begun.settings(), "CPU")
 
 
+def test_what_was_decided_is_kept_with_the_rounds(begun: Study) -> None:
+    begun.decide("a", "rejected", "neck")
+    kept = set_aside(begun)
+    assert kept is not None
+    assert (kept / "decisions.csv").read_text() == (begun.folder / "decisions.csv").read_text()
+
+
+def test_a_gap_in_the_numbers_is_no_reason_to_take_one_twice(begun: Study) -> None:
+    (begun.folder / "rounds_set_aside_07").mkdir()
+    kept = set_aside(begun)
+    assert kept is not None
+    assert kept.name == "rounds_set_aside_08"
+
+
+def test_metrics_are_not_written_through_a_link(tmp_path: Path) -> None:
+    folder = RoundFolder(tmp_path / "study" / "rounds" / "00")
+    folder.path.mkdir(parents=True)
+    (tmp_path / "study" / "study.json").touch()
+    (tmp_path / "outside").write_text("mine")
+    folder.metrics.symlink_to(tmp_path / "outside")
+    with pytest.raises(UserError, match="is a link"):
+        write_log(folder, progress(10))
+    assert (tmp_path / "outside").read_text() == "mine"
+
+
 def test_nothing_to_set_aside(study: Study) -> None:
     assert set_aside(study) is None
     assert not list(study.folder.glob("rounds_set_aside*"))

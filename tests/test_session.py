@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui_fixtures import process_events
+from gui_fixtures import process_events, wait_until
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study import Study
@@ -190,3 +191,40 @@ def test_a_launcher_is_the_persons_not_the_studys(session: Any, study: Study) ->
     assert session.launcher == []
     set_launcher(study.folder, ["ssh", "gpu-box"])
     assert session.launcher == ["ssh", "gpu-box"]
+
+
+def test_what_commands_change_is_seen_and_what_is_painted_stays(
+    window: Any, ranked_study: Study, tmp_path: Path
+) -> None:
+    """The window's study is followed on disk, and its own changes are made to what is there."""
+    session, elsewhere = window.session, Study.open(ranked_study.folder)
+    first, second, third = ranked_study.names[1:4]
+    session.take_study(ranked_study)
+    session.show_scan(first)
+    edit(session)
+    painted = session.layers.mask_on_scan().copy()
+    told: list[str] = []
+    session.study_changed.connect(told.append)
+    new = tmp_path / "new_T1w.nii.gz"
+    shutil.copy(elsewhere.scan_path(first), new)
+    elsewhere.add_scans([new])
+    elsewhere.decide(second, "accepted")
+    wait_until(lambda: {"scans", "decisions"} <= set(told), "what the command did", 6)
+    assert "new_T1w" in ranked_study.names
+    assert "study" not in told  # nothing is loaded anew
+    assert np.array_equal(session.layers.mask_on_scan(), painted)
+    ranked_study.remove_scan(third)
+    assert "new_T1w" in Study.open(ranked_study.folder).names
+
+
+def test_a_mask_that_a_command_replaced_is_shown(window: Any, ranked_study: Study) -> None:
+    session, elsewhere = window.session, Study.open(ranked_study.folder)
+    name = ranked_study.names[1]
+    session.take_study(ranked_study)
+    session.show_scan(name)
+    mask = np.zeros(session.layers.mask_on_scan().shape, bool)
+    mask[4:8, 4:8, 4:8] = True
+    elsewhere.set_mask(name, mask, "corrected")
+    wait_until(lambda: np.array_equal(session.layers.mask_on_scan(), mask), "the new mask", 6)
+    elsewhere.remove_scan(name)
+    wait_until(lambda: session.scan == "", "the scan to go", 6)

@@ -305,6 +305,53 @@ def test_scan_name_cannot_lead_out_of_the_study(study: Study, name: str) -> None
         Study.open(study.folder)
 
 
+def test_a_name_is_of_one_scan(study: Study) -> None:
+    path = study.folder / "study.json"
+    content = json.loads(path.read_text())
+    content["scans"][1]["name"] = "a"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="2 scans are called 'a'"):
+        Study.open(study.folder)
+
+
+@pytest.mark.parametrize("content", [
+    b"\xff\xfe{}", b"[" * 100_000, b'{"format": ' + b"9" * 5000 + b"}", b'{"format": true}',
+    b'{"format": 1, "created": 1, "scans": 1}', b'{"format": 1e300}', b'{"format": -1}',
+    b'{"format": 1, "created": "", "scans": [{"name": "a", "path": ""}]}',
+    b'{"format": 1, "created": "", "scans": [{"name": "a", "path": "\\u0000"}]}',
+    b'{"format": 1, "created": "", "scans": [{"name": ".~a", "path": "x"}]}',
+    b'{"format": 1, "created": "", "scans": [[[]]]}', b'{"format": 1, "created": "", "scans": []}',
+    b'{"format": 1, "created": "", "scans": {"name": "a", "path": "x"}}', b"null", b"NaN",
+    b'{"format": 1, "created": "", "scans": [{"name": "a", "path": "x"}], "references": "\\u0000"}',
+    b'{"format": 1, "created": "", "scans": [{"name": "a", "path": "x"}], "overrides": []}',
+])  # fmt: skip
+def test_whatever_study_json_holds_is_said_in_words(study: Study, content: bytes) -> None:
+    (study.folder / "study.json").write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        Study.open(study.folder)
+    assert caught.value.hint
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in folders")
+@pytest.mark.parametrize("name", ["study.json", "decisions.csv", "masks/provenance.json"])
+def test_a_pipe_is_not_waited_for(study: Study, name: str) -> None:
+    (study.folder / name).unlink()
+    os.mkfifo(study.folder / name)
+    with pytest.raises(UserError, match="not a regular file"):
+        Study.open(study.folder).decisions()
+
+
+@pytest.mark.parametrize("content", [
+    '{"a": {"kind": "drawn"}}', '{"a": {"source": 1}}', '{"a": []}', "[]", '{"a": {"x": 1}}',
+    "[" * 9999,
+])  # fmt: skip
+def test_whatever_the_provenance_holds_is_said_in_words(study: Study, content: str) -> None:
+    (study.folder / "masks" / "provenance.json").write_text(content)
+    with pytest.raises(UserError, match=r"provenance\.json"):
+        study.mask_records()
+
+
 # --- scans
 
 

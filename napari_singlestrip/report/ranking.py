@@ -151,8 +151,10 @@ def _chips(content: Content, row: RankedScan) -> Iterator[Html]:
     if row.score.selected:
         yield element("span", "selected", class_="chip good")
     if decision := content.decisions.get(row.score.scan):
-        kind = "chip warn" if decision.state == "rejected" else "chip good"
-        yield element("span", decision.state, class_=kind)
+        standing = content.study.standing(decision)
+        good = decision.state != "rejected" and standing != "older"
+        words = decision.in_words(standing)
+        yield element("span", words, class_="chip good" if good else "chip warn")
     if row.score.flag:
         yield element("span", row.score.flag, class_="chip warn")
 
@@ -175,7 +177,7 @@ def _as_table(content: Content, round_: Round) -> Html:
         rows.append((
             cells["rank"] or None, cells["scan"], cells["autoencoder_error"], cells["consistency"],
             cells["volume_ml"], row.dice, cells["selected"], cells["flag"],
-            decision.state if decision else "",
+            decision.in_words(content.study.standing(decision)) if decision else "",
         ))
     header = (
         "rank", "scan", "autoencoder error", "consistency", "volume (mL)", "true Dice",

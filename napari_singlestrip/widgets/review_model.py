@@ -253,6 +253,12 @@ def _tip(row: ReviewRow) -> str:
     lines = [row.name, f"State: {row.in_words}"]
     if row.unsaved and row.decision is not None:
         lines.append(f"Before the changes: {row.decision.state}")
+    if row.decision is not None and row.standing == "older":
+        lines.append(f"You {row.decision.state} another mask, which is not there any more: say "
+                     "what you think of this one. Until then it counts as not reviewed.")
+    if row.standing == "replaced":
+        lines.append("The mask was changed by another program since you kept it: it is learned "
+                     "from as it is now.")
     if row.earlier and row.state == "accepted":
         lines.append("You accepted the mask of an earlier round, which is learned from; "
                      "accept again to take the newest one instead.")

@@ -80,7 +80,7 @@ def rows_of(study: Study, known: Sequence[Row] = ()) -> list[Row]:
         state = "predicted" if name in predicted else "new"
         if name in drafts:
             state = "unfinished"
-        elif decision is not None:
+        elif decision is not None and study.standing(decision) != "older":
             state = decision.state
         mask = own or predicted.get(name)
         held_out = entry.role == "held_out"

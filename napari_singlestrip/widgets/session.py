@@ -15,11 +15,12 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Crashed, Event, Failed, Finished, Wrote
-from napari_singlestrip.files import write_json_atomic
+from napari_singlestrip.files import exclusive, write_json_atomic
 from napari_singlestrip.study import MaskKind, Study
 from napari_singlestrip.study_drafts import drafted, remove_draft, save_draft
 from napari_singlestrip.study_lock import is_locked
 from napari_singlestrip.study_tables import State
+from napari_singlestrip.widgets.follower import Follower
 from napari_singlestrip.widgets.job import Job
 from napari_singlestrip.widgets.layers import StudyLayers
 from napari_singlestrip.widgets.preferences import launcher_of
@@ -75,6 +76,7 @@ class Session(QObject):
         self.layers = StudyLayers(viewer, self)
         self.thumbnails = Thumbnails(self)
         self._mark: WindowMark | None = None
+        self._follower: Follower | None = None
         self.layers.edited.connect(self._save_draft)
         self.layers.edited.connect(self.mask_edited)
         self.layers.shown_changed.connect(self.scan_changed)
@@ -118,11 +120,13 @@ class Session(QObject):
         study.changed.connect(self._on_study)
         self.study_changed.emit("study")
         self._restore()
+        with self.guarded():
+            self._follower = Follower(self, study)
         self._mark = WindowMark(study.folder, self)
         if other := self._mark.other():
             self.tell(
-                f"Another window {other} has {study.name} open: what is decided there is not seen "
-                "here at once, and the last stroke on the same scan counts.", "warning",
+                f"Another window {other} has {study.name} open: what is decided there is seen here "
+                "after some seconds, and the last stroke on the same scan counts.", "warning",
             )
         if is_locked(study.folder):
             self.tell(
@@ -138,6 +142,9 @@ class Session(QObject):
         self.job.close()
         self.layers.clear()
         self.study.changed.disconnect(self._on_study)
+        if self._follower is not None:
+            self._follower.stop()
+            self._follower = None
         if self._mark is not None:
             self._mark.release()
             self._mark = None
@@ -301,10 +308,9 @@ class Session(QObject):
         place: Mapping[str, Any] = {
             "step": self.step, "scan": self.scan, **self.layers.place(), **more
         }
-        with self.guarded():
-            write_json_atomic(
-                self.study.folder / WINDOW_FILE, {**self.remembered(), **place}
-            )
+        path = self.study.folder / WINDOW_FILE
+        with self.guarded(), exclusive(path):
+            write_json_atomic(path, {**self.remembered(), **place})
 
     # --- inside
 
