@@ -29,6 +29,7 @@ from napari_singlestrip.cli_options import (
     parse_stages,
 )
 from napari_singlestrip.errors import CANCELLED, OK, UserError
+from napari_singlestrip.texts import printable
 
 if TYPE_CHECKING:
     from napari_singlestrip.events import Event
@@ -215,19 +216,22 @@ def new(
       singlestrip new my_study a.nii.gz b.mgz --mask a=a_mask.nii.gz --effort standard
       singlestrip new my_study scans/ --mask a=a_mask.nii.gz --set training.steps=500
     """
-    from napari_singlestrip.cli_output import describe_new
+    from napari_singlestrip.cli_output import describe_new, scan_names_of
     from napari_singlestrip.engine.config import parse_assignments
     from napari_singlestrip.study import Study
+    from napari_singlestrip.study_document import find_scan_files
 
+    masks = parse_masks(mask or [], lambda: scan_names_of(scans))
+    found = find_scan_files(scans, masks.values())
     made = Study.create(
         study,
-        scans,
-        masks=parse_masks(mask or []),
+        found,
+        masks=masks,
         references=reference,
         effort=effort or "quick",
         overrides=parse_assignments(settings or []),
     )
-    describe_new(made, quiet)
+    describe_new(made, quiet, found.notes)
 
 
 @app.command(short_help="Add scans to a study.")
@@ -244,9 +248,11 @@ def add(study: StudyFolder, scans: Scans, quiet: QuietOption = False) -> None:
     """
     from napari_singlestrip.cli_output import describe_added
     from napari_singlestrip.study import Study
+    from napari_singlestrip.study_document import find_scan_files
 
     opened = Study.open(study)
-    describe_added(opened, opened.add_scans(scans), quiet)
+    found = find_scan_files(scans)
+    describe_added(opened, opened.add_scans(found), quiet, found.notes)
 
 
 @app.command(short_help="Train, predict, rank, fine-tune.")
@@ -317,7 +323,7 @@ def run(
                 seed=seed,
                 overrides=overrides,
                 restart=restart,
-                watch=watch,
+                watch=opened.scan(watch).name if watch else "",
             )
 
     run_job(job, events, quiet, log_folder=study)
@@ -433,16 +439,17 @@ def decide(
     from napari_singlestrip.study import Study
 
     opened = Study.open(study)
+    scan = opened.scan(scan).name  # as it is written there, however it was typed
     if decision is Choice.undo:
         opened.undecide(scan)
-        typer.echo(f"{scan}: undecided")
+        typer.echo(printable(f"{scan}: undecided"))
         return
     states: dict[Choice, Any] = {
         Choice.accept: "accepted",
         Choice.reject: "rejected",
         Choice.correct: "corrected",
     }
-    typer.echo(f"{scan}: {opened.decide(scan, states[decision], note, mask).state}")
+    typer.echo(printable(f"{scan}: {opened.decide(scan, states[decision], note, mask).state}"))
 
 
 @app.command(short_help="Strip the skulls of any scans.")
@@ -481,11 +488,11 @@ def apply(
         from napari_singlestrip.study_document import find_scan_files
 
         overrides = parse_assignments(settings or [])
-        files = find_scan_files(scans)
+        found = find_scan_files(scans)
         from napari_singlestrip import applying as work
 
         yield from work.apply(
-            model, files, out, device=device, brain=brain, overrides=overrides, round_=round_,
+            model, found, out, device=device, brain=brain, overrides=overrides, round_=round_,
             again=again,
         )
 
@@ -582,4 +589,4 @@ def doctor() -> None:
     facts = describe()
     width = max(len(name) for name in facts)
     for name, value in facts.items():
-        typer.echo(f"{name:{width}s}  {value}")
+        typer.echo(printable(f"{name:{width}s}  {value}"))

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_singlestrip.engine.scan_search import FoundScans
+
 MaskKind = Literal["painted", "corrected"]
 
 
@@ -64,7 +66,7 @@ class Study(StudyFolder):
     def create(
         cls,
         folder: str | Path,
-        scans: Sequence[str | Path],
+        scans: Sequence[str | Path] | FoundScans,
         masks: Mapping[str, str | Path] | None = None,
         references: str | Path | None = None,
         effort: str = "quick",
@@ -76,7 +78,7 @@ class Study(StudyFolder):
         ----------
         folder : str or Path
             A folder that does not exist or is empty.
-        scans : sequence of str or Path
+        scans : sequence of str or Path, or FoundScans
             Scan files, or folders of them.
         masks : mapping of str to path, optional
             Painted masks: scan name to mask file, each on the grid of its scan.
@@ -95,18 +97,20 @@ class Study(StudyFolder):
         """
         folder = new_folder(Path(folder))
         settings_for(cast(Effort, effort), overrides)
+        files = find_scan_files(scans, (masks or {}).values()).files
         document = StudyDocument(
             created=now(),
-            scans=scan_entries(find_scan_files(scans), folder, "pool"),
+            scans=scan_entries(files, folder, "pool"),
             effort=effort,
             overrides=json_values(overrides or {}),
             references=stored_references(references, folder),
         )
         study = cls(folder, document)
-        arrays = {name: study._load_mask(name, Path(p)) for name, p in (masks or {}).items()}
+        given = {study.scan(name).name: Path(file) for name, file in (masks or {}).items()}
+        arrays = {name: study._load_mask(name, file) for name, file in given.items()}
         write_document(folder, document)
         for name, array in arrays.items():
-            study.set_mask(name, array, "painted", source=os.path.abspath((masks or {})[name]))
+            study.set_mask(name, array, "painted", source=os.path.abspath(given[name]))
         return study
 
     @classmethod

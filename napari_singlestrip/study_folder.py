@@ -5,12 +5,15 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from psygnal import Signal
 
 from napari_singlestrip.engine.config import Effort, Settings, settings_for
+from napari_singlestrip.engine.scan_files import real_file
+from napari_singlestrip.engine.scan_names import usable_name
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study_document import (
     Role,
@@ -27,8 +30,26 @@ from napari_singlestrip.study_document import (
 from napari_singlestrip.study_references import References, find_references
 from napari_singlestrip.study_tables import ScoreRow, read_scores, write_scores
 
+if TYPE_CHECKING:
+    from napari_singlestrip.engine.scan_search import FoundScans
+
 T = TypeVar("T")
 EXTENSION = ".nii.gz"
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Scans by their name, by its plain spelling, and names by where the files are."""
+
+    by_name: dict[str, ScanEntry]
+    by_plain_name: dict[str, ScanEntry]
+    by_path: dict[Path, str]
+
+    @classmethod
+    def of(cls, scans: Iterable[ScanEntry], folder: Path) -> _Index:
+        by_name = {entry.name: entry for entry in scans}
+        paths = {resolved_path(entry.path, folder): name for name, entry in by_name.items()}
+        return cls(by_name, {usable_name(name): e for name, e in by_name.items()}, paths)
 
 
 class StudyFolder:
@@ -49,7 +70,7 @@ class StudyFolder:
         self.folder = folder
         self._document = document
         self._cache: dict[Path, tuple[object, object]] = {}
-        self._entries: tuple[StudyDocument, dict[str, ScanEntry]] | None = None
+        self._index_of: tuple[StudyDocument, _Index] | None = None
 
     def reload(self) -> None:
         """Read study.json again, after another program may have written it."""
@@ -90,16 +111,15 @@ class StudyFolder:
         return None if stored is None else resolved_path(stored, self.folder)
 
     def scan(self, name: str) -> ScanEntry:
-        """Return a scan by its name.
+        """Return a scan by its name, in any spelling of Unicode, or as its file is called.
 
         Raises
         ------
         UserError
             If the study has no such scan; the hint lists close names.
         """
-        if self._entries is None or self._entries[0] is not self._document:
-            self._entries = (self._document, {entry.name: entry for entry in self.scans})
-        entry = self._entries[1].get(name)
+        index = self._index
+        entry = index.by_name.get(name) or index.by_plain_name.get(usable_name(name))
         if entry is None:
             raise UserError(
                 f"The study {self.name} has no scan {name!r}.", close_names(name, self.names)
@@ -110,7 +130,9 @@ class StudyFolder:
         """Return where the scan's file should be (it may be missing)."""
         return resolved_path(self.scan(name).path, self.folder)
 
-    def add_scans(self, paths: Sequence[str | Path], role: Role = "pool") -> tuple[str, ...]:
+    def add_scans(
+        self, paths: Sequence[str | Path] | FoundScans, role: Role = "pool"
+    ) -> tuple[str, ...]:
         """Add scan files, or folders of them; return the names that are new.
 
         Files that the study has already, and its own masks, are passed over. No scan that is there
@@ -121,12 +143,12 @@ class StudyFolder:
         UserError
             If there are no scans, or two cannot be told apart by name and folders.
         """
-        known = {self.scan_path(name) for name in self.names}
+        known = {real_file(path) for path in self._index.by_path}
         made_here = (self.folder / "masks", self.folder / "rounds")
         found = [
             p
-            for p in find_scan_files(paths)
-            if p not in known and not any(p.is_relative_to(m) for m in made_here)
+            for p in find_scan_files(paths).files
+            if real_file(p) not in known and not any(p.is_relative_to(m) for m in made_here)
         ]
         new = scan_entries(found, self.folder, role, self.taken_names())
         names = tuple(entry.name for entry in new)
@@ -142,8 +164,7 @@ class StudyFolder:
 
     def name_of(self, path: Path) -> str | None:
         """Return the name of the scan in a file; None when it is not in the study."""
-        path = Path(os.path.abspath(path))
-        return next((name for name in self.names if self.scan_path(name) == path), None)
+        return self._index.by_path.get(Path(os.path.abspath(path)))
 
     def remove_scan(self, name: str) -> None:
         """Take a scan out of the study; its files stay, and adding it again brings all back.
@@ -270,6 +291,13 @@ class StudyFolder:
         self.changed.emit("scores")
 
     # --- inside
+
+    @property
+    def _index(self) -> _Index:
+        """What the scans are found by, made once for each state of the document."""
+        if self._index_of is None or self._index_of[0] is not self._document:
+            self._index_of = (self._document, _Index.of(self.scans, self.folder))
+        return self._index_of[1]
 
     def _update(self, what: str, **changes: Any) -> None:
         document = StudyDocument.model_validate({**dict(self._document), **changes})

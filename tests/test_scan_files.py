@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_singlestrip.engine.scan_files import check_kind, find_scans
+from napari_singlestrip.engine.scan_files import check_kind, find_files
 from napari_singlestrip.errors import UserError
 
 
@@ -18,21 +18,21 @@ def test_folders_are_searched_and_pairs_and_repeats_come_once(tmp_path: Path) ->
     scans = [tmp_path / n for n in ("a.nii.gz", "b.mgz", "deep/er/c.nii", "p.img")]
     others = [tmp_path / n for n in (".hidden.nii", ".git/d.nii", "p.hdr", "e.txt", ".~a.1.nii")]
     touch(*scans, *others)
-    assert find_scans([tmp_path]) == sorted(scans)
-    assert find_scans([tmp_path / "b.mgz", str(tmp_path), tmp_path / "p.hdr"]) == sorted(scans)
+    assert find_files([tmp_path]) == sorted(scans)
+    assert find_files([tmp_path / "b.mgz", str(tmp_path), tmp_path / "p.hdr"]) == sorted(scans)
 
 
 def test_what_is_not_a_scan_is_named(tmp_path: Path) -> None:
     touch(tmp_path / "notes.txt")
     with pytest.raises(UserError, match=r"notes\.txt does not end like a scan.*\.nii\.gz"):
-        find_scans([tmp_path / "notes.txt"])
+        find_files([tmp_path / "notes.txt"])
     with pytest.raises(UserError, match="no scan in the folder"):
-        find_scans([tmp_path])
+        find_files([tmp_path])
     with pytest.raises(UserError, match=r"no file .*gone\.nii"):
-        find_scans([tmp_path / "gone.nii"])
+        find_files([tmp_path / "gone.nii"])
     (tmp_path / "link.nii").symlink_to(tmp_path / "annexed")
     with pytest.raises(UserError, match="link to a file that is not there"):
-        find_scans([tmp_path / "link.nii"])
+        find_files([tmp_path / "link.nii"])
 
 
 @pytest.mark.parametrize(
