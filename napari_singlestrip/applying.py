@@ -34,7 +34,8 @@ from napari_singlestrip.engine.device import choose_device, in_words
 from napari_singlestrip.engine.model import Model, load_model, save_model
 from napari_singlestrip.engine.model_card import CARD_SUFFIX, ModelCard, card_in_words
 from napari_singlestrip.engine.ranking import autoencoder_error, best_views
-from napari_singlestrip.engine.scan_search import FoundScans, made_for
+from napari_singlestrip.engine.scan_files import check_file_name, check_folder_name
+from napari_singlestrip.engine.scan_search import made_for
 from napari_singlestrip.engine.segmenter import load_segmenter, predict, to_mask
 from napari_singlestrip.engine.training import is_done
 from napari_singlestrip.engine.volume import (
@@ -62,7 +63,7 @@ ERROR_ROOM = 1.5
 
 def apply(
     model: Path,
-    scans: Sequence[Path] | FoundScans,
+    scans: Sequence[Path],
     out: Path,
     *,
     device: str = "auto",
@@ -83,7 +84,7 @@ def apply(
     ----------
     model : Path
         A study folder (its newest trained round) or an exported model file.
-    scans : sequence of Path, or FoundScans
+    scans : sequence of Path
         Files or folders; never changed.
     out : Path
         Folder for masks, brain-only images and volumes.csv.
@@ -101,14 +102,15 @@ def apply(
     Raises
     ------
     UserError
-        If there is no model, no scan, two scans cannot be told apart by name and folders, or
-        there is another volumes.csv.
+        If there is no model, no scan, two scans cannot be told apart by name and folders, `out`
+        has the name of a file, or there is another volumes.csv.
     """
     started = time.monotonic()
+    check_folder_name(out, f"each scan gets <scan>{MASK_SUFFIX} there")
     found = find_scan_files(scans)
     table = out / TABLE
     tidy(table)
-    named = applied_names(model, found.files, out, again=again)
+    named = applied_names(model, found, out, again=again)
     given = named.names
     before = {row.scan: row for row in read_table(table)}
     written = table.stat().st_mtime if table.is_file() else math.inf
@@ -209,8 +211,9 @@ def export_model(study: Study, path: Path, round_: int | None = None) -> Path:
     Raises
     ------
     UserError
-        If nothing is trained, or the file cannot be written.
+        If nothing is trained, or the file cannot be written, or has the name of a scan.
     """
+    check_file_name(path)
     round_ = _trained(study, round_)
     card = model_card(study, round_)
     save_model(

@@ -24,7 +24,7 @@ def scan_names_of(paths: Sequence[Path]) -> set[str]:
     from napari_singlestrip.engine.scan_names import name_scans
     from napari_singlestrip.study_document import find_scan_files
 
-    return set(name_scans(find_scan_files(paths).files).names.values())
+    return set(name_scans(find_scan_files(paths)).names.values())
 
 
 def describe_new(study: Study, quiet: bool, notes: Sequence[str] = ()) -> None:

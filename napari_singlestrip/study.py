@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_singlestrip.engine.scan_search import FoundScans
-
 MaskKind = Literal["painted", "corrected"]
 
 
@@ -66,7 +64,7 @@ class Study(StudyFolder):
     def create(
         cls,
         folder: str | Path,
-        scans: Sequence[str | Path] | FoundScans,
+        scans: Sequence[str | Path],
         masks: Mapping[str, str | Path] | None = None,
         references: str | Path | None = None,
         effort: str = "quick",
@@ -78,7 +76,7 @@ class Study(StudyFolder):
         ----------
         folder : str or Path
             A folder that does not exist or is empty.
-        scans : sequence of str or Path, or FoundScans
+        scans : sequence of str or Path
             Scan files, or folders of them.
         masks : mapping of str to path, optional
             Painted masks: scan name to mask file, each on the grid of its scan.
@@ -97,7 +95,7 @@ class Study(StudyFolder):
         """
         folder = new_folder(Path(folder))
         settings_for(cast(Effort, effort), overrides)
-        files = find_scan_files(scans, (masks or {}).values()).files
+        files = find_scan_files(scans, (masks or {}).values())
         document = StudyDocument(
             created=now(),
             scans=scan_entries(files, folder, "pool"),

@@ -156,8 +156,10 @@ def new_folder(folder: Path) -> Path:
     Raises
     ------
     UserError
-        If it is a study, a file or in use, or lies within another study.
+        If it is a study, a file or in use, has the name of a file, or lies within another study.
     """
+    from napari_singlestrip.engine.scan_files import check_folder_name
+
     folder = Path(os.path.abspath(folder.expanduser()))
     other = "Choose another folder for the new study."
     if (folder / DOCUMENT_NAME).exists():
@@ -170,6 +172,7 @@ def new_folder(folder: Path) -> Path:
             raise UserError(f"{folder} is inside another study, {parent}.", other)
     if folder.is_file():
         raise UserError(f"{folder} is a file.", other)
+    check_folder_name(folder, "a study is a folder")
     # Hidden files are those of the system (.DS_Store), not a person's.
     if folder.is_dir() and any(not p.name.startswith(".") for p in folder.iterdir()):
         raise UserError(f"{folder} is not empty.", other)
@@ -177,14 +180,14 @@ def new_folder(folder: Path) -> Path:
 
 
 def find_scan_files(
-    paths: Sequence[str | Path] | FoundScans, masks: Iterable[str | Path] = ()
+    paths: Sequence[str | Path], masks: Iterable[str | Path] = ()
 ) -> FoundScans:
     """Return the absolute paths of scan files, and of those in folders; each once.
 
     Parameters
     ----------
-    paths : sequence of str or Path, or FoundScans
-        What was found already stays as it is.
+    paths : sequence of str or Path
+        What was found already (`FoundScans`) stays as it is.
     masks : iterable of str or Path
         Files that are masks by a person's word.
 
@@ -199,14 +202,13 @@ def find_scan_files(
         return paths
     given = [Path(p).expanduser() for p in paths]
     found = search(given, masks) if given else FoundScans(())
-    if not found.files:
+    if not found:
         where = f" in {', '.join(str(p) for p in paths)}" if paths else ""
         raise UserError(
             f"There are no scans{where}.",
             "Name scan files (.nii, .nii.gz, .mgz, .mgh, .img) or a folder that holds some.",
         )
-    files = dict.fromkeys(Path(os.path.abspath(path)) for path in found.files)
-    return FoundScans(tuple(files), found.notes)
+    return FoundScans(dict.fromkeys(Path(os.path.abspath(p)) for p in found), found.notes)
 
 
 def scan_entries(

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from psygnal import Signal
 
@@ -29,9 +29,6 @@ from napari_singlestrip.study_document import (
 )
 from napari_singlestrip.study_references import References, find_references
 from napari_singlestrip.study_tables import ScoreRow, read_scores, write_scores
-
-if TYPE_CHECKING:
-    from napari_singlestrip.engine.scan_search import FoundScans
 
 T = TypeVar("T")
 EXTENSION = ".nii.gz"
@@ -130,9 +127,7 @@ class StudyFolder:
         """Return where the scan's file should be (it may be missing)."""
         return resolved_path(self.scan(name).path, self.folder)
 
-    def add_scans(
-        self, paths: Sequence[str | Path] | FoundScans, role: Role = "pool"
-    ) -> tuple[str, ...]:
+    def add_scans(self, paths: Sequence[str | Path], role: Role = "pool") -> tuple[str, ...]:
         """Add scan files, or folders of them; return the names that are new.
 
         Files that the study has already, and its own masks, are passed over. No scan that is there
@@ -147,7 +142,7 @@ class StudyFolder:
         made_here = (self.folder / "masks", self.folder / "rounds")
         found = [
             p
-            for p in find_scan_files(paths).files
+            for p in find_scan_files(paths)
             if real_file(p) not in known and not any(p.is_relative_to(m) for m in made_here)
         ]
         new = scan_entries(found, self.folder, role, self.taken_names())

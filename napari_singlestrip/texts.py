@@ -41,12 +41,13 @@ def plain_name(name: str) -> str:
 
 
 def path_text(path: str | Path) -> str:
-    """Return a path as it is written down in UTF-8 files, to be read by `text_path`.
+    """Return a path as it is written down in documents and tables, to be read by `text_path`.
 
-    Names that are not UTF-8 (from old archives and disks) have all their bytes as ``%XX``.
+    In one that is not UTF-8 (from old archives and disks), or has newlines or controls in it, bytes
+    are written as ``%XX``, and it begins with a word that says so.
     """
     text = str(path)
-    if text.startswith(_ENCODED) or not _is_utf8(text):
+    if text.startswith(_ENCODED) or not all(map(_is_seen, text)):
         return _ENCODED + quote(os.fsencode(text))
     return text
 
@@ -60,10 +61,6 @@ def text_path(text: str) -> str:
 
 def _is_seen(char: str) -> bool:
     return char in _JOINERS or unicodedata.category(char) not in _UNSEEN
-
-
-def _is_utf8(text: str) -> bool:
-    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _percent(char: str) -> str:

@@ -29,6 +29,12 @@ _DAMAGE = (
 COPY_AGAIN = "Copy or convert it again from its source."
 CONVERT = "Convert the scan to NIfTI (dcm2niix does so for DICOM) and use that file."
 
+# Endings of other files that people write results to with other programs.
+_OTHER_FILES = (
+    ".nii.bz2", ".nii.zst", ".nrrd", ".nhdr", ".mha", ".mhd", ".mif.gz", ".mif", ".mnc", ".dcm",
+    ".gz", ".zip", ".tar", ".csv", ".tsv", ".json", ".txt", ".html", ".pt", ".npz", ".npy", ".png",
+)  # fmt: skip
+
 # How the files that people take for scans begin.
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (128, b"DICM", "a DICOM file"),
@@ -150,6 +156,44 @@ def extension_of(name: str) -> str:
 
 def _known() -> str:
     return ", ".join(SCAN_EXTENSIONS)
+
+
+def check_folder_name(path: Path, example: str = "DIR") -> None:
+    """Refuse a name of a file for a folder that is to be made: it would be taken for that file.
+
+    Raises
+    ------
+    UserError
+        If it ends like a file, unless it is a folder already; or is a file.
+    """
+    if path.is_dir():
+        return
+    if path.exists():
+        raise UserError(f"{path} is a file, and results go to a folder.", "Name a folder.")
+    ending = extension_of(path.name) or next(
+        (e for e in _OTHER_FILES if path.name.lower().endswith(e)), ""
+    )
+    if ending:
+        raise UserError(
+            f"{path} is the name of a file ({ending}), and results go to a folder.",
+            f"Name a folder, such as {path.name[: -len(ending)] or 'masks'}: {example}.",
+        )
+
+
+def check_file_name(path: Path) -> None:
+    """Refuse the name of a scan or a folder for a file of another kind that is to be written.
+
+    Raises
+    ------
+    UserError
+        If it ends like a scan, which it could replace, or is a folder.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder.", "Name the file to write, such as a file in it.")
+    if ending := extension_of(path.name):
+        raise UserError(
+            f"{path} is the name of a scan ({ending}).", "Choose another name for this file."
+        )
 
 
 def missing_file(path: Path) -> UserError:

@@ -13,7 +13,6 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -52,25 +51,27 @@ _HEADERS = {348: 148, 540: 240}  # size of a NIfTI header, and where its descrip
 _DESCRIPTION_BYTES = 80
 
 
-@dataclass(frozen=True)
-class FoundScans:
-    """Scans among files and folders.
+class FoundScans(tuple[Path, ...]):
+    """Scan files, sorted, each once. A broken link among them is told when it is opened.
 
     Attributes
     ----------
-    files : tuple of Path
-        Sorted, each file once. A broken link among them is told when it is opened.
     notes : tuple of str
         What was passed over, and why; and what was taken although it looks like a mask.
     """
 
-    files: tuple[Path, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+
+    def __new__(cls, files: Iterable[Path], notes: Iterable[str] = ()) -> FoundScans:
+        """Put together the files and what is to be said of them."""
+        found = super().__new__(cls, files)
+        found.notes = tuple(notes)
+        return found
 
 
 def find_scans(paths: Iterable[str | Path]) -> list[Path]:
     """`search`, for who needs the files alone."""
-    return list(search(paths).files)
+    return list(search(paths))
 
 
 def search(paths: Iterable[str | Path], masks: Iterable[str | Path] = ()) -> FoundScans:
@@ -105,7 +106,7 @@ def search(paths: Iterable[str | Path], masks: Iterable[str | Path] = ()) -> Fou
             found.setdefault(real_file(scan), scan)
     reals = {real_file(path) for path in named.values()}
     files = [*named.values(), *(path for real, path in found.items() if real not in reals)]
-    return FoundScans(tuple(sorted(files)), (*notes, *_doubtful(named.values())))
+    return FoundScans(sorted(files), (*notes, *_doubtful(named.values())))
 
 
 def has_mask_word(name: str) -> bool:
@@ -166,7 +167,7 @@ def _kind(path: Path, folder: Path, known_masks: set[str]) -> str:
         return "given as masks"
     if made_for(path) is not None:
         return "made by this program"
-    within = (Path(os.path.abspath(folder)).name, *path.relative_to(folder).parent.parts)
+    within = path.relative_to(folder).parent.parts
     hint = has_mask_word(stem_of(path)) or any(map(has_mask_word, within))
     return "masks or labels" if _holds_labels(path, hint) else ""
 

@@ -61,7 +61,7 @@ def sort_out(paths: Sequence[Path], known: Mapping[str, Path] | None = None) -> 
     for path in paths:
         try:
             these = find_scan_files([path])
-            found |= dict.fromkeys(these.files)
+            found |= dict.fromkeys(these)
             problems += these.notes
         except UserError as error:
             problems.append(str(error))

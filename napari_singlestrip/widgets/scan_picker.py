@@ -87,11 +87,10 @@ class ScanPicker(QWidget):
     def take_files(self, paths: Sequence[Path]) -> None:
         """Choose files, and the scans in folders, but no masks or results that lie there."""
         with self.session.guarded():
-            everything = find_scan_files(paths)
-            found = everything.files
-            named = found if everything.notes else paths
-            if everything.notes:
-                self.session.tell(" ".join(everything.notes))
+            found = find_scan_files(paths)
+            named = found if found.notes else paths
+            if found.notes:
+                self.session.tell(" ".join(found.notes))
             where = paths[0] if len(paths) == 1 and paths[0].is_dir() else found[0].parent
             self.setValue(found, f" in {where}" if len(found) > 1 else f": {found[0].name}", named)
 
