@@ -186,7 +186,12 @@ def test_naming_many_scans_asks_for_each_name_a_few_times_only(
 
     asked: list[Path] = []
     real = scan_names.stem_of
-    monkeypatch.setattr(scan_names, "stem_of", lambda path: asked.append(path) or real(path))
+
+    def stem_of(path: Path) -> str:
+        asked.append(path)
+        return real(path)
+
+    monkeypatch.setattr(scan_names, "stem_of", stem_of)
     files = [DATA / f"p{n}/T1.nii.gz" for n in range(1000)]
     assert len(set(name_scans(files[500:], {f"k{n}": f for n, f in enumerate(files[:500])})
                    .checked().values())) == 500  # fmt: skip
