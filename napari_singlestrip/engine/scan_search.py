@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_singlestrip.engine.scan import Scan, open_scan
+from napari_singlestrip.engine.scan import open_scan
 from napari_singlestrip.engine.scan_files import (
     Listing,
     checked_name,
@@ -44,8 +44,8 @@ _FOLDERS_OF_STUDY = ("masks", "rounds", "drafts", "applied", "thumbnails")
 _SET_ASIDE = "rounds_set_aside_"
 
 _MAX_LABELS = 512  # whole-brain parcellations have some 200
-_SMALL_BYTES = 2**20
-_FLAT, _VERY_FLAT = 0.1, 0.03  # compressed size, of that in memory: grey values stay above
+_SMALL_BYTES = 2**20  # so little is soon read, and its compression says little
+_FLAT, _VERY_FLAT = 0.1, 0.03  # compressed size, of that in full: grey values stay above
 _HEADER_BYTES = 352
 _HEADERS = {348: 148, 540: 240}  # size of a NIfTI header, and where its description begins
 _DESCRIPTION_BYTES = 80
@@ -188,30 +188,30 @@ def _doubtful(files: Iterable[Path]) -> list[str]:
 
 def _holds_labels(path: Path, hint: bool) -> bool:
     try:
-        if not hint and not _is_tiny_archive(path):
+        if not _is_worth_reading(path, hint):
             return False
         scan = open_scan(path)
-        if scan.frames > 1 or not _may_be_flat(scan, hint):
+        if scan.frames > 1:
             return False
         values = scan.read_float()
-    except UserError:  # told when it is used as a scan
+    except (UserError, OSError):  # told when it is used as a scan
         return False
     return is_label_image(values) if hint else _is_two_valued(values)
 
 
-def _is_tiny_archive(path: Path) -> bool:
-    """Whether a compressed file is smaller than those of scans: masks are, whatever their size."""
-    return path.name.lower().endswith("gz") and path.is_file() and (
-        path.stat().st_size < _SMALL_BYTES
-    )
-
-
-def _may_be_flat(scan: Scan, hint: bool) -> bool:
-    """Whether its values are worth reading: not if they hardly could be compressed."""
-    if scan.layout.n_bytes <= _SMALL_BYTES or not scan.layout.path.name.lower().endswith("gz"):
+def _is_worth_reading(path: Path, hint: bool) -> bool:
+    """Whether a file may hold labels: without a hint, only what is compressed to almost nothing."""
+    if not path.is_file():
+        return False
+    if not path.name.lower().endswith("gz"):
         return hint
-    compressed = scan.layout.path.stat().st_size / scan.layout.n_bytes
-    return compressed < (_FLAT if hint else _VERY_FLAT)
+    with path.open("rb") as file:
+        compressed = file.seek(0, os.SEEK_END)
+        file.seek(max(compressed - 4, 0))
+        size = int.from_bytes(file.read(4), "little")  # gzip ends with the size of what is in it
+    if size <= _SMALL_BYTES:
+        return hint
+    return compressed < size * (_FLAT if hint else _VERY_FLAT)
 
 
 def _is_two_valued(values: NDArray[np.float32]) -> bool:
