@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_singlestrip import __version__
 from napari_singlestrip.ahead import overlapped
+from napari_singlestrip.applied_names import AppliedNames, applied_names
 from napari_singlestrip.applied_table import (
     BRAIN_SUFFIX,
     MASK_SUFFIX,
@@ -24,6 +25,7 @@ from napari_singlestrip.applied_table import (
     AppliedRow,
     add_row,
     read_table,
+    tidy,
 )
 from napari_singlestrip.autoencoders import autoencoder_path
 from napari_singlestrip.engine.autoencoder import load_autoencoder
@@ -32,12 +34,13 @@ from napari_singlestrip.engine.device import choose_device, in_words
 from napari_singlestrip.engine.model import Model, load_model, save_model
 from napari_singlestrip.engine.model_card import CARD_SUFFIX, ModelCard, card_in_words
 from napari_singlestrip.engine.ranking import autoencoder_error, best_views
+from napari_singlestrip.engine.scan_files import check_file_name, check_folder_name
+from napari_singlestrip.engine.scan_search import made_for
 from napari_singlestrip.engine.segmenter import load_segmenter, predict, to_mask
 from napari_singlestrip.engine.training import is_done
 from napari_singlestrip.engine.volume import (
     Scan,
     Volume,
-    find_scans,
     load_mask,
     open_scan,
     save_brain,
@@ -48,7 +51,7 @@ from napari_singlestrip.events import Event, Finished, Note, Progress, Started, 
 from napari_singlestrip.files import write_text_atomic
 from napari_singlestrip.rounds import RoundFolder
 from napari_singlestrip.study import Study
-from napari_singlestrip.study_document import DOCUMENT_NAME, names_to_apply
+from napari_singlestrip.study_document import DOCUMENT_NAME, find_scan_files
 from napari_singlestrip.study_tables import now
 from napari_singlestrip.trained_rounds import describe_round, trained_rounds
 
@@ -73,8 +76,9 @@ def apply(
 
     While one is predicted, the next is read and the last one written. A scan is told of, and in
     the table, once its mask is written. A mask that is there already stays as it is: it may have
-    been corrected by hand. The table keeps the rows of other scans, and several jobs may write to
-    one folder.
+    been corrected by hand. It is that of the scan which it was made for, wherever that lies now:
+    see `applied_names`. The table keeps the rows of other scans, and several jobs may write to one
+    folder.
 
     Parameters
     ----------
@@ -98,19 +102,27 @@ def apply(
     Raises
     ------
     UserError
-        If there is no model, no scan, two scans cannot be told apart by name and folders, or
-        there is another volumes.csv.
+        If there is no model, no scan, two scans cannot be told apart by name and folders, `out`
+        has the name of a file, or there is another volumes.csv.
     """
     started = time.monotonic()
-    given = names_to_apply(model, _some(find_scans(scans)))
+    check_folder_name(out, f"each scan gets <scan>{MASK_SUFFIX} there")
+    found = find_scan_files(scans)
     table = out / TABLE
+    tidy(table)
+    named = applied_names(model, found, out, again=again)
+    given = named.names
     before = {row.scan: row for row in read_table(table)}
     written = table.stat().st_mtime if table.is_file() else math.inf
     chosen = choose_device(device)
     loaded = _with_overrides(open_model(model, chosen, round_), overrides or {})
-    job = _Job(loaded, given, out, brain, again, before, written)
-    names = {file: name for file, name in given.items() if not job.is_done(name)}
+    job = _Job(loaded, named, out, brain, again, before, written)
+    names = {file: name for file, name in given.items() if not job.is_done(file)}
     yield Started("apply", in_words(chosen), f"{len(names)} scans")
+    for note in found.notes:
+        yield Note(note)
+    for file, why in named.refused.items():
+        yield Note(why, "warning", file.name)
     if kept := sum(map(job.has_mask, given.values())):
         there = f"{kept} of {len(given)} masks are in {out.name} already"
         yield Note(f"{there} and stay as they are; --again replaces them.")
@@ -122,9 +134,11 @@ def apply(
                 yield Wrote(row.mask, "mask")
             left = (time.monotonic() - started) / n * (len(names) - n)
             yield Progress("apply", n, len(names), {}, left)
+    tidy(table)
     yield Wrote(TABLE, "volumes")
     done = sum(bool(row.mask) for row in job.rows)
-    yield Finished(time.monotonic() - started, {"masks": done, "failed": len(job.rows) - done})
+    failed = len(job.rows) - done + len(named.refused)
+    yield Finished(time.monotonic() - started, {"masks": done, "failed": failed})
 
 
 def open_model(path: Path, device: torch.device, round_: int | None = None) -> Model:
@@ -197,8 +211,9 @@ def export_model(study: Study, path: Path, round_: int | None = None) -> Path:
     Raises
     ------
     UserError
-        If nothing is trained, or the file cannot be written.
+        If nothing is trained, or the file cannot be written, or has the name of a scan.
     """
+    check_file_name(path)
     round_ = _trained(study, round_)
     card = model_card(study, round_)
     save_model(
@@ -252,7 +267,7 @@ class _Job:
     """The steps of a scan: `read` and `write` are called in threads of their own."""
 
     model: Model
-    names: Mapping[Path, str]
+    named: AppliedNames
     out: Path
     brain: bool
     again: bool
@@ -260,10 +275,19 @@ class _Job:
     table_time: float = math.inf  # when `before` was written: a row comes after its mask
     rows: list[AppliedRow] = field(default_factory=list)
 
-    def is_done(self, name: str) -> bool:
+    def is_done(self, file: Path) -> bool:
         """Whether all that is asked for is there; a killed job may leave a mask without a row."""
-        has_brain = not self.brain or (self.out / (name + BRAIN_SUFFIX)).is_file()
+        name = self.named.names[file]
+        has_brain = not self.brain or self.has_brain(file)
         return self.has_mask(name) and has_brain and bool(self.row_before(name).mask)
+
+    def has_brain(self, file: Path) -> bool:
+        """Whether the scan without skull is there, as its mask is now."""
+        name = self.named.names[file]
+        brain, mask = (self.out / (name + suffix) for suffix in (BRAIN_SUFFIX, MASK_SUFFIX))
+        if not brain.is_file() or (made_for(brain) or "") not in ("", self.named.fingerprint(file)):
+            return False
+        return not _is_newer(mask, brain.stat().st_mtime)
 
     def has_mask(self, name: str) -> bool:
         """Whether a mask is there that stays as it is."""
@@ -281,11 +305,16 @@ class _Job:
         return scan, scan.load()
 
     def find(self, file: Path, arriving: Future[tuple[Scan, Volume]]) -> _Found:
-        row = AppliedRow(self.names[file], file=str(file), model=self.model.card.name)
+        row = AppliedRow(
+            self.named.names[file], file=str(file), model=self.model.card.name,
+            fingerprint=self.named.fingerprint(file),
+        )
         try:
             scan, volume = arriving.result()
             if self.has_mask(row.scan):
-                known = replace(self.row_before(row.scan), file=row.file)
+                known = replace(
+                    self.row_before(row.scan), file=row.file, fingerprint=row.fingerprint
+                )
                 return _as_it_is(self.out / (row.scan + MASK_SUFFIX), scan, known)
             return _find(self.model, scan, volume, row)
         except UserError as error:
@@ -296,9 +325,10 @@ class _Job:
         if found.mask is not None and found.scan is not None:
             try:
                 if not found.is_kept:
-                    save_mask(self.out / row.mask, found.mask, like=found.scan)
+                    save_mask(self.out / row.mask, found.mask, found.scan, row.fingerprint)
                 if self.brain:
-                    save_brain(self.out / (row.scan + BRAIN_SUFFIX), found.mask, found.scan)
+                    brain = self.out / (row.scan + BRAIN_SUFFIX)
+                    save_brain(brain, found.mask, found.scan, row.fingerprint)
             except UserError as error:
                 row = AppliedRow(row.scan, flag=str(error), file=row.file, model=row.model)
         self.rows.append(row)
@@ -351,9 +381,3 @@ def _with_overrides(model: Model, overrides: Mapping[str, Any]) -> Model:
         )
     settings = override(model.segmenter.settings, overrides)
     return replace(model, segmenter=replace(model.segmenter, settings=settings))
-
-
-def _some(files: Sequence[Path]) -> Sequence[Path]:
-    if not files:
-        raise UserError("There are no scans.", "Name scan files, or a folder that holds some.")
-    return files

@@ -5,6 +5,8 @@ Everything heavy is imported inside the commands, so that ``--help`` answers at 
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +31,7 @@ from napari_singlestrip.cli_options import (
     parse_stages,
 )
 from napari_singlestrip.errors import CANCELLED, OK, UserError
+from napari_singlestrip.texts import printable
 
 if TYPE_CHECKING:
     from napari_singlestrip.events import Event
@@ -56,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
         0 done, 2 a person's mistake, 130 stopped on request. A bug is raised: Python shows its
         traceback and exits with 1.
     """
+    if arguments is None:
+        _speak_utf8()
     try:
         app(args=arguments, prog_name="singlestrip")
     except (UserError, MemoryError, OSError) as error:
@@ -67,6 +72,21 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         sys.excepthook = report_bug  # after typer, which sets its own
     return OK
+
+
+def _speak_utf8() -> None:
+    """Start anew in Python's UTF-8 mode, where the locale would not let us name all files.
+
+    Names of masks and studies are the same under every locale; under ``LC_ALL=C`` Python could not
+    write those with an umlaut. What a terminal cannot show, it shows as its escape.
+    """
+    encoding = sys.getfilesystemencoding().replace("-", "").lower()
+    if os.name == "posix" and encoding != "utf8" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _version(wanted: bool) -> None:
@@ -215,19 +235,22 @@ def new(
       singlestrip new my_study a.nii.gz b.mgz --mask a=a_mask.nii.gz --effort standard
       singlestrip new my_study scans/ --mask a=a_mask.nii.gz --set training.steps=500
     """
-    from napari_singlestrip.cli_output import describe_new
+    from napari_singlestrip.cli_output import describe_new, scan_names_of
     from napari_singlestrip.engine.config import parse_assignments
     from napari_singlestrip.study import Study
+    from napari_singlestrip.study_document import find_scan_files
 
+    masks = parse_masks(mask or [], lambda: scan_names_of(scans))
+    found = find_scan_files(scans, masks.values())
     made = Study.create(
         study,
-        scans,
-        masks=parse_masks(mask or []),
+        found,
+        masks=masks,
         references=reference,
         effort=effort or "quick",
         overrides=parse_assignments(settings or []),
     )
-    describe_new(made, quiet)
+    describe_new(made, quiet, found.notes)
 
 
 @app.command(short_help="Add scans to a study.")
@@ -244,9 +267,11 @@ def add(study: StudyFolder, scans: Scans, quiet: QuietOption = False) -> None:
     """
     from napari_singlestrip.cli_output import describe_added
     from napari_singlestrip.study import Study
+    from napari_singlestrip.study_document import find_scan_files
 
     opened = Study.open(study)
-    describe_added(opened, opened.add_scans(scans), quiet)
+    found = find_scan_files(scans)
+    describe_added(opened, opened.add_scans(found), quiet, found.notes)
 
 
 @app.command(short_help="Train, predict, rank, fine-tune.")
@@ -317,7 +342,7 @@ def run(
                 seed=seed,
                 overrides=overrides,
                 restart=restart,
-                watch=watch,
+                watch=opened.scan(watch).name if watch else "",
             )
 
     run_job(job, events, quiet, log_folder=study)
@@ -395,10 +420,12 @@ def report(
       singlestrip report my_study
       singlestrip report my_study --out my_study.html
     """
+    from napari_singlestrip.engine.scan_files import check_file_name
     from napari_singlestrip.study import Study
 
     opened = Study.open(study)
     path = opened.folder / "report.html" if out is None else out
+    check_file_name(path)
 
     def write() -> None:
         from napari_singlestrip.report import write_report
@@ -433,16 +460,17 @@ def decide(
     from napari_singlestrip.study import Study
 
     opened = Study.open(study)
+    scan = opened.scan(scan).name  # as it is written there, however it was typed
     if decision is Choice.undo:
         opened.undecide(scan)
-        typer.echo(f"{scan}: undecided")
+        typer.echo(printable(f"{scan}: undecided"))
         return
     states: dict[Choice, Any] = {
         Choice.accept: "accepted",
         Choice.reject: "rejected",
         Choice.correct: "corrected",
     }
-    typer.echo(f"{scan}: {opened.decide(scan, states[decision], note, mask).state}")
+    typer.echo(printable(f"{scan}: {opened.decide(scan, states[decision], note, mask).state}"))
 
 
 @app.command(short_help="Strip the skulls of any scans.")
@@ -481,11 +509,11 @@ def apply(
         from napari_singlestrip.study_document import find_scan_files
 
         overrides = parse_assignments(settings or [])
-        files = find_scan_files(scans)
+        found = find_scan_files(scans)
         from napari_singlestrip import applying as work
 
         yield from work.apply(
-            model, files, out, device=device, brain=brain, overrides=overrides, round_=round_,
+            model, found, out, device=device, brain=brain, overrides=overrides, round_=round_,
             again=again,
         )
 
@@ -510,7 +538,10 @@ def evaluate(
     """
     from napari_singlestrip.cli_output import show_evaluation
     from napari_singlestrip.engine import evaluation
+    from napari_singlestrip.engine.scan_files import check_file_name
 
+    if csv is not None:
+        check_file_name(csv)
     rows = evaluation.evaluate_folders(masks, references)
     show_evaluation(rows)
     if csv is not None:
@@ -582,4 +613,4 @@ def doctor() -> None:
     facts = describe()
     width = max(len(name) for name in facts)
     for name, value in facts.items():
-        typer.echo(f"{name:{width}s}  {value}")
+        typer.echo(printable(f"{name:{width}s}  {value}"))

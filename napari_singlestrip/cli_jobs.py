@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from napari_singlestrip.errors import OK, USER_MISTAKE, UserError
+from napari_singlestrip.texts import printable
 
 if TYPE_CHECKING:
     from napari_singlestrip.events import Event
@@ -21,7 +22,7 @@ def write_file(what: str, path: Path, write: Callable[[], None], events: bool) -
     """Write one file, and say so to a person or a program."""
     if not events:
         write()
-        typer.echo(f"Wrote {path}")
+        typer.echo(printable(f"Wrote {path}"))
         return
 
     def job() -> Iterator[Event]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -54,24 +54,57 @@ class Choice(StrEnum):
     undo = "undo"
 
 
-def parse_masks(texts: Sequence[str]) -> dict[str, Path]:
+def parse_masks(
+    texts: Sequence[str], names: Callable[[], Collection[str]] = tuple
+) -> dict[str, Path]:
     """Read ``["a=a_mask.nii.gz"]`` as scan names and mask files.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Where more than one "=" could stand between name and file, the file that exists tells which
+        it is, and then the name.
+    names : callable
+        Returns the names of the scans; asked only when the files do not tell.
 
     Raises
     ------
     UserError
-        If an entry is not NAME=FILE.
+        If an entry is not NAME=FILE, can be read in two ways, or a scan is named twice.
     """
     masks: dict[str, Path] = {}
     for text in texts:
-        name, sign, file = text.partition("=")
-        if not sign or not name or not file:
+        name, file = _one_split(text, names)
+        if name in masks:
             raise UserError(
-                f"Cannot read --mask {text!r}.",
-                "Write it as NAME=FILE, where NAME is the scan's file name without extension.",
+                f"--mask names the scan {name!r} twice: {masks[name]} and {file}.",
+                "Give one mask for each scan.",
             )
-        masks[name] = Path(file).expanduser()
+        masks[name] = file
     return masks
+
+
+def _one_split(text: str, names: Callable[[], Collection[str]]) -> tuple[str, Path]:
+    from napari_singlestrip.engine.scan_names import usable_name  # here: --help answers at once
+
+    places = [n for n, char in enumerate(text) if char == "="]
+    splits = [(text[:n], Path(text[n + 1 :]).expanduser()) for n in places]
+    splits = [(name, file) for name, file in splits if name and file.name]
+    if not splits:
+        raise UserError(
+            f"Cannot read --mask {text!r}.",
+            "Write it as NAME=FILE, where NAME is the scan's file name without extension.",
+        )
+    likely = [split for split in splits if split[1].is_file()] or splits
+    if len(likely) > 1:
+        known = {usable_name(name) for name in names()}
+        likely = [split for split in likely if usable_name(split[0]) in known] or likely[:1]
+    if len(likely) > 1:
+        ways = " or ".join(f"{file} for {name}" for name, file in likely)
+        raise UserError(
+            f"--mask {text!r} can be read in two ways: {ways}.", "Rename the mask, without '='."
+        )
+    return likely[0]
 
 
 def parse_stages(text: str | None, known: Sequence[str]) -> tuple[str, ...] | None:

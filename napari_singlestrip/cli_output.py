@@ -13,40 +13,64 @@ import typer
 from napari_singlestrip.console import format_cell, make_console, show_table
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study import Study
+from napari_singlestrip.texts import printable
 
 if TYPE_CHECKING:
     from napari_singlestrip.ranking_report import RankingReport
 
 
-def describe_new(study: Study, quiet: bool) -> None:
+def scan_names_of(paths: Sequence[Path]) -> set[str]:
+    """Names of the scans among files and in folders, to tell what a person means."""
+    from napari_singlestrip.engine.scan_names import name_scans
+    from napari_singlestrip.study_document import find_scan_files
+
+    return set(name_scans(find_scan_files(paths)).names.values())
+
+
+def describe_new(study: Study, quiet: bool, notes: Sequence[str] = ()) -> None:
     """Say what the new study holds, which scans are in trouble, and what to do next."""
+    _say_notes(notes, quiet)
     _describe_scans(study, study.names, quiet)
     if quiet:
         return
     n_masks = len(study.masked_scans())
-    typer.echo(f"Study {study.name}: {_count(len(study.scans), 'scan')}, "
+    _echo(f"Study {study.name}: {_count(len(study.scans), 'scan')}, "
                f"{_count(n_masks, 'painted mask')}.")  # fmt: skip
     if len(study.scans) == 1:
-        typer.echo("With one scan there is nothing to predict and rank yet.")
+        _echo("With one scan there is nothing to predict and rank yet.")
     if n_masks:
-        typer.echo(f"Next: singlestrip run {study.folder}")
+        _echo(f"Next: singlestrip run {study.folder}")
     else:
-        typer.echo("Next: paint the brain of one scan, in napari or with any other program.")
+        _echo("Next: paint the brain of one scan, in napari or with any other program.")
 
 
-def describe_added(study: Study, names: Sequence[str], quiet: bool) -> None:
+def describe_added(
+    study: Study, names: Sequence[str], quiet: bool, notes: Sequence[str] = ()
+) -> None:
     """Say which scans are new in the study, which are in trouble, and what to do next."""
+    _say_notes(notes, quiet)
     _describe_scans(study, names, quiet)
     if quiet:
         return
     if not names:
-        typer.echo(f"Nothing is new: the study {study.name} has these scans already.")
+        _echo(f"Nothing is new: the study {study.name} has these scans already.")
         return
     for name in names:
-        typer.echo(name)
-    typer.echo(f"{_count(len(names), 'scan')} added to the study {study.name}, which has "
+        _echo(name)
+    _echo(f"{_count(len(names), 'scan')} added to the study {study.name}, which has "
                f"{len(study.scans)} now.")  # fmt: skip
-    typer.echo(f"Next: singlestrip run {study.folder}")
+    _echo(f"Next: singlestrip run {study.folder}")
+
+
+def _echo(text: str, err: bool = False) -> None:
+    """Print a line; names in it may hold what a terminal obeys."""
+    typer.echo(printable(text), err=err)
+
+
+def _say_notes(notes: Sequence[str], quiet: bool) -> None:
+    """Say what was passed over in folders, and what was taken all the same."""
+    for note in () if quiet else notes:
+        _echo(note)
 
 
 def _describe_scans(study: Study, names: Sequence[str], quiet: bool) -> None:
@@ -56,10 +80,10 @@ def _describe_scans(study: Study, names: Sequence[str], quiet: bool) -> None:
         try:
             notes = open_scan(study.scan_path(name)).notes
         except UserError as error:  # the rest of the study goes on
-            typer.echo(f"Warning: {error}", err=True)
+            _echo(f"Warning: {error}", err=True)
             continue
         for note in () if quiet else notes:
-            typer.echo(f"{name}: {note}")
+            _echo(f"{name}: {note}")
 
 
 def _count(number: int, what: str) -> str:
@@ -80,13 +104,13 @@ def show_ranking(study: Study, round_: int, report: RankingReport) -> None:
         rows.append({**row, "decision": said})
     show_table(make_console(), rows, f"Round {round_} of {study.name}")
     for name, found in report.correlations.items():
-        typer.echo(
+        _echo(
             f"{name} and true Dice of {_count(found.n, 'scan')}: "
             f"Spearman {format_cell(found.spearman)}, Pearson {format_cell(found.pearson)} "
             "(1: ranks perfectly)"
         )
     for problem in report.problems:
-        typer.echo(f"Warning: {problem}", err=True)
+        _echo(f"Warning: {problem}", err=True)
 
 
 def show_evaluation(rows: Sequence[Any]) -> None:

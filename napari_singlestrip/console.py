@@ -21,6 +21,7 @@ from napari_singlestrip.events import (
     Progress,
     Started,
 )
+from napari_singlestrip.texts import printable
 
 WIDTH_OF_FILES = 200  # tables in a log file or a pipe are not broken to 80 columns
 SECONDS_BETWEEN_LINES = 30.0
@@ -84,7 +85,7 @@ class ConsoleSink:
     def _say(self, text: str, style: str = "", always: bool = False) -> None:
         if always or not self._quiet:
             # Text, not markup: file names may hold [brackets].
-            self.console.print(Text(text, style=style))
+            self.console.print(Text(printable(text), style=style))
 
     def _note(self, note: Note) -> None:
         warning = note.level == "warning"
@@ -138,11 +139,11 @@ class ConsoleSink:
 def show_failure(event: Failed) -> None:
     """Say on stderr what went wrong and what to do; for a bug, its traceback first."""
     console = make_console(stderr=True)
-    if event.traceback:
-        console.print(Text(event.traceback.rstrip()))
-    console.print(Text(event.what, style="bold red"))
+    for line in event.traceback.rstrip().splitlines():
+        console.print(Text(printable(line)))
+    console.print(Text(printable(event.what), style="bold red"))
     if event.hint:
-        console.print(Text(event.hint))
+        console.print(Text(printable(event.hint)))
 
 
 def show_table(console: Console, rows: Sequence[Mapping[str, object]], title: str = "") -> None:
@@ -154,7 +155,7 @@ def show_table(console: Console, rows: Sequence[Mapping[str, object]], title: st
         is_number = any(isinstance(row[name], (int, float)) for row in rows)
         table.add_column(name.replace("_", " "), justify="right" if is_number else "left")
     for row in rows:
-        table.add_row(*(Text(format_cell(value)) for value in row.values()))
+        table.add_row(*(Text(printable(format_cell(value))) for value in row.values()))
     console.print(table)
 
 

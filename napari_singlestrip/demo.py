@@ -23,6 +23,7 @@ from napari_singlestrip.demo_record import DemoRecord, open_record
 from napari_singlestrip.engine.config import settings_for
 from napari_singlestrip.engine.device import choose_device, in_words
 from napari_singlestrip.engine.evaluation import EvaluationRow, evaluate_folders
+from napari_singlestrip.engine.scan_files import check_folder_name
 from napari_singlestrip.events import TERMINAL, Event, Finished, Note, Started, Wrote
 from napari_singlestrip.files import write_json_atomic
 from napari_singlestrip.ranking_report import ranking_report
@@ -102,6 +103,7 @@ def demo(
     """
     started = time.monotonic()
     plan, folder = plan or DemoPlan(), DemoFolder(Path(os.path.abspath(out.expanduser())))
+    check_folder_name(folder.path)
     settings_for(effort, overrides, seed=seed)  # type: ignore[arg-type]  # it says what is wrong
     record = open_record(folder.path, {
         "effort": effort, "seed": seed, "overrides": json_values(overrides), "plan": asdict(plan),

@@ -98,13 +98,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def write_text_atomic(path: str | Path, text: str) -> None:
     """Write UTF-8 text with Unix line ends, replacing `path` whole.
 
+    What is no character (a byte of a file name that is not UTF-8) is written as its escape, such as
+    ``\\udcfc``, which JSON reads as it was.
+
     Raises
     ------
     UserError
         As `atomic_path`.
     """
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json_atomic(path: str | Path, value: Any) -> None:
@@ -335,7 +338,7 @@ def _temporary_path(path: Path) -> Path:
         if extensions == "gz":
             stem, _, inner = stem.rpartition(".")
             extensions = f"{inner}.gz"
-    stem = stem.encode()[:_MAX_STEM_BYTES].decode(errors="ignore")
+    stem = os.fsencode(stem)[:_MAX_STEM_BYTES].decode(errors="ignore")
     unique = f"{os.getpid()}-{next(_COUNTER)}"
     return path.with_name(f"{TEMPORARY_PREFIX}{stem}.{unique}{dot}{extensions}")
 

@@ -14,6 +14,7 @@ from napari_singlestrip import __version__
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Cancelled, Event, Failed, Finished, Note, Progress
 from napari_singlestrip.files import open_to_append
+from napari_singlestrip.texts import printable
 
 MAX_BYTES = 1_000_000
 LOGGER = logging.getLogger("napari_singlestrip")
@@ -37,14 +38,16 @@ class JobLog:
             return
         with suppress(OSError, UserError):
             self._handler = _Handler(
-                folder / "job.log", maxBytes=MAX_BYTES, backupCount=1, encoding="utf-8"
+                folder / "job.log", maxBytes=MAX_BYTES, backupCount=1, encoding="utf-8",
+                errors="backslashreplace",  # file names that are not UTF-8
             )
             self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
             LOGGER.addHandler(self._handler)
             LOGGER.setLevel(logging.INFO)
             LOGGER.info(
                 "napari-singlestrip %s, Python %s, %s: %s",
-                __version__, platform.python_version(), platform.platform(), " ".join(sys.argv),
+                __version__, platform.python_version(), platform.platform(),
+                printable(" ".join(sys.argv)),
             )  # fmt: skip
 
     def __call__(self, event: Event) -> None:
@@ -82,9 +85,10 @@ def _level(event: Event) -> int:
 
 def _text(event: Event) -> str:
     if isinstance(event, Note):
-        return event.text
+        return printable(event.text)
     if isinstance(event, Failed):
-        return f"{event.what} {event.hint}\n{event.traceback}".rstrip()
+        lines = (f"{event.what} {event.hint}", *event.traceback.rstrip().splitlines())
+        return "\n".join(map(printable, lines)).rstrip()
     if isinstance(event, Finished):
         return f"Finished in {event.seconds:.0f} s {event.summary or ''}".rstrip()
     if isinstance(event, Cancelled):

@@ -12,12 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from napari_singlestrip.applied_table import BRAIN_SUFFIX, MASK_SUFFIX
+from napari_singlestrip.engine.scan_files import check_folder_name
+from napari_singlestrip.engine.scan_identity import fingerprint
+from napari_singlestrip.engine.scan_search import made_for
 from napari_singlestrip.engine.volume import load_mask, open_scan, save_brain, save_mask
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
 from napari_singlestrip.files import write_text_atomic
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_tables import Decision, MaskRecord
+from napari_singlestrip.texts import path_text, table_cell
 
 TABLE = "masks.csv"
 
@@ -69,9 +73,10 @@ def export_masks(study: Study, out: Path, *, brain: bool = False) -> Iterator[Ev
     Raises
     ------
     UserError
-        If the study has no mask yet.
+        If the study has no mask yet, or `out` has the name of a file.
     """
     started = time.monotonic()
+    check_folder_name(out, f"each scan gets <scan>{MASK_SUFFIX} there")
     records, decisions, stale = study.mask_records(), study.decisions(), study.stale_decisions()
     for name, old in stale.items():
         if old.state == "accepted":  # another mask than the one that is there now
@@ -137,10 +142,16 @@ def _export_one(
 ) -> ExportedMask:
     scan = open_scan(study.scan_path(row.scan))
     mask = load_mask(source, like=scan, check=False)
-    file = row.scan + MASK_SUFFIX
-    save_mask(out / file, mask, like=scan)
+    file, known = row.scan + MASK_SUFFIX, fingerprint(scan.path)
+    owner = made_for(out / file)
+    if owner and owner != known:
+        raise UserError(
+            f"{file} in {out} is the mask of another scan of this name, or of what the scan was.",
+            "Move it away, or choose another folder.",
+        )
+    save_mask(out / file, mask, scan, known)
     if brain:
-        save_brain(out / (row.scan + BRAIN_SUFFIX), mask, scan)
+        save_brain(out / (row.scan + BRAIN_SUFFIX), mask, scan, known)
     volume = round(float(np.count_nonzero(mask) * scan.grid.voxel_ml), 3)
     return replace(row, volume_ml=volume, mask=file)
 
@@ -149,5 +160,11 @@ def _write_table(path: Path, rows: list[ExportedMask]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, [f.name for f in fields(ExportedMask)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    writer.writerows(
+        {
+            name: table_cell(value) if isinstance(value, str) else value
+            for name, value in {**asdict(row), "file": path_text(row.file)}.items()
+        }
+        for row in rows
+    )
     write_text_atomic(path, text.getvalue())

@@ -16,7 +16,6 @@ Reader = Callable[[Any], list[Any]]
 
 NO_LAYER: list[Any] = [(None,)]
 SAMPLE = "singlestrip://sample/"  # addresses of samples that open in the dock
-MASK_WORDS = ("mask", "seg", "label")  # in names of files whose whole numbers are labels
 MAX_ENTRIES = 5000  # a person's whole disk is not searched for scans
 
 
@@ -67,8 +66,8 @@ def read_scan(path: str | Path) -> LayerData:
     scan = open_scan(path)
     turn = Upright(scan.grid.affine)
     attributes: dict[str, Any] = {"name": scan_name(path), "scale": turn.scale}
-    if _is_labels(scan):
-        data = scan.read_float().round().astype("int32")
+    if (values := _labels(scan)) is not None:
+        data = values.round().astype("int32")
         attributes |= {"opacity": 0.5, "metadata": _metadata(scan, scan.notes)}
         return turn.to_display(data), attributes, "labels"
     volume = scan.load()
@@ -86,9 +85,14 @@ def _metadata(scan: Any, notes: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _is_labels(scan: Any) -> bool:
-    name = scan.name.lower()
-    return scan.dtype.kind in "iu" and scan.frames == 1 and any(w in name for w in MASK_WORDS)
+def _labels(scan: Any) -> Any:
+    """Return the values of a file that is called a mask or labels, and holds them; else None."""
+    from napari_singlestrip.engine.scan_search import has_mask_word, is_label_image
+
+    if scan.frames > 1 or not has_mask_word(scan.name):
+        return None
+    values = scan.read_float()
+    return values if is_label_image(values) else None
 
 
 def _read_files(path: Any) -> list[Any]:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_singlestrip.engine.volume import Scan
+    from napari_singlestrip.widgets.open_dock import ScanOnScreen
+
+    Candidate = tuple[Scan, ScanOnScreen]
 
 EXTENSIONS = (".nii.gz", ".nii")
 
@@ -46,36 +49,76 @@ def write_mask(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 
 
 def _scan_of(attributes: dict[str, Any], shape: tuple[int, ...]) -> Scan:
+    """The scan that a layer was made for: named in its metadata, or the one on screen it can be.
+
+    Raises
+    ------
+    UserError
+        If there is none, or more than one, on different grids.
+    """
     from napari_singlestrip.engine.volume import open_scan
     from napari_singlestrip.errors import UserError
+    from napari_singlestrip.widgets.open_dock import ScanOnScreen, scans_on_screen
 
     named = (attributes.get("metadata") or {}).get("path")
-    candidates = [Path(named)] if named else _scans_on_screen()
-    for path in candidates:
-        scan = open_scan(path)
-        if _displayed_shape(scan) == tuple(shape):
-            return scan
+    on_screen = [ScanOnScreen(Path(named))] if named else scans_on_screen()
     name = attributes.get("name", "The layer")
-    if not candidates:
+    if not on_screen:
         raise UserError(
             f"{name}: it is not known which scan this mask belongs to.",
             "Open the scan with SingleStrip (File > Open), or in a study, and paint on it there.",
         )
-    size = " x ".join(str(n) for n in shape)
-    raise UserError(
-        f"{name} has {size} voxels, which no scan on screen has: "
-        f"{', '.join(path.name for path in candidates)}.",
-        "Paint on a labels layer that was made for the scan.",
-    )
+    scans = [(open_scan(shown.path), shown) for shown in on_screen]
+    fitting = [(scan, shown) for scan, shown in scans if _displayed_shape(scan) == tuple(shape)]
+    if not fitting:
+        size = " x ".join(str(n) for n in shape)
+        raise UserError(
+            f"{name} has {size} voxels, which no scan on screen has: "
+            f"{', '.join(shown.path.name for shown in on_screen)}.",
+            "Paint on a labels layer that was made for the scan.",
+        )
+    return _only_grid(name, _looked_at(_of_scale(fitting, attributes.get("scale"))))
+
+
+def _of_scale(fitting: list[Candidate], scale: Any) -> list[Candidate]:
+    """Leave those of the layer's voxel size, if it has one: layers without have 1 everywhere."""
+    import numpy as np
+
+    from napari_singlestrip.upright import Upright
+
+    if scale is None or np.shape(scale) != (3,) or np.allclose(scale, 1):
+        return fitting
+    alike = [
+        (scan, shown) for scan, shown in fitting
+        if np.allclose(Upright(scan.grid.affine).scale, scale, rtol=1e-3)
+    ]
+    return alike or fitting
+
+
+def _looked_at(fitting: list[Candidate]) -> list[Candidate]:
+    """Leave those that are visible and chosen in the list of layers, if any are."""
+    visible = [candidate for candidate in fitting if candidate[1].is_visible]
+    chosen = [candidate for candidate in fitting if candidate[1].is_chosen]
+    both = [candidate for candidate in chosen if candidate[1].is_visible]
+    if visible and chosen and not both:  # one is chosen, another one is seen
+        return fitting
+    return both or chosen or visible or fitting
+
+
+def _only_grid(name: str, fitting: list[Candidate]) -> Scan:
+    from napari_singlestrip.errors import UserError
+
+    scans = [scan for scan, _ in fitting]
+    if not all(scan.grid.same_as(scans[0].grid) for scan in scans):
+        raise UserError(
+            f"{name} could belong to {' or '.join(scan.path.name for scan in scans)}: they have "
+            "the same size, and lie at different places.",
+            "Hide the other scans (the eye in the list of layers), and save it again.",
+        )
+    return scans[0]
 
 
 def _displayed_shape(scan: Scan) -> tuple[int, ...]:
     from napari_singlestrip.upright import Upright
 
     return tuple(scan.grid.shape[axis] for axis in Upright(scan.grid.affine).source_axes)
-
-
-def _scans_on_screen() -> list[Path]:
-    from napari_singlestrip.widgets.open_dock import scans_on_screen
-
-    return scans_on_screen()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from napari_singlestrip.engine.scan_files import check_folder_name
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Progress, Started, Wrote
 from napari_singlestrip.finished_study import heads_of, unfold
@@ -29,6 +30,7 @@ def make_samples(
     UserError
         If it cannot be written.
     """
+    check_folder_name(folder)
     began = time.monotonic()
     yield from make_heads([folder] * n, seed, spacing_mm)
     yield Finished(time.monotonic() - began)
@@ -42,6 +44,7 @@ def make_finished(folder: Path) -> Iterator[Event]:
     UserError
         If it cannot be written.
     """
+    check_folder_name(folder)
     began, heads = time.monotonic(), heads_of()
     yield from make_heads([folder] * heads.n, heads.seed, heads.spacing_mm)
     yield Wrote(str(unfold(folder)), "study")

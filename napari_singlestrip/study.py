@@ -101,17 +101,18 @@ class Study(StudyMasks):
         """
         folder = new_folder(Path(folder))
         settings_for(cast(Effort, effort), overrides)
+        files = find_scan_files(scans, (masks or {}).values())
         document = StudyDocument(
             created=now(),
-            scans=scan_entries(find_scan_files(scans), folder, "pool"),
+            scans=scan_entries(files, folder, "pool"),
             effort=effort,
             overrides=json_values(overrides or {}),
             references=stored_references(references, folder),
         )
         study = cls(folder, document)
-        arrays = {name: study._load_mask(name, Path(p)) for name, p in (masks or {}).items()}
-        sources = {name: os.path.abspath(path) for name, path in (masks or {}).items()}
-        study._make(arrays, sources)
+        given = {study.scan(name).name: Path(file) for name, file in (masks or {}).items()}
+        arrays = {name: study._load_mask(name, file) for name, file in given.items()}
+        study._make(arrays, {name: os.path.abspath(file) for name, file in given.items()})
         return study
 
     @classmethod

@@ -7,13 +7,17 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files import STUDY_MARK, TEMPORARY_PREFIX, read_json, write_json_atomic
 from napari_singlestrip.study_changes import Change, pending_targets
+from napari_singlestrip.texts import path_text, text_path
+
+if TYPE_CHECKING:
+    from napari_singlestrip.engine.scan_search import FoundScans
 
 FORMAT = 1
 DOCUMENT_NAME = STUDY_MARK
@@ -170,18 +174,18 @@ def stored_path(path: Path, folder: Path) -> str:
     """Return how `path` is written down in the study in `folder`.
 
     Relative when it lies in the study or beside it, so that both can be copied to another place
-    or machine together; else absolute.
+    or machine together; else absolute. Bytes that are not UTF-8 are escaped.
     """
     path, folder = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
     beside_a_root = folder.parent == Path(folder.anchor)
     if path.is_relative_to(folder) or (path.is_relative_to(folder.parent) and not beside_a_root):
-        return Path(os.path.relpath(path, folder)).as_posix()
-    return str(path)
+        return path_text(Path(os.path.relpath(path, folder)).as_posix())
+    return path_text(path)
 
 
 def resolved_path(stored: str, folder: Path) -> Path:
     """Return the absolute path that `stored_path` wrote down."""
-    return Path(os.path.abspath(folder / stored))
+    return Path(os.path.abspath(folder / text_path(stored)))
 
 
 def new_folder(folder: Path) -> Path:
@@ -190,8 +194,10 @@ def new_folder(folder: Path) -> Path:
     Raises
     ------
     UserError
-        If it is a study, a file or in use, or lies within another study.
+        If it is a study, a file or in use, has the name of a file, or lies within another study.
     """
+    from napari_singlestrip.engine.scan_files import check_folder_name
+
     folder = Path(os.path.abspath(folder.expanduser()))
     other = "Choose another folder for the new study."
     if (folder / DOCUMENT_NAME).exists():
@@ -204,6 +210,7 @@ def new_folder(folder: Path) -> Path:
             raise UserError(f"{folder} is inside another study, {parent}.", other)
     if folder.is_file():
         raise UserError(f"{folder} is a file.", other)
+    check_folder_name(folder, "a study is a folder")
     # Hidden files are those of the system (.DS_Store), not a person's; and what a killed
     # `singlestrip new` left half made is made anew.
     ours = {Path(target).parts[0] for target in pending_targets(folder)}
@@ -212,24 +219,36 @@ def new_folder(folder: Path) -> Path:
     return folder
 
 
-def find_scan_files(paths: Sequence[str | Path]) -> list[Path]:
+def find_scan_files(
+    paths: Sequence[str | Path], masks: Iterable[str | Path] = ()
+) -> FoundScans:
     """Return the absolute paths of scan files, and of those in folders; each once.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        What was found already (`FoundScans`) stays as it is.
+    masks : iterable of str or Path
+        Files that are masks by a person's word.
 
     Raises
     ------
     UserError
         If there are none.
     """
-    from napari_singlestrip.engine.volume import find_scans
+    from napari_singlestrip.engine.scan_search import FoundScans, search
 
-    found = find_scans([Path(p).expanduser() for p in paths]) if paths else []
+    if isinstance(paths, FoundScans):
+        return paths
+    given = [Path(p).expanduser() for p in paths]
+    found = search(given, masks) if given else FoundScans(())
     if not found:
         where = f" in {', '.join(str(p) for p in paths)}" if paths else ""
         raise UserError(
             f"There are no scans{where}.",
             "Name scan files (.nii, .nii.gz, .mgz, .mgh, .img) or a folder that holds some.",
         )
-    return list(dict.fromkeys(Path(os.path.abspath(path)) for path in found))
+    return FoundScans(dict.fromkeys(Path(os.path.abspath(p)) for p in found), found.notes)
 
 
 def scan_entries(
@@ -259,33 +278,19 @@ def scan_entries(
     return tuple(entries)
 
 
-def names_to_apply(model: Path, files: Iterable[Path]) -> dict[Path, str]:
-    """Name scans that a model is applied to; those of the study itself are called as there.
-
-    Parameters
-    ----------
-    model : Path
-        A study folder, or a model file.
-    files : iterable of Path
-
-    Returns
-    -------
-    dict of Path to str
-        Absolute paths, and their names.
+def study_names(model: Path) -> dict[Path, str]:
+    """Names of the scans of a study by their files; empty for a model file.
 
     Raises
     ------
     UserError
-        If two cannot be told apart by name and folders, or the study is damaged.
+        If the study is damaged.
     """
-    paths = [Path(os.path.abspath(file)) for file in files]
     folder = model.parent if model.name == DOCUMENT_NAME else model
-    known: dict[str, Path] = {}
-    if (folder / DOCUMENT_NAME).is_file():
-        for entry in read_document(folder).scans:
-            if (path := resolved_path(entry.path, folder)) in paths:
-                known[entry.name] = path
-    return _names(paths, known)
+    if not (folder / DOCUMENT_NAME).is_file():
+        return {}
+    scans = read_document(folder).scans
+    return {resolved_path(entry.path, folder): entry.name for entry in scans}
 
 
 def _names(files: Sequence[Path], known: Mapping[str, Path]) -> dict[Path, str]:

@@ -6,12 +6,15 @@ import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from psygnal import Signal
 
 from napari_singlestrip.engine.config import Effort, Settings, settings_for
+from napari_singlestrip.engine.scan_files import real_file
+from napari_singlestrip.engine.scan_names import usable_name
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files import exclusive
 from napari_singlestrip.study_changes import finish_change
@@ -35,6 +38,21 @@ T = TypeVar("T")
 EXTENSION = ".nii.gz"
 
 
+@dataclass(frozen=True)
+class _Index:
+    """Scans by their name, by its plain spelling, and names by where the files are."""
+
+    by_name: dict[str, ScanEntry]
+    by_plain_name: dict[str, ScanEntry]
+    by_path: dict[Path, str]
+
+    @classmethod
+    def of(cls, scans: Iterable[ScanEntry], folder: Path) -> _Index:
+        by_name = {entry.name: entry for entry in scans}
+        paths = {resolved_path(entry.path, folder): name for name, entry in by_name.items()}
+        return cls(by_name, {usable_name(name): e for name, e in by_name.items()}, paths)
+
+
 class StudyFolder:
     """Scans, settings and rounds of a study; `Study` adds masks and decisions.
 
@@ -55,7 +73,7 @@ class StudyFolder:
         self._document = document
         self._cache: dict[tuple[Path, object], tuple[object, object]] = {}
         self._seen: dict[str, dict[Path, object]] = {}  # by what, of files
-        self._entries: tuple[StudyDocument, dict[str, ScanEntry]] | None = None
+        self._index_of: tuple[StudyDocument, _Index] | None = None
 
     def reload(self) -> None:
         """Read study.json again, after another program may have written it."""
@@ -115,16 +133,15 @@ class StudyFolder:
         return None if stored is None else resolved_path(stored, self.folder)
 
     def scan(self, name: str) -> ScanEntry:
-        """Return a scan by its name.
+        """Return a scan by its name, in any spelling of Unicode, or as its file is called.
 
         Raises
         ------
         UserError
             If the study has no such scan; the hint lists close names.
         """
-        if self._entries is None or self._entries[0] is not self._document:
-            self._entries = (self._document, {entry.name: entry for entry in self.scans})
-        entry = self._entries[1].get(name)
+        index = self._index
+        entry = index.by_name.get(name) or index.by_plain_name.get(usable_name(name))
         if entry is None:
             raise UserError(
                 f"The study {self.name} has no scan {name!r}.", close_names(name, self.names)
@@ -148,12 +165,12 @@ class StudyFolder:
         """
         files = find_scan_files(paths)  # may take long: others go on meanwhile
         with self._changing(document=True):
-            known = {self.scan_path(name) for name in self.names}
+            known = {real_file(path) for path in self._index.by_path}
             made_here = (self.folder / "masks", self.folder / "rounds")
             found = [
                 p
                 for p in files
-                if p not in known and not any(p.is_relative_to(m) for m in made_here)
+                if real_file(p) not in known and not any(p.is_relative_to(m) for m in made_here)
             ]
             new = scan_entries(found, self.folder, role, self.taken_names())
             names = tuple(entry.name for entry in new)
@@ -171,8 +188,7 @@ class StudyFolder:
 
     def name_of(self, path: Path) -> str | None:
         """Return the name of the scan in a file; None when it is not in the study."""
-        path = Path(os.path.abspath(path))
-        return next((name for name in self.names if self.scan_path(name) == path), None)
+        return self._index.by_path.get(Path(os.path.abspath(path)))
 
     def remove_scan(self, name: str) -> None:
         """Take a scan out of the study; its files stay, and adding it again brings all back.
@@ -311,6 +327,13 @@ class StudyFolder:
         self.changed.emit("scores")
 
     # --- inside
+
+    @property
+    def _index(self) -> _Index:
+        """What the scans are found by, made once for each state of the document."""
+        if self._index_of is None or self._index_of[0] is not self._document:
+            self._index_of = (self._document, _Index.of(self.scans, self.folder))
+        return self._index_of[1]
 
     @contextmanager
     def _changing(self, document: bool = False) -> Iterator[None]:

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files import read_json, read_text, write_json_atomic, write_text_atomic
-from napari_singlestrip.texts import printable
+from napari_singlestrip.texts import printable, table_cell, without_apostrophe
 
 State = Literal["accepted", "rejected", "corrected", "painted"]
 STATES: tuple[State, ...] = get_args(State)
@@ -187,9 +187,9 @@ def decision_of(cells: Mapping[str, str]) -> Decision:
     if state not in STATES:
         raise ValueError(f"{state!r} is none of {', '.join(STATES)}")
     return Decision(
-        scan=cells["scan"],
+        scan=without_apostrophe(cells["scan"]),
         state=state,
-        note=cells.get("note", ""),
+        note=without_apostrophe(cells.get("note", "")),
         time=cells.get("time", ""),
         round=_whole(cells.get("round", "")),
         rank=_whole(cells.get("rank", "")),
@@ -205,13 +205,13 @@ def _note(text: str) -> str:
 
 def _score(cells: Mapping[str, str]) -> ScoreRow:
     return ScoreRow(
-        scan=cells["scan"],
+        scan=without_apostrophe(cells["scan"]),
         autoencoder_error=_real(cells.get("autoencoder_error", "")),
         consistency=_real(cells.get("consistency", "")),
         volume_ml=_real(cells.get("volume_ml", "")),
         rank=_whole(cells.get("rank", "")) or 0,
         selected=cells.get("selected", "").strip().lower() in ("true", "1", "yes"),
-        flag=cells.get("flag", ""),
+        flag=without_apostrophe(cells.get("flag", "")),
     )
 
 
@@ -235,6 +235,8 @@ def _write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None
 def _cell(value: Any) -> Any:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
+    if isinstance(value, str):
+        return table_cell(value)
     return format(value, ".6g") if isinstance(value, float) else value
 
 

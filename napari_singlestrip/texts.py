@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
+from pathlib import Path
+from urllib.parse import quote, unquote_to_bytes
 
 # What a spreadsheet takes for a formula when a cell begins with it.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _JOINERS = "\u200c\u200d"  # without a width, but part of words in Persian and Indic scripts
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, formats, surrogates, ends of lines
+_ENCODED = "percent-encoded:"  # begins a path that is written down with its bytes as %XX
 
 
 def printable(text: str) -> str:
@@ -17,11 +22,51 @@ def printable(text: str) -> str:
     Python keeps as lone surrogates). Each becomes its escape, such as ``\\\\x1b``; all else stays.
     """
     return "".join(
-        char if char in _JOINERS
-        or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        char if _is_seen(char)
         else char.encode("unicode_escape", "surrogatepass").decode("ascii")
         for char in text
     )
+
+
+def plain_name(name: str) -> str:
+    """Return `name` as scans are called by it: the same in every spelling of Unicode, and visible.
+
+    Composed (NFC): macOS and Linux write one "ü" in different ways. What cannot be seen, is not
+    UTF-8, or cannot stand in a file name everywhere, becomes its bytes as ``%XX``.
+    """
+    composed = unicodedata.normalize("NFC", name)
+    return "".join(
+        char if _is_seen(char) and char not in "/\\:" else _percent(char) for char in composed
+    )
+
+
+def path_text(path: str | Path) -> str:
+    """Return a path as it is written down in documents and tables, to be read by `text_path`.
+
+    In one that is not UTF-8 (from old archives and disks), or has newlines or controls in it, bytes
+    are written as ``%XX``, and it begins with a word that says so.
+    """
+    text = str(path)
+    if text.startswith(_ENCODED) or not all(map(_is_seen, text)):
+        return _ENCODED + quote(os.fsencode(text))
+    return text
+
+
+def text_path(text: str) -> str:
+    """Inverse of `path_text`."""
+    if not text.startswith(_ENCODED):
+        return text
+    return os.fsdecode(unquote_to_bytes(text.removeprefix(_ENCODED)))
+
+
+def _is_seen(char: str) -> bool:
+    return char in _JOINERS or unicodedata.category(char) not in _UNSEEN
+
+
+def _percent(char: str) -> str:
+    escaped = "\udc80" <= char <= "\udcff"  # how Python keeps a byte that is not UTF-8
+    found = char.encode("utf-8", "surrogateescape" if escaped else "surrogatepass")
+    return "".join(f"%{byte:02X}" for byte in found)
 
 
 def table_cell(text: str) -> str:

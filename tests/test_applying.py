@@ -525,6 +525,98 @@ def test_folders_tell_scans_of_one_name_apart(
     assert set(table(tmp_path / "again")) == {name, f"twin_{name.upper()}"}
 
 
+@pytest.fixture
+def people(heads: Heads, tmp_path: Path) -> list[Path]:
+    """Two people of one protocol: one file name, one grid."""
+    whole = load(heads.scans[1])
+    shifted = np.roll(np.asarray(whole.dataobj), 3, axis=1)
+    files = [tmp_path / person / "T1.nii.gz" for person in ("p1", "p2")]
+    for file, values in zip(files, (np.asarray(whole.dataobj), shifted), strict=True):
+        file.parent.mkdir()
+        nib.save(nib.Nifti1Image(values, whole.affine), file)
+    return files
+
+
+@pytest.mark.parametrize("in_one_call", [True, False])
+@pytest.mark.parametrize("brain", [True, False])
+def test_each_person_has_a_mask_of_their_own(
+    model: Path, people: list[Path], tmp_path: Path, in_one_call: bool, brain: bool
+) -> None:
+    out = tmp_path / "out"
+    calls = [people] if in_one_call else [[one] for one in people]
+    for options in ({}, {"brain": brain}, {"again": True, "brain": brain}):
+        for call in calls:
+            run(model, call, out, **options)
+        rows = {Path(row.file): row for row in read_table(out / TABLE)}
+        assert set(rows) == set(people) and len(list(out.glob(f"*{MASK_SUFFIX}"))) == 2
+        for n, person in enumerate(people):
+            run(model, [person], tmp_path / f"right{n}")
+            right = np.asarray(load(tmp_path / f"right{n}" / f"T1{MASK_SUFFIX}").dataobj)
+            assert np.array_equal(np.asarray(load(out / rows[person].mask).dataobj), right)
+    if brain:
+        for person, row in rows.items():
+            mask = np.asarray(load(out / row.mask).dataobj)
+            cut = np.asarray(load(out / (row.scan + BRAIN_SUFFIX)).dataobj)
+            assert np.array_equal(cut, np.where(mask, np.asarray(load(person).dataobj), 0))
+
+
+def test_a_replaced_scan_keeps_no_mask_and_loses_none(
+    model: Path, people: list[Path], tmp_path: Path
+) -> None:
+    first, second = people
+    out = tmp_path / "out"
+    run(model, [first], out)
+    mask, table_before = out / f"T1{MASK_SUFFIX}", (out / TABLE).read_bytes()
+    before = mask.read_bytes()
+    first.write_bytes(second.read_bytes())
+    for _ in range(2):
+        events = run(model, [first], out, brain=True)
+        assert mask.read_bytes() == before and (out / TABLE).read_bytes() == table_before
+        assert not (out / f"T1{BRAIN_SUFFIX}").exists()
+        (warning,) = (e for e in events if isinstance(e, Note) and e.level == "warning")
+        assert "has changed since" in warning.text and "--again" in warning.text
+        assert isinstance(events[-1], Finished) and events[-1].summary["failed"] == 1
+    run(model, [first], out, again=True)
+    assert mask.read_bytes() != before
+    assert isinstance(run(model, [first], out)[-1], Finished)
+
+
+def test_the_same_command_again_finds_nothing_new_in_its_own_results(
+    model: Path, people: list[Path], tmp_path: Path
+) -> None:
+    out = people[0].parent / "derived"
+    run(model, [people[0].parent], out, brain=True)
+    before = seen(out)
+    events = run(model, [people[0].parent], out, brain=True)
+    assert seen(out) == before and not [e for e in events if isinstance(e, Progress)]
+    (note,) = (e.text for e in events if isinstance(e, Note) and "Passed over" in e.text)
+    assert "2 made by this program" in note
+
+
+def test_a_brain_is_cut_anew_after_its_mask_was_replaced(
+    model: Path, people: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run(model, people[:1], out, brain=True)
+    brain, mask = out / f"T1{BRAIN_SUFFIX}", out / f"T1{MASK_SUFFIX}"
+    before = np.asarray(load(brain).dataobj)
+    run(model, people[:1], out, again=True, overrides={"prediction.border_mm": -8})
+    os.utime(brain, (1, 1))  # as it was, before the mask
+    run(model, people[:1], out, brain=True)
+    inside = np.asarray(load(mask).dataobj) > 0
+    after = np.asarray(load(brain).dataobj)
+    assert not after[~inside].any() and not np.array_equal(after, before)
+
+
+def test_a_file_name_is_no_folder_for_masks(
+    model: Path, people: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="name of a file") as caught:
+        run(model, people[:1], tmp_path / "mask.nii.gz")
+    assert "such as mask" in caught.value.hint
+    assert not (tmp_path / "mask.nii.gz").exists()
+
+
 def test_scans_that_no_folder_tells_apart_are_refused(
     model: Path, heads: Heads, tmp_path: Path
 ) -> None:

@@ -86,6 +86,23 @@ def test_masks_become_labels(tmp_path: Path) -> None:
     assert kind == "image"
 
 
+@pytest.mark.parametrize(
+    "name", ["seg3d_T1w", "sub-Segura_T1w", "T1w_unmasked", "labelled", "mask_T1w", "T1w_seg"]
+)
+def test_a_scan_whose_name_holds_a_word_of_masks_is_an_image(name: str, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 900, (8, 9, 10)).astype(np.int16)
+    data, _, kind = read_scan(write(tmp_path / f"{name}.nii.gz", values, np.eye(4)))
+    assert kind == "image" and data.size == values.size
+
+
+@pytest.mark.parametrize("name", ["a_mask", "a_dseg", "a-label", "brainmask"])
+def test_labels_are_told_by_whole_words_and_values(name: str, tmp_path: Path) -> None:
+    values = np.zeros((8, 9, 10), np.float32)
+    values[2:6, 2:4], values[2:6, 5:8] = 3, 17
+    data, _, kind = read_scan(write(tmp_path / f"{name}.nii.gz", values, np.eye(4)))
+    assert kind == "labels" and set(np.unique(data)) == {0, 3, 17}
+
+
 @pytest.mark.parametrize("extension", [".mgz", ".mgh"])
 def test_mgh(extension: str, tmp_path: Path) -> None:
     path = tmp_path / f"T1{extension}"

@@ -120,3 +120,65 @@ def test_the_mask_of_the_study_on_screen(window: Any, study: Study, tmp_path: Pa
     source, mask = load(study.scan_path(name)), load(tmp_path / "mask.nii")
     assert mask.shape == source.shape and np.array_equal(mask.affine, source.affine)
     assert np.asarray(mask.dataobj).sum() == 2 * 3 * 3
+
+
+def twins(folder: Path) -> tuple[Path, Path]:
+    """Two scans of one size, 30 mm apart."""
+    values = np.random.default_rng(1).integers(0, 100, (6, 7, 8)).astype(np.int16)
+    paths = folder / "first.nii.gz", folder / "second.nii.gz"
+    for path, x in zip(paths, (0.0, 30.0), strict=True):
+        affine = np.diag([2.0, 2.0, 2.0, 1.0])
+        affine[0, 3] = x
+        nib.save(nib.Nifti1Image(values, affine), path)
+    return paths
+
+
+@pytest.mark.parametrize("looked_at", [0, 1])
+@pytest.mark.parametrize("by", ["eye", "choice"])
+def test_of_two_scans_of_one_size_the_one_that_is_looked_at(
+    viewer: Any, tmp_path: Path, looked_at: int, by: str
+) -> None:
+    paths = twins(tmp_path)
+    for path in paths:
+        viewer.open(path, plugin="napari-singlestrip")
+    viewer._new_labels()
+    labels = viewer.layers[-1]
+    labels.data[1:3, 1:3, 1:3] = 1
+    if by == "eye":
+        viewer.layers[1 - looked_at].visible = False
+    else:
+        viewer.layers.selection = {labels, viewer.layers[looked_at]}
+    (written,) = labels.save(str(tmp_path / "mask.nii.gz"), plugin="napari-singlestrip")
+    assert np.array_equal(load(written).affine, load(paths[looked_at]).affine)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("hidden", [False, True])
+def test_where_two_scans_could_be_meant_nothing_is_written(
+    viewer: Any, tmp_path: Path, order: tuple[int, int], hidden: bool
+) -> None:
+    paths = twins(tmp_path)
+    for n in order:
+        viewer.open(paths[n], plugin="napari-singlestrip")
+    viewer._new_labels()
+    labels = viewer.layers[-1]
+    if hidden:  # one is chosen, the other one is seen
+        viewer.layers[0].visible = False
+        viewer.layers.selection = {labels, viewer.layers[0]}
+    with pytest.raises(UserError, match=r"could belong to .*first.* or .*|.*second.* or .*first"):
+        labels.save(str(tmp_path / "mask.nii.gz"), plugin="napari-singlestrip")
+    assert not (tmp_path / "mask.nii.gz").exists()
+
+
+def test_two_scans_on_one_grid_are_no_question(viewer: Any, tmp_path: Path) -> None:
+    first, _ = twins(tmp_path)
+    other = tmp_path / "t2.nii.gz"
+    other.write_bytes(first.read_bytes())
+    for path in (first, other):
+        viewer.open(path, plugin="napari-singlestrip")
+    viewer._new_labels()
+    viewer.layers[-1].data[1:3, 1:3, 1:3] = 1
+    (written,) = viewer.layers[-1].save(
+        str(tmp_path / "mask.nii.gz"), plugin="napari-singlestrip"
+    )
+    assert np.array_equal(load(written).affine, load(first).affine)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from napari_singlestrip.engine import scan_names
-from napari_singlestrip.engine.scan_files import find_scans
+from napari_singlestrip.engine.scan_files import find_files
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.ranking_report import ranking_report
 from napari_singlestrip.report import write_report
@@ -105,9 +105,9 @@ def test_references_are_listed_once_for_all_scans(
 
     def listing(folders: list[Path]) -> list[Path]:
         listed.extend(folders)
-        return find_scans(folders)
+        return find_files(folders)
 
-    monkeypatch.setattr(scan_names, "find_scans", listing)
+    monkeypatch.setattr(scan_names, "find_files", listing)
     rows = ranking_report(study, 0).rows
     assert [row.dice for row in rows] == 300 * [pytest.approx(2 * 6 / 14)]
     assert listed == [references]

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from napari_singlestrip.engine.scan_names import find_masks, match, name_scans, scan_name
+from napari_singlestrip.engine.scan_names import (
+    MAX_NAME_BYTES,
+    find_masks,
+    match,
+    name_scans,
+    scan_name,
+    usable_name,
+)
 from napari_singlestrip.errors import UserError
 
 DATA = Path("/data")
@@ -136,3 +143,56 @@ def test_match_takes_the_longest_name_and_only_what_is_clear() -> None:
     assert match({"a": ("p9_T1", "T1"), "b": ("p1_T1", "T1")}, {1: ("p1_T1", "T1")}) == (
         {"b": 1}, {},
     )  # fmt: skip
+
+
+def test_spellings_of_a_letter_are_one_name() -> None:
+    assert scan_name("Zoe\u0308.nii") == "Zo\u00eb"
+    assert list(names("p1/Zoe\u0308.nii", "p2/Zo\u00eb.nii").values()) == [
+        "p1_Zo\u00eb", "p2_Zo\u00eb",
+    ]  # fmt: skip
+    assert match({1: ("Zo\u00eb",)}, {2: (scan_name("Zoe\u0308.nii"),)})[0] == {1: 2}
+
+
+def test_a_name_that_is_too_long_is_cut_and_stays_distinct() -> None:
+    long = "ü" * 100 + "x" * 40
+    first, second = usable_name(f"{long}1"), usable_name(f"{long}2")
+    assert first != second and usable_name(first) == first
+    assert all(len(name.encode()) <= MAX_NAME_BYTES for name in (first, second))
+    assert scan_name(f"{long}1.nii.gz") == first
+    (name,) = names(f"{'d' * 150}/{'e' * 150}/T1.nii", known={"T1": "other/T1.nii"}).values()
+    assert len(name.encode()) <= MAX_NAME_BYTES
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("CON", "CON_"), ("aux.1", "aux.1_"), ("console", "console"), ("..", "%2E%2E"),
+     ("", "unnamed"), ("end. ", "end. "), ("M\udcfcller", "M%FCller")],
+)
+def test_what_disks_refuse_is_named_otherwise(text: str, name: str) -> None:
+    assert usable_name(text) == name
+
+
+def test_masks_of_long_names_are_found(tmp_path: Path) -> None:
+    long = "x" * 230
+    touch(tmp_path, f"{scan_name(f'{long}.nii.gz')}_desc-brain_mask.nii.gz")
+    (found,) = find_masks(tmp_path).values()
+    assert found == (scan_name(f"{long}.nii.gz"),)
+
+
+def test_naming_many_scans_asks_for_each_name_a_few_times_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from napari_singlestrip.engine import scan_names
+
+    asked: list[Path] = []
+    real = scan_names.stem_of
+
+    def stem_of(path: Path) -> str:
+        asked.append(path)
+        return real(path)
+
+    monkeypatch.setattr(scan_names, "stem_of", stem_of)
+    files = [DATA / f"p{n}/T1.nii.gz" for n in range(1000)]
+    assert len(set(name_scans(files[500:], {f"k{n}": f for n, f in enumerate(files[:500])})
+                   .checked().values())) == 500  # fmt: skip
+    assert len(asked) < 20 * len(files)

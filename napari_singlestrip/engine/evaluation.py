@@ -19,6 +19,7 @@ from napari_singlestrip.engine.scan_names import find_masks, match
 from napari_singlestrip.engine.volume import load_mask, open_scan
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files import write_text_atomic
+from napari_singlestrip.texts import table_cell
 
 _NAN = math.nan
 _NO_MASK = "There is no mask for this reference."
@@ -226,5 +227,5 @@ def _worst(values: np.ndarray, lowest: bool) -> float:
 
 def _cell(value: str | float) -> str:
     if isinstance(value, str):
-        return value
+        return table_cell(value)
     return "" if math.isnan(value) else f"{value:.6g}"

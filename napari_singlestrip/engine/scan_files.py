@@ -1,12 +1,15 @@
-"""Files of scans: finding them in folders, and telling what is no scan."""
+"""Files that are named like scans: listing them in folders, and what is wrong with one."""
 
 from __future__ import annotations
 
 import os
 import struct
+import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nibabel.filebasedimages import ImageFileError
@@ -26,6 +29,12 @@ _DAMAGE = (
 COPY_AGAIN = "Copy or convert it again from its source."
 CONVERT = "Convert the scan to NIfTI (dcm2niix does so for DICOM) and use that file."
 
+# Endings of other files that people write results to with other programs.
+_OTHER_FILES = (
+    ".nii.bz2", ".nii.zst", ".nrrd", ".nhdr", ".mha", ".mhd", ".mif.gz", ".mif", ".mnc", ".dcm",
+    ".gz", ".zip", ".tar", ".csv", ".tsv", ".json", ".txt", ".html", ".pt", ".npz", ".npy", ".png",
+)  # fmt: skip
+
 # How the files that people take for scans begin.
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (128, b"DICM", "a DICOM file"),
@@ -40,8 +49,24 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
 )
 
 
-def find_scans(paths: Iterable[str | Path]) -> list[Path]:
-    """List the scans among files and, at any depth, in folders.
+@dataclass
+class Listing:
+    """What lies in a folder, at any depth.
+
+    Attributes
+    ----------
+    files : list of Path
+        Files that are named like scans, sorted; of two ways to one file, the one without links.
+    problems : list of str
+        Links that lead nowhere and folders that cannot be read, in a sentence each.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def find_files(paths: Iterable[str | Path]) -> list[Path]:
+    """List all files that are named like scans, masks among them: see `scan_search.find_scans`.
 
     Parameters
     ----------
@@ -56,17 +81,51 @@ def find_scans(paths: Iterable[str | Path]) -> list[Path]:
     Raises
     ------
     UserError
-        If a path does not exist, a file is not a scan, or a folder has none.
+        If a path does not exist, a file is not named like a scan, or a folder has no such file.
     """
     found: dict[str, Path] = {}
     for path in (Path(p) for p in paths):
-        candidates = _scans_below(path) if path.is_dir() else [checked_name(path)]
+        candidates = list_folder(path).files if path.is_dir() else [checked_name(path)]
         if not candidates:
-            raise UserError(f"There is no scan in the folder {path}.", f"Known: {_known()}.")
-        for candidate in candidates:
-            chosen = image_of_pair(candidate)
-            found.setdefault(os.path.abspath(chosen), chosen)
+            raise no_scan(path)
+        for candidate in map(image_of_pair, candidates):
+            found.setdefault(os.path.abspath(candidate), candidate)
     return sorted(found.values())
+
+
+def list_folder(folder: Path, enter: Callable[[Path], bool] = lambda _: True) -> Listing:
+    """List a folder. Folders that are links are followed, each real one is looked into once.
+
+    Parameters
+    ----------
+    folder : Path
+    enter : callable
+        Whether to look into a folder; hidden ones never are.
+    """
+    listing, real_files = Listing(), dict[str, Path]()
+    waiting, seen = deque([folder]), set[str]()
+    while waiting:  # links last: a file is known by its own place rather than by a link to it
+        for parent, folders, names in os.walk(waiting.popleft(), onerror=_note(listing.problems)):
+            if _seen_before(parent, seen):
+                folders[:] = []
+                continue
+            inside = [Path(parent, name) for name in sorted(folders) if not name.startswith(".")]
+            inside = [path for path in inside if enter(path)]
+            waiting += [path for path in inside if path.is_symlink() and not _is_loop(path)]
+            folders[:] = [path.name for path in inside if not path.is_symlink()]
+            _take_files(Path(parent), sorted(names), real_files, listing.problems)
+    listing.files = sorted(real_files.values())
+    return listing
+
+
+def no_scan(folder: Path, why: str = "") -> UserError:
+    """Say that a folder holds no scan."""
+    return UserError(f"There is no scan in the folder {folder}.", why or f"Known: {_known()}.")
+
+
+def real_file(path: Path) -> str:
+    """What is equal for two ways to one file: links and spellings of Unicode are resolved."""
+    return unicodedata.normalize("NFC", os.path.realpath(path))
 
 
 @contextmanager
@@ -99,6 +158,44 @@ def _known() -> str:
     return ", ".join(SCAN_EXTENSIONS)
 
 
+def check_folder_name(path: Path, example: str = "DIR") -> None:
+    """Refuse a name of a file for a folder that is to be made: it would be taken for that file.
+
+    Raises
+    ------
+    UserError
+        If it ends like a file, unless it is a folder already; or is a file.
+    """
+    if path.is_dir():
+        return
+    if path.exists():
+        raise UserError(f"{path} is a file, and results go to a folder.", "Name a folder.")
+    ending = extension_of(path.name) or next(
+        (e for e in _OTHER_FILES if path.name.lower().endswith(e)), ""
+    )
+    if ending:
+        raise UserError(
+            f"{path} is the name of a file ({ending}), and results go to a folder.",
+            f"Name a folder, such as {path.name[: -len(ending)] or 'masks'}: {example}.",
+        )
+
+
+def check_file_name(path: Path) -> None:
+    """Refuse the name of a scan or a folder for a file of another kind that is to be written.
+
+    Raises
+    ------
+    UserError
+        If it ends like a scan, which it could replace, or is a folder.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder.", "Name the file to write, such as a file in it.")
+    if ending := extension_of(path.name):
+        raise UserError(
+            f"{path} is the name of a scan ({ending}).", "Choose another name for this file."
+        )
+
+
 def missing_file(path: Path) -> UserError:
     """Say that a file is not there."""
     if path.is_symlink():
@@ -119,12 +216,40 @@ def checked_name(path: Path) -> Path:
     return path
 
 
-def _scans_below(folder: Path) -> list[Path]:
-    scans = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        scans += [Path(parent, n) for n in names if not n.startswith(".") and extension_of(n)]
-    return scans
+def _take_files(
+    parent: Path, names: Iterable[str], real_files: dict[str, Path], problems: list[str]
+) -> None:
+    for name in names:
+        path = parent / name
+        if name.startswith("."):
+            continue
+        if extension_of(name):
+            path = image_of_pair(path)
+            known = real_files.get(real := real_file(path))
+            if known is None or (known.is_symlink() and not path.is_symlink()):
+                real_files[real] = path
+        elif path.is_symlink() and not path.exists():
+            problems.append(f"{path} is a link that leads nowhere.")
+
+
+def _seen_before(folder: str, seen: set[str]) -> bool:
+    real = os.path.realpath(folder)
+    if real in seen:
+        return True
+    seen.add(real)
+    return False
+
+
+def _is_loop(link: Path) -> bool:
+    """Whether a link leads up, to a folder that it lies in: that is no other data."""
+    return Path(os.path.realpath(link.parent)).is_relative_to(os.path.realpath(link))
+
+
+def _note(problems: list[str]) -> Callable[[OSError], None]:
+    def note(error: OSError) -> None:
+        problems.append(f"The folder {error.filename} cannot be read: {error.strerror}.")
+
+    return note
 
 
 def image_of_pair(path: Path) -> Path:

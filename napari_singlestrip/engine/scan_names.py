@@ -3,18 +3,22 @@
 A scan is called like its file. Files of one name in several folders (``patient1/T1.nii.gz`` and
 ``patient2/T1.nii.gz``) get as many of their folders in front as tell them apart:
 ``patient1_T1`` and ``patient2_T1``. Upper and lower case are one name: on the disks of Windows and
-macOS they are one file.
+macOS they are one file. So are the spellings of a letter in Unicode; what a name cannot hold
+everywhere is escaped, and a name too long for what is added to it is cut (see `scan_name`).
 """
 
 from __future__ import annotations
 
+import hashlib
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from napari_singlestrip.engine.scan_files import extension_of, find_scans
+from napari_singlestrip.engine.scan_files import extension_of, find_files
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.texts import plain_name
 
 L = TypeVar("L")
 R = TypeVar("R")
@@ -22,11 +26,44 @@ R = TypeVar("R")
 # What a mask's name adds to that of its scan; the first that fits counts.
 MASK_SUFFIXES = ("_desc-brain_mask", "_brain_mask", "_brainmask", "_mask", "")
 
+MAX_NAME_BYTES = 200  # file names hold 255: suffixes of masks and temporary files need room
+# What Windows keeps for devices, also with an extension.
+_RESERVED = {
+    "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)),
+}  # fmt: skip
+
 
 def scan_name(path: str | Path) -> str:
-    """File name without the extension of a scan: "sub-01_T1w" of "sub-01_T1w.nii.gz"."""
+    """Name of a scan, from its file name: "sub-01_T1w" of "sub-01_T1w.nii.gz"."""
+    return usable_name(stem_of(path))
+
+
+def stem_of(path: str | Path) -> str:
+    """File name without the extension of a scan, as it is."""
     name = Path(path).name
     return name[: len(name) - len(extension_of(name))]
+
+
+def usable_name(text: str) -> str:
+    """Return `text` as a name that every disk, table and terminal can hold.
+
+    A name that is usable stays as it is. One that is too long ends in a number that stands for the
+    whole, so that two long names stay two.
+    """
+    name = plain_name(text)
+    if not name.strip("."):
+        name = name.replace(".", "%2E") or "unnamed"
+    if name.split(".")[0].rstrip(" ").casefold() in _RESERVED:
+        name = f"{name}_"
+    if len(name.encode()) <= MAX_NAME_BYTES:
+        return name
+    rest = f"~{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"
+    return name.encode()[: MAX_NAME_BYTES - len(rest)].decode(errors="ignore") + rest
+
+
+def name_key(name: str) -> str:
+    """What is equal for names that are one: upper and lower case, and spellings of Unicode."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 @dataclass(frozen=True)
@@ -76,7 +113,7 @@ def name_scans(files: Iterable[Path], known: Mapping[str, Path] | None = None) -
         Files of one name (or of that of a known one) have all the same number of folders in front,
         the smallest that does; it does not depend on the order of the files.
     """
-    taken = {name.casefold(): path for name, path in (known or {}).items()}
+    taken = {name_key(name): path for name, path in (known or {}).items()}
     files = list(files)
     new, old = _by_stem(files), _by_stem((known or {}).values())
     names: dict[Path, str] = {}
@@ -84,7 +121,7 @@ def name_scans(files: Iterable[Path], known: Mapping[str, Path] | None = None) -
     # A long name first: with folders in front, a shorter one may come to be the same.
     for stem in sorted(new, key=lambda stem: (-len(stem), stem)):
         group = _tell_apart(sorted(new[stem]), old.get(stem, []), taken)
-        taken |= {name.casefold(): file for file, name in group.names.items()}
+        taken |= {name_key(name): file for file, name in group.names.items()}
         names |= group.names
         clashes += group.clashes
     return Naming({file: names[file] for file in files if file in names}, tuple(sorted(clashes)))
@@ -103,11 +140,11 @@ def find_masks(folder: Path) -> dict[Path, tuple[str, ...]]:
     Raises
     ------
     UserError
-        If the folder is missing or holds no scan.
+        If the folder is missing or holds no file that could be a mask.
     """
     found: dict[Path, tuple[int, Path]] = {}
-    for path in find_scans([folder]):
-        stem = scan_name(path)
+    for path in find_files([folder]):
+        stem = plain_name(stem_of(path))
         place, suffix = next((i, s) for i, s in enumerate(MASK_SUFFIXES) if stem.endswith(s))
         plain = path.relative_to(folder).parent / stem.removesuffix(suffix)
         if plain not in found or place < found[plain][0]:
@@ -164,24 +201,24 @@ def _nearest(left: Mapping[L, Collection[str]], right: Mapping[R, Collection[str
 def _by_stem(files: Iterable[Path]) -> dict[str, list[Path]]:
     groups: dict[str, list[Path]] = {}
     for file in files:
-        groups.setdefault(scan_name(file).casefold(), []).append(file)
+        groups.setdefault(name_key(stem_of(file)), []).append(file)
     return groups
 
 
 def _tell_apart(new: Sequence[Path], old: Sequence[Path], taken: Mapping[str, Path]) -> Naming:
     """Name the files of one name, some of which (`old`) have theirs."""
     # Where all folders are not enough, one of the files can have no name.
-    whole = {possible_names(file)[0].casefold(): file for file in reversed([*old, *new])}
-    clashes = [(f, o) for f in new if (o := whole[possible_names(f)[0].casefold()]) != f]
+    whole = {name_key(possible_names(file)[0]): file for file in reversed([*old, *new])}
+    clashes = [(f, o) for f in new if (o := whole[name_key(possible_names(f)[0])]) != f]
     left_out = {file for file, _ in clashes}
     named = [file for file in new if file not in left_out]
     most = max((len(_folders(file)) for file in named), default=0)
     for n in range(most + 1):
         names = {file: _name_with(file, n) for file in named}
-        keys = [name.casefold() for name in (*names.values(), *(_name_with(f, n) for f in old))]
+        keys = [name_key(name) for name in (*names.values(), *(_name_with(f, n) for f in old))]
         if len(set(keys)) == len(keys) and not any(k in taken for k in keys[: len(named)]):
             break
-    clashes += [(f, taken[k]) for f, name in names.items() if (k := name.casefold()) in taken]
+    clashes += [(f, taken[k]) for f, name in names.items() if (k := name_key(name)) in taken]
     gone = {file for file, _ in clashes}
     return Naming({file: name for file, name in names.items() if file not in gone}, tuple(clashes))
 
@@ -192,4 +229,4 @@ def _folders(path: Path) -> tuple[str, ...]:
 
 def _name_with(path: Path, n_folders: int) -> str:
     folders = _folders(path)
-    return "_".join((*folders[max(len(folders) - n_folders, 0) :], scan_name(path)))
+    return usable_name("_".join((*folders[max(len(folders) - n_folders, 0) :], stem_of(path))))

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from napari_singlestrip.engine.grid import Grid, Volume, reorient
 from napari_singlestrip.engine.scan import Scan, open_scan
-from napari_singlestrip.engine.scan_files import SCAN_EXTENSIONS, find_scans
+from napari_singlestrip.engine.scan_files import SCAN_EXTENSIONS
+from napari_singlestrip.engine.scan_search import MADE_FOR, SIGNATURE, find_scans
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files import atomic_path
 
@@ -79,7 +80,9 @@ def load_mask(path: str | Path, like: Scan, *, check: bool = True) -> NDArray[np
     return mask
 
 
-def save_mask(path: str | Path, mask: NDArray[Any], like: Scan) -> None:
+def save_mask(
+    path: str | Path, mask: NDArray[Any], like: Scan, fingerprint: str = ""
+) -> None:
     """Write a mask as a uint8 NIfTI file (0 outside, 1 inside) on the scan's own grid.
 
     Parameters
@@ -90,6 +93,8 @@ def save_mask(path: str | Path, mask: NDArray[Any], like: Scan) -> None:
         True or non-zero inside.
     like : Scan
         Gives shape, affine, sform and qform codes and units.
+    fingerprint : str
+        Of the scan's file; kept in the header, so that the mask is known as this scan's.
 
     Raises
     ------
@@ -98,7 +103,7 @@ def save_mask(path: str | Path, mask: NDArray[Any], like: Scan) -> None:
     ValueError
         If the mask has another shape than the scan.
     """
-    _write(path, (np.asarray(mask) != 0).astype(np.uint8), like)
+    _write(path, (np.asarray(mask) != 0).astype(np.uint8), like, fingerprint=fingerprint)
 
 
 def save_map(path: str | Path, values: NDArray[Any], like: Scan) -> None:
@@ -109,7 +114,9 @@ def save_map(path: str | Path, values: NDArray[Any], like: Scan) -> None:
     _write(path, np.asarray(values, dtype=np.float32), like)
 
 
-def save_brain(path: str | Path, mask: NDArray[Any], scan: Scan) -> None:
+def save_brain(
+    path: str | Path, mask: NDArray[Any], scan: Scan, fingerprint: str = ""
+) -> None:
     """Write the scan with everything outside the mask set to zero, all frames of a 4D scan.
 
     Data type, scaling and the values inside are those of the scan. Only where its scaling cannot
@@ -127,7 +134,7 @@ def save_brain(path: str | Path, mask: NDArray[Any], scan: Scan) -> None:
     if zero is None:
         raw = raw.astype(np.float32) * np.float32(slope) + np.float32(inter)
         zero, slope, inter = np.float32(0), 1.0, 0.0
-    _write(path, np.where(inside, raw, zero), scan, slope, inter)
+    _write(path, np.where(inside, raw, zero), scan, slope, inter, fingerprint)
 
 
 def _stored_zero(dtype: np.dtype[Any], slope: float, inter: float) -> Any | None:
@@ -143,13 +150,19 @@ def _stored_zero(dtype: np.dtype[Any], slope: float, inter: float) -> Any | None
 
 
 def _write(
-    path: str | Path, values: NDArray[Any], like: Scan, slope: float = 1.0, inter: float = 0.0
+    path: str | Path,
+    values: NDArray[Any],
+    like: Scan,
+    slope: float = 1.0,
+    inter: float = 0.0,
+    fingerprint: str = "",
 ) -> None:
     """Write stored values as they are: nibabel's own writer would choose a new scaling."""
     path = Path(path)
     _check_target(path, like)
     _check_shape(values.shape[:3], like)
     header = _header_for(like, values, slope, inter)
+    header["descrip"] = MADE_FOR + fingerprint.encode() if fingerprint else SIGNATURE
     # Compressing in memory, so that the disk sees one write, and files do not differ by a time.
     content = header.binaryblock + bytes(4) + values.astype(header.get_data_dtype()).tobytes("F")
     if path.name.lower().endswith(".gz"):
@@ -173,7 +186,6 @@ def _header_for(like: Scan, values: NDArray[Any], slope: float, inter: float) ->
         header.set_qform(like.grid.affine, code="scanner")
         header.set_sform(like.grid.affine, code="scanner")
     header["scl_slope"], header["scl_inter"] = slope, inter
-    header["descrip"] = b"napari-singlestrip"
     header["vox_offset"] = header.sizeof_hdr + 4
     return header
 

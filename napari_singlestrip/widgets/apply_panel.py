@@ -11,10 +11,10 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
+from napari_singlestrip.applied_names import applied_names
 from napari_singlestrip.applied_table import TABLE
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Note, Progress, Wrote
-from napari_singlestrip.study_document import names_to_apply
 from napari_singlestrip.widgets.export_box import ExportBox
 from napari_singlestrip.widgets.job import JobStatus
 from napari_singlestrip.widgets.layer_box import LayerBox
@@ -99,7 +99,7 @@ class ApplyPanel(Panel):
             model, scans, out = self.models.value(), self.scans.value(), self.out_folder()
             if model is None or not scans or out is None:
                 raise UserError("There is nothing to do yet.", "Choose a model and scans.")
-            names = tuple(names_to_apply(model.path, scans).values())
+            names = tuple(applied_names(model.path, scans, out).names.values())
             brain = ["--brain"] * self.brain.isChecked()
             self.session.start_job(
                 ["apply", str(model.path), *self.scans.arguments, "--out", str(out), *brain,

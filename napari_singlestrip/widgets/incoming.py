@@ -60,7 +60,9 @@ def sort_out(paths: Sequence[Path], known: Mapping[str, Path] | None = None) -> 
     found: dict[Path, None] = {}
     for path in paths:
         try:
-            found |= dict.fromkeys(find_scan_files([path]))
+            these = find_scan_files([path])
+            found |= dict.fromkeys(these)
+            problems += these.notes
         except UserError as error:
             problems.append(str(error))
     named = set((known or {}).values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,15 @@ if TYPE_CHECKING:
     from napari_singlestrip.widgets.main_widget import StripWidget
 
 PLUGIN, WIDGET = "napari-singlestrip", "SingleStrip"
+
+
+@dataclass(frozen=True)
+class ScanOnScreen:
+    """The file of an image layer, and whether that is visible, and chosen in the list of layers."""
+
+    path: Path
+    is_visible: bool = True
+    is_chosen: bool = False
 
 
 def open_dock() -> StripWidget | None:
@@ -47,16 +57,19 @@ def find_dock(viewer: Any) -> StripWidget | None:
     return docks[0] if docks else None
 
 
-def scans_on_screen() -> list[Path]:
-    """Files of the scans that are layers of the present viewer; the one of the study first."""
+def scans_on_screen() -> list[ScanOnScreen]:
+    """Scans that are image layers of the present viewer, from the bottom up."""
     viewer = _viewer()
     if viewer is None:
         return []
     dock = find_dock(viewer)
-    shown = dock.session.layers.now if dock is not None else None
-    paths = [] if shown is None else [shown.scan.path]
-    named = (layer.metadata.get("path") for layer in viewer.layers if _is_image(layer))
-    return paths + [Path(path) for path in named if path]
+    found = []
+    for layer in filter(_is_image, viewer.layers):
+        of_dock = dock.session.layers.file_of(layer) if dock is not None else None
+        if path := of_dock or layer.metadata.get("path"):
+            chosen = layer in viewer.layers.selection
+            found.append(ScanOnScreen(Path(path), bool(layer.visible), chosen))
+    return found
 
 
 def _is_image(layer: Any) -> bool:

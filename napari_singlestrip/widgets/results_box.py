@@ -63,7 +63,8 @@ class ResultsBox(QWidget):
             rows = read_table(folder / TABLE)
             self.folder = folder
             if running:  # else rows of an earlier job in this folder
-                rows = tuple(row for row in rows if row.scan in to_come)
+                expected = set(to_come)
+                rows = tuple(row for row in rows if row.scan in expected)
             self.table.set_rows(rows, to_come, running)
             self.summary.setText(_in_words(rows, folder, len(to_come) or len(rows)))
             if not running:

@@ -8,14 +8,11 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
-from napari_singlestrip.applied_table import BRAIN_SUFFIX, MASK_SUFFIX
-from napari_singlestrip.errors import UserError
 from napari_singlestrip.study_document import find_scan_files
 from napari_singlestrip.widgets.panel import button, words
 from napari_singlestrip.widgets.session import Session
 
 PATTERN = "Scans (*.nii *.nii.gz *.mgz *.mgh *.img *.hdr);;All files (*)"
-RESULTS = (MASK_SUFFIX, BRAIN_SUFFIX)
 EMPTY = "Choose scans above, or drop files or a folder here."
 
 
@@ -88,13 +85,12 @@ class ScanPicker(QWidget):
             self.setValue([path for path in scans if path not in gone], f" of {study.name}")
 
     def take_files(self, paths: Sequence[Path]) -> None:
-        """Choose files, and the scans in folders, but no results of ours that lie there."""
+        """Choose files, and the scans in folders, but no masks or results that lie there."""
         with self.session.guarded():
-            everything = find_scan_files(paths)
-            found = [p for p in everything if p in paths or not p.name.endswith(RESULTS)]
-            if not found:
-                raise UserError("There are only results here, no scans.", "Choose the scans.")
-            named = paths if found == everything else found
+            found = find_scan_files(paths)
+            named = found if found.notes else paths
+            if found.notes:
+                self.session.tell(" ".join(found.notes))
             where = paths[0] if len(paths) == 1 and paths[0].is_dir() else found[0].parent
             self.setValue(found, f" in {where}" if len(found) > 1 else f": {found[0].name}", named)
 
