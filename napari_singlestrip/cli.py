@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_singlestrip import __version__
-from napari_singlestrip.cli_jobs import report_bug, run_job, say_failure, write_file
+from napari_singlestrip.cli_jobs import (
+    leave,
+    report_bug,
+    run_job,
+    say_anything,
+    say_failure,
+    with_problems,
+    write_file,
+)
 from napari_singlestrip.cli_options import (
     Choice,
     DeviceOption,
@@ -28,7 +36,7 @@ from napari_singlestrip.cli_options import (
     parse_masks,
     parse_stages,
 )
-from napari_singlestrip.errors import CANCELLED, OK, UserError
+from napari_singlestrip.errors import CANCELLED, OK
 
 if TYPE_CHECKING:
     from napari_singlestrip.events import Event
@@ -53,12 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        0 done, 2 a person's mistake, 130 stopped on request. A bug is raised: Python shows its
-        traceback and exits with 1.
+        As `errors`. A bug is raised: Python shows its traceback and exits with 1.
     """
+    say_anything()
     try:
         app(args=arguments, prog_name="singlestrip")
-    except (UserError, MemoryError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - a bug is raised again there
         return say_failure(error)
     except KeyboardInterrupt:
         return CANCELLED
@@ -96,7 +104,8 @@ def singlestrip(
       singlestrip run my_study --rounds 2                 one more round, from your decisions
       singlestrip apply my_study new_scans/ --out masks/
 
-    Exit codes: 0 done, 1 a bug, 2 something you can put right, 130 stopped.
+    Exit codes: 0 done, 1 a bug, 2 nothing was begun because of something you can put right, 3 done
+    but for some scans, 4 not one scan could be done, 130 stopped.
     """
 
 
@@ -215,19 +224,24 @@ def new(
       singlestrip new my_study a.nii.gz b.mgz --mask a=a_mask.nii.gz --effort standard
       singlestrip new my_study scans/ --mask a=a_mask.nii.gz --set training.steps=500
     """
-    from napari_singlestrip.cli_output import describe_new
+    from napari_singlestrip.cli_output import describe_new, warn
     from napari_singlestrip.engine.config import parse_assignments
     from napari_singlestrip.study import Study
+    from napari_singlestrip.study_document import scans_among
 
+    files, problems = scans_among(scans)
     made = Study.create(
         study,
-        scans,
+        files,
         masks=parse_masks(mask or []),
         references=reference,
         effort=effort or "quick",
         overrides=parse_assignments(settings or []),
     )
-    describe_new(made, quiet)
+    for problem in problems:
+        warn(problem)
+    failed = describe_new(made, quiet)
+    leave(len(made.names) - failed, failed + len(problems))
 
 
 @app.command(short_help="Add scans to a study.")
@@ -242,11 +256,17 @@ def add(study: StudyFolder, scans: Scans, quiet: QuietOption = False) -> None:
       singlestrip add my_study scans/
       singlestrip add my_study sub-51_T1w.nii.gz sub-52_T1w.nii.gz
     """
-    from napari_singlestrip.cli_output import describe_added
+    from napari_singlestrip.cli_output import describe_added, warn
     from napari_singlestrip.study import Study
+    from napari_singlestrip.study_document import scans_among
 
     opened = Study.open(study)
-    describe_added(opened, opened.add_scans(scans), quiet)
+    files, problems = scans_among(scans)
+    added = opened.add_scans(files)
+    for problem in problems:
+        warn(problem)
+    failed = describe_added(opened, added, quiet)
+    leave(len(files) - failed, failed + len(problems))
 
 
 @app.command(short_help="Train, predict, rank, fine-tune.")
@@ -373,7 +393,9 @@ def rank(study: StudyFolder) -> None:
     opened = Study.open(study)
     ranked = (r for r in reversed(opened.rounds()) if opened.scores_path(r).exists())
     round_ = next(ranked, opened.current_round())
-    show_ranking(opened, round_, ranking_report(opened, round_))
+    found = ranking_report(opened, round_)
+    show_ranking(opened, round_, found)
+    leave(len(found.rows), len(found.problems))
 
 
 @app.command(short_help="Write a report with pictures.")
@@ -400,10 +422,10 @@ def report(
     opened = Study.open(study)
     path = opened.folder / "report.html" if out is None else out
 
-    def write() -> None:
+    def write() -> list[str]:
         from napari_singlestrip.report import write_report
 
-        write_report(opened, path)
+        return write_report(opened, path)
 
     write_file("report", path, write, events)
 
@@ -478,16 +500,16 @@ def apply(
 
     def job() -> Iterator[Event]:
         from napari_singlestrip.engine.config import parse_assignments
-        from napari_singlestrip.study_document import find_scan_files
+        from napari_singlestrip.study_document import scans_among
 
         overrides = parse_assignments(settings or [])
-        files = find_scan_files(scans)
+        files, problems = scans_among(scans)
         from napari_singlestrip import applying as work
 
-        yield from work.apply(
+        yield from with_problems(problems, work.apply(
             model, files, out, device=device, brain=brain, overrides=overrides, round_=round_,
             again=again,
-        )
+        ))
 
     run_job(job, events, quiet)
 
@@ -515,6 +537,8 @@ def evaluate(
     show_evaluation(rows)
     if csv is not None:
         evaluation.write_csv(rows, csv)
+    n_done = sum(row.is_measured for row in rows)
+    leave(n_done, len(rows) - n_done)
 
 
 @app.command(short_help="Write the model as one file.")

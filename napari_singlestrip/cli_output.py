@@ -10,19 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from napari_singlestrip.console import format_cell, make_console, show_table
-from napari_singlestrip.errors import UserError
+from napari_singlestrip.console import format_cell, make_console, show_table, show_traceback
+from napari_singlestrip.failures import Failure, attempt
 from napari_singlestrip.study import Study
 
 if TYPE_CHECKING:
     from napari_singlestrip.ranking_report import RankingReport
 
 
-def describe_new(study: Study, quiet: bool) -> None:
-    """Say what the new study holds, which scans are in trouble, and what to do next."""
-    _describe_scans(study, study.names, quiet)
+def describe_new(study: Study, quiet: bool) -> int:
+    """Say what the new study holds, which scans are in trouble, and what to do next.
+
+    Returns
+    -------
+    int
+        Scans that cannot be read.
+    """
+    failed = _describe_scans(study, study.names, quiet)
     if quiet:
-        return
+        return failed
     n_masks = len(study.masked_scans())
     typer.echo(f"Study {study.name}: {_count(len(study.scans), 'scan')}, "
                f"{_count(n_masks, 'painted mask')}.")  # fmt: skip
@@ -32,34 +38,52 @@ def describe_new(study: Study, quiet: bool) -> None:
         typer.echo(f"Next: singlestrip run {study.folder}")
     else:
         typer.echo("Next: paint the brain of one scan, in napari or with any other program.")
+    return failed
 
 
-def describe_added(study: Study, names: Sequence[str], quiet: bool) -> None:
-    """Say which scans are new in the study, which are in trouble, and what to do next."""
-    _describe_scans(study, names, quiet)
+def describe_added(study: Study, names: Sequence[str], quiet: bool) -> int:
+    """Say which scans are new in the study, which are in trouble, and what to do next.
+
+    Returns
+    -------
+    int
+        Scans that cannot be read.
+    """
+    failed = _describe_scans(study, names, quiet)
     if quiet:
-        return
+        return failed
     if not names:
         typer.echo(f"Nothing is new: the study {study.name} has these scans already.")
-        return
+        return failed
     for name in names:
         typer.echo(name)
     typer.echo(f"{_count(len(names), 'scan')} added to the study {study.name}, which has "
                f"{len(study.scans)} now.")  # fmt: skip
     typer.echo(f"Next: singlestrip run {study.folder}")
+    return failed
 
 
-def _describe_scans(study: Study, names: Sequence[str], quiet: bool) -> None:
+def _describe_scans(study: Study, names: Sequence[str], quiet: bool) -> int:
     from napari_singlestrip.engine.volume import open_scan
 
+    failed = 0
     for name in names:
-        try:
-            notes = open_scan(study.scan_path(name)).notes
-        except UserError as error:  # the rest of the study goes on
-            typer.echo(f"Warning: {error}", err=True)
+        scan = attempt(open_scan, study.scan_path(name))
+        if isinstance(scan, Failure):  # the rest of the study goes on
+            warn(scan, name)
+            failed += 1
             continue
-        for note in () if quiet else notes:
+        for note in () if quiet else scan.notes:
             typer.echo(f"{name}: {note}")
+    return failed
+
+
+def warn(failure: Failure, scan: str = "") -> None:
+    """Say what is wrong with one scan; for a bug, its traceback first."""
+    if failure.traceback:
+        show_traceback(failure.traceback)
+    about = f"{scan}: " if scan and scan not in str(failure) else ""
+    typer.echo(f"Warning: {about}{failure}", err=True)
 
 
 def _count(number: int, what: str) -> str:
@@ -72,6 +96,7 @@ def show_ranking(study: Study, round_: int, report: RankingReport) -> None:
     rows = []
     for ranked in report.rows:
         row = asdict(ranked.score)
+        del row["mask_digest"], row["measured_with"]  # for the program
         row = {"rank": row.pop("rank") or None, **row}
         if report.correlations:
             row["true_dice"] = ranked.dice

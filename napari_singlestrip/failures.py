@@ -64,7 +64,8 @@ class Failure:
     def note(self, scan: str, words: str = "") -> Note:
         """Tell it of a scan, with `words` after its name."""
         about = f"{scan} {words}".strip()
-        return Note(f"{about}: {self}", "warning", scan, self.kind, self.traceback)
+        text = f"{about}: {self}" if about else str(self)
+        return Note(text, "warning", scan, self.kind, self.traceback)
 
 
 def describe(error: BaseException, memory_hint: str = MEMORY_HINT) -> Failure:

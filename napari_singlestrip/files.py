@@ -6,9 +6,11 @@ What is read is bounded: a file that came from elsewhere can be of any size and 
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import stat
 import time
@@ -30,6 +32,10 @@ LONGEST_WAIT = 30.0  # seconds for a lock: a change takes milliseconds
 # Longest file name of common file systems, in bytes; prefix, process id and counter need room.
 _MAX_STEM_BYTES = 180
 _COUNTER = itertools.count()
+# Temporary files of ours have a process id and a counter in the name, folders eight letters:
+# others' may begin alike, such as the locks of LibreOffice (.~lock.masks.csv#).
+_OURS = re.compile(r"\.~.*\.\d+-\d+(\..*)?", re.DOTALL)
+_OUR_FOLDERS = re.compile(r"\.~[a-z0-9_]{8}")
 
 _HINTS = {
     errno.ENOSPC: ("the disk is full", "Free some space, or choose a folder on another disk."),
@@ -112,6 +118,12 @@ def write_json_atomic(path: str | Path, value: Any) -> None:
         If `value` cannot be written as JSON; nothing is written then.
     """
     write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def file_digest(path: Path) -> str:
+    """Return what tells the content of a file from any other: 16 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
@@ -243,10 +255,12 @@ def remove_leftovers(folder: str | Path, older_than_seconds: float = 3600.0) -> 
     for path in sorted(Path(folder).glob(f"{TEMPORARY_PREFIX}*")):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime >= older_than_seconds:
-                if path.is_dir():
+                if path.is_dir() and _OUR_FOLDERS.fullmatch(path.name):
                     shutil.rmtree(path)
-                else:
+                elif not path.is_dir() and _OURS.fullmatch(path.name):
                     path.unlink()
+                else:
+                    continue
                 removed.append(path)
     return removed
 

@@ -34,7 +34,8 @@ class JobLog:
             return
         with suppress(OSError):
             self._handler = _Handler(
-                folder / "job.log", maxBytes=MAX_BYTES, backupCount=1, encoding="utf-8"
+                folder / "job.log", maxBytes=MAX_BYTES, backupCount=1, encoding="utf-8",
+                errors="backslashreplace",
             )
             self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
             LOGGER.addHandler(self._handler)
@@ -74,11 +75,13 @@ def _level(event: Event) -> int:
 
 def _text(event: Event) -> str:
     if isinstance(event, Note):
-        return event.text
+        kind = f"({event.kind}) " if event.kind else ""
+        return f"{kind}{event.text}\n{event.traceback}".rstrip()
     if isinstance(event, Failed):
         return f"{event.what} {event.hint}\n{event.traceback}".rstrip()
     if isinstance(event, Finished):
-        return f"Finished in {event.seconds:.0f} s {event.summary or ''}".rstrip()
+        failed = f", {event.n_failed} scans failed" if event.n_failed else ""
+        return f"Finished in {event.seconds:.0f} s{failed} {event.summary or ''}".rstrip()
     if isinstance(event, Cancelled):
         return f"Cancelled in {event.stage or 'the beginning'}, step {event.step}"
     return repr(event)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.failures import Failure, attempt
 from napari_singlestrip.files import write_json_atomic
 
 FORMAT = 1
@@ -190,6 +191,27 @@ def find_scan_files(paths: Sequence[str | Path]) -> list[Path]:
             "Name scan files (.nii, .nii.gz, .mgz, .mgh, .img) or a folder that holds some.",
         )
     return list(dict.fromkeys(Path(os.path.abspath(path)) for path in found))
+
+
+def scans_among(paths: Sequence[str | Path]) -> tuple[list[Path], list[Failure]]:
+    """Return the scan files, as `find_scan_files`, and why some of the paths have none.
+
+    Raises
+    ------
+    UserError
+        If none has any.
+    """
+    found: dict[Path, None] = {}
+    problems: list[Failure] = []
+    for path in paths:
+        files = attempt(find_scan_files, [path])
+        if isinstance(files, Failure):
+            problems.append(files)
+        else:
+            found |= dict.fromkeys(files)
+    if not found:
+        find_scan_files(paths[:1])
+    return list(found), problems
 
 
 def scan_entries(

@@ -11,7 +11,6 @@ import errno
 import faulthandler
 import logging
 import os
-import signal
 import sys
 import threading
 import time
