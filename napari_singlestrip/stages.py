@@ -328,11 +328,14 @@ def _measured_with(job: Job, round_: int) -> str:
     config = job.settings.ranking
     path = autoencoder_path(job.study, round_) or job.folder(round_).autoencoder
     weights = load_checkpoint(path, "autoencoder")["average"]
-    parts = [
-        *(value.numpy().tobytes() for _, value in sorted(weights.items())), config.error, config.views, config.pitch_deg,
+    parts = (
+        config.error, config.views, config.pitch_deg,
         config.measures_consistency and config.n_augmentations, job.settings.seed,
-    ]
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
+    )
+    digest = hashlib.sha256(repr(parts).encode())
+    for name in sorted(weights):
+        digest.update(weights[name].numpy().tobytes())
+    return digest.hexdigest()[:8]
 
 
 def _look_at_the_rest(
