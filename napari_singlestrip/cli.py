@@ -51,17 +51,14 @@ app = typer.Typer(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code.
+    """Run the command line and return its exit code, one of `errors`.
+
+    A bug is raised: Python shows its traceback and exits with 1.
 
     Parameters
     ----------
     arguments : list of str, optional
         Instead of those of the process.
-
-    Returns
-    -------
-    int
-        As `errors`. A bug is raised: Python shows its traceback and exits with 1.
     """
     say_anything()
     try:
@@ -224,24 +221,18 @@ def new(
       singlestrip new my_study a.nii.gz b.mgz --mask a=a_mask.nii.gz --effort standard
       singlestrip new my_study scans/ --mask a=a_mask.nii.gz --set training.steps=500
     """
-    from napari_singlestrip.cli_output import describe_new, warn
+    from napari_singlestrip.cli_output import describe_new
     from napari_singlestrip.engine.config import parse_assignments
     from napari_singlestrip.study import Study
     from napari_singlestrip.study_document import scans_among
 
     files, problems = scans_among(scans)
     made = Study.create(
-        study,
-        files,
-        masks=parse_masks(mask or []),
-        references=reference,
-        effort=effort or "quick",
-        overrides=parse_assignments(settings or []),
+        study, files, masks=parse_masks(mask or []), references=reference,
+        effort=effort or "quick", overrides=parse_assignments(settings or []),
     )
-    for problem in problems:
-        warn(problem)
-    failed = describe_new(made, quiet)
-    leave(len(made.names) - failed, failed + len(problems))
+    failed = describe_new(made, problems, quiet)
+    leave(len(made.names) + len(problems) - failed, failed)
 
 
 @app.command(short_help="Add scans to a study.")
@@ -256,17 +247,14 @@ def add(study: StudyFolder, scans: Scans, quiet: QuietOption = False) -> None:
       singlestrip add my_study scans/
       singlestrip add my_study sub-51_T1w.nii.gz sub-52_T1w.nii.gz
     """
-    from napari_singlestrip.cli_output import describe_added, warn
+    from napari_singlestrip.cli_output import describe_added
     from napari_singlestrip.study import Study
     from napari_singlestrip.study_document import scans_among
 
     opened = Study.open(study)
     files, problems = scans_among(scans)
-    added = opened.add_scans(files)
-    for problem in problems:
-        warn(problem)
-    failed = describe_added(opened, added, quiet)
-    leave(len(files) - failed, failed + len(problems))
+    failed = describe_added(opened, opened.add_scans(files), problems, quiet)
+    leave(len(files) + len(problems) - failed, failed)
 
 
 @app.command(short_help="Train, predict, rank, fine-tune.")
@@ -534,11 +522,10 @@ def evaluate(
     from napari_singlestrip.engine import evaluation
 
     rows = evaluation.evaluate_folders(masks, references)
-    show_evaluation(rows)
+    failed = show_evaluation(rows)
     if csv is not None:
         evaluation.write_csv(rows, csv)
-    n_done = sum(row.is_measured for row in rows)
-    leave(n_done, len(rows) - n_done)
+    leave(len(rows) - failed, failed)
 
 
 @app.command(short_help="Write the model as one file.")

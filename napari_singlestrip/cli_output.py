@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from napari_singlestrip.ranking_report import RankingReport
 
 
-def describe_new(study: Study, quiet: bool) -> int:
+def describe_new(study: Study, problems: Sequence[Failure], quiet: bool) -> int:
     """Say what the new study holds, which scans are in trouble, and what to do next.
 
     Returns
     -------
     int
-        Scans that cannot be read.
+        How many that is, with `problems`: what was named and is no scan.
     """
-    failed = _describe_scans(study, study.names, quiet)
+    failed = _describe_scans(study, study.names, problems, quiet)
     if quiet:
         return failed
     n_masks = len(study.masked_scans())
@@ -41,15 +41,17 @@ def describe_new(study: Study, quiet: bool) -> int:
     return failed
 
 
-def describe_added(study: Study, names: Sequence[str], quiet: bool) -> int:
+def describe_added(
+    study: Study, names: Sequence[str], problems: Sequence[Failure], quiet: bool
+) -> int:
     """Say which scans are new in the study, which are in trouble, and what to do next.
 
     Returns
     -------
     int
-        Scans that cannot be read.
+        How many that is, with `problems`: what was named and is no scan.
     """
-    failed = _describe_scans(study, names, quiet)
+    failed = _describe_scans(study, names, problems, quiet)
     if quiet:
         return failed
     if not names:
@@ -63,10 +65,14 @@ def describe_added(study: Study, names: Sequence[str], quiet: bool) -> int:
     return failed
 
 
-def _describe_scans(study: Study, names: Sequence[str], quiet: bool) -> int:
+def _describe_scans(
+    study: Study, names: Sequence[str], problems: Sequence[Failure], quiet: bool
+) -> int:
     from napari_singlestrip.engine.volume import open_scan
 
-    failed = 0
+    for problem in problems:
+        warn(problem)
+    failed = len(problems)
     for name in names:
         scan = attempt(open_scan, study.scan_path(name))
         if isinstance(scan, Failure):  # the rest of the study goes on
@@ -113,9 +119,14 @@ def show_ranking(study: Study, round_: int, report: RankingReport) -> None:
         typer.echo(f"Warning: {problem}", err=True)
 
 
-def show_evaluation(rows: Sequence[Any]) -> None:
-    """Print the figures of each mask (rows are dataclasses)."""
+def show_evaluation(rows: Sequence[Any]) -> int:
+    """Print the figures of each mask (rows are dataclasses); return how many have none."""
     show_table(make_console(), [asdict(row) for row in rows])
+    failed = sum(not row.is_measured for row in rows)
+    if failed:
+        what = _count(failed, "file")
+        typer.echo(f"Warning: {what} could not be compared: see the problems.", err=True)
+    return failed
 
 
 def show_demo(out: Path) -> None:
