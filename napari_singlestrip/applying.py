@@ -48,7 +48,8 @@ from napari_singlestrip.engine.volume import (
 )
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
-from napari_singlestrip.files import write_text_atomic
+from napari_singlestrip.failures import Failure, attempt
+from napari_singlestrip.files import remove_leftovers, temporary_folder, write_text_atomic
 from napari_singlestrip.rounds import RoundFolder
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_document import DOCUMENT_NAME, find_scan_files
@@ -117,6 +118,8 @@ def apply(
     chosen = choose_device(device)
     loaded = _with_overrides(open_model(model, chosen, round_), overrides or {})
     job = _Job(loaded, named, out, brain, again, before, written)
+    with temporary_folder(out):  # a folder that cannot be written is told before hours of work
+        remove_leftovers(out)
     names = {file: name for file, name in given.items() if not job.is_done(file)}
     yield Started("apply", in_words(chosen), f"{len(names)} scans")
     for note in found.notes:
@@ -127,8 +130,10 @@ def apply(
         there = f"{kept} of {len(given)} masks are in {out.name} already"
         yield Note(f"{there} and stay as they are; --again replaces them.")
     with closing(overlapped(list(names), job.read, job.find, job.write)) as rows:
-        for n, row in enumerate(rows, 1):
-            if row.flag:
+        for n, (row, failure) in enumerate(rows, 1):
+            if failure is not None:
+                yield failure.note(row.scan)
+            elif row.flag:
                 yield Note(f"{row.scan}: {row.flag}", "warning", row.scan)
             if row.mask:
                 yield Wrote(row.mask, "mask")
@@ -138,7 +143,10 @@ def apply(
     yield Wrote(TABLE, "volumes")
     done = sum(bool(row.mask) for row in job.rows)
     failed = len(job.rows) - done + len(named.refused)
-    yield Finished(time.monotonic() - started, {"masks": done, "failed": failed})
+    yield Finished(
+        time.monotonic() - started, {"masks": done, "failed": failed},
+        len(given) + len(named.refused) - failed, failed,
+    )
 
 
 def open_model(path: Path, device: torch.device, round_: int | None = None) -> Model:
@@ -216,6 +224,7 @@ def export_model(study: Study, path: Path, round_: int | None = None) -> Path:
     check_file_name(path)
     round_ = _trained(study, round_)
     card = model_card(study, round_)
+    remove_leftovers(path.parent)
     save_model(
         path,
         RoundFolder(study.round_dir(round_)).segmenter,
@@ -246,20 +255,27 @@ def model_card(study: Study, round_: int) -> ModelCard:
 def _volumes_by_hand(study: Study) -> list[float]:
     volumes = []
     for name in study.masked_scans():
-        scan = open_scan(study.scan_path(name))
-        mask = load_mask(study.mask_path(name), like=scan)
-        volumes.append(float(mask.sum() * scan.grid.voxel_ml))
+        volume = attempt(_volume_by_hand, study, name)
+        if isinstance(volume, float):  # one that cannot be read leaves the range to the others
+            volumes.append(volume)
     return volumes
+
+
+def _volume_by_hand(study: Study, name: str) -> float:
+    scan = open_scan(study.scan_path(name))
+    mask = load_mask(study.mask_path(name), like=scan)
+    return float(mask.sum() * scan.grid.voxel_ml)
 
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """A mask that is to be written; without one, the row says why."""
+    """A mask that is to be written; without one, why there is none."""
 
     row: AppliedRow
     mask: NDArray[np.bool_] | None = None
     scan: Scan | None = None
     is_kept: bool = False  # it is in its file already
+    failure: Failure | None = None
 
 
 @dataclass(eq=False)
@@ -309,31 +325,35 @@ class _Job:
             self.named.names[file], file=str(file), model=self.model.card.name,
             fingerprint=self.named.fingerprint(file),
         )
-        try:
-            scan, volume = arriving.result()
-            if self.has_mask(row.scan):
-                known = replace(
-                    self.row_before(row.scan), file=row.file, fingerprint=row.fingerprint
-                )
-                return _as_it_is(self.out / (row.scan + MASK_SUFFIX), scan, known)
-            return _find(self.model, scan, volume, row)
-        except UserError as error:
-            return _Found(replace(row, flag=str(error)))
+        found = attempt(self._find, row, arriving)
+        if isinstance(found, Failure):
+            return _Found(replace(row, flag=str(found)), failure=found)
+        return found
 
-    def write(self, found: _Found) -> AppliedRow:
-        row = found.row
+    def _find(self, row: AppliedRow, arriving: Future[tuple[Scan, Volume]]) -> _Found:
+        scan, volume = arriving.result()
+        if self.has_mask(row.scan):
+            known = replace(
+                self.row_before(row.scan), file=row.file, fingerprint=row.fingerprint
+            )
+            return _as_it_is(self.out / (row.scan + MASK_SUFFIX), scan, known)
+        return _find(self.model, scan, volume, row)
+
+    def write(self, found: _Found) -> tuple[AppliedRow, Failure | None]:
+        row, failure = found.row, found.failure
         if found.mask is not None and found.scan is not None:
-            try:
-                if not found.is_kept:
-                    save_mask(self.out / row.mask, found.mask, found.scan, row.fingerprint)
-                if self.brain:
-                    brain = self.out / (row.scan + BRAIN_SUFFIX)
-                    save_brain(brain, found.mask, found.scan, row.fingerprint)
-            except UserError as error:
-                row = AppliedRow(row.scan, flag=str(error), file=row.file, model=row.model)
+            failure = attempt(self._write, row, found.mask, found.scan, found.is_kept)
+            if failure is not None:
+                row = AppliedRow(row.scan, flag=str(failure), file=row.file, model=row.model)
         self.rows.append(row)
         add_row(self.out / TABLE, row)  # a stopped or killed job keeps its table
-        return row
+        return row, failure
+
+    def _write(self, row: AppliedRow, mask: NDArray[np.bool_], scan: Scan, is_kept: bool) -> None:
+        if not is_kept:
+            save_mask(self.out / row.mask, mask, scan, row.fingerprint)
+        if self.brain:
+            save_brain(self.out / (row.scan + BRAIN_SUFFIX), mask, scan, row.fingerprint)
 
 
 def _is_newer(mask: Path, time_: float) -> bool:
@@ -350,7 +370,8 @@ def _as_it_is(path: Path, scan: Scan, row: AppliedRow) -> _Found:
 def _find(model: Model, scan: Scan, volume: Volume, row: AppliedRow) -> _Found:
     mask = to_mask(predict(model.segmenter, volume), scan.grid, model.segmenter.settings)
     if not mask.any():
-        return _Found(replace(row, volume_ml=0.0, flag="no brain was found"))
+        nothing = Failure("mistake", "no brain was found")
+        return _Found(replace(row, volume_ml=0.0, flag=nothing.what), failure=nothing)
     error = math.nan
     if model.autoencoder is not None:
         config = model.segmenter.settings.ranking

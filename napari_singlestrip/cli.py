@@ -5,7 +5,6 @@ Everything heavy is imported inside the commands, so that ``--help`` answers at 
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_singlestrip import __version__
-from napari_singlestrip.cli_jobs import report_bug, run_job, say_failure, write_file
+from napari_singlestrip.cli_jobs import (
+    leave,
+    report_bug,
+    run_job,
+    say_anything,
+    say_failure,
+    with_problems,
+    write_file,
+)
 from napari_singlestrip.cli_options import (
     Choice,
     DeviceOption,
@@ -30,7 +37,7 @@ from napari_singlestrip.cli_options import (
     parse_masks,
     parse_stages,
 )
-from napari_singlestrip.errors import CANCELLED, OK, UserError
+from napari_singlestrip.errors import CANCELLED, OK
 from napari_singlestrip.texts import printable
 
 if TYPE_CHECKING:
@@ -46,24 +53,21 @@ app = typer.Typer(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code.
+    """Run the command line and return its exit code, one of `errors`.
+
+    A bug is raised: Python shows its traceback and exits with 1.
 
     Parameters
     ----------
     arguments : list of str, optional
         Instead of those of the process.
-
-    Returns
-    -------
-    int
-        0 done, 2 a person's mistake, 130 stopped on request. A bug is raised: Python shows its
-        traceback and exits with 1.
     """
     if arguments is None:
         _speak_utf8()
+    say_anything()
     try:
         app(args=arguments, prog_name="singlestrip")
-    except (UserError, MemoryError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - a bug is raised again there
         return say_failure(error)
     except KeyboardInterrupt:
         return CANCELLED
@@ -78,15 +82,12 @@ def _speak_utf8() -> None:
     """Start anew in Python's UTF-8 mode, where the locale would not let us name all files.
 
     Names of masks and studies are the same under every locale; under ``LC_ALL=C`` Python could not
-    write those with an umlaut. What a terminal cannot show, it shows as its escape.
+    write those with an umlaut.
     """
     encoding = sys.getfilesystemencoding().replace("-", "").lower()
     if os.name == "posix" and encoding != "utf8" and os.environ.get("PYTHONUTF8") != "1":
         os.environ["PYTHONUTF8"] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _version(wanted: bool) -> None:
@@ -116,7 +117,8 @@ def singlestrip(
       singlestrip run my_study --rounds 2                 one more round, from your decisions
       singlestrip apply my_study new_scans/ --out masks/
 
-    Exit codes: 0 done, 1 a bug, 2 something you can put right, 130 stopped.
+    Exit codes: 0 done, 1 a bug, 2 nothing was begun because of something you can put right, 3 done
+    but for some scans, 4 not one scan could be done, 130 stopped.
     """
 
 
@@ -238,19 +240,16 @@ def new(
     from napari_singlestrip.cli_output import describe_new, scan_names_of
     from napari_singlestrip.engine.config import parse_assignments
     from napari_singlestrip.study import Study
-    from napari_singlestrip.study_document import find_scan_files
+    from napari_singlestrip.study_document import scans_among
 
-    masks = parse_masks(mask or [], lambda: scan_names_of(scans))
-    found = find_scan_files(scans, masks.values())
+    given = parse_masks(mask or [], lambda: scan_names_of(scans))
+    found, problems = scans_among(scans, given.values())
     made = Study.create(
-        study,
-        found,
-        masks=masks,
-        references=reference,
-        effort=effort or "quick",
-        overrides=parse_assignments(settings or []),
+        study, found, masks=given, references=reference,
+        effort=effort or "quick", overrides=parse_assignments(settings or []),
     )
-    describe_new(made, quiet, found.notes)
+    failed = describe_new(made, problems, quiet, found.notes)
+    leave(len(made.names) + len(problems) - failed, failed)
 
 
 @app.command(short_help="Add scans to a study.")
@@ -267,11 +266,12 @@ def add(study: StudyFolder, scans: Scans, quiet: QuietOption = False) -> None:
     """
     from napari_singlestrip.cli_output import describe_added
     from napari_singlestrip.study import Study
-    from napari_singlestrip.study_document import find_scan_files
+    from napari_singlestrip.study_document import scans_among
 
     opened = Study.open(study)
-    found = find_scan_files(scans)
-    describe_added(opened, opened.add_scans(found), quiet, found.notes)
+    found, problems = scans_among(scans)
+    failed = describe_added(opened, opened.add_scans(found), problems, quiet, found.notes)
+    leave(len(found) + len(problems) - failed, failed)
 
 
 @app.command(short_help="Train, predict, rank, fine-tune.")
@@ -398,7 +398,9 @@ def rank(study: StudyFolder) -> None:
     opened = Study.open(study)
     ranked = (r for r in reversed(opened.rounds()) if opened.scores_path(r).exists())
     round_ = next(ranked, opened.current_round())
-    show_ranking(opened, round_, ranking_report(opened, round_))
+    found = ranking_report(opened, round_)
+    show_ranking(opened, round_, found)
+    leave(len(found.rows), len(found.problems))
 
 
 @app.command(short_help="Write a report with pictures.")
@@ -427,10 +429,10 @@ def report(
     path = opened.folder / "report.html" if out is None else out
     check_file_name(path)
 
-    def write() -> None:
+    def write() -> list[str]:
         from napari_singlestrip.report import write_report
 
-        write_report(opened, path)
+        return write_report(opened, path)
 
     write_file("report", path, write, events)
 
@@ -506,16 +508,16 @@ def apply(
 
     def job() -> Iterator[Event]:
         from napari_singlestrip.engine.config import parse_assignments
-        from napari_singlestrip.study_document import find_scan_files
+        from napari_singlestrip.study_document import scans_among
 
         overrides = parse_assignments(settings or [])
-        found = find_scan_files(scans)
+        found, problems = scans_among(scans)
         from napari_singlestrip import applying as work
 
-        yield from work.apply(
+        yield from with_problems(problems, work.apply(
             model, found, out, device=device, brain=brain, overrides=overrides, round_=round_,
             again=again,
-        )
+        ))
 
     run_job(job, events, quiet)
 
@@ -543,9 +545,10 @@ def evaluate(
     if csv is not None:
         check_file_name(csv)
     rows = evaluation.evaluate_folders(masks, references)
-    show_evaluation(rows)
+    failed = show_evaluation(rows)
     if csv is not None:
         evaluation.write_csv(rows, csv)
+    leave(len(rows) - failed, failed)
 
 
 @app.command(short_help="Write the model as one file.")

@@ -2,37 +2,77 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import typer
 
-from napari_singlestrip.errors import OK, USER_MISTAKE, UserError
+from napari_singlestrip.errors import NOTHING_DONE, OK, SOME_FAILED, USER_MISTAKE
 from napari_singlestrip.texts import printable
 
 if TYPE_CHECKING:
     from napari_singlestrip.events import Event
+    from napari_singlestrip.failures import Failure
 
 
-def write_file(what: str, path: Path, write: Callable[[], None], events: bool) -> None:
-    """Write one file, and say so to a person or a program."""
-    if not events:
-        write()
-        typer.echo(printable(f"Wrote {path}"))
-        return
+def write_file(
+    what: str, path: Path, write: Callable[[], Sequence[str] | None], events: bool
+) -> None:
+    """Write one file, and say so to a person or a program; `write` returns what it lacks."""
 
     def job() -> Iterator[Event]:
-        from napari_singlestrip.events import Started, Wrote
+        from napari_singlestrip.events import Finished, Note, Started, Wrote
 
         yield Started(what)
-        write()
+        problems = write() or ()
+        for problem in problems:
+            yield Note(problem, "warning")
         yield Wrote(str(path), what)
+        yield Finished(n_done=1, n_failed=len(problems))
 
-    run_job(job, events, quiet=True)
+    if events:
+        run_job(job, events, quiet=True)
+    problems = write() or ()
+    for problem in problems:
+        typer.echo(printable(f"Warning: {problem}"), err=True)
+    typer.echo(printable(f"Wrote {path}"))
+    leave(1, len(problems))
+
+
+def with_problems(problems: Sequence[Failure], events: Iterator[Event]) -> Iterator[Event]:
+    """Tell of what was named and is no scan, once the job has begun; each counts as one failed."""
+    from napari_singlestrip.events import Finished
+
+    with closing(events) as inner:  # type: ignore[type-var]
+        for n, event in enumerate(inner):
+            if isinstance(event, Finished):
+                event = replace(event, n_failed=event.n_failed + len(problems))
+            yield event
+            for problem in problems if n == 0 else ():
+                yield problem.note("")
+
+
+def leave(n_done: int, n_failed: int) -> None:
+    """End a command of which some scans, or all, failed; each one was told."""
+    if n_failed:
+        raise typer.Exit(SOME_FAILED if n_done else NOTHING_DONE)
+
+
+def say_anything() -> None:
+    """Let whatever is printed be printed, whichever letters the terminal has: others are escaped.
+
+    File names may hold any letters, and bytes that are none.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def run_job(
@@ -46,8 +86,6 @@ def run_job(
 
     When it is done, `after` tells a person more than events can.
     """
-    from contextlib import ExitStack, closing
-
     from napari_singlestrip.job_log import JobLog
     from napari_singlestrip.worker import drive, later, run_worker
 
@@ -65,12 +103,12 @@ def run_job(
             show(event)
 
         code = drive(later(job), sink)
-        if after is not None and code == OK and not quiet:
+        if after is not None and code in (OK, SOME_FAILED) and not quiet:
             after()
         raise typer.Exit(code)
 
 
-def say_failure(error: UserError | MemoryError | OSError) -> int:
+def say_failure(error: Exception) -> int:
     """Say what a person can do about `error`; raise it again when it is a bug."""
     from napari_singlestrip.console import show_failure
     from napari_singlestrip.worker import failure

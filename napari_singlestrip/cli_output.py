@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from napari_singlestrip.console import format_cell, make_console, show_table
-from napari_singlestrip.errors import UserError
+from napari_singlestrip.console import format_cell, make_console, show_table, show_traceback
+from napari_singlestrip.failures import Failure, attempt
 from napari_singlestrip.study import Study
 from napari_singlestrip.texts import printable
 
@@ -22,17 +22,25 @@ if TYPE_CHECKING:
 def scan_names_of(paths: Sequence[Path]) -> set[str]:
     """Names of the scans among files and in folders, to tell what a person means."""
     from napari_singlestrip.engine.scan_names import name_scans
-    from napari_singlestrip.study_document import find_scan_files
+    from napari_singlestrip.study_document import scans_among
 
-    return set(name_scans(find_scan_files(paths)).names.values())
+    return set(name_scans(scans_among(paths)[0]).names.values())
 
 
-def describe_new(study: Study, quiet: bool, notes: Sequence[str] = ()) -> None:
-    """Say what the new study holds, which scans are in trouble, and what to do next."""
+def describe_new(
+    study: Study, problems: Sequence[Failure], quiet: bool, notes: Sequence[str] = ()
+) -> int:
+    """Say what the new study holds, which scans are in trouble, and what to do next.
+
+    Returns
+    -------
+    int
+        How many that is, with `problems`: what was named and is no scan.
+    """
     _say_notes(notes, quiet)
-    _describe_scans(study, study.names, quiet)
+    failed = _describe_scans(study, study.names, problems, quiet)
     if quiet:
-        return
+        return failed
     n_masks = len(study.masked_scans())
     _echo(f"Study {study.name}: {_count(len(study.scans), 'scan')}, "
                f"{_count(n_masks, 'painted mask')}.")  # fmt: skip
@@ -42,24 +50,36 @@ def describe_new(study: Study, quiet: bool, notes: Sequence[str] = ()) -> None:
         _echo(f"Next: singlestrip run {study.folder}")
     else:
         _echo("Next: paint the brain of one scan, in napari or with any other program.")
+    return failed
 
 
 def describe_added(
-    study: Study, names: Sequence[str], quiet: bool, notes: Sequence[str] = ()
-) -> None:
-    """Say which scans are new in the study, which are in trouble, and what to do next."""
+    study: Study,
+    names: Sequence[str],
+    problems: Sequence[Failure],
+    quiet: bool,
+    notes: Sequence[str] = (),
+) -> int:
+    """Say which scans are new in the study, which are in trouble, and what to do next.
+
+    Returns
+    -------
+    int
+        How many that is, with `problems`: what was named and is no scan.
+    """
     _say_notes(notes, quiet)
-    _describe_scans(study, names, quiet)
+    failed = _describe_scans(study, names, problems, quiet)
     if quiet:
-        return
+        return failed
     if not names:
         _echo(f"Nothing is new: the study {study.name} has these scans already.")
-        return
+        return failed
     for name in names:
         _echo(name)
     _echo(f"{_count(len(names), 'scan')} added to the study {study.name}, which has "
                f"{len(study.scans)} now.")  # fmt: skip
     _echo(f"Next: singlestrip run {study.folder}")
+    return failed
 
 
 def _echo(text: str, err: bool = False) -> None:
@@ -73,17 +93,31 @@ def _say_notes(notes: Sequence[str], quiet: bool) -> None:
         _echo(note)
 
 
-def _describe_scans(study: Study, names: Sequence[str], quiet: bool) -> None:
+def _describe_scans(
+    study: Study, names: Sequence[str], problems: Sequence[Failure], quiet: bool
+) -> int:
     from napari_singlestrip.engine.volume import open_scan
 
+    for problem in problems:
+        warn(problem)
+    failed = len(problems)
     for name in names:
-        try:
-            notes = open_scan(study.scan_path(name)).notes
-        except UserError as error:  # the rest of the study goes on
-            _echo(f"Warning: {error}", err=True)
+        scan = attempt(open_scan, study.scan_path(name))
+        if isinstance(scan, Failure):  # the rest of the study goes on
+            warn(scan, name)
+            failed += 1
             continue
-        for note in () if quiet else notes:
+        for note in () if quiet else scan.notes:
             _echo(f"{name}: {note}")
+    return failed
+
+
+def warn(failure: Failure, scan: str = "") -> None:
+    """Say what is wrong with one scan; for a bug, its traceback first."""
+    if failure.traceback:
+        show_traceback(failure.traceback)
+    about = f"{scan}: " if scan and scan not in str(failure) else ""
+    _echo(f"Warning: {about}{failure}", err=True)
 
 
 def _count(number: int, what: str) -> str:
@@ -96,6 +130,7 @@ def show_ranking(study: Study, round_: int, report: RankingReport) -> None:
     rows = []
     for ranked in report.rows:
         row = asdict(ranked.score)
+        del row["mask_digest"], row["measured_with"]  # for the program
         row = {"rank": row.pop("rank") or None, **row}
         if report.correlations:
             row["true_dice"] = ranked.dice
@@ -113,9 +148,14 @@ def show_ranking(study: Study, round_: int, report: RankingReport) -> None:
         _echo(f"Warning: {problem}", err=True)
 
 
-def show_evaluation(rows: Sequence[Any]) -> None:
-    """Print the figures of each mask (rows are dataclasses)."""
+def show_evaluation(rows: Sequence[Any]) -> int:
+    """Print the figures of each mask (rows are dataclasses); return how many have none."""
     show_table(make_console(), [asdict(row) for row in rows])
+    failed = sum(not row.is_measured for row in rows)
+    if failed:
+        what = _count(failed, "file")
+        _echo(f"Warning: {what} could not be compared: see the problems.", err=True)
+    return failed
 
 
 def show_demo(out: Path) -> None:

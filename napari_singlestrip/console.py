@@ -66,15 +66,15 @@ class ConsoleSink:
         elif isinstance(event, Cancelled):
             self.close()
             self._say("Stopped. Give the same command again to go on from here.", "yellow", True)
+        elif isinstance(event, Finished):
+            self.close()
+            self._finished(event)
         elif self._quiet:
             return
         elif isinstance(event, Progress):
             self._progress(event)
         elif isinstance(event, Started):
             self._started(event)
-        elif isinstance(event, Finished):
-            self.close()
-            self._finished(event)
 
     def close(self) -> None:
         """Leave the bars as they are."""
@@ -92,6 +92,8 @@ class ConsoleSink:
         text = (
             f"{note.scan}: {note.text}" if note.scan and note.scan not in note.text else note.text
         )
+        if note.traceback:
+            show_traceback(note.traceback)
         self._say(f"Warning: {text}" if warning else text, "yellow" if warning else "", warning)
 
     def _started(self, event: Started) -> None:
@@ -132,15 +134,32 @@ class ConsoleSink:
     def _finished(self, event: Finished) -> None:
         for name, value in event.summary.items():
             self._say(f"  {name}: {format_cell(value)}")
-        if event.seconds > 0:
+        if event.n_failed:
+            self._say(how_it_went(event.n_done, event.n_failed), "yellow", True)
+        elif event.seconds > 0:
             self._say(f"Done in {format_seconds(event.seconds)}.", "green")
+
+
+def how_it_went(n_done: int, n_failed: int) -> str:
+    """Say how many scans failed, each of which was told before."""
+    scans = "1 scan" if n_failed == 1 else f"{n_failed} scans"
+    if n_done:
+        return f"Done, but {scans} failed."
+    return f"Nothing was done: {scans} failed."
+
+
+def show_traceback(text: str) -> None:
+    """Say on stderr where a bug is."""
+    console = make_console(stderr=True)
+    for line in text.rstrip().splitlines():
+        console.print(Text(printable(line)))
 
 
 def show_failure(event: Failed) -> None:
     """Say on stderr what went wrong and what to do; for a bug, its traceback first."""
     console = make_console(stderr=True)
-    for line in event.traceback.rstrip().splitlines():
-        console.print(Text(printable(line)))
+    if event.traceback:
+        show_traceback(event.traceback)
     console.print(Text(printable(event.what), style="bold red"))
     if event.hint:
         console.print(Text(printable(event.hint)))

@@ -24,7 +24,7 @@ from napari_singlestrip.engine.config import settings_for
 from napari_singlestrip.engine.device import choose_device, in_words
 from napari_singlestrip.engine.evaluation import EvaluationRow, evaluate_folders
 from napari_singlestrip.engine.scan_files import check_folder_name
-from napari_singlestrip.events import TERMINAL, Event, Finished, Note, Started, Wrote
+from napari_singlestrip.events import Event, Finished, Note, Started, Wrote
 from napari_singlestrip.files import write_json_atomic
 from napari_singlestrip.ranking_report import ranking_report
 from napari_singlestrip.report import DemoResults, UnseenHead, write_report
@@ -109,15 +109,19 @@ def demo(
         "effort": effort, "seed": seed, "overrides": json_values(overrides), "plan": asdict(plan),
     })
     yield Started("", in_words(choose_device(device)), f"{folder.path.name}, {effort}")
+    done = failed = 0
     with closing(_steps(folder, plan, record, device)) as steps:
         try:
             for event in steps:
+                if isinstance(event, Finished):  # of a part
+                    done, failed = done + event.n_done, failed + event.n_failed
+                    continue
                 record.watch(event)
                 yield event
         finally:
             record.stop()
     _write_summary(folder, record.seconds)
-    yield Finished(time.monotonic() - started)
+    yield Finished(time.monotonic() - started, n_done=done, n_failed=failed)
 
 
 def _steps(
@@ -142,10 +146,10 @@ def _steps(
 
 
 def _inner(events: Iterator[Event]) -> Iterator[Event]:
-    """Pass on the events of a part of the job, but not where that part begins and ends."""
+    """Pass on the events of a part of the job, but not where that part begins."""
     with closing(events) as inner:  # type: ignore[type-var]
         for event in inner:
-            if not isinstance(event, TERMINAL) and event != Started("", *_rest(event)):
+            if event != Started("", *_rest(event)):
                 yield event
 
 

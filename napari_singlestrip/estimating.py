@@ -28,11 +28,11 @@ from napari_singlestrip.engine.segmenter import (
 )
 from napari_singlestrip.engine.training import Task, train
 from napari_singlestrip.engine.volume import load_mask, open_scan, save_map
-from napari_singlestrip.events import Event, Finished, Progress, Started
+from napari_singlestrip.events import Event, Progress, Started
 from napari_singlestrip.files import remove_leftovers, temporary_folder
 from napari_singlestrip.stages import Job, TrainingData, real_fraction_at_first, training_data
 from napari_singlestrip.study import Study
-from napari_singlestrip.training_set import masks_by_hand
+from napari_singlestrip.training_set import TrainingMask, masks_by_hand
 
 STEPS = 12  # at least, of each network,
 SECONDS = 2.0  # and for at least so long: short steps are soon disturbed by other programs;
@@ -57,7 +57,7 @@ class _Timing:
         yield Progress("estimate", 2, PARTS)
         self._time_autoencoder(masks_data=data)
         yield Progress("estimate", 3, PARTS)
-        self._time_scans()
+        self._time_scans(data.masks[0])
         yield Progress("estimate", 4, PARTS)
 
     def _time_segmenter(self, data: TrainingData, preparing: float) -> None:
@@ -97,10 +97,9 @@ class _Timing:
         later = np.diff(times[1:])
         return first, float(np.mean(later)) if len(later) else first
 
-    def _time_scans(self) -> None:
-        """Predict and rank the painted scan, as a stand-in for the others."""
+    def _time_scans(self, painted: TrainingMask) -> None:
+        """Predict and rank a painted scan, as a stand-in for the others."""
         study, settings = self.job.study, self.job.settings
-        painted = masks_by_hand(study)[0]
         n_scans = len([name for name in study.names if name not in study.labelled().painted])
         # An untrained network finds nothing: a threshold of nearly 0 makes it look as closely as
         # a trained one does.
@@ -166,4 +165,4 @@ def estimate(
         timing = _Timing(job, folder)
         yield from timing.measure()
     seconds = {name: round(value, 1) for name, value in timing.seconds.items()}
-    yield Finished(time.monotonic() - started, seconds)
+    yield replace(job.tally.finished(time.monotonic() - started), summary=seconds)

@@ -10,12 +10,16 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+# What can be wrong with one scan: a person can put it right, it is too much for this computer, or
+# the program is at fault.
+FailureKind = Literal["mistake", "limit", "bug"]
 
 
 @dataclass(frozen=True)
 class Event:
-    """Base of all events; `kind` is the class name and the JSON line's "event" field."""
+    """Base of all events; the class name is the JSON line's "event" field."""
 
     registry: ClassVar[dict[str, type[Event]]] = {}
 
@@ -58,19 +62,29 @@ class Wrote(Event):
 
 @dataclass(frozen=True)
 class Note(Event):
-    """Something a person should know that does not stop the job."""
+    """Something a person should know that does not stop the job.
+
+    Where work on a scan failed, ``kind`` says why, and a bug has its ``traceback``.
+    """
 
     text: str
     level: str = "info"  # "info" or "warning"
     scan: str = ""
+    kind: FailureKind | Literal[""] = ""
+    traceback: str = ""
 
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """Terminal: all that was asked for is done."""
+    """Terminal: the job went to its end, with so many scans done and so many that failed.
+
+    A scan is done also if that was so before; each one that failed was told in a `Note`.
+    """
 
     seconds: float = 0.0
     summary: dict[str, float] = field(default_factory=dict)
+    n_done: int = 0
+    n_failed: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import stat
 import time
@@ -34,6 +35,10 @@ STUDY_MARK = "study.json"  # a folder that holds it is a study: all it has lies 
 # Longest file name of common file systems, in bytes; prefix, process id and counter need room.
 _MAX_STEM_BYTES = 180
 _COUNTER = itertools.count()
+# Temporary files of ours have a process id and a counter in the name, folders eight letters:
+# others' may begin alike, such as the locks of LibreOffice (.~lock.masks.csv#).
+_OURS = re.compile(r"\.~.*\.\d+-\d+(\..*)?", re.DOTALL)
+_OUR_FOLDERS = re.compile(r"\.~[a-z0-9_]{8}")
 
 _HINTS = {
     errno.ENOSPC: ("the disk is full", "Free some space, or choose a folder on another disk."),
@@ -319,10 +324,12 @@ def remove_leftovers(folder: str | Path, older_than_seconds: float = 3600.0) -> 
     for path in sorted(Path(folder).glob(f"{TEMPORARY_PREFIX}*")):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime >= older_than_seconds:
-                if path.is_dir():
+                if path.is_dir() and _OUR_FOLDERS.fullmatch(path.name):
                     shutil.rmtree(path)
-                else:
+                elif not path.is_dir() and _OURS.fullmatch(path.name):
                     path.unlink()
+                else:
+                    continue
                 removed.append(path)
     return removed
 

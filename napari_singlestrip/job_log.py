@@ -85,12 +85,15 @@ def _level(event: Event) -> int:
 
 def _text(event: Event) -> str:
     if isinstance(event, Note):
-        return printable(event.text)
+        kind = f"({event.kind}) " if event.kind else ""
+        lines = (f"{kind}{event.text}", *event.traceback.rstrip().splitlines())
+        return "\n".join(map(printable, lines)).rstrip()
     if isinstance(event, Failed):
         lines = (f"{event.what} {event.hint}", *event.traceback.rstrip().splitlines())
         return "\n".join(map(printable, lines)).rstrip()
     if isinstance(event, Finished):
-        return f"Finished in {event.seconds:.0f} s {event.summary or ''}".rstrip()
+        failed = f", {event.n_failed} scans failed" if event.n_failed else ""
+        return f"Finished in {event.seconds:.0f} s{failed} {event.summary or ''}".rstrip()
     if isinstance(event, Cancelled):
         return f"Cancelled in {event.stage or 'the beginning'}, step {event.step}"
     return repr(event)

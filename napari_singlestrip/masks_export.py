@@ -17,8 +17,9 @@ from napari_singlestrip.engine.scan_identity import fingerprint
 from napari_singlestrip.engine.scan_search import made_for
 from napari_singlestrip.engine.volume import load_mask, open_scan, save_brain, save_mask
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
-from napari_singlestrip.files import write_text_atomic
+from napari_singlestrip.events import Event, Finished, Progress, Started, Wrote
+from napari_singlestrip.failures import Failure, attempt
+from napari_singlestrip.files import remove_leftovers, temporary_folder, write_text_atomic
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_tables import Decision, MaskRecord
 from napari_singlestrip.texts import path_text, table_cell
@@ -86,24 +87,31 @@ def export_masks(study: Study, out: Path, *, brain: bool = False) -> Iterator[Ev
         raise UserError(
             f"The study {study.name} has no masks yet.", "Paint one, or train and predict."
         )
+    with temporary_folder(out):  # a folder that cannot be written is told at once
+        remove_leftovers(out)
     yield Started("masks", "", f"{len(found)} scans")
     rows: list[ExportedMask] = []
+    failed = 0
     for n, row in enumerate(found, 1):
         source = _source(study, row)
         made = row
         if source is not None:
-            try:
-                made = _export_one(study, row, source, out, brain)
+            exported = attempt(_export_one, study, row, source, out, brain)
+            if isinstance(exported, Failure):
+                failed += 1
+                yield exported.note(row.scan)
+            else:
+                made = exported
                 yield Wrote(made.mask, "exported")
-            except UserError as error:
-                yield Note(str(error), "warning", row.scan)
         rows.append(made)
         left = (time.monotonic() - started) / n * (len(found) - n)
         yield Progress("masks", n, len(found), {}, left)
     _write_table(out / TABLE, rows)
     yield Wrote(TABLE, "table")
     done = sum(bool(row.mask) for row in rows)
-    yield Finished(time.monotonic() - started, {"masks": done, "without": len(rows) - done})
+    yield Finished(
+        time.monotonic() - started, {"masks": done, "without": len(rows) - done}, done, failed
+    )
 
 
 def _row(

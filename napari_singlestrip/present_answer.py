@@ -21,8 +21,8 @@ from napari_singlestrip.engine.segmenter import (
     to_mask,
 )
 from napari_singlestrip.engine.volume import open_scan, save_mask
-from napari_singlestrip.errors import UserError
-from napari_singlestrip.events import Event, Note, Wrote
+from napari_singlestrip.events import Event, Wrote
+from napari_singlestrip.failures import attempt
 from napari_singlestrip.study import Study
 
 SHARE = 0.03  # of the time of training that watching may take
@@ -76,11 +76,11 @@ class PresentAnswer:
         if self._failed or not checkpoint.is_file():
             return
         started, self._seen = time.monotonic(), _time_of(checkpoint)
-        try:
-            self._write(load_segmenter(checkpoint, self._device))
-        except UserError as error:  # training matters more than watching it
+        # Training matters more than watching it.
+        failure = attempt(lambda: self._write(load_segmenter(checkpoint, self._device)))
+        if failure is not None:
             self._failed = True
-            yield Note(f"{self._name} cannot be watched: {error}", "warning", self._name)
+            yield failure.note(self._name, "cannot be watched")
             return
         self._spent += time.monotonic() - started
         yield Wrote(self.path.relative_to(self._study.folder).as_posix(), "answer")

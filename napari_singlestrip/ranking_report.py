@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from napari_singlestrip.engine.evaluation import Correlation, correlation
 from napari_singlestrip.engine.volume import load_mask, open_scan
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.failures import Failure, attempt
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_references import References
 from napari_singlestrip.study_tables import ScoreRow
@@ -73,12 +75,20 @@ def ranking_report(study: Study, round_: int) -> RankingReport:
         references = References()
         problems.append(str(error))
     for score in scores:
-        try:
-            rows.append(RankedScan(score, true_dice(study, round_, score.scan, references)))
-        except UserError as error:  # a scan that cannot be measured does not hide the others
-            rows.append(RankedScan(score))
-            problems.append(str(error))
+        dice = attempt(true_dice, study, round_, score.scan, references)
+        if isinstance(dice, Failure):  # a scan that cannot be measured does not hide the others
+            problems.append(told(score.scan, dice))
+            dice = None
+        rows.append(RankedScan(score, dice))
     return RankingReport(tuple(rows), _correlations(rows), tuple(problems))
+
+
+def told(scan: str, failure: Failure) -> str:
+    """Say what is wrong with a scan; the traceback of a bug goes to the log."""
+    if not failure.traceback:
+        return str(failure)
+    logging.getLogger(__name__).error("%s: %s\n%s", scan, failure, failure.traceback)
+    return f"{scan}: {failure}".removeprefix(": ")
 
 
 def _correlations(rows: Sequence[RankedScan]) -> dict[str, Correlation]:

@@ -169,8 +169,8 @@ def remove_temporary_files(study: Study) -> None:
         top = study.round_dir(number)
         for folder in (top, *(path for path in top.iterdir() if path.is_dir())):
             remove_leftovers(folder, older_than_seconds=0)
-    for folder in (study.folder, study.folder / "masks", study.folder / "rounds"):
-        remove_leftovers(folder)
+    for name in ("", "masks", "rounds", "drafts", "thumbnails", "applied"):
+        remove_leftovers(study.folder / name)
 
 
 @contextmanager

@@ -8,9 +8,10 @@ already is not done twice, so that the same call resumes.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from napari_singlestrip.engine.autoencoder import (
     autoencoder_task,
     load_autoencoder,
 )
+from napari_singlestrip.engine.checkpoint import load_checkpoint
 from napari_singlestrip.engine.config import Settings, override
 from napari_singlestrip.engine.consistency import consistency
 from napari_singlestrip.engine.device import choose_device, in_words
@@ -36,14 +38,9 @@ from napari_singlestrip.engine.examples import (
 from napari_singlestrip.engine.geometry import unconform
 from napari_singlestrip.engine.label_map import LabelBank, untiled
 from napari_singlestrip.engine.ranking import (
-    Looks,
     appearance,
     autoencoder_error,
     best_views,
-    rank,
-    ranked_by,
-    select,
-    unusual,
 )
 from napari_singlestrip.engine.segmenter import (
     Segmenter,
@@ -58,7 +55,8 @@ from napari_singlestrip.engine.synthesis import render, sample_params
 from napari_singlestrip.engine.training import Pair, Weights, is_done, train
 from napari_singlestrip.engine.volume import Scan, Volume, load_mask, open_scan, save_map, save_mask
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
+from napari_singlestrip.events import Event, Note, Progress, Started, Wrote
+from napari_singlestrip.failures import Failure, attempt, guarded
 from napari_singlestrip.present_answer import PresentAnswer
 from napari_singlestrip.rounds import (
     RoundFolder,
@@ -68,8 +66,10 @@ from napari_singlestrip.rounds import (
     set_aside,
     settings_of_run,
 )
+from napari_singlestrip.score_keeping import ScoreKeeper, comparable, ranked
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_tables import ScoreRow
+from napari_singlestrip.tally import LEARN, NO_BRAIN, Tally
 from napari_singlestrip.trained_rounds import describe_round, unfinished_round
 from napari_singlestrip.training_set import (
     TRUSTED,
@@ -97,6 +97,8 @@ class Job:
         Do what was asked for even if it is done (prediction and ranking only).
     watch : str
         Scan whose present answer is shown while the segmenter trains; empty for none.
+    tally : Tally
+        What became of the scans.
     """
 
     study: Study
@@ -104,6 +106,7 @@ class Job:
     device: torch.device
     again: bool = False
     watch: str = ""
+    tally: Tally = field(default_factory=Tally, compare=False)
 
     def folder(self, round_: int) -> RoundFolder:
         """Paths of a round."""
@@ -166,7 +169,7 @@ def run(
         yield from _everything(job, settings.finetuning.rounds if rounds is None else rounds)
     else:
         yield from _chosen(job, stages)
-    yield Finished(time.monotonic() - started)
+    yield job.tally.finished(time.monotonic() - started)
 
 
 def _everything(job: Job, rounds: int) -> Iterator[Event]:
@@ -227,7 +230,7 @@ def train_autoencoder(job: Job, round_: int) -> Iterator[Event]:
         folder.write_settings(job.settings, in_words(job.device))
     data = yield from training_data(job, masks, n_maps=0)
     task = autoencoder_task(
-        data.bank, data.geometry, job.settings, job.device, fingerprint(job.study, masks)
+        data.bank, data.geometry, job.settings, job.device, fingerprint(job.study, data.masks)
     )
     with metrics_log(folder) as log:
         yield from log.follow(train(task, folder.autoencoder, job.device))
@@ -262,18 +265,22 @@ def predict_pool(job: Job, round_: int) -> Iterator[Event]:
     """Predict the masks of all scans that were not painted."""
     segmenter = load_segmenter(job.folder(round_).segmenter, job.device)
     painted, accepted = job.study.labelled().painted, _accepted_in(job, round_)
+    wanted = [name for name in job.study.names if name not in painted]
     names = [
-        name for name in job.study.names
-        if name not in painted
-        and name not in accepted  # what a person looked at stays as it was
+        name for name in wanted
+        if name not in accepted  # what a person looked at stays as it was
+        and not job.tally.is_hopeless("predict", name)
         and (job.again or not job.study.pseudo_label_path(round_, name).is_file())
     ]
+    for name in set(wanted).difference(names):
+        if job.study.pseudo_label_path(round_, name).is_file():
+            job.tally.count("predict", name, None)
     if not names:
         return
     yield Started("predict", in_words(job.device), f"round {round_}")
     started = time.monotonic()
     for n, name in enumerate(names, 1):
-        yield from _attempt(name, _predict_one(job, round_, segmenter, name))
+        yield from _attempt(job, "predict", name, _predict_one(job, round_, segmenter, name))
         yield Progress("predict", n, len(names), {}, _left(started, n, len(names)))
 
 
@@ -287,50 +294,103 @@ def _accepted_in(job: Job, round_: int) -> set[str]:
 
 
 def rank_pool(job: Job, round_: int) -> Iterator[Event]:
-    """Score the predicted masks of a round, rank them and select the best."""
-    names = [n for n in job.study.names if job.study.pseudo_label_path(round_, n).is_file()]
-    scored = {row.scan for row in job.study.scores(round_)}
-    ranked = job.study.scores_path(round_).is_file() and scored.issuperset(names)
-    if ranked and not job.again:
+    """Score the predicted masks of a round, rank them and select the best.
+
+    Masks that were scored as they are now are not scored again, unless that is asked for.
+    """
+    keeper = ScoreKeeper(job.study, round_)
+    rows = keeper.known(again=job.again)
+    if keeper.is_complete(rows) and not job.again:
+        for name in keeper.names:
+            job.tally.count("rank", name, None)
         return
     yield Started("rank", in_words(job.device), f"round {round_}")
-    ranker = _Ranker(job, round_)
+    rows = comparable(rows, _measured_with(job, round_))
+    for name in rows:
+        job.tally.count("rank", name, None)
+    looks: dict[str, npt.NDArray[np.float64]] = {}
+    names = [name for name in keeper.names if name not in rows]
+    ranker = _Ranker(job, round_, keeper, looks) if names else None
     started = time.monotonic()
-    rows: list[ScoreRow] = []
     for n, name in enumerate(names, 1):
-        yield from _attempt(name, ranker.score(name, rows))
+        assert ranker is not None
+        yield from _attempt(job, "rank", name, ranker.score(name, rows))
         yield Progress("rank", n, len(names), {}, _left(started, n, len(names)))
-    job.study.save_scores(round_, _ranked(rows, job.settings, ranker.looks))
+    table = [rows[name] for name in keeper.names if name in rows]
+    if job.settings.ranking.select == "varied":
+        yield from _look_at_the_rest(job, round_, table, looks)
+    keeper.save(ranked(table, job.settings.ranking, looks))
     yield _wrote(job, job.study.scores_path(round_), "scores")
+
+
+def _measured_with(job: Job, round_: int) -> str:
+    """What stands for all that scores of the same mask depend on."""
+    config = job.settings.ranking
+    path = autoencoder_path(job.study, round_) or job.folder(round_).autoencoder
+    weights = load_checkpoint(path, "autoencoder")["average"]
+    parts = (
+        config.error, config.views, config.pitch_deg,
+        config.measures_consistency and config.n_augmentations, job.settings.seed,
+    )
+    digest = hashlib.sha256(repr(parts).encode())
+    for name in sorted(weights):
+        digest.update(weights[name].numpy().tobytes())
+    return digest.hexdigest()[:8]
+
+
+def _look_at_the_rest(
+    job: Job, round_: int, rows: Sequence[ScoreRow], looks: dict[str, npt.NDArray[np.float64]]
+) -> Iterator[Event]:
+    """Add what the scans look like whose scores were known already."""
+
+    def look(name: str) -> Iterator[Event]:
+        scan = open_scan(job.study.scan_path(name))
+        mask = load_mask(job.study.pseudo_label_path(round_, name), like=scan)
+        looks[name] = appearance(scan.load().data, mask)
+        yield from ()
+
+    for row in rows:
+        if row.scan not in looks:
+            yield from _attempt(job, "rank", row.scan, look(row.scan))
 
 
 class _Ranker:
     """Scores masks of one round."""
 
-    def __init__(self, job: Job, round_: int) -> None:
-        self.job, self.round = job, round_
+    def __init__(
+        self, job: Job, round_: int, keeper: ScoreKeeper,
+        looks: dict[str, npt.NDArray[np.float64]],
+    ) -> None:
+        self.job, self.round, self.keeper = job, round_, keeper
         path = autoencoder_path(job.study, round_) or job.folder(round_).autoencoder
         self.autoencoder = load_autoencoder(path, job.device)
         self.segmenter = load_segmenter(job.folder(round_).segmenter, job.device)
-        self.looks: Looks = []  # of the scans, for the rule that asks for varied ones
+        self.measured_with = _measured_with(job, round_)
+        self.looks = looks  # of the scans, for the rule that asks for varied ones
 
-    def score(self, name: str, rows: list[ScoreRow]) -> Iterator[Event]:
-        """Score one mask; its row is added to `rows`."""
+    def score(self, name: str, rows: dict[str, ScoreRow]) -> Iterator[Event]:
+        """Score one mask; its row is added to `rows`, and kept, once its pictures are written."""
         study, config = self.job.study, self.job.settings.ranking
         scan = open_scan(study.scan_path(name))
+        digest = self.keeper.digest(name)
         mask = load_mask(study.pseudo_label_path(self.round, name), like=scan)
         views = best_views(self.autoencoder, mask, scan.grid, config)
         agreement = self._consistency(scan, name) if config.measures_consistency else float("nan")
         error = autoencoder_error(views, config.error)
         volume_ml = float(mask.sum() * scan.grid.voxel_ml)
         if config.select == "varied":
-            self.looks.append(appearance(scan.load().data, mask))
-        rows.append(ScoreRow(name, error, agreement, volume_ml))
+            self.looks[name] = appearance(scan.load().data, mask)
         on_scan = unconform(views[0].redrawn, views[0].grid, scan.grid, fill=0.0)
         path = study.reconstruction_path(self.round, name)
         save_mask(path, on_scan > 0.5, like=scan)
         heat = heat_map_path(study, self.round, name)
         save_map(heat, np.round(mask - on_scan, 2), like=scan)
+        row = ScoreRow(
+            name, error, agreement, volume_ml,
+            mask_digest=digest, measured_with=self.measured_with,
+        )
+        self.keeper.add(row)
+        rows[name] = row
         yield _wrote(self.job, path, "reconstruction")
 
     def _consistency(self, scan: Scan, name: str) -> float:
@@ -338,24 +398,6 @@ class _Ranker:
         seed = [self.job.settings.seed, 5, *name.encode()]
         n = self.job.settings.ranking.n_augmentations
         return consistency(self.segmenter, data, n, np.random.default_rng(seed))
-
-
-def _ranked(rows: Sequence[ScoreRow], settings: Settings, looks: Looks) -> list[ScoreRow]:
-    """Add ranks, selection and flags, best first."""
-    config = settings.ranking
-    shapes = [row.autoencoder_error for row in rows]
-    errors = ranked_by(shapes, [row.consistency for row in rows], config.score).tolist()
-    flags = unusual(shapes, [row.volume_ml for row in rows])
-    table = [
-        ScoreRow(
-            row.scan, row.autoencoder_error, row.consistency, row.volume_ml, int(position),
-            bool(chosen), flag,
-        )
-        for row, position, chosen, flag in zip(
-            rows, rank(errors), select(errors, config, looks), flags, strict=True
-        )
-    ]
-    return sorted(table, key=lambda row: row.rank)
 
 
 def _train_segmenter(
@@ -368,10 +410,12 @@ def _train_segmenter(
     tuning = job.settings.finetuning
     first = stage == "train"
     data = yield from training_data(job, masks, n_maps=None if first else tuning.label_maps)
+    if len(data.masks) < len(masks):
+        write_training_set(folder.training_set, data.masks)  # not what was left out
     config = job.settings.training
     real_fraction = tuning.real_fraction
     if first:
-        real_fraction = real_fraction_at_first(job.settings, len(masks))
+        real_fraction = real_fraction_at_first(job.settings, len(data.masks))
     else:
         config = config.model_copy(
             update={"steps": tuning.steps, "learning_rate": tuning.learning_rate}
@@ -381,12 +425,15 @@ def _train_segmenter(
         data.bank, data.geometry, settings, job.device, stage=stage, initial=initial,
         config=config, real_fraction=real_fraction, watched=data.watched,
     )
-    _save_previews(folder, data.bank, data.geometry, job.settings)
-    yield _wrote(job, folder.previews / "synthetic.png", "preview")
+    pictures = attempt(_save_previews, folder, data.bank, data.geometry, job.settings)
+    if isinstance(pictures, Failure):  # they are to be looked at; training can do without
+        yield pictures.note("", "The previews could not be drawn")
+    else:
+        yield _wrote(job, folder.previews / "synthetic.png", "preview")
     events: Iterator[Event] = train(task, folder.segmenter, job.device)
     if job.watch:
         watched = PresentAnswer(job.study, job.watch, folder.previews, job.device)
-        events = watched.follow(events, folder.segmenter)
+        events = job.tally.watch("watch", watched.follow(events, folder.segmenter))
     with metrics_log(folder) as log:
         yield from log.follow(events)
     yield _wrote(job, folder.segmenter, "segmenter")
@@ -394,11 +441,12 @@ def _train_segmenter(
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Labelled scans, ready for training."""
+    """Labelled scans, ready for training; `masks` are those that could be read."""
 
     bank: LabelBank
     geometry: Geometry
     watched: list[Pair]
+    masks: list[TrainingMask]
 
 
 def training_data(
@@ -406,28 +454,36 @@ def training_data(
 ) -> Generator[Event, None, TrainingData]:
     """Load the labelled scans and make their label maps.
 
-    A bad scan with a pseudo-label is left out; one painted by hand stops the job, since a person
-    counts on it.
+    A bad scan is left out. One with a mask made by hand must remain: the last of them stops the
+    job, since without it there is nothing that can be trusted.
     """
     geometry = _geometry(job)
     rng = np.random.default_rng([job.settings.seed, 6])
     builder = BankBuilder(geometry, job.settings, rng, n_maps)
     watched: list[Pair] = []
+    used: list[TrainingMask] = []
+
+    def take(mask: TrainingMask) -> None:
+        example, volume, array = _load_example(job, mask, geometry)
+        by_hand = mask.kind in TRUSTED
+        seen = watched_scan(volume, array, geometry, job.settings) if by_hand else None
+        builder.add(example)
+        used.append(mask)
+        if seen is not None:
+            watched.append(seen)
+
+    last_by_hand = max((n for n, m in enumerate(masks) if m.kind in TRUSTED), default=-1)
     started = time.monotonic()
-    for n, mask in enumerate(masks, 1):
-        try:
-            example, volume, array = _load_example(job, mask, geometry)
-        except UserError as error:
-            if mask.kind in TRUSTED:
-                raise
-            yield Note(f"{mask.scan} is left out: {error}", "warning", mask.scan)
-        else:
-            builder.add(example)
-            if mask.kind in TRUSTED:
-                watched.append(watched_scan(volume, array, geometry, job.settings))
+    for n, mask in enumerate(masks):
+        if n == last_by_hand and not watched:
+            take(mask)
+        elif (failure := attempt(take, mask)) is not None:
+            yield failure.note(mask.scan, "is left out")
+            job.tally.count(LEARN, mask.scan, failure)
         if len(masks) > 1:
-            yield Progress("prepare", n, len(masks), {}, _left(started, n, len(masks)))
-    return TrainingData(builder.build(), geometry, watched)
+            yield Progress("prepare", n + 1, len(masks), {}, _left(started, n + 1, len(masks)))
+    job.tally.learned.update(mask.scan for mask in used)
+    return TrainingData(builder.build(), geometry, watched, used)
 
 
 def _load_example(
@@ -454,10 +510,21 @@ def _probability(job: Job, mask: TrainingMask, volume: Volume) -> Volume:
 
 
 def _geometry(job: Job) -> Geometry:
-    """The training grid: from the first mask that was painted, the same in all rounds."""
+    """The training grid: from the first mask that was painted, the same in all rounds.
+
+    From the next one, if the scan of the first cannot be read.
+    """
     masks, folder = masks_by_hand(job.study), job.folder(0)
     first = describe_round(job.study, 0).scans[:1] if folder.segmenter.is_file() else ()
-    mask = next((mask for mask in masks if mask.scan in first), masks[0])
+    masks.sort(key=lambda mask: mask.scan not in first)
+    for mask in masks[:-1]:
+        found = attempt(_geometry_of, job, mask)
+        if isinstance(found, Geometry):
+            return found
+    return _geometry_of(job, masks[-1])
+
+
+def _geometry_of(job: Job, mask: TrainingMask) -> Geometry:
     scan = open_scan(job.study.scan_path(mask.scan))
     array = load_mask(job.study.folder / mask.path, like=scan)
     return training_geometry(array, scan.grid, job.settings)
@@ -470,8 +537,7 @@ def _predict_one(job: Job, round_: int, segmenter: Segmenter, name: str) -> Iter
     path = job.study.pseudo_label_path(round_, name)
     if not mask.any():
         path.unlink(missing_ok=True)  # an earlier answer is no longer the network's
-        yield Note(f"{name}: no brain was found.", "warning", name)
-        return
+        raise UserError(NO_BRAIN)
     save_mask(path, mask, like=scan)
     yield _wrote(job, path, "pseudo-label")
 
@@ -496,12 +562,12 @@ def _predicting(settings: Settings, *, real: bool) -> Settings:
     return override(settings, {"prediction.threshold": settings.finetuning.threshold})
 
 
-def _attempt(name: str, work: Iterator[Event]) -> Iterator[Event]:
+def _attempt(job: Job, stage: str, name: str, work: Iterator[Event]) -> Iterator[Event]:
     """Do the work of one scan; a bad scan is reported and the rest goes on."""
-    try:
-        yield from work
-    except UserError as error:
-        yield Note(f"{name}: {error}", "warning", name)
+    failure = yield from guarded(work)
+    job.tally.count(stage, name, failure)
+    if failure is not None:
+        yield failure.note(name)
 
 
 def _save_previews(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.failures import Failure, attempt
 from napari_singlestrip.files import STUDY_MARK, TEMPORARY_PREFIX, read_json, write_json_atomic
 from napari_singlestrip.study_changes import Change, pending_targets
 from napari_singlestrip.texts import path_text, text_path
@@ -249,6 +250,36 @@ def find_scan_files(
             "Name scan files (.nii, .nii.gz, .mgz, .mgh, .img) or a folder that holds some.",
         )
     return FoundScans(dict.fromkeys(Path(os.path.abspath(p)) for p in found), found.notes)
+
+
+def scans_among(
+    paths: Sequence[str | Path], masks: Iterable[str | Path] = ()
+) -> tuple[FoundScans, list[Failure]]:
+    """Return the scan files, as `find_scan_files`, and why some of the paths have none.
+
+    Raises
+    ------
+    UserError
+        If none has any.
+    """
+    from napari_singlestrip.engine.scan_files import real_file
+    from napari_singlestrip.engine.scan_search import FoundScans
+
+    masks = tuple(masks)
+    found: dict[str, Path] = {}
+    notes: list[str] = []
+    problems: list[Failure] = []
+    for path in paths:
+        files = attempt(find_scan_files, [path], masks)
+        if isinstance(files, Failure):
+            problems.append(files)
+            continue
+        notes += files.notes
+        for file in files:
+            found.setdefault(real_file(file), file)
+    if not found:
+        find_scan_files(paths[:1], masks)
+    return FoundScans(sorted(found.values()), notes), problems
 
 
 def scan_entries(

@@ -96,6 +96,10 @@ class ScoreRow:
         Whether it was taken for training.
     flag : str
         Why a person should look at it; empty when nothing is unusual.
+    mask_digest : str
+        `file_digest` of the mask that was measured; empty in tables of earlier versions.
+    measured_with : str
+        Stands for the autoencoder and the settings; rows with another one do not compare.
     """
 
     scan: str
@@ -105,6 +109,8 @@ class ScoreRow:
     rank: int = 0
     selected: bool = False
     flag: str = ""
+    mask_digest: str = ""
+    measured_with: str = ""
 
 
 def now() -> str:
@@ -212,6 +218,8 @@ def _score(cells: Mapping[str, str]) -> ScoreRow:
         rank=_whole(cells.get("rank", "")) or 0,
         selected=cells.get("selected", "").strip().lower() in ("true", "1", "yes"),
         flag=without_apostrophe(cells.get("flag", "")),
+        mask_digest=cells.get("mask_digest", ""),
+        measured_with=cells.get("measured_with", ""),
     )
 
 

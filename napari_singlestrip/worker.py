@@ -11,17 +11,20 @@ import errno
 import faulthandler
 import logging
 import os
-import re
-import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
+from contextlib import suppress
 
-from napari_singlestrip.errors import BUG, CANCELLED, OK, USER_MISTAKE, UserError
+from napari_singlestrip.errors import (
+    BUG,
+    CANCELLED,
+    NOTHING_DONE,
+    OK,
+    SOME_FAILED,
+    USER_MISTAKE,
+)
 from napari_singlestrip.events import (
     TERMINAL,
     Cancelled,
@@ -33,28 +36,10 @@ from napari_singlestrip.events import (
     Progress,
     Started,
 )
+from napari_singlestrip.failures import MEMORY_HINT, NO_MEMORY, describe
+from napari_singlestrip.signals import signals_cancel
 
 SECONDS_BETWEEN_PROGRESS = 0.11
-BUG_HINT = "Please report it with what `singlestrip doctor` prints."
-MEMORY_HINT = (
-    "Close other programs, or make the job smaller: `--set training.batch_size=1` or a larger "
-    "voxel size, such as `--set conform.spacing_mm=5`."
-)
-# What torch, its convolutions, C++, Python and the system's loader say when memory runs out.
-NO_MEMORY = re.compile(
-    "out of memory|t allocate memory|could not create a primitive$|bad_alloc|t start new thread"
-    "|failed to map segment|memory allocation still failed"
-    # Python's own words when an import inside C runs out of memory before it can say so.
-    "|error return without exception set$",
-    re.IGNORECASE | re.MULTILINE,
-)
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: more than the disk takes in a file
-DISK_HINT = "Free some space and start the same command again: it resumes."
-
-CANCELLING_SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
-
 Sink = Callable[[Event], None]
 
 
@@ -156,12 +141,13 @@ def drive(events: Iterator[Event], sink: Sink, control: Control | None = None) -
     Returns
     -------
     int
-        0 finished, 130 cancelled, 2 a person's mistake, 1 a bug.
+        0 finished, 3 finished but some scans failed, 4 finished but none was done, 130 cancelled,
+        2 a person's mistake, 1 a bug.
     """
     control = control or Control()
     throttled = Throttle(sink)
     try:
-        with _signals_cancel(control):
+        with signals_cancel(control):
             end = _run(events, throttled, control)
         throttled(end)
     except WatcherGone:
@@ -172,7 +158,9 @@ def drive(events: Iterator[Event], sink: Sink, control: Control | None = None) -
 def exit_code(end: Event) -> int:
     """Return the exit code that belongs to a terminal event."""
     if isinstance(end, Finished):
-        return OK
+        if not end.n_failed:
+            return OK
+        return SOME_FAILED if end.n_done else NOTHING_DONE
     if isinstance(end, Cancelled):
         return CANCELLED
     return USER_MISTAKE if isinstance(end, Failed) and not end.traceback else BUG
@@ -213,16 +201,8 @@ def later(make_events: Callable[[], Iterator[Event]]) -> Iterator[Event]:
 
 def failure(error: BaseException) -> Failed:
     """Describe what stopped a job: in words where a person can do something, else as a bug."""
-    if isinstance(error, UserError):
-        return Failed(error.what, error.hint)
-    text = str(error)
-    if isinstance(error, MemoryError) or NO_MEMORY.search(text):
-        return Failed("There was not enough memory.", MEMORY_HINT)
-    full = isinstance(error, OSError) and error.errno in NO_SPACE
-    if full or "No space left on device" in text:
-        return Failed(f"The disk is full: {text.splitlines()[0]}.", DISK_HINT)
-    trace = "".join(traceback.format_exception(error))
-    return Failed(f"{type(error).__name__}: {text}", BUG_HINT, trace)
+    found = describe(error)
+    return Failed(found.what, found.hint, found.traceback)
 
 
 def ended(exit_code: int, stderr_tail: str) -> Failed | Crashed:
@@ -281,30 +261,6 @@ def _close(events: Iterator[Event]) -> None:
     close = getattr(events, "close", None)
     if close is not None:
         close()
-
-
-@contextmanager
-def _signals_cancel(control: Control) -> Iterator[None]:
-    """Let signals that ask a process to end cancel; a second one interrupts at once."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if control.cancelled:
-            raise KeyboardInterrupt
-        control.cancel()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    old = {number: signal.getsignal(number) for number in CANCELLING_SIGNALS}
-    # An ignored signal stays ignored: that is how nohup and `&` keep a job running.
-    ours = [number for number, handler in old.items() if handler not in (signal.SIG_IGN, None)]
-    for number in ours:
-        signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number in ours:
-            signal.signal(number, old[number])
 
 
 def _claim_stdout() -> int:

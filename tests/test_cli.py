@@ -215,7 +215,7 @@ def test_new_of_one_scan_without_mask_says_what_is_missing(data: Path, capsys: O
 def test_new_with_a_damaged_scan_goes_on(data: Path, capsys: Output) -> None:
     bad = data / "scans" / "bad.nii.gz"
     bad.write_bytes(b"not a scan")
-    assert run_cli("new", data / "study", data / "scans", "--quiet") == 0
+    assert run_cli("new", data / "study", data / "scans", "--quiet") == 3
     out, err = capsys.readouterr()
     assert out == ""
     assert "bad.nii.gz" in err
@@ -294,7 +294,7 @@ def test_add_with_a_damaged_scan_goes_on(study: Study, data: Path, capsys: Outpu
     bad = data / "more" / "bad.nii.gz"
     write_volume(data / "more" / "z.nii.gz")
     bad.write_bytes(b"not a scan")
-    assert run_cli("add", study.folder, data / "more", "--quiet") == 0
+    assert run_cli("add", study.folder, data / "more", "--quiet") == 3
     out, err = capsys.readouterr()
     assert out == ""
     assert "bad.nii.gz" in err
@@ -606,6 +606,10 @@ class Figures:
 
     scan: str
     dice: float
+
+    @property
+    def is_measured(self) -> bool:
+        return True
 
 
 def test_evaluate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Output) -> None:

@@ -133,16 +133,17 @@ def test_json_is_readable_and_strict(tmp_path: Path) -> None:
 
 def test_only_old_leftovers_are_removed(tmp_path: Path) -> None:
     old, young, own = (tmp_path / n for n in (".~a.1-0.csv", ".~b.1-0.csv", "a.csv"))
-    for path in (old, young, own):
+    other = tmp_path / ".~lock.masks.csv#"  # of LibreOffice, in a folder for people
+    for path in (old, young, own, other):
         path.write_text("x")
-    folders = [tmp_path / n for n in (".~old", ".~young", "own")]
+    folders = [tmp_path / n for n in (".~k3_old4x", ".~young_5x", "own")]
     for folder in folders:
         folder.mkdir()
         (folder / "x.pt").write_text("x")
-    for path in (old, own, folders[0], folders[2]):
+    for path in (old, own, other, folders[0], folders[2]):
         os.utime(path, (time.time() - 7200, time.time() - 7200))
     assert remove_leftovers(tmp_path) == [old, folders[0]]
-    assert sorted(tmp_path.iterdir()) == sorted([young, own, *folders[1:]])
+    assert sorted(tmp_path.iterdir()) == sorted([young, own, other, *folders[1:]])
 
 
 def test_a_temporary_folder_is_gone_at_the_end(tmp_path: Path) -> None:

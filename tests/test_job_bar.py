@@ -157,6 +157,8 @@ def test_messages_have_the_colour_of_their_level(bar: JobBar) -> None:
 
 @pytest.mark.parametrize(("event", "words", "level"), [
     (Finished(150.0), "Done in 2 min", "info"),
+    (Finished(150.0, n_done=3, n_failed=2), "Finished, but 2 scans failed", "warning"),
+    (Finished(150.0, n_failed=1), "Nothing was done: 1 scan failed", "warning"),
     (Cancelled("train", 3), "go on from there", "info"),
     (Failed("It is broken.", "Mend it."), "It is broken. Mend it.", "error"),
     (Crashed(-9, ""), "lack of memory", "error"),

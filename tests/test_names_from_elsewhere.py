@@ -15,12 +15,13 @@ import pytest
 from napari_singlestrip import cli
 from napari_singlestrip.cli_options import parse_masks
 from napari_singlestrip.console import ConsoleSink, make_console, show_table
+from napari_singlestrip.decision_table import DecisionTable
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Failed, Note
 from napari_singlestrip.job_log import JobLog
 from napari_singlestrip.masks_export import export_masks
 from napari_singlestrip.study import Study
-from napari_singlestrip.study_tables import Decision, read_decisions, write_decisions
+from napari_singlestrip.study_tables import Decision
 
 NAMES = [
     "Zoe\u0308", "a=b", "it's \"quoted\"", "dots.and. ", "new\nline", "\x1b[31mred", "CON", "=1+1",
@@ -192,10 +193,12 @@ def test_a_terminal_obeys_nothing_in_names(
 def test_tables_of_a_study_are_no_formulas(tmp_path: Path) -> None:
     path = tmp_path / "decisions.csv"
     decision = Decision("=1+1", "rejected", "@note")
-    write_decisions(path, [decision])
+    table = DecisionTable()
+    table.put(decision)
+    table.write(path)
     assert path.read_text().splitlines()[1].startswith("'=1+1,rejected,'@note")
-    assert read_decisions(path)[0].scan == "=1+1"
-    assert read_decisions(path)[0].note == "@note"
+    (read,) = DecisionTable.read(path).rows.values()
+    assert (read.scan, read.note) == ("=1+1", "@note")
 
 
 # --- names of files for folders

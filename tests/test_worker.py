@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_singlestrip import worker
+from napari_singlestrip import signals, worker
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import (
     TERMINAL,
@@ -30,6 +30,7 @@ from napari_singlestrip.events import (
     Wrote,
     parse_event,
 )
+from napari_singlestrip.signals import CANCELLING_SIGNALS
 from napari_singlestrip.worker import Control, Throttle, drive, failure, later
 
 PREAMBLE = """
@@ -201,7 +202,7 @@ def test_worker_stops_when_its_parent_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
-@pytest.mark.parametrize("number", worker.CANCELLING_SIGNALS)
+@pytest.mark.parametrize("number", CANCELLING_SIGNALS)
 def test_signal_cancels(
     start: Callable[..., Worker], tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -211,6 +212,45 @@ def test_signal_cancels(
     assert job.finish() == 130
     assert isinstance(job.events[-1], Cancelled)
     assert (tmp_path / "checkpoint").exists()
+
+
+STUCK = {
+    "Python that takes no for an answer": """
+        def job():
+            yield Note("begins")
+            while True:
+                try:
+                    time.sleep(0.1)
+                except KeyboardInterrupt:
+                    pass
+        """,
+    "a library that lets Python's threads run": """
+        import hashlib
+        def job():
+            yield Note("begins")
+            hashlib.pbkdf2_hmac("sha512", b"a", b"b", 10**9)
+        """,
+    "a library that keeps all of Python waiting": """
+        import itertools
+        def job():
+            yield Note("begins")
+            sum(itertools.repeat(0))
+        """,
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not help")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("where", STUCK)
+def test_second_signal_ends_a_job_that_is_stuck(
+    start: Callable[..., Worker], where: str, number: signal.Signals
+) -> None:
+    job = start(STUCK[where])
+    job.read_until(lambda event: event == Note("begins"))
+    for _ in range(2):
+        time.sleep(0.5)
+        job.process.send_signal(number)
+    assert job.process.wait(timeout=signals.GRACE_SECONDS + 5) in (130, -number)
 
 
 def test_watcher_that_stops_reading_ends_the_job_quietly(
@@ -293,6 +333,13 @@ def test_end_of_the_job_itself_is_the_only_one() -> None:
     end = Finished(3.0, {"dice": 0.9})
     code, seen = collect(iter([Started("train"), end, Note("too late")]))
     assert (code, seen) == (0, [Started("train"), end])
+
+
+@pytest.mark.parametrize(
+    ("n_done", "n_failed", "expected"), [(0, 0, 0), (3, 0, 0), (3, 1, 3), (0, 2, 4)]
+)
+def test_exit_code_says_whether_scans_failed(n_done: int, n_failed: int, expected: int) -> None:
+    assert collect(iter([Finished(1.0, {}, n_done, n_failed)]))[0] == expected
 
 
 def test_failure_while_saving_is_told() -> None:

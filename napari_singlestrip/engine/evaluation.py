@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,8 +17,10 @@ import scipy
 from napari_singlestrip.engine.cleanup import mask_volume_ml
 from napari_singlestrip.engine.metrics import MaskScores, compare
 from napari_singlestrip.engine.scan_names import find_masks, match
+from napari_singlestrip.engine.scipy_parts import load_scipy_parts
 from napari_singlestrip.engine.volume import load_mask, open_scan
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.failures import attempt
 from napari_singlestrip.files import write_text_atomic
 from napari_singlestrip.texts import table_cell
 
@@ -41,6 +44,8 @@ class EvaluationRow:
         Volumes of mask and reference.
     problem : str
         Empty when all is well.
+    kind : str
+        Of the problem, where a file could not be measured: as `failures.Failure`.
     """
 
     name: str
@@ -51,6 +56,12 @@ class EvaluationRow:
     volume_ml: float = _NAN
     reference_ml: float = _NAN
     problem: str = ""
+    kind: str = ""
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether there is a Dice."""
+        return not math.isnan(self.dice)
 
 
 @dataclass(frozen=True)
@@ -107,6 +118,7 @@ def evaluate_folders(mask_dir: str | Path, reference_dir: str | Path) -> list[Ev
     UserError
         If a folder is missing or holds no scan, or no file of one belongs to one of the other.
     """
+    load_scipy_parts()
     masks, references = (_masks(Path(folder)) for folder in (mask_dir, reference_dir))
     pairs, doubtful = match(masks, references)
     if not pairs and not doubtful:
@@ -199,10 +211,12 @@ def _told_apart(masks: Mapping[Path, Sequence[str]]) -> dict[Path, str]:
 
 
 def _evaluate(name: str, mask_path: Path, reference_path: Path) -> EvaluationRow:
-    try:
-        return _compare_files(name, mask_path, reference_path)
-    except UserError as error:
-        return EvaluationRow(name, problem=str(error))
+    row = attempt(_compare_files, name, mask_path, reference_path)
+    if isinstance(row, EvaluationRow):
+        return row
+    if row.traceback:
+        logging.getLogger(__name__).error("%s: %s\n%s", name, row, row.traceback)
+    return EvaluationRow(name, problem=str(row), kind=row.kind)
 
 
 def _compare_files(name: str, mask_path: Path, reference_path: Path) -> EvaluationRow:

@@ -11,9 +11,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-
-# At once, as torch: scipy's OpenBLAS, if loaded when memory has run out, asks for it without end.
-import scipy.ndimage  # noqa: F401
 import torch
 from torch import nn
 
@@ -28,8 +25,11 @@ from napari_singlestrip.engine.label_map import LabelBank
 from napari_singlestrip.engine.losses import to_probability
 from napari_singlestrip.engine.networks import build_segmenter, side_multiple
 from napari_singlestrip.engine.pose import climb, pitch
+from napari_singlestrip.engine.scipy_parts import load_scipy_parts
 from napari_singlestrip.engine.synthesis import render, sample_params
 from napari_singlestrip.engine.training import Pair, Task, Weights, initial_weights
+
+load_scipy_parts()  # at once, as torch: later there may be no room
 
 PITCH_STEP = 20.0  # degrees: about as much as the network has learned to overlook
 LEAST_GAINS = 0.002, 0.0065  # of certainty, from one look and from several; smaller ones are chance

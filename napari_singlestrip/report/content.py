@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.ranking_report import RankingReport, ranking_report
+from napari_singlestrip.failures import Failure, attempt
+from napari_singlestrip.ranking_report import RankingReport, ranking_report, told
 from napari_singlestrip.report.results import DemoResults
 from napari_singlestrip.rounds import RoundFolder, read_metrics
 from napari_singlestrip.study import Study
@@ -82,13 +83,13 @@ class Content:
         return self.study.find_references()
 
     def attempt(self, work: Callable[[], T]) -> T | None:
-        """Do `work`; when a file is missing or damaged, note it and go on with None."""
-        try:
-            return work()
-        except UserError as error:
-            if str(error) not in self.problems:
-                self.problems.append(str(error))
-            return None
+        """Do `work`; when that fails, note why and go on with None."""
+        found = attempt(work)
+        if not isinstance(found, Failure):
+            return found
+        if (problem := told("", found)) not in self.problems:
+            self.problems.append(problem)
+        return None
 
 
 def gather(study: Study, extra: DemoResults | None = None) -> Content:

@@ -51,9 +51,11 @@ def _scores(head: UnseenHead) -> Sequence[float]:
 
 
 def _pictures(content: Content, head: UnseenHead) -> list[tuple[str, str]]:
-    view = content.attempt(lambda: HeadView(head.scan, through=head.reference))
-    if view is None:
-        return []
+    return content.attempt(lambda: _before_and_after(head)) or []
+
+
+def _before_and_after(head: UnseenHead) -> list[tuple[str, str]]:
+    view = HeadView(head.scan, through=head.reference)
     both = {"Before": (head.before, head.before_scores), "After": (head.after, head.after_scores)}
     return [
         (f"{words} fine-tuning: Dice {scores.dice:.3f}", view.with_masks(path, head.reference))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_singlestrip import __version__
-from napari_singlestrip.files import write_text_atomic
+from napari_singlestrip.files import remove_leftovers, write_text_atomic
 from napari_singlestrip.report import learning, ranking, unseen
 from napari_singlestrip.report.content import Content, gather
 from napari_singlestrip.report.page import Html, element, number, page, section
@@ -30,7 +30,9 @@ SECTIONS = (
 )
 
 
-def write_report(study: Study, path: str | Path, extra: DemoResults | None = None) -> None:
+def write_report(
+    study: Study, path: str | Path, extra: DemoResults | None = None
+) -> list[str]:
     """Write what happened in a study as one HTML file that needs nothing else.
 
     It can be opened by double-click and sent by mail; pictures are inside. What is missing (no
@@ -45,16 +47,23 @@ def write_report(study: Study, path: str | Path, extra: DemoResults | None = Non
     extra : DemoResults, optional
         Results outside the study.
 
+    Returns
+    -------
+    list of str
+        What could not be shown.
+
     Raises
     ------
     UserError
         If the file cannot be written.
     """
+    remove_leftovers(Path(path).parent)
     content = gather(study, extra)
     sections = [made for make in SECTIONS if (made := make(content)) is not None]
     title = "Demo of napari-singlestrip" if content.extra.unseen else f"Report: {study.name}"
     body = [*_top(title, content), *sections, *_end(content)]
     write_text_atomic(path, page(title, body))
+    return content.problems
 
 
 def _top(title: str, content: Content) -> Iterator[Html]:

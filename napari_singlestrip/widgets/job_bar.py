@@ -111,6 +111,7 @@ class JobBar(QWidget):
         """Say what a person should know of an event."""
         if isinstance(event, Note):
             self.tell(event.text, event.level)
+            self._keep(event.traceback)
         elif isinstance(event, (Failed, Crashed, Cancelled, Finished)):
             self.tell(*ending(event))
             if isinstance(event, Failed) and event.traceback:
@@ -233,6 +234,10 @@ def duration(seconds: float) -> str:
 
 def ending(event: Event) -> tuple[str, str]:
     """Say how a job ended, and how bad that is."""
+    if isinstance(event, Finished) and event.n_failed:
+        scans = "1 scan" if event.n_failed == 1 else f"{event.n_failed} scans"
+        how = "Finished, but" if event.n_done else "Nothing was done:"
+        return f"{how} {scans} failed. The log says why.", "warning"
     if isinstance(event, Finished):
         return f"Done in {duration(event.seconds)}.", "info"
     if isinstance(event, Cancelled):

@@ -15,6 +15,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Crashed, Event, Failed, Finished, Wrote
+from napari_singlestrip.failures import describe
 from napari_singlestrip.files import exclusive, write_json_atomic
 from napari_singlestrip.study import MaskKind, Study
 from napari_singlestrip.study_drafts import drafted, remove_draft, save_draft
@@ -93,13 +94,14 @@ class Session(QObject):
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Tell a person's mistake instead of raising it; the rest goes on."""
+        """Tell a person's mistake, or a limit, instead of raising it; the rest goes on."""
         try:
             yield
-        except UserError as error:
-            self.tell(str(error), "error")
-        except MemoryError:
-            self.tell("There was not enough memory. Close other programs and try again.", "error")
+        except Exception as error:
+            found = describe(error, "Close other programs and try again.")
+            if found.kind == "bug":
+                raise
+            self.tell(str(found), "error")
 
     # --- the study
 

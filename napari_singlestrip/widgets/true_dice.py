@@ -11,8 +11,8 @@ from pathlib import Path
 from qtpy.QtCore import QObject, Signal
 
 from napari_singlestrip.engine.evaluation import correlation
-from napari_singlestrip.errors import UserError
-from napari_singlestrip.ranking_report import true_dice
+from napari_singlestrip.failures import Failure, attempt
+from napari_singlestrip.ranking_report import told, true_dice
 from napari_singlestrip.reviewing import Review
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_references import References
@@ -87,9 +87,9 @@ class TrueDice(QObject):
         references: Callable[[], References],
     ) -> None:
         def work() -> float:
-            try:
-                dice = true_dice(study, round_, name, references())
-            except UserError:  # a scan that cannot be measured does not hide the others
+            dice = attempt(lambda: true_dice(study, round_, name, references()))
+            if isinstance(dice, Failure):  # a scan that cannot be measured does not hide the others
+                told(name, dice)
                 return math.nan
             return math.nan if dice is None else dice
 

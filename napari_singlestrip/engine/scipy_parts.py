@@ -1,0 +1,50 @@
+"""Loading the parts of scipy while there is room for them.
+
+The OpenBLAS that comes with scipy takes memory for each core as it is loaded. Where that cannot be
+had it asks again, without end, and Python can obey no signal meanwhile. So it is asked for here
+first.
+"""
+
+from __future__ import annotations
+
+import importlib
+import mmap
+import os
+import sys
+
+LIBRARIES = 128 * 2**20  # bytes of addresses: scipy's own files,
+EACH_THREAD = 48 * 2**20  # and a buffer and a stack for each thread of OpenBLAS,
+MOST_THREADS = 64  # of which it starts no more
+
+
+def load_scipy_parts() -> None:
+    """Import what scipy loads slowly.
+
+    Raises
+    ------
+    MemoryError
+        If there is no room for it.
+    """
+    if "scipy.ndimage" not in sys.modules:
+        _make_sure_of(LIBRARIES + EACH_THREAD * _n_threads())
+        importlib.import_module("scipy.ndimage")
+
+
+def _n_threads() -> int:
+    wanted = next(
+        (n for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+         if (n := os.environ.get(name, "")).isdecimal() and int(n)),
+        os.cpu_count() or 1,
+    )
+    return min(int(wanted), MOST_THREADS)
+
+
+def _make_sure_of(n_bytes: int) -> None:
+    """Take addresses, not memory, and give them back."""
+    if sys.platform == "win32":  # its limits are on memory itself
+        return
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+    try:
+        mmap.mmap(-1, n_bytes, flags=flags).close()
+    except (OSError, ValueError) as error:
+        raise MemoryError(f"no room for {n_bytes >> 20} MiB") from error
