@@ -235,7 +235,8 @@ def test_an_unreadable_file_or_a_folder(tmp_path: Path, monkeypatch: pytest.Monk
     def deny(*args: Any, **kwargs: Any) -> None:
         raise PermissionError(13, "denied", str(path))
 
-    monkeypatch.setattr(Path, "open", deny)  # root may read everything, so modes cannot test this
+    # Root may read everything, so modes cannot test this.
+    monkeypatch.setattr("napari_singlestrip.files.os.open", deny)
     with pytest.raises(UserError, match="may not read"):
         open_scan(path)
 
