@@ -30,9 +30,10 @@ MAX_DEFLATE_RATIO = 1032  # gzip cannot make anything smaller than that
 # A scan or mask compresses 2 to 100 times. Beyond these two it is neither, and takes minutes.
 MAX_RATIO, MAX_FOLDED_BYTES = 250, 2**30
 
-MAX_MEMBERS = 100_000  # of a gzip file; bgzip makes one of every 64 KiB
+# Members of a gzip file, beyond those that hold a KiB on average: bgzip's hold 64.
+MAX_SMALL_MEMBERS = 10_000
 
-_CHUNK = 2**18
+_CHUNK = 2**16  # small: what follows a member is copied
 
 
 @dataclass(frozen=True)
@@ -216,10 +217,14 @@ class _Stream:
     def pieces(self) -> Iterator[bytes]:
         """Decompress; zlib checks each member's checksum and raises."""
         packed = self._file.read(_CHUNK)
-        for _ in range(MAX_MEMBERS):
+        n_bytes = n_members = 0
+        while n_members < MAX_SMALL_MEMBERS + n_bytes // 1024:
             member = zlib.decompressobj(wbits=31)
+            n_members += 1
             while not member.eof:
-                yield member.decompress(packed, self._piece)
+                piece = member.decompress(packed, self._piece)
+                n_bytes += len(piece)
+                yield piece
                 packed = member.unconsumed_tail
                 if not member.eof and not packed and not (packed := self._file.read(_CHUNK)):
                     self.is_cut = True
@@ -227,7 +232,7 @@ class _Stream:
             packed = self._next_member(member.unused_data)
             if not packed:
                 return
-        raise zlib.error(f"more than {MAX_MEMBERS} gzip streams in one file")
+        raise zlib.error(f"{n_members} gzip streams hold {n_bytes} bytes")
 
     def _next_member(self, packed: bytes) -> bytes:
         """Begin of the next member, without the zeros that some programs put before it."""

@@ -182,9 +182,12 @@ def _offset_of_single(layout: Layout, start: bytes) -> tuple[Layout, tuple[str, 
     if layout.path.suffix.lower() in (".mgh", ".mgz"):
         return layout, ()
     size = _NIFTI_2 if start[4:7] in (b"n+2", b"ni2") else _NIFTI_1
-    if layout.offset >= size:
-        return layout, ()
     usual = size + _EXTENSION_FLAG
+    if layout.offset >= usual:
+        return layout, ()
+    n_bytes = None if layout.is_gzip else layout.path.stat().st_size - layout.n_bytes
+    if n_bytes == size or (layout.offset == size and n_bytes != usual):
+        return replace(layout, offset=size), ()
     note = f"its header says that values begin at byte {layout.offset}: byte {usual} taken"
     return replace(layout, offset=usual), (note,)
 

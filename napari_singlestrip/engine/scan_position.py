@@ -226,17 +226,18 @@ def _spm_affine(path: Path) -> Matrix | None:
 def _choose(
     forms: Sequence[_Form], shape: Shape, declared: tuple[float, str, str] | None
 ) -> tuple[_Form, float]:
-    """Choose a position and its unit: the first, unless only another is the size of a head."""
+    """Choose a position and its unit: the first, unless only another can be, or is a head's."""
     first = 1.0 if declared is None else declared[0]
     scales = list(dict.fromkeys([first, 1.0, 1e-3, 1e3]))
-    if _same_spacing(forms[0], forms[-1]):
-        fitting = [s for s in scales if _is_possible(forms[0], s, shape)]
-        return forms[0], (fitting or scales)[0]
-    readings = [(form, scale) for scale in scales for form in (forms[0], forms[-1])]
-    unlike = [_unlike_a_head(_extent(form, scale, shape)) for form, scale in readings]
-    best = int(np.argmin(unlike))
+    is_clear = _same_spacing(forms[0], forms[-1])
+    choice = [forms[0]] if is_clear else [forms[0], forms[-1]]
+    readings = [(form, scale) for scale in scales for form in choice]
     possible = [r for r in readings if _is_possible(*r, shape)]
-    usual = (possible or readings)[0]
+    usual = (possible or [r for r in readings if _is_spacing(r[0].spacing * r[1])] or readings)[0]
+    if is_clear:
+        return usual
+    unlike = [_unlike_a_head(_extent(*r, shape)) for r in readings]
+    best = int(np.argmin(unlike))
     if unlike[best] < 2 * _NOT_HEAD and unlike[best] + _NOT_HEAD < unlike[readings.index(usual)]:
         return readings[best]
     return usual
@@ -340,10 +341,14 @@ def _bad_spacing(spacing: Matrix, path: Path) -> UserError:
 
 
 def _check_spacing(spacing: Matrix, path: Path) -> None:
-    if (spacing < SPACING_MM[0]).any() or (spacing > SPACING_MM[1]).any():
+    if not _is_spacing(spacing):
         raise UserError(
             f"{path.name} has a voxel size of {_sizes(spacing)} mm, which no scan has.", _CORRECT
         )
+
+
+def _is_spacing(spacing: Matrix) -> bool:
+    return bool((spacing >= SPACING_MM[0]).all() and (spacing <= SPACING_MM[1]).all())
 
 
 def _near(affine: Matrix, shape: Shape) -> tuple[Matrix, tuple[str, ...]]:

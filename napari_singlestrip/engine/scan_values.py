@@ -70,6 +70,8 @@ def padding_to_air(data: Array) -> tuple[Array, tuple[str, ...]]:
     """
     notes = []
     for fill in (float(data.min()), float(data.max())):
+        if fill == 0:  # air, also where the head was cut out of it
+            continue
         limits = _limits(data, fill) if _is_border(data, fill) else None
         if limits is None:
             continue

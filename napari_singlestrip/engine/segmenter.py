@@ -338,7 +338,7 @@ def _find_window(segmenter: Segmenter, volume: Volume) -> Window:
     conformed = conform(
         volume, segmenter.spacing_mm, multiple=multiple,
         box=_large_enough(head_box(volume), multiple * segmenter.spacing_mm),
-        max_voxels=settings.conform.max_voxels,
+        max_voxels=max(settings.conform.max_voxels, (2 * multiple) ** 3),
     )
     probability = predict_array(segmenter, conformed.data, flip=False)
     window = Window(conformed, probability, None, segmenter.shape)
