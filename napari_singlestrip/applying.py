@@ -116,6 +116,8 @@ def apply(
         yield Note(f"{there} and stay as they are; --again replaces them.")
     with closing(overlapped(list(names), job.read, job.find, job.write)) as rows:
         for n, row in enumerate(rows, 1):
+            for doubt in job.doubts.pop(row.scan, ()):
+                yield Note(f"{row.scan}: {doubt}", "warning", row.scan)
             if row.flag:
                 yield Note(f"{row.scan}: {row.flag}", "warning", row.scan)
             if row.mask:
@@ -259,6 +261,7 @@ class _Job:
     before: Mapping[str, AppliedRow]
     table_time: float = math.inf  # when `before` was written: a row comes after its mask
     rows: list[AppliedRow] = field(default_factory=list)
+    doubts: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of scans: how they were read
 
     def is_done(self, name: str) -> bool:
         """Whether all that is asked for is there; a killed job may leave a mask without a row."""
@@ -284,6 +287,7 @@ class _Job:
         row = AppliedRow(self.names[file], file=str(file), model=self.model.card.name)
         try:
             scan, volume = arriving.result()
+            self.doubts[row.scan] = (*scan.doubts, *volume.notes)
             if self.has_mask(row.scan):
                 known = replace(self.row_before(row.scan), file=row.file)
                 return _as_it_is(self.out / (row.scan + MASK_SUFFIX), scan, known)

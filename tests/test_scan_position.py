@@ -205,6 +205,9 @@ NO_SFORM = {"srow_x": 0, "srow_y": 0, "srow_z": 0}
         ({"pixdim": [1, np.nan, 4, 5.5, 0, 0, 0, 0]}, "no voxel size in its header.*sform"),
         ({"qform_code": 0, "quatern_b": np.nan, "qoffset_x": np.inf}, ""),
         ({"quatern_b": np.nan}, ""),
+        ({"sform_code": 9}, "sform_code 9 is unknown: sform not ignored"),
+        ({"sform_code": 0, "qform_code": 9}, "qform_code 9 is unknown: qform not ignored"),
+        ({"sform_code": -2}, ""),
         ({"pixdim": [1, -5, -4, -5.5, 0, 0, 0, 0]}, ""),
         ({"pixdim": [0, 5, 4, 5.5, 0, 0, 0, 0]}, ""),
         ({"pixdim": [np.nan, 5, 4, 5.5, 0, 0, 0, 0]}, ""),
@@ -265,7 +268,7 @@ def test_without_codes_nibabels_position_is_taken_and_said(tmp_path: Path) -> No
         ({"qform_code": 0, "srow_x": np.nan}, "NaN or inf in its position"),
         ({"sform_code": 0, "quatern_c": np.nan}, "NaN or inf in its position"),
         ({"sform_code": 0, "pixdim": [1, 5, 0, 5, 0, 0, 0, 0]}, "voxel size of zero or NaN"),
-        ({"sform_code": 0, "pixdim": [1, 5, 1e30, 5, 0, 0, 0, 0]}, "which no scan has"),
+        ({"sform_code": 0, "pixdim": [1, 5, 1e30, 5, 0, 0, 0, 0]}, "voxel size of no scan"),
     ],
 )
 def test_without_any_position_a_scan_is_refused(

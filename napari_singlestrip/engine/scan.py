@@ -52,13 +52,16 @@ class Scan:
     frames : int
         Volumes in the file, 1 unless it is 4D.
     notes : tuple of str
-        What a person should know, such as "4D: mean of 12 frames" or "8 degrees oblique".
+        What a person should know, such as "4D: mean of 12 frames" or "8 degrees oblique"; all
+        `doubts` first.
     header : nibabel header
         With its fields as they are stored.
     layout : Layout
         Where the values lie.
     readings : tuple of Grid
         `grid`, then those that other programs may take from the same header.
+    doubts : tuple of str
+        Where the file contradicts itself, or other programs may read it otherwise.
     """
 
     path: Path
@@ -70,6 +73,7 @@ class Scan:
     header: Any = field(default=None, repr=False)
     layout: Layout = field(default=None, repr=False)  # type: ignore[assignment]
     readings: tuple[Grid, ...] = field(default=(), repr=False)
+    doubts: tuple[str, ...] = ()
 
     def load(self) -> Volume:
         """Read the values: float32, scaling applied, a 4D file averaged over its frames.
@@ -149,16 +153,17 @@ def open_scan(path: str | Path) -> Scan:
     """
     path = checked_name(Path(path))
     check_kind(path)
-    header, layout, notes = read_header(path)
+    header, layout, doubts = read_header(path)
     shape, frames = _spatial_shape(layout.shape, path)
     _check_dtype(layout.dtype, path)
     _check_size(layout)
     position = find_position(header, shape, path)
     grid = Grid(shape, position.affine)
-    notes += (*position.notes, *_notes(grid, frames))
+    doubts += position.notes
     readings = tuple(Grid(shape, affine) for affine in position.readings)
     return Scan(
-        path, scan_name(path), grid, layout.dtype, frames, notes, header, layout, readings
+        path, scan_name(path), grid, layout.dtype, frames, (*doubts, *_notes(grid, frames)),
+        header, layout, readings, doubts,
     )
 
 

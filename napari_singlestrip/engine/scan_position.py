@@ -33,7 +33,10 @@ HEAD_MM = (130.0, 300.0)  # every side of a picture of a human head, mostly
 FAR_MM = 1e6  # no voxel lies further from the origin, which is in the head
 SPACING_MM = (1e-4, 1e3)  # voxel sizes of a scan
 
+_USABLE = (1e-9, 1e9)  # voxel sizes in any unit
+
 _UNITS = {1: (1e3, "metres", "m"), 2: (1.0, "millimetres", "mm"), 3: (1e-3, "micrometres", "um")}
+_LAST_CODE = 5  # of sform and qform that has a meaning
 _UNIT_BITS = 7  # of xyzt_units; the others tell the unit of time
 _SAME_SPACING = 0.01  # relative: headers are rounded
 _SAME_DIRECTION_DEG = 1.0
@@ -90,6 +93,11 @@ def find_position(header: Any, shape: Shape, path: Path) -> Position:
     UserError
         If there is no usable voxel size or position.
     """
+    with np.errstate(all="ignore"):  # fields of a header can be any number
+        return _find(header, shape, path)
+
+
+def _find(header: Any, shape: Shape, path: Path) -> Position:
     if isinstance(header, nib.Nifti1Header):
         forms, notes = _nifti_forms(header, shape, path)
         declared = _UNITS.get(int(header["xyzt_units"]) & _UNIT_BITS)
@@ -115,10 +123,10 @@ def _nifti_forms(
 ) -> tuple[list[_Form], tuple[str, ...]]:
     """The usable positions in a NIfTI header, that of nibabel first."""
     size = np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64))
-    has_size = bool(np.isfinite(size).all() and (size > 0).all())
+    has_size = _is_usable(size)
     has_sform, has_qform = header["sform_code"] > 0, header["qform_code"] > 0
     sform, qform = _sform(header), _qform(header, size)
-    forms, notes = [], []
+    forms, notes = [], _unknown_codes(header)
     if has_sform:
         trouble = _trouble(sform, path)
         usable_qform = has_qform and has_size and _trouble(qform, path) is None
@@ -140,11 +148,20 @@ def _nifti_forms(
     if has_qform:
         if (trouble := _trouble(qform, path)) is not None:
             raise trouble
-        return [_Form("qform", qform)], ()
+        return [_Form("qform", qform)], tuple(notes)
     base = nib.volumeutils.shape_zoom_affine(shape, size, True)
     # FSL and ITK do not mirror, and have the origin in the first voxel.
     forms = [_Form("voxel size", base), _Form("voxel size", np.diag([*size, 1.0]))]
     return forms, ("no orientation in its header: check left and right",)
+
+
+def _unknown_codes(header: Any) -> list[str]:
+    """Forms that FSL and ITK take, and we, but nibabel does not."""
+    codes = {name: int(header[f"{name}_code"]) for name in ("sform", "qform")}
+    return [
+        f"{name}_code {code} is unknown: {name} not ignored"
+        for name, code in codes.items() if code > _LAST_CODE
+    ]  # fmt: skip
 
 
 def _sform(header: Any) -> Matrix:
@@ -163,9 +180,7 @@ def _qform(header: Any, size: Matrix) -> Matrix:
         b, c, d = (x / math.sqrt(square) for x in (b, c, d))
     a = math.sqrt(max(0.0, 1 - square))
     affine = np.eye(4)
-    with np.errstate(invalid="ignore", over="ignore"):
-        turn = nib.quaternions.quat2mat([a, b, c, d])
-        affine[:3, :3] = turn * size
+    affine[:3, :3] = nib.quaternions.quat2mat([a, b, c, d]) * size
     if header["pixdim"][0] < 0:
         affine[:3, 2] *= -1
     affine[:3, 3] = [float(header[f"qoffset_{axis}"]) for axis in "xyz"]
@@ -176,7 +191,7 @@ def _plain_affine(header: Any, path: Path) -> Matrix:
     """Position in the header of an MGH or Analyze file."""
     is_mgh = isinstance(header, nib.freesurfer.mghformat.MGHHeader)
     size = np.abs(np.asarray(header["delta"] if is_mgh else header["pixdim"][1:4], np.float64))
-    if not (np.isfinite(size).all() and (size > 0).all()):
+    if not _is_usable(size):
         raise _bad_spacing(size, path)
     affine = None if is_mgh else _spm_affine(path)
     if affine is None:
@@ -328,7 +343,7 @@ def _trouble(affine: Matrix, path: Path) -> UserError | None:
     if not np.isfinite(affine).all():
         return UserError(f"{path.name} has NaN or inf in its position (affine).", _CORRECT)
     spacing = _spacing(affine)
-    if not np.isfinite(spacing).all() or (spacing < 1e-9).any():
+    if not _is_usable(spacing):
         return _bad_spacing(spacing, path)
     if abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-3:
         return UserError(f"{path.name} has a singular affine: its axes lie in a plane.", _CORRECT)
@@ -337,14 +352,18 @@ def _trouble(affine: Matrix, path: Path) -> UserError | None:
 
 def _bad_spacing(spacing: Matrix, path: Path) -> UserError:
     size = " x ".join(f"{s:.3g}" for s in spacing)
-    return UserError(f"{path.name} has a voxel size of zero or NaN ({size} mm).", _CORRECT)
+    what = "zero or NaN" if not (spacing > 0).all() else "no scan"
+    return UserError(f"{path.name} has a voxel size of {what} ({size} mm).", _CORRECT)
+
+
+def _is_usable(spacing: Matrix) -> bool:
+    """Whether this can be a voxel size, in some unit."""
+    return bool(((spacing > _USABLE[0]) & (spacing < _USABLE[1])).all())
 
 
 def _check_spacing(spacing: Matrix, path: Path) -> None:
     if not _is_spacing(spacing):
-        raise UserError(
-            f"{path.name} has a voxel size of {_sizes(spacing)} mm, which no scan has.", _CORRECT
-        )
+        raise _bad_spacing(spacing, path)
 
 
 def _is_spacing(spacing: Matrix) -> bool:
@@ -368,5 +387,4 @@ def _scaled(affine: Matrix, scale: float) -> Matrix:
 
 
 def _spacing(affine: Matrix) -> Matrix:
-    with np.errstate(over="ignore"):
-        return np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+    return np.asarray(np.sqrt((affine[:3, :3] ** 2).sum(axis=0)))
