@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from napari_singlestrip.engine.autoencoder import Autoencoder, Frame, MaskAutoencoder
 from napari_singlestrip.engine.cleanup import mask_report
-from napari_singlestrip.engine.config import Settings
+from napari_singlestrip.engine.config import Effort, Settings, override, settings_for
 from napari_singlestrip.engine.consistency import consistency
+from napari_singlestrip.engine.grid import Grid, Volume
 from napari_singlestrip.engine.networks import build_segmenter
 from napari_singlestrip.engine.ranking import appearance, autoencoder_error, best_views
 from napari_singlestrip.engine.scan_facts import scan_facts
@@ -50,6 +51,18 @@ def autoencoder(tiny_settings: Settings) -> Autoencoder:
     return Autoencoder(net, Frame(8.0, (24, 24, 24)))
 
 
+@pytest.mark.parametrize("effort", ["quick", "standard", "thorough"])
+@pytest.mark.parametrize("shape", [(24, 24, 24), (2, 2, 2), (3, 3, 40)])
+def test_a_tiny_field_of_view_is_predicted(effort: Effort, shape: tuple[int, int, int]) -> None:
+    config = override(settings_for(effort), {"conform.max_voxels": 32**3})
+    net = build_segmenter(config.network).eval()
+    segmenter = Segmenter(net, config, config.conform.spacing_mm, (64, 64, 64))
+    values = np.random.default_rng(0).random(shape, np.float32)
+    prediction = predict(segmenter, Volume(values, np.eye(4)))
+    assert np.isfinite(prediction.probability).all()
+    assert to_mask(prediction, Grid(shape, np.eye(4)), config).shape == shape
+
+
 def odd_file(folder: Path, draw: Any) -> Path:
     """A NIfTI file of any shape, spacing, turn, type, unit and codes."""
     shape, spacing = draw(SIDES), draw(SPACINGS)
@@ -74,7 +87,7 @@ def odd_file(folder: Path, draw: Any) -> Path:
     return path
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_only_user_errors_come_out(
     tmp_path: Path, segmenter: Segmenter, autoencoder: Autoencoder, data: st.DataObject

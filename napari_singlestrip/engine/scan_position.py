@@ -175,10 +175,10 @@ def _qform(header: Any, size: Matrix) -> Matrix:
     A quaternion that rounding made longer than 1 is shortened, as FSL and ITK do.
     """
     b, c, d = (float(header[f"quatern_{name}"]) for name in "bcd")
-    square = b * b + c * c + d * d
-    if square > 1:
-        b, c, d = (x / math.sqrt(square) for x in (b, c, d))
-    a = math.sqrt(max(0.0, 1 - square))
+    length = math.hypot(b, c, d)
+    if length > 1:
+        b, c, d = b / length, c / length, d / length
+    a = math.sqrt(max(0.0, 1 - length * length))
     affine = np.eye(4)
     affine[:3, :3] = nib.quaternions.quat2mat([a, b, c, d]) * size
     if header["pixdim"][0] < 0:

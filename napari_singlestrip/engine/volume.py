@@ -8,6 +8,7 @@ an older file whole.
 from __future__ import annotations
 
 import gzip
+import math
 from pathlib import Path
 from typing import Any
 
@@ -182,9 +183,9 @@ def _shorten_quaternion(header: Any) -> None:
     """Make a quaternion that rounding made longer than 1 one that nibabel reads, too."""
     quaternion = np.array([header[f"quatern_{name}"] for name in "bcd"])
     rounding = float(np.finfo(quaternion.dtype).eps)
-    square = float((quaternion.astype(np.float64) ** 2).sum())
-    if np.isfinite(square) and square - 1 >= 3 * rounding:  # nibabel's limit
-        for name, value in zip("bcd", quaternion / np.sqrt(square) * (1 - rounding), strict=True):
+    length = math.hypot(*quaternion.tolist())
+    if math.isfinite(length) and length * length - 1 >= 3 * rounding:  # nibabel's limit
+        for name, value in zip("bcd", quaternion / length * (1 - rounding), strict=True):
             header[f"quatern_{name}"] = value
 
 
