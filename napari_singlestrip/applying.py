@@ -131,6 +131,8 @@ def apply(
         yield Note(f"{there} and stay as they are; --again replaces them.")
     with closing(overlapped(list(names), job.read, job.find, job.write)) as rows:
         for n, (row, failure) in enumerate(rows, 1):
+            for doubt in job.doubts.pop(row.scan, ()):
+                yield Note(f"{row.scan}: {doubt}", "warning", row.scan)
             if failure is not None:
                 yield failure.note(row.scan)
             elif row.flag:
@@ -290,6 +292,7 @@ class _Job:
     before: Mapping[str, AppliedRow]
     table_time: float = math.inf  # when `before` was written: a row comes after its mask
     rows: list[AppliedRow] = field(default_factory=list)
+    doubts: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of scans: how they were read
 
     def is_done(self, file: Path) -> bool:
         """Whether all that is asked for is there; a killed job may leave a mask without a row."""
@@ -332,6 +335,7 @@ class _Job:
 
     def _find(self, row: AppliedRow, arriving: Future[tuple[Scan, Volume]]) -> _Found:
         scan, volume = arriving.result()
+        self.doubts[row.scan] = (*scan.doubts, *volume.notes)
         if self.has_mask(row.scan):
             known = replace(
                 self.row_before(row.scan), file=row.file, fingerprint=row.fingerprint

@@ -16,6 +16,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -206,13 +207,11 @@ def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
         or cannot be read. The hint is left to the caller, who knows what the file is for.
     """
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise UserError(f"{path} is not a regular file.")
-            if found.st_size > max_bytes:
+        with open_regular(path) as file:
+            n_bytes = os.fstat(file.fileno()).st_size
+            if n_bytes > max_bytes:
                 raise UserError(
-                    f"{path} is too large: {found.st_size / 2**20:.0f} MiB; "
+                    f"{path} is too large: {n_bytes / 2**20:.0f} MiB; "
                     f"at most {max_bytes / 2**20:.0f} MiB are read."
                 )
             content = file.read(max_bytes)
@@ -225,6 +224,23 @@ def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
         ) from error
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[BufferedReader]:
+    """Open a file to read its bytes, but no pipe or device: those may be waited for without end.
+
+    Raises
+    ------
+    OSError
+        As `open`.
+    UserError
+        If it is no regular file. The hint is left to the caller.
+    """
+    with open(path, "rb", opener=_open_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise UserError(f"{path} is not a regular file.")
+        yield file
 
 
 def read_json(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.scan_values import padding_to_air
 from napari_singlestrip.engine.volume import Scan, load_mask, open_scan
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.upright import Upright
@@ -61,6 +62,9 @@ def scan_picture(path: Path, mask: Path | None = None, size: int = 48) -> ScanPi
     scan = open_scan(path)
     frame = _one_frame(scan)
     notes = _check_values(frame, scan)
+    finite = np.nan_to_num(frame.astype(np.float32), posinf=0.0, neginf=0.0)
+    frame, padding = padding_to_air(finite)
+    notes += padding
     turn = Upright(scan.grid.affine)
     data, inside = turn.to_display(frame), _mask(mask, scan, turn)
     level = _level(data, turn.scale[0]) if inside is None else _middle(inside)

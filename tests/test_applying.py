@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -390,6 +391,25 @@ def test_a_mask_that_cannot_be_written_is_flagged_and_the_rest_goes_on(
     assert [bool(row.mask) for row in rows] == [False, True]
     assert heads.names[1] in rows[0].flag and math.isnan(rows[0].volume_ml)
     assert [e.step for e in events if isinstance(e, Progress)] == [1, 2]
+
+
+def test_how_a_doubtful_scan_was_read_is_told(model: Path, heads: Heads, tmp_path: Path) -> None:
+    plain, doubtful = tmp_path / "plain.nii.gz", tmp_path / "micron.nii.gz"
+    shutil.copy(heads.scans[1], plain)
+    image = load(plain)
+    affine = np.diag([1000.0, 1000, 1000, 1]) @ image.affine
+    odd = nib.Nifti1Image(np.asarray(image.dataobj), affine)
+    odd.header.set_xyzt_units("micron")
+    nib.save(odd, doubtful)
+    events = run(model, [plain, doubtful], tmp_path / "out")
+    told = [e for e in events if isinstance(e, Note) and "micrometres" in e.text]
+    assert [(e.level, e.scan) for e in told] == [("warning", "micron")]
+    rows = table(tmp_path / "out")
+    assert float(rows["micron"]["volume_ml"]) == pytest.approx(
+        float(rows["plain"]["volume_ml"]), rel=1e-3
+    )
+    mask = load(tmp_path / "out" / f"micron{MASK_SUFFIX}")
+    np.testing.assert_array_equal(mask.affine, load(doubtful).affine)
 
 
 # --- applied again

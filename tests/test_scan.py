@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_singlestrip.engine.scan import open_scan
+from napari_singlestrip.engine.volume import load_mask, save_mask
 from napari_singlestrip.errors import UserError
 
 AFFINE = np.array([[-1.0, 0, 0, 30], [0, 0, 2.0, -20], [0, 1.5, 0, 5], [0, 0, 0, 1]])
@@ -235,24 +236,41 @@ def test_an_unreadable_file_or_a_folder(tmp_path: Path, monkeypatch: pytest.Monk
     def deny(*args: Any, **kwargs: Any) -> None:
         raise PermissionError(13, "denied", str(path))
 
-    monkeypatch.setattr(Path, "open", deny)  # root may read everything, so modes cannot test this
+    # Root may read everything, so modes cannot test this.
+    monkeypatch.setattr("napari_singlestrip.files.os.open", deny)
     with pytest.raises(UserError, match="may not read"):
         open_scan(path)
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(position=st.integers(0, 351), byte=st.integers(0, 255), length=st.integers(1, 4))
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # nibabel, on overflowing quaternions
+@given(position=st.integers(0, 539), byte=st.integers(0, 255), length=st.integers(1, 4))
+@pytest.mark.parametrize(
+    ("name", "cls"),
+    [
+        ("a.nii", nib.Nifti1Image),
+        ("a2.nii", nib.Nifti2Image),
+        ("a.mgh", nib.MGHImage),
+        ("a.img", nib.Nifti1Pair),
+        ("a3.img", nib.Spm2AnalyzeImage),
+    ],
+)
 def test_any_damage_to_a_header_is_a_user_error_or_harmless(
-    tmp_path: Path, position: int, byte: int, length: int
+    tmp_path: Path, name: str, cls: Any, position: int, byte: int, length: int
 ) -> None:
-    path = tmp_path / "a.nii"
-    content = bytearray(write(path, values()).read_bytes())
+    path = write(tmp_path / name, values(), np.diag([-2.0, 2, 3, 1]), cls)
+    damaged = path.with_suffix(".hdr") if path.suffix == ".img" else path
+    content = bytearray(damaged.read_bytes())
     content[position : position + length] = bytes([byte] * length)
-    path.write_bytes(content)
+    damaged.write_bytes(content)
     try:
-        assert np.isfinite(open_scan(path).load().data).all()
+        scan = open_scan(path)
+        assert np.isfinite(scan.load().data).all()
+        mask = np.zeros(scan.grid.shape, bool)
+        mask[0, 0, 0] = True
+        save_mask(tmp_path / "mask.nii", mask, scan)
+        np.testing.assert_array_equal(load_mask(tmp_path / "mask.nii", scan), mask)
+        assert np.isfinite(read(tmp_path / "mask.nii").affine).all() or name.endswith(".nii")
     except UserError as error:
-        assert "a.nii" in error.what
+        assert path.stem in error.what

@@ -136,7 +136,7 @@ def test_a_broken_scan_is_listed_with_its_reason(table: ScanTable, tmp_path: Pat
     bad = table.row_of("bad")
     assert text(table, bad, CHECK) == "cannot be used"
     tip = str(table.data(table.index(bad, CHECK), Qt.ItemDataRole.ToolTipRole))
-    assert "bad.nii.gz is not compressed with gzip" in tip
+    assert "does not begin with a NIfTI header" in tip
 
 
 def test_values_are_checked_too(table: ScanTable, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import unicodedata
 import zlib
@@ -15,7 +16,9 @@ from pathlib import Path
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 
+from napari_singlestrip.engine.scan_bytes import COPY_AGAIN
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files import open_regular
 
 SCAN_EXTENSIONS = (
     ".nii.gz", ".nii", ".mgz", ".mgh", ".img.gz", ".img", ".hdr.gz", ".hdr",
@@ -26,7 +29,6 @@ _DAMAGE = (
     ImageFileError, HeaderDataError, HeaderTypeError, OSError, EOFError, zlib.error, ValueError,
     OverflowError, TypeError, KeyError, struct.error,
 )  # fmt: skip
-COPY_AGAIN = "Copy or convert it again from its source."
 CONVERT = "Convert the scan to NIfTI (dcm2niix does so for DICOM) and use that file."
 
 # Endings of other files that people write results to with other programs.
@@ -141,12 +143,22 @@ def readable(path: Path) -> Iterator[None]:
         raise UserError(
             f"There is not enough memory to read {path.name}.", "Close other programs."
         ) from error
-    except _DAMAGE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except OSError as error:
+        if error.errno is None:  # not the system's: gzip's
+            raise _damaged(path, error) from error
         raise UserError(
-            f"{path.name} is damaged, or not what its extension says ({reason}).",
-            COPY_AGAIN,
+            f"{path} cannot be read: {error.strerror}.",
+            "Check its name, and that the disk is there.",
         ) from error
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: BaseException) -> UserError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return UserError(
+        f"{path.name} is damaged, or not what its extension says ({reason}).", COPY_AGAIN
+    )
 
 
 def extension_of(name: str) -> str:
@@ -206,11 +218,13 @@ def missing_file(path: Path) -> UserError:
 
 
 def checked_name(path: Path) -> Path:
-    """Return `path` if it exists and is named like a scan."""
-    if path.is_dir():
+    """Return `path` if it is a file and named like a scan."""
+    with readable(path):
+        mode = path.stat().st_mode  # follows links, and does not wait for pipes as opening does
+    if stat.S_ISDIR(mode):
         raise UserError(f"{path} is a folder, not a scan.", "Name a file in it.")
-    if not path.exists():
-        raise missing_file(path)
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path} is no file but a pipe or a device.", "Name a scan's file.")
     if not extension_of(path.name):
         raise UserError(f"{path.name} does not end like a scan; known: {_known()}.", CONVERT)
     return path
@@ -254,32 +268,59 @@ def _note(problems: list[str]) -> Callable[[OSError], None]:
 
 def image_of_pair(path: Path) -> Path:
     """Return the file with the values for the header of a pair; any other path as it is."""
+    return _partner(path, ".img") if extension_of(path.name).startswith(".hdr") else path
+
+
+def files_of(path: Path) -> tuple[Path, Path]:
+    """Return the files that hold a scan's header and its values: one file, or those of a pair.
+
+    Raises
+    ------
+    UserError
+        If the other file of a pair is missing.
+    """
     extension = extension_of(path.name)
-    if not extension.startswith(".hdr"):
-        return path
-    stem = path.name[: len(path.name) - len(extension)]
-    for candidate in (".img", ".IMG", ".img.gz"):
-        if (image := path.with_name(stem + candidate)).exists():
-            return image
+    if not extension.startswith((".hdr", ".img")):
+        return path, path
+    other, missing = (".img", "values") if extension.startswith(".hdr") else (".hdr", "header")
+    with readable(path):
+        partner = _partner(path, other)
+    if partner == path:
+        raise UserError(
+            f"{path.name} is half of a pair: the file with its {missing} is missing "
+            f"({_stem(path)}{other} or {_stem(path)}{other}.gz).",
+            "Put it into the same folder.",
+        )
+    return (path, partner) if other == ".img" else (partner, path)
+
+
+def _partner(path: Path, extension: str) -> Path:
+    """The other file of a pair, in any mixture of case and compression; `path` without one."""
+    gz = ("", ".gz", ".GZ")
+    if extension_of(path.name).endswith(".gz"):
+        gz = (".gz", ".GZ", "")
+    cases = (extension, extension.upper(), extension.title())
+    if path.name[len(_stem(path)) :].isupper():
+        cases = (extension.upper(), extension, extension.title())
+    for end in (case + packed for packed in gz for case in cases):
+        if (other := path.with_name(_stem(path) + end)).exists():
+            return other
     return path
+
+
+def _stem(path: Path) -> str:
+    return path.name[: len(path.name) - len(extension_of(path.name))]
 
 
 def check_kind(path: Path) -> None:
     """Find files that are something else than their extension says."""
     extension = extension_of(path.name)
-    with readable(path), path.open("rb") as file:
+    with readable(path), open_regular(path) as file:
         start = file.read(512)
     if not start:
         raise UserError(f"{path.name} is an empty file of 0 bytes.", COPY_AGAIN)
-    if extension == ".img":  # bare values may begin with anything
+    if extension.startswith(".img"):  # bare values may begin with anything
         return
     for offset, signature, what in _SIGNATURES:
         if start[offset:].startswith(signature):
             raise UserError(f"{path.name} is not a scan but {what}.", CONVERT)
-    is_gzip = start.startswith(b"\x1f\x8b")
-    if is_gzip != extension.endswith("gz"):  # .nii.gz, .mgz
-        found, usual = ("", ".nii.gz or .mgz") if is_gzip else ("not ", ".nii or .mgh")
-        raise UserError(
-            f"{path.name} is {found}compressed with gzip, against its extension.",
-            f"Rename it to {usual}, if it is such a file.",
-        )

@@ -19,7 +19,7 @@ from napari_singlestrip.engine.cleanup import clean_mask, largest_component
 from napari_singlestrip.engine.config import Settings, TrainingConfig
 from napari_singlestrip.engine.device import threads_for
 from napari_singlestrip.engine.examples import Geometry, brain_box
-from napari_singlestrip.engine.geometry import conform, resample, unconform
+from napari_singlestrip.engine.geometry import Box, conform, head_box, resample, unconform
 from napari_singlestrip.engine.grid import Grid, Shape, Volume
 from napari_singlestrip.engine.label_map import LabelBank
 from napari_singlestrip.engine.losses import to_probability
@@ -334,9 +334,11 @@ def _certainty(segmenter: Segmenter, view: Volume, n_windows: int) -> float:
 def _find_window(segmenter: Segmenter, volume: Volume) -> Window:
     """Find the brain in a scan as it lies."""
     settings = segmenter.settings
+    multiple = side_multiple(settings.network)
     conformed = conform(
-        volume, segmenter.spacing_mm, multiple=side_multiple(settings.network),
-        max_voxels=settings.conform.max_voxels,
+        volume, segmenter.spacing_mm, multiple=multiple,
+        box=_large_enough(head_box(volume), multiple * segmenter.spacing_mm),
+        max_voxels=max(settings.conform.max_voxels, (2 * multiple) ** 3),
     )
     probability = predict_array(segmenter, conformed.data, flip=False)
     window = Window(conformed, probability, None, segmenter.shape)
@@ -351,6 +353,19 @@ def _find_window(segmenter: Segmenter, volume: Volume) -> Window:
         window = replace(window, place=place)
         found = predict_array(segmenter, window.view.data, flip=False)
     return window
+
+
+def _large_enough(box: Box, side_mm: float) -> Box:
+    """Widen a box that would be one voxel at the bottom of the network, which cannot be normalised.
+
+    Parameters, returns : pair of (3,) RAS mm
+        As it is if any side is longer than `side_mm`.
+    """
+    low, high = box
+    if (high - low > side_mm * (1 + 1e-3)).any():  # what is but a rounding longer may be cut off
+        return box
+    middle = (low + high) / 2
+    return middle - side_mm, middle + side_mm
 
 
 def _place_around(

@@ -8,8 +8,9 @@ an older file whole.
 from __future__ import annotations
 
 import gzip
+import math
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -38,7 +39,9 @@ _FAST_COMPRESSION = 1  # level 6 takes ten times as long for a few per cent
 def load_mask(path: str | Path, like: Scan, *, check: bool = True) -> NDArray[np.bool_]:
     """Read a mask that belongs to a scan.
 
-    A file with the same voxels in another axis order or direction is turned to the scan's.
+    A file with the same voxels in another axis order or direction is turned to the scan's. Where
+    the scan's header contradicts itself, another program may have read it otherwise: a mask that
+    it wrote has the same voxels, too.
 
     Parameters
     ----------
@@ -71,10 +74,7 @@ def load_mask(path: str | Path, like: Scan, *, check: bool = True) -> NDArray[np
         raise UserError(
             f"The mask {scan.path.name} has NaN or inf values.", "Save it with 0 outside, 1 inside."
         )
-    turned: Any = values if scan.grid.same_as(like.grid) else reorient(values, scan.grid, like.grid)
-    if turned is None:
-        raise _another_grid(scan, like)
-    mask = cast("NDArray[np.bool_]", turned > 0.5)
+    mask: NDArray[np.bool_] = _on_grid_of(values, scan, like) > 0.5
     if check:
         _check_two_sides(mask, scan.path)
     return mask
@@ -181,6 +181,7 @@ def _header_for(like: Scan, values: NDArray[Any], slope: float, inter: float) ->
         for name in _POSITION_FIELDS:
             header[name] = like.header[name]
         header["pixdim"][: values.ndim + 1] = like.header["pixdim"][: values.ndim + 1]
+        _shorten_quaternion(header)
     else:
         header.set_xyzt_units("mm", "sec")
         header.set_qform(like.grid.affine, code="scanner")
@@ -188,6 +189,16 @@ def _header_for(like: Scan, values: NDArray[Any], slope: float, inter: float) ->
     header["scl_slope"], header["scl_inter"] = slope, inter
     header["vox_offset"] = header.sizeof_hdr + 4
     return header
+
+
+def _shorten_quaternion(header: Any) -> None:
+    """Make a quaternion that rounding made longer than 1 one that nibabel reads, too."""
+    quaternion = np.array([header[f"quatern_{name}"] for name in "bcd"])
+    rounding = float(np.finfo(quaternion.dtype).eps)
+    length = math.hypot(*quaternion.tolist())
+    if math.isfinite(length) and length * length - 1 >= 3 * rounding:  # nibabel's limit
+        for name, value in zip("bcd", quaternion / length * (1 - rounding), strict=True):
+            header[f"quatern_{name}"] = value
 
 
 def _check_target(path: Path, like: Scan) -> None:
@@ -204,10 +215,19 @@ def _check_shape(shape: tuple[int, ...], like: Scan) -> None:
 
 def _check_could_fit(mask: Scan, like: Scan) -> None:
     """Refuse a mask on another grid before its values are read."""
+    _on_grid_of(np.broadcast_to(np.False_, mask.grid.shape), mask, like)
+
+
+def _on_grid_of(values: NDArray[Any], mask: Scan, like: Scan) -> NDArray[Any]:
+    """View `values` of a mask on the grid of its scan."""
     if mask.grid.same_as(like.grid):
-        return
-    if reorient(np.empty(mask.grid.shape, dtype=np.bool_), mask.grid, like.grid) is None:
-        raise _another_grid(mask, like)
+        return values
+    turned = reorient(values, mask.grid, like.grid)
+    if turned is not None:
+        return turned
+    if any(a.same_as(b) for a in mask.readings for b in like.readings):
+        return values
+    raise _another_grid(mask, like)
 
 
 def _another_grid(mask: Scan, like: Scan) -> UserError:
