@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -222,18 +222,25 @@ def model_card(study: Study, round_: int) -> ModelCard:
     return ModelCard(
         study=study.name, round=round_, created=now(), version=__version__,
         training_scans=trained.scans, validation_dice=trained.validation_dice,
-        volume_ml=(min(volumes) / VOLUME_ROOM, max(volumes) * VOLUME_ROOM),
+        volume_ml=_with_room(volumes),
         max_error=max(errors) * ERROR_ROOM if errors else math.inf,
         effort=trained.effort,
     )
 
 
+def _with_room(volumes: Sequence[float]) -> tuple[float, float]:
+    known = [volume for volume in volumes if math.isfinite(volume)]
+    return (min(known) / VOLUME_ROOM, max(known) * VOLUME_ROOM) if known else (0.0, math.inf)
+
+
 def _volumes_by_hand(study: Study) -> list[float]:
+    """Volumes of the masks in masks/, each by its own file: a study may be without its scans."""
     volumes = []
     for name in study.masked_scans():
-        scan = open_scan(study.scan_path(name))
-        mask = load_mask(study.mask_path(name), like=scan)
-        volumes.append(float(mask.sum() * scan.grid.voxel_ml))
+        with suppress(UserError):  # whoever needs this mask says so; here it only widens a range
+            file = open_scan(study.mask_path(name))
+            mask = load_mask(file.path, like=file)
+            volumes.append(float(mask.sum() * file.grid.voxel_ml))
     return volumes
 
 

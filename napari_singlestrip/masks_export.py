@@ -92,6 +92,7 @@ def export_masks(study: Study, out: Path, *, brain: bool = False) -> Iterator[Ev
         rows.append(made)
         left = (time.monotonic() - started) / n * (len(found) - n)
         yield Progress("masks", n, len(found), {}, left)
+    yield from _without_scan(rows, brain)
     _write_table(out / TABLE, rows)
     yield Wrote(TABLE, "table")
     done = sum(bool(row.mask) for row in rows)
@@ -132,14 +133,27 @@ def _predicted_in(study: Study, name: str) -> int | None:
 def _export_one(
     study: Study, row: ExportedMask, source: Path, out: Path, brain: bool
 ) -> ExportedMask:
-    scan = open_scan(study.scan_path(row.scan))
+    """Write the mask, and the brain if its scan is there: a mask carries the grid of its scan."""
+    path = study.scan_path(row.scan)
+    scan = open_scan(path if path.exists() else source)
     mask = load_mask(source, like=scan, check=False)
     file = row.scan + MASK_SUFFIX
     save_mask(out / file, mask, like=scan)
-    if brain:
+    if brain and path.exists():
         save_brain(out / (row.scan + BRAIN_SUFFIX), mask, scan)
     volume = round(float(np.count_nonzero(mask) * scan.grid.voxel_ml), 3)
     return replace(row, volume_ml=volume, mask=file)
+
+
+def _without_scan(rows: list[ExportedMask], brain: bool) -> Iterator[Event]:
+    gone = [row for row in rows if row.mask and not Path(row.file).exists()]
+    if gone:
+        brains = ", and there is no image of their brains" if brain else ""
+        yield Note(
+            f"{len(gone)} scans are not where the study says, such as {gone[0].file}: "
+            f"their masks are written as they are stored{brains}.",
+            "warning",
+        )
 
 
 def _write_table(path: Path, rows: list[ExportedMask]) -> None:
