@@ -24,7 +24,7 @@ MAX_BYTES = 4 * 2**30  # hundreds of times the largest network of the efforts
 MAX_RECORDS = 20_000  # a tensor each
 MAX_DIRECTORY_BYTES = 4 * 2**20
 MAX_PICKLE_BYTES = 16 * 2**20  # settings, a card, names of training scans
-MAX_OPCODES = 500_000  # some 30 a tensor; they take a quarter of a second
+MAX_OPCODES = 200_000  # some 30 a tensor; they take a fifth of a second
 
 # What the pickles of our files are made of. GLOBAL only names what `checkpoint` allows.
 _OPCODES = {
