@@ -141,7 +141,7 @@ def drop(place: str) -> Callable[[State], None]:
 
 
 def each(what: str, place: str, values: list[Any]) -> dict[str, Callable[[State], None]]:
-    return {f"{what} {value!r:.20}": put(place, value) for value in values}
+    return {f"{what} {n} {value!r:.20}": put(place, value) for n, value in enumerate(values)}
 
 
 def settings_of(state: State, **network: Any) -> None:
@@ -155,13 +155,21 @@ def settings_of(state: State, **network: Any) -> None:
 
 BIAS = "segmenter/average/down.0.0.bias"
 WRONG: dict[str, Callable[[State], None]] = {
-    **each("spacing", "segmenter/spacing_mm", [0, 0.0, float("nan"), -4.0, "4", 1e-300, float("inf"), None, [4.0], True]),
+    **each("spacing", "segmenter/spacing_mm", [
+        0, 0.0, float("nan"), -4.0, "4", 1e-300, float("inf"), None, [4.0], True,
+    ]),
     **each("mask spacing", "autoencoder/spacing_mm", [0.0, float("nan")]),
-    **each("shape", "segmenter/shape", [[0, 56, 40], [-48, 56, 40], ["48", 56, 40], [48, 56], [49, 56, 40], 48, None,
-                     [2**40, 8, 8], [4096, 4096, 4096], [48.0, 56, 40], [True, 56, 40]]),
+    **each("shape", "segmenter/shape", [
+        [0, 56, 40], [-48, 56, 40], ["48", 56, 40], [48, 56], [49, 56, 40], 48, None,
+        [2**40, 8, 8], [4096, 4096, 4096], [48.0, 56, 40], [True, 56, 40],
+    ]),
     **each("mask shape", "autoencoder/shape", [[0, 8, 8], [2048, 2048, 8], [8, 8, 9]]),
-    **each("offset", "segmenter/offset", [[float("nan"), 0, 0], [1e300, 0, 0], [0, 0], "none", None]),
-    **each("settings", "segmenter/settings", ["", "{", "[]", "null", "[" * 100_000, '{"seed": -1}', '{"x": 1}', None, {}]),
+    **each("offset", "segmenter/offset", [
+        [float("nan"), 0, 0], [1e300, 0, 0], [0, 0], "none", None,
+    ]),
+    **each("settings", "segmenter/settings", [
+        "", "{", "[]", "null", "[" * 100_000, '{"seed": -1}', '{"x": 1}', None, {},
+    ]),
     "channels of another network": lambda state: settings_of(state, channels=[8, 16]),
     "channels without end": lambda state: settings_of(state, channels=[8] * 30),
     "huge channels": lambda state: settings_of(state, channels=[10**6, 10**6, 16, 16]),
@@ -185,10 +193,15 @@ WRONG: dict[str, Callable[[State], None]] = {
     "autoencoder a list": put("autoencoder", []),
     "autoencoder a text": put("autoencoder", "none"),
     "no card": drop("card"),
-    **each("card", "card", [None, {}, "", "[]", "null", "{", '{"round": "two"}', '{"round": null}',
-                     '{"study": ["a"]}', '{"training_scans": "abc"}', '{"volume_ml": [1]}',
-                     '{"volume_ml": [NaN, 1]}', '{"max_error": "none"}', '{"study": {"a": {}}}',
-                     '{"training_scans": [[[]]]}', '{"round": 1e400}', "[" * 100_000]),
+    **each("card", "card", [
+        None, {}, "", "[]", "null", "{", "[" * 100_000, '["study"]', '{"study": ["a"]}',
+        '{"study": {"a": {}}}', *(f'{{"study": "s", {part}}}' for part in (
+            '"round": "two"', '"round": null', '"round": 1e400', '"round": -1', '"round": true',
+            '"training_scans": "abc"', '"training_scans": [[[]]]', '"training_scans": [1]',
+            '"volume_ml": [1]', '"volume_ml": [NaN, 1]', '"volume_ml": null',
+            '"max_error": "none"', '"max_error": -1', '"validation_dice": {}', '"created": 5',
+        )),
+    ]),
 }  # fmt: skip
 
 
@@ -243,9 +256,13 @@ def repacked(path: Path, change: Callable[[bytes], bytes], compress: int = 0) ->
 LOOP: dict[str, Callable[[State], None]] = {
     **each("step", "step", [-1, "7", None, 1.5, []]),
     **each("seconds", "seconds", [-1.0, float("nan"), "1", None]),
-    **each("rng", "rng", ["", "{}", "[]", "null", "[" * 100_000, '{"bit_generator": "MT19937"}', None,
-                     '{"bit_generator": "PCG64", "state": {"state": -1, "inc": 2}}']),
-    **each("precision", "precision", [None, [], {"threads": "many"}, {"threads": -3}, {"threads": 10**9}]),
+    **each("rng", "rng", [
+        "", "{}", "[]", "null", "[" * 100_000, '{"bit_generator": "MT19937"}', None,
+        '{"bit_generator": "PCG64", "state": {"state": -1, "inc": 2}}',
+    ]),
+    **each("precision", "precision", [
+        None, [], {"threads": "many"}, {"threads": -3}, {"threads": 10**9},
+    ]),
     "weights": put("weights/down.0.0.bias", torch.zeros(3)),
     "average": put("average", {}),
     "optimiser a list": put("optimiser", []),
