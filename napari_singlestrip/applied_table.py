@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.files import write_text_atomic
+from napari_singlestrip.files import read_text, write_text_atomic
 
 MASK_SUFFIX = "_desc-brain_mask.nii.gz"
 BRAIN_SUFFIX = "_desc-brain.nii.gz"
@@ -102,20 +102,22 @@ def read_table(path: Path) -> tuple[AppliedRow, ...]:
     UserError
         If it is not such a table.
     """
-    if not path.is_file():
-        return ()
+    hint = "Move it away, or choose another folder."
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return tuple(_row(cells) for cells in csv.DictReader(file))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} cannot be read as a table of volumes.",
-            "Move it away, or choose another folder.",
-        ) from error
+        lines = io.StringIO(read_text(path), newline="")
+        return tuple(_row(cells) for cells in csv.DictReader(lines))
+    except FileNotFoundError:
+        return ()
+    except UserError as error:
+        raise UserError(error.what, hint) from error
+    except (ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read as a table of volumes.", hint) from error
 
 
 def _row(cells: dict[str, str]) -> AppliedRow:
     words = {name: cells.get(name) or "" for name in ("flag", "mask", "file", "model")}
+    if Path(words["mask"]).name != words["mask"] or "\0" in words["mask"]:
+        raise ValueError("a mask in another folder")
     return AppliedRow(
         cells["scan"], float(cells["volume_ml"]), float(cells["autoencoder_error"]), **words
     )

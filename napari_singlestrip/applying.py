@@ -50,6 +50,7 @@ from napari_singlestrip.rounds import RoundFolder
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_document import DOCUMENT_NAME, names_to_apply
 from napari_singlestrip.study_tables import now
+from napari_singlestrip.texts import printable
 from napari_singlestrip.trained_rounds import describe_round, trained_rounds
 
 # Beyond what was seen by this much, a result is flagged: volumes differ by a third between healthy
@@ -220,9 +221,9 @@ def model_card(study: Study, round_: int) -> ModelCard:
     volumes = [row.volume_ml for row in usual] + _volumes_by_hand(study)
     errors = [row.autoencoder_error for row in usual if math.isfinite(row.autoencoder_error)]
     return ModelCard(
-        study=study.name, round=round_, created=now(), version=__version__,
-        training_scans=trained.scans, validation_dice=trained.validation_dice,
-        volume_ml=_with_room(volumes),
+        study=printable(study.name), round=round_, created=now(), version=__version__,
+        training_scans=tuple(map(printable, trained.scans)),
+        validation_dice=trained.validation_dice, volume_ml=_with_room(volumes),
         max_error=max(errors) * ERROR_ROOM if errors else math.inf,
         effort=trained.effort,
     )

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.files import write_json_atomic
+from napari_singlestrip.files import read_json, write_json_atomic
 
 FORMAT = 1
 DOCUMENT_NAME = "study.json"
@@ -52,6 +52,14 @@ class ScanEntry(BaseModel):
         if name in ("", ".", "..") or PureWindowsPath(name).name != name or "\0" in name:
             raise ValueError("a scan's name must be usable as a file name")
         return name
+
+    @field_validator("name", "path")
+    @classmethod
+    def _can_be_opened(cls, text: str) -> str:
+        os.fsencode(text)  # half a surrogate pair cannot be in any path
+        if "\0" in text:
+            raise ValueError("no path holds a NUL")
+        return text
 
 
 class StudyDocument(BaseModel):
@@ -96,11 +104,13 @@ def read_document(folder: Path) -> StudyDocument:
     """
     path = folder / DOCUMENT_NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+        content = read_json(path)
+    except FileNotFoundError:
         raise _missing(folder) from None
-    except (ValueError, OSError) as error:
-        raise _damaged(path, str(error)) from error
+    except UserError as error:
+        if not folder.is_dir():
+            raise _missing(folder) from None
+        raise _damaged(path, error.what.removesuffix(".")) from error
     if not isinstance(content, dict) or not isinstance(content.get("format"), int):
         raise _damaged(path, "it has no format number")
     try:

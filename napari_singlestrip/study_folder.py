@@ -224,7 +224,10 @@ class StudyFolder:
     def rounds(self) -> list[int]:
         """Numbers of the rounds that exist, ascending."""
         folders = (p for p in (self.folder / "rounds").glob("*") if p.is_dir())
-        return sorted(int(p.name) for p in folders if p.name.isdecimal())
+        return sorted(
+            int(p.name) for p in folders
+            if p.name.isdecimal() and p == self.round_dir(int(p.name))
+        )
 
     def current_round(self) -> int:
         """Number of the newest round; 0 when there is none yet."""
@@ -282,7 +285,7 @@ class StudyFolder:
         try:
             stat = path.stat()
             key = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        except FileNotFoundError:
+        except (OSError, ValueError):  # missing, or a path that cannot be: the reader says so
             return read(path)
         found = self._cache.get(path)
         if found is None or found[0] != key:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -13,11 +12,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.files import write_json_atomic, write_text_atomic
+from napari_singlestrip.files import read_json, read_text, write_json_atomic, write_text_atomic
 
 State = Literal["accepted", "rejected", "corrected", "painted"]
+MaskKind = Literal["painted", "corrected"]
 STATES: tuple[State, ...] = get_args(State)
 NAN = math.nan
+MAX_WHOLE, MAX_REAL = 1e9, 1e12  # no rank and no score is larger
 
 Row = TypeVar("Row")
 
@@ -57,7 +58,7 @@ class Decision:
 class MaskRecord:
     """Where a mask in masks/ came from: kind, the file it was read from (or empty), when."""
 
-    kind: Literal["painted", "corrected"] = "painted"
+    kind: MaskKind = "painted"
     source: str = ""
     time: str = ""
 
@@ -149,16 +150,24 @@ def read_records(path: Path) -> dict[str, MaskRecord]:
     UserError
         If the file is damaged.
     """
-    if not path.exists():
-        return {}
+    hint = "Delete it: the masks stay, only the record of where they came from is lost."
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {name: MaskRecord(**record) for name, record in content.items()}
+        return {name: _record(about) for name, about in read_json(path).items()}
+    except FileNotFoundError:
+        return {}
+    except UserError as error:
+        raise UserError(error.what, hint) from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path} is damaged: {error}.",
-            "Delete it: the masks stay, only the record of where they came from is lost.",
-        ) from error
+        raise UserError(f"{path} is damaged: {error}.", hint) from error
+
+
+def _record(about: Any) -> MaskRecord:
+    record = MaskRecord(**about)
+    if record.kind not in get_args(MaskKind):
+        raise ValueError(f"{record.kind!r:.40} is no kind of mask")
+    if not all(isinstance(value, str) for value in asdict(record).values()):
+        raise TypeError("what should be a text is none")
+    return record
 
 
 def _decision(cells: Mapping[str, str]) -> Decision:
@@ -190,11 +199,18 @@ def _score(cells: Mapping[str, str]) -> ScoreRow:
 
 def _whole(text: str) -> int | None:
     value = _real(text)
-    return None if math.isnan(value) else int(value)
+    if math.isnan(value):
+        return None
+    if not 0 <= value < MAX_WHOLE:
+        raise ValueError(f"{text[:40]!r} is no rank or round")
+    return int(value)
 
 
 def _real(text: str) -> float:
-    return float(text) if text.strip() else NAN
+    value = float(text) if text.strip() else NAN
+    if abs(value) > MAX_REAL:  # such as inf: means and correlations would be nothing
+        raise ValueError(f"{text[:40]!r} is no score")
+    return value
 
 
 def _write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
@@ -213,11 +229,11 @@ def _cell(value: Any) -> Any:
 
 def _read_csv(path: Path, make: Callable[[Mapping[str, str]], Row], hint: str) -> tuple[Row, ...]:
     try:
-        text = path.read_text(encoding="utf-8-sig")  # spreadsheets add a byte-order mark
+        text = read_text(path)
     except FileNotFoundError:
         return ()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Cannot read {path}: {error}.", hint) from error
+    except UserError as error:
+        raise UserError(error.what, hint) from error
     reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
     rows = []
     try:

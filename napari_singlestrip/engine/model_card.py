@@ -17,7 +17,7 @@ CARD_SUFFIX = "_card.md"
 MAX_CARD_CHARACTERS = 4 * 2**20  # the names of 100,000 training scans
 CARD_HINT = "Choose a file that `singlestrip export` or the button Model file wrote."
 
-Name = Annotated[str, Field(max_length=255)]  # as long as that of a file or folder can be
+Name = Annotated[str, Field(max_length=2000)]  # of a file or folder, with escapes for odd letters
 Amount = Annotated[float, Field(ge=0)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
@@ -15,7 +14,7 @@ import psutil
 from qtpy.QtCore import QObject, QTimer
 
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.files import write_json_atomic
+from napari_singlestrip.files import read_json, write_json_atomic
 
 FILE = "window.lock"
 BEAT_MS = 20_000
@@ -83,8 +82,8 @@ class WindowMark(QObject):
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_json(path)
+    except (FileNotFoundError, UserError):
         return None
     return content if isinstance(content, dict) else None
 
@@ -92,5 +91,5 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _start_of(pid: Any) -> float | None:
     try:
         return round(psutil.Process(int(pid)).create_time(), 2)
-    except (psutil.Error, TypeError, ValueError):
+    except (psutil.Error, TypeError, ValueError, OverflowError):
         return None
