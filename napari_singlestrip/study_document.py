@@ -17,6 +17,9 @@ FORMAT = 1
 DOCUMENT_NAME = "study.json"
 BACKUP_NAME = "study.json.bak"
 
+MAX_NAME_BYTES = 255 - len(".nii.gz")  # file systems take no longer names
+MAX_PATH_BYTES = 4096
+
 Role = Literal["pool", "held_out"]
 
 # One function per old format, named `_upgrade_<n>_to_<n+1>`, each turning the content of a
@@ -49,16 +52,17 @@ class ScanEntry(BaseModel):
     def _is_a_file_name(cls, name: str) -> str:
         # Names become file names below the study folder: one from a study that was sent by
         # somebody must not lead out of it.
-        if name in ("", ".", "..") or PureWindowsPath(name).name != name or "\0" in name:
+        too_long = len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES
+        if name in ("", ".", "..") or PureWindowsPath(name).name != name or too_long:
             raise ValueError("a scan's name must be usable as a file name")
         return name
 
     @field_validator("name", "path")
     @classmethod
     def _can_be_opened(cls, text: str) -> str:
-        os.fsencode(text)  # half a surrogate pair cannot be in any path
-        if "\0" in text:
-            raise ValueError("no path holds a NUL")
+        content = os.fsencode(text)  # half a surrogate pair cannot be in any path
+        if b"\0" in content or len(content) > MAX_PATH_BYTES:
+            raise ValueError("no path is like this")
         return text
 
 
