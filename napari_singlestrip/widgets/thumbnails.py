@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QBuffer, QByteArray, QObject, QPoint, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QFont, QImage, QImageReader, QPainter, QPixmap, QPolygon
+from qtpy.QtCore import QObject, QPoint, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QFont, QImage, QPainter, QPixmap, QPolygon
 
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.files import atomic_path, read_bytes
+from napari_singlestrip.files import atomic_path
 from napari_singlestrip.scan_picture import ScanPicture, scan_picture
 from napari_singlestrip.study import Study
+from napari_singlestrip.widgets.png_file import read_png
 
 FOLDER = "thumbnails"
-MAX_FILE_BYTES = 2**20
 MAX_PICTURES = 4000  # about 9 kB each
 N_THREADS = 2
 MAX_WAITING = 40  # of what was passed by in scrolling, the oldest is dropped: it is asked for again
@@ -232,15 +232,7 @@ def _stamp(path: Path) -> str:
 
 def _stored(wish: Wish) -> QImage | None:
     """Read the kept picture, if it is of the files as they are."""
-    try:
-        content = QByteArray(read_bytes(wish.file, MAX_FILE_BYTES))
-    except (FileNotFoundError, UserError):
-        return None
-    buffer = QBuffer(content)
-    reader = QImageReader(buffer, QByteArray(b"png"))
-    if reader.size() != QSize(wish.size, wish.size):  # asked before anything is unpacked
-        return None
-    image = reader.read()
+    image = read_png(wish.file, QSize(wish.size, wish.size))
     return None if image.isNull() or image.text("stamp") != wish.stamp else image
 
 
