@@ -17,8 +17,8 @@ FORMAT = 1
 DOCUMENT_NAME = "study.json"
 BACKUP_NAME = "study.json.bak"
 
-MAX_NAME_BYTES = 255 - len(".nii.gz")  # file systems take no longer names
-MAX_PATH_BYTES = 4096
+MAX_PART_BYTES, MAX_PATH_BYTES = 255, 4096  # file systems take nothing longer
+MAX_NAME_BYTES = MAX_PART_BYTES - len(".nii.gz")
 
 Role = Literal["pool", "held_out"]
 
@@ -59,11 +59,8 @@ class ScanEntry(BaseModel):
 
     @field_validator("name", "path")
     @classmethod
-    def _can_be_opened(cls, text: str) -> str:
-        content = os.fsencode(text)  # half a surrogate pair cannot be in any path
-        if b"\0" in content or len(content) > MAX_PATH_BYTES:
-            raise ValueError("no path is like this")
-        return text
+    def _is_a_path(cls, text: str) -> str:
+        return _can_be_opened(text)
 
 
 class StudyDocument(BaseModel):
@@ -96,6 +93,20 @@ class StudyDocument(BaseModel):
     overrides: dict[str, Any] = {}
     references: str | None = None
     removed: tuple[ScanEntry, ...] = ()
+
+    @field_validator("references")
+    @classmethod
+    def _is_a_path(cls, text: str | None) -> str | None:
+        return None if text is None else _can_be_opened(text)
+
+
+def _can_be_opened(text: str) -> str:
+    """Refuse what no system takes for a path: asking whether it exists would raise."""
+    content = os.fsencode(text)  # half a surrogate pair cannot be in any
+    longest = max(map(len, content.replace(b"\\", b"/").split(b"/")))
+    if b"\0" in content or len(content) > MAX_PATH_BYTES or longest > MAX_PART_BYTES:
+        raise ValueError("no path is like this")
+    return text
 
 
 def read_document(folder: Path) -> StudyDocument:

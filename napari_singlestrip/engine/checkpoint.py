@@ -1,7 +1,7 @@
 """Checkpoints: enough by themselves to resume or to apply, and loaded without executing anything.
 
 A file holds weights, running average, optimiser, config, loop state and random state, all as
-tensors and plain values, so that `torch.load(..., weights_only=True)` reads it. It is written to
+tensors and plain values, as `torch.save` writes them; nothing else is read. It is written to
 a temporary file and moved into place: a killed process leaves the last whole one.
 
 A checksum of all that is in it (weights, settings, card) is stored beside: disks and transfers flip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -24,12 +25,22 @@ def read_window_file(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         return {}
-    checked = {name: CHECKS.get(name, _as_it_is)(value) for name, value in content.items()}
-    return {name: value for name, value in checked.items() if value is not None}
+    checked = {name: check(content.get(name)) for name, check in CHECKS.items()}
+    return {name: v for name, v in checked.items() if v is not None and _can_be_written(v)}
 
 
-def _as_it_is(value: Any) -> Any:
-    return value
+def _can_be_written(value: Any) -> bool:
+    """Whether it can be written again with what is new: NaN and half a letter cannot."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        return False
+    return True
+
+
+def _place(value: Any) -> list[int] | None:
+    whole = isinstance(value, list) and all(type(n) is int and abs(n) < 2**31 for n in value)
+    return value if whole and len(value) == 3 else None
 
 
 def _text(value: Any) -> str | None:
@@ -60,6 +71,6 @@ def _is_estimate(known: Any) -> bool:
 
 
 CHECKS: dict[str, Callable[[Any], Any]] = {
-    "step": _text, "scan": _text, "plane": _text, "watch": _text, "model_files": _texts,
-    "notes": _notes, "estimates": _estimates,
+    "slice": _place, "step": _text, "scan": _text, "plane": _text, "watch": _text,
+    "model_files": _texts, "notes": _notes, "estimates": _estimates,
 }  # fmt: skip
