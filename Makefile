@@ -29,7 +29,7 @@ PEERS := $(VENV)-benchmark
 PYSIDE := $(abspath $(VENV)-pyside6)
 WITH_PYSIDE := PYTHONPATH=$(PYSIDE) QT_API=pyside6 PYTEST_QT_API=pyside6
 
-.PHONY: help setup napari demo test test-pyside6 lint docs pictures benchmark clean
+.PHONY: help setup napari demo test test-pyside6 soak lint docs pictures benchmark clean
 .DEFAULT_GOAL := help
 
 help:
@@ -38,6 +38,7 @@ help:
 	@echo "make demo       from one painted sample head to ranked masks and a report"
 	@echo "make test       all tests (PYTEST_ARGS=... to choose)"
 	@echo "make test-pyside6  the window with PySide6 in place of PyQt6"
+	@echo "make soak       long guard tests (many minutes)"
 	@echo "make lint       ruff, mypy, import contracts, manifest"
 	@echo "make docs       write the pages of docs/ that are made from code"
 	@echo "make pictures   pictures of the window for docs/"
@@ -69,6 +70,10 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	@$(SCREEN)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+
+soak: $(VENV)/.installed
+	@$(SCREEN)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m soak $(PYTEST_ARGS)
 
 test-pyside6: $(VENV)/.installed $(PYSIDE)/.installed
 	@$(SCREEN)

@@ -177,20 +177,20 @@ def read_table(path: Path) -> tuple[AppliedRow, ...]:
     UserError
         If it is not such a table.
     """
-    if not path.is_file():
-        return ()
+    hint = "Move it away, or choose another folder."
     try:
-        lines = list(csv.reader(io.StringIO(_read(path), newline="")))
+        lines = list(csv.reader(io.StringIO(read_text(path), newline="")))
         if lines and len(lines[-1]) < len(lines[0]):
             lines.pop()
         rows = [_row(dict(zip(lines[0], cells, strict=False))) for cells in lines[1:] if cells]
         if not lines or not set(lines[0]) >= _NEEDED:
             raise ValueError("no such columns")
-    except (UserError, ValueError, KeyError, IndexError, csv.Error) as error:
-        raise UserError(
-            f"{path} cannot be read as a table of volumes.",
-            "Move it away, or choose another folder.",
-        ) from error
+    except FileNotFoundError:
+        return ()
+    except UserError as error:
+        raise UserError(error.what, hint) from error
+    except (ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read as a table of volumes.", hint) from error
     return tuple({row.scan: row for row in rows}.values())
 
 
@@ -206,6 +206,8 @@ def _row(cells: dict[str, str]) -> AppliedRow:
         name: without_apostrophe(cells.get(name, ""))
         for name in ("flag", "mask", "file", "model", "fingerprint")
     }
+    if Path(words["mask"]).name != words["mask"] or "\0" in words["mask"]:
+        raise ValueError("a mask in another folder")
     words["file"] = text_path(words["file"])
     if len(words["fingerprint"]) != FINGERPRINT_LENGTH:  # the end of a half line
         words["fingerprint"] = ""

@@ -54,6 +54,7 @@ from napari_singlestrip.rounds import RoundFolder
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_document import DOCUMENT_NAME, find_scan_files
 from napari_singlestrip.study_tables import now
+from napari_singlestrip.texts import printable
 from napari_singlestrip.trained_rounds import describe_round, trained_rounds
 
 # Beyond what was seen by this much, a result is flagged: volumes differ by a third between healthy
@@ -246,15 +247,21 @@ def model_card(study: Study, round_: int) -> ModelCard:
     volumes = [row.volume_ml for row in usual] + _volumes_by_hand(study)
     errors = [row.autoencoder_error for row in usual if math.isfinite(row.autoencoder_error)]
     return ModelCard(
-        study=study.name, round=round_, created=now(), version=__version__,
-        training_scans=trained.scans, validation_dice=trained.validation_dice,
-        volume_ml=(min(volumes) / VOLUME_ROOM, max(volumes) * VOLUME_ROOM),
+        study=printable(study.name), round=round_, created=now(), version=__version__,
+        training_scans=tuple(map(printable, trained.scans)),
+        validation_dice=trained.validation_dice, volume_ml=_with_room(volumes),
         max_error=max(errors) * ERROR_ROOM if errors else math.inf,
         effort=trained.effort,
     )
 
 
+def _with_room(volumes: Sequence[float]) -> tuple[float, float]:
+    known = [volume for volume in volumes if math.isfinite(volume)]
+    return (min(known) / VOLUME_ROOM, max(known) * VOLUME_ROOM) if known else (0.0, math.inf)
+
+
 def _volumes_by_hand(study: Study) -> list[float]:
+    """Volumes of the masks in masks/, each by its own file: a study may be without its scans."""
     volumes = []
     for name in study.masked_scans():
         volume = attempt(_volume_by_hand, study, name)
@@ -264,9 +271,9 @@ def _volumes_by_hand(study: Study) -> list[float]:
 
 
 def _volume_by_hand(study: Study, name: str) -> float:
-    scan = open_scan(study.scan_path(name))
-    mask = load_mask(study.mask_path(name), like=scan)
-    return float(mask.sum() * scan.grid.voxel_ml)
+    file = open_scan(study.mask_path(name))
+    mask = load_mask(file.path, like=file)
+    return float(mask.sum() * file.grid.voxel_ml)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from napari_singlestrip.console import format_cell, make_console, show_table, show_traceback
+from napari_singlestrip.errors import UserError
 from napari_singlestrip.failures import Failure, attempt
+from napari_singlestrip.files import read_json
 from napari_singlestrip.study import Study
 from napari_singlestrip.texts import printable
 
@@ -161,9 +162,17 @@ def show_evaluation(rows: Sequence[Any]) -> int:
 def show_demo(out: Path) -> None:
     """Print the figures that a demo wrote: heads it never saw, what the scores are worth, time."""
     path = out / "summary.json"
-    if not path.is_file():
+    try:
+        _show_summary(read_json(path))
+    except FileNotFoundError:
         return
-    summary: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UserError(
+            f"{path} is damaged: {type(error).__name__}.", "Run the demo again in another folder."
+        ) from error
+
+
+def _show_summary(summary: Mapping[str, Any]) -> None:
     console = make_console()
     names = {"mean_dice": "mean Dice", "worst_dice": "worst Dice",
              "mean_hd95_mm": "mean HD95 (mm)", "worst_hd95_mm": "worst HD95 (mm)"}  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Any
 from napari_singlestrip import __version__
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Started
-from napari_singlestrip.files import write_json_atomic
+from napari_singlestrip.files import read_json, write_json_atomic
 
 RECORD_NAME = "demo.json"
 SECONDS_BETWEEN_SAVES = 10.0
+LONGEST_SECONDS = 1e9  # of a stage
 
 
 def open_record(folder: Path, wanted: Mapping[str, Any]) -> DemoRecord:
@@ -53,10 +53,17 @@ def open_record(folder: Path, wanted: Mapping[str, Any]) -> DemoRecord:
 
 def _read_record(path: Path, hint: str) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {**content, "seconds": {str(k): float(v) for k, v in content["seconds"].items()}}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        content = read_json(path)
+        seconds = {name: _seconds(value) for name, value in content["seconds"].items()}
+        return {**content, "seconds": seconds}
+    except (OSError, UserError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path} is damaged.", hint) from error
+
+
+def _seconds(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value < LONGEST_SECONDS:
+        raise ValueError(f"{value!r:.40} seconds")
+    return float(value)
 
 
 class DemoRecord:

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
@@ -27,6 +27,7 @@ from napari_singlestrip.errors import UserError
 
 TEMPORARY_PREFIX = ".~"
 MAX_TEXT_BYTES = 64 * 2**20  # tables and documents of 100,000 scans stay below
+MAX_DEPTH = 50  # lists within lists, of JSON
 
 LONGEST_WAIT = 30.0  # seconds for a lock: a change takes milliseconds
 LOOK_AGAIN = 0.005  # seconds between two tries to get it
@@ -189,8 +190,9 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """Read a text file whole: UTF-8, with or without a byte-order mark.
+@contextmanager
+def open_bounded(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
+    """Open a file to be read, unless it is none or too large.
 
     Parameters
     ----------
@@ -198,13 +200,17 @@ def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
     max_bytes : int
         A larger file is refused before it is read.
 
+    Yields
+    ------
+    binary file
+
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     UserError
-        If it is no regular file (a pipe would be waited for without end), too large, not UTF-8,
-        or cannot be read. The hint is left to the caller, who knows what the file is for.
+        If it is no regular file (a pipe would be waited for without end), too large, or cannot be
+        read. The hint is left to the caller, who knows what the file is for.
     """
     try:
         with open_regular(path) as file:
@@ -214,14 +220,9 @@ def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
                     f"{path} is too large: {n_bytes / 2**20:.0f} MiB; "
                     f"at most {max_bytes / 2**20:.0f} MiB are read."
                 )
-            content = file.read(max_bytes)
-        return content.decode("utf-8-sig")
+            yield file
     except FileNotFoundError:
         raise
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is not UTF-8 text: byte {error.start} is {content[error.start]:#04x}."
-        ) from error
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
 
@@ -243,15 +244,60 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
         yield file
 
 
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """Read a file whole; errors as `open_bounded`."""
+    with open_bounded(path, max_bytes) as file:
+        return file.read(max_bytes)
+
+
+def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """Read a text file whole: UTF-8, with or without a byte-order mark.
+
+    Parameters
+    ----------
+    path : Path
+    max_bytes : int
+        A larger file is refused before it is read.
+
+    Raises
+    ------
+    FileNotFoundError, UserError
+        As `open_bounded`; also if it is not UTF-8.
+    """
+    content = read_bytes(path, max_bytes)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not UTF-8 text: byte {error.start} is {content[error.start]:#04x}."
+        ) from error
+
+
 def read_json(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Any:
-    """Read a JSON file; errors as `read_text`, and `UserError` for what is not JSON."""
+    """Read a JSON file; errors as `read_text`, and `UserError` for what is not JSON.
+
+    Nothing of ours is nested deeply; what is would exhaust the stack of whoever prints it.
+    """
     text = read_text(path, max_bytes)
     try:
-        return json.loads(text)
+        content = json.loads(text)
     except RecursionError as error:
         raise UserError(f"{path} is nested too deeply.") from error
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}.") from error
+    if _is_deep(content):
+        raise UserError(f"{path} is nested too deeply.")
+    return content
+
+
+def _is_deep(content: Any) -> bool:
+    level = [content]
+    for _ in range(MAX_DEPTH):
+        level = [
+            part for value in level if isinstance(value, (dict, list))
+            for part in (value.values() if isinstance(value, dict) else value)
+        ]
+    return bool(level)
 
 
 @contextmanager

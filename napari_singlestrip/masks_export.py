@@ -17,7 +17,7 @@ from napari_singlestrip.engine.scan_identity import fingerprint
 from napari_singlestrip.engine.scan_search import made_for
 from napari_singlestrip.engine.volume import load_mask, open_scan, save_brain, save_mask
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.events import Event, Finished, Progress, Started, Wrote
+from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
 from napari_singlestrip.failures import Failure, attempt
 from napari_singlestrip.files import remove_leftovers, temporary_folder, write_text_atomic
 from napari_singlestrip.study import Study
@@ -106,6 +106,7 @@ def export_masks(study: Study, out: Path, *, brain: bool = False) -> Iterator[Ev
         rows.append(made)
         left = (time.monotonic() - started) / n * (len(found) - n)
         yield Progress("masks", n, len(found), {}, left)
+    yield from _without_scan(rows, brain)
     _write_table(out / TABLE, rows)
     yield Wrote(TABLE, "table")
     done = sum(bool(row.mask) for row in rows)
@@ -148,9 +149,12 @@ def _predicted_in(study: Study, name: str) -> int | None:
 def _export_one(
     study: Study, row: ExportedMask, source: Path, out: Path, brain: bool
 ) -> ExportedMask:
-    scan = open_scan(study.scan_path(row.scan))
+    """Write the mask, and the brain if its scan is there: a mask carries the grid of its scan."""
+    path = study.scan_path(row.scan)
+    scan = open_scan(path if path.exists() else source)
     mask = load_mask(source, like=scan, check=False)
-    file, known = row.scan + MASK_SUFFIX, fingerprint(scan.path)
+    file = row.scan + MASK_SUFFIX
+    known = fingerprint(path) if path.exists() else ""
     owner = made_for(out / file)
     if owner and owner != known:
         raise UserError(
@@ -158,10 +162,21 @@ def _export_one(
             "Move it away, or choose another folder.",
         )
     save_mask(out / file, mask, scan, known)
-    if brain:
+    if brain and path.exists():
         save_brain(out / (row.scan + BRAIN_SUFFIX), mask, scan, known)
     volume = round(float(np.count_nonzero(mask) * scan.grid.voxel_ml), 3)
     return replace(row, volume_ml=volume, mask=file)
+
+
+def _without_scan(rows: list[ExportedMask], brain: bool) -> Iterator[Event]:
+    gone = [row for row in rows if row.mask and not Path(row.file).exists()]
+    if gone:
+        brains = ", and there is no image of their brains" if brain else ""
+        yield Note(
+            f"{len(gone)} scans are not where the study says, such as {gone[0].file}: "
+            f"their masks are written as they are stored{brains}.",
+            "warning",
+        )
 
 
 def _write_table(path: Path, rows: list[ExportedMask]) -> None:

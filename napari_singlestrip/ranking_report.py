@@ -127,5 +127,5 @@ def true_dice(study: Study, round_: int, name: str, references: References) -> f
         return None
     from napari_singlestrip.engine.metrics import dice
 
-    scan = open_scan(study.scan_path(name))
-    return float(dice(load_mask(prediction, like=scan), load_mask(reference, like=scan)))
+    grid = open_scan(prediction)  # that of its scan, which may be elsewhere
+    return float(dice(load_mask(prediction, like=grid), load_mask(reference, like=grid)))

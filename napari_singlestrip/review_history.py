@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_singlestrip.engine.volume import load_mask, open_scan
-from napari_singlestrip.files import atomic_path, temporary_folder
+from napari_singlestrip.files import atomic_path, read_bytes, temporary_folder
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_drafts import draft_path
 from napari_singlestrip.study_tables import Decision, MaskRecord
 
 MAX_STEPS = 50
+MAX_BYTES = 256 * 2**20  # of a mask, as it is stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +138,7 @@ class ReviewHistory:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path, MAX_BYTES)
     except FileNotFoundError:
         return b""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files import read_json
 from napari_singlestrip.rounds import RoundFolder
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_drafts import drafted
@@ -252,10 +252,9 @@ def _anything_new(study: Study, masks: Sequence[TrainingMask]) -> bool:
     """Whether a mask was not learned from yet, as it is now."""
     path = RoundFolder(study.round_dir(study.current_round())).training_set
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        known = {_identity(row) for row in content}
+        known = {_identity(row) for row in read_json(path)}
         written = path.stat().st_mtime
-    except (OSError, ValueError, KeyError, TypeError):  # a record, not needed to go on
+    except (OSError, UserError, LookupError, TypeError):  # a record, not needed to go on
         return any(mask.kind != "painted" for mask in masks)
     for mask in masks:
         file = study.folder / mask.path

@@ -16,6 +16,8 @@ from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Progress
 from napari_singlestrip.files import (
     open_to_append,
+    read_bytes,
+    read_json,
     read_text,
     refuse_links,
     remove_leftovers,
@@ -29,6 +31,10 @@ from napari_singlestrip.study import Study
 FIXED = ("seed", "conform", "label_map", "synthesis", "network", "training")
 ASIDE = "rounds_set_aside_"
 REPORT_EVERY = 10  # steps per line of metrics.jsonl
+LEARNING_STAGES = ("train", "finetune", "autoencoder")  # those that metrics.jsonl tells of
+MAX_METRICS_BYTES = 16 * 2**20  # a million steps
+MAX_STEP = 10**9
+MAX_METRIC = 1e30  # beyond, a plot of it overflows
 
 
 @dataclass(frozen=True)
@@ -84,16 +90,15 @@ class RoundFolder:
         UserError
             If the file is damaged.
         """
-        if not self.settings.is_file():
-            return None
+        hint = "Delete it to go on with the present settings, or the folder to start anew."
         try:
-            content = json.loads(self.settings.read_text(encoding="utf-8"))
-            return Settings.model_validate(content["settings"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{self.settings} is damaged.",
-                "Delete it to go on with the present settings, or the folder to start anew.",
-            ) from error
+            return Settings.model_validate(read_json(self.settings)["settings"])
+        except FileNotFoundError:
+            return None
+        except UserError as error:
+            raise UserError(error.what, hint) from error
+        except (ValueError, LookupError, TypeError) as error:
+            raise UserError(f"{self.settings} is damaged.", hint) from error
 
 
 def settings_of_run(
@@ -209,17 +214,39 @@ class MetricsLog:
 
 
 def read_metrics(folder: RoundFolder) -> list[dict[str, Any]]:
-    """Lines of metrics.jsonl; a last line cut short by a crash is left out.
+    """Lines of metrics.jsonl: "stage", "step", and numbers such as "loss".
 
-    Where a killed run went back to its checkpoint, the later line of a step counts.
+    What is no such line is passed over, as a last one that was cut short by a crash. Where a killed
+    run went back to its checkpoint, the later line of a step counts.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read at all.
     """
-    if not folder.metrics.is_file():
+    try:
+        content = read_bytes(folder.metrics, MAX_METRICS_BYTES)
+    except FileNotFoundError:
         return []
-    lines: dict[tuple[str, int], dict[str, Any]] = {}
-    for text in folder.metrics.read_text(encoding="utf-8").splitlines():
-        try:
-            line = json.loads(text)
-            lines[line["stage"], line["step"]] = line
-        except (ValueError, KeyError, TypeError):
-            continue
+    lines = {
+        (line["stage"], line["step"]): line
+        for line in map(_metrics_of, content.splitlines()) if line is not None
+    }
     return sorted(lines.values(), key=lambda line: (line["stage"], line["step"]))
+
+
+def _metrics_of(content: bytes) -> dict[str, Any] | None:
+    try:
+        line = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(line, dict) or line.get("stage") not in LEARNING_STAGES:
+        return None
+    step = line.get("step")
+    if type(step) is not int or not 0 <= step <= MAX_STEP:
+        return None
+    numbers = {
+        name: value for name, value in line.items()
+        if type(value) in (int, float) and not abs(value) > MAX_METRIC  # NaN where it diverged
+    }
+    return {**numbers, "stage": line["stage"], "step": step}

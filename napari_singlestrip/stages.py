@@ -165,11 +165,25 @@ def run(
     remove_temporary_files(study)
     job = Job(study, settings, chosen, again=stages is not None, watch=watch)
     yield Started("", in_words(job.device), f"{study.name}, {settings.effort}")
+    yield from _missing_scans(study)
     if stages is None:
         yield from _everything(job, settings.finetuning.rounds if rounds is None else rounds)
     else:
         yield from _chosen(job, stages)
     yield job.tally.finished(time.monotonic() - started)
+
+
+def _missing_scans(study: Study) -> Iterator[Event]:
+    """Say once which files are gone, as after a study was copied without its scans."""
+    gone = [name for name in study.names if not study.scan_path(name).exists()]
+    if gone:
+        shown = ", ".join(gone[:5]) + (f" and {len(gone) - 5} more" if len(gone) > 5 else "")
+        where = study.scan_path(gone[0]).parent
+        yield Note(
+            f"{len(gone)} of {len(study.names)} scans are not where the study says: {shown}. "
+            f"Copy them to {where}, beside the study as before.",
+            "warning",
+        )
 
 
 def _everything(job: Job, rounds: int) -> Iterator[Event]:

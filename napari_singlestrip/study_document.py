@@ -24,6 +24,9 @@ FORMAT = 1
 DOCUMENT_NAME = STUDY_MARK
 BACKUP_NAME = "study.json.bak"
 
+MAX_PART_BYTES, MAX_PATH_BYTES = 255, 4096  # file systems take nothing longer
+MAX_NAME_BYTES = MAX_PART_BYTES - len(".nii.gz")
+
 Role = Literal["pool", "held_out"]
 
 # One function per old format, named `_upgrade_<n>_to_<n+1>`, each turning the content of a
@@ -56,18 +59,17 @@ class ScanEntry(BaseModel):
     def _is_a_file_name(cls, name: str) -> str:
         # Names become file names below the study folder: one from a study that was sent by
         # somebody must not lead out of it.
-        if name in ("", ".", "..") or PureWindowsPath(name).name != name or "\0" in name:
+        too_long = len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES
+        if name in ("", ".", "..") or PureWindowsPath(name).name != name or too_long:
             raise ValueError("a scan's name must be usable as a file name")
         if name.startswith(TEMPORARY_PREFIX):
             raise ValueError("this is what temporary files are called, which are removed")
         return name
 
-    @field_validator("path")
+    @field_validator("name", "path")
     @classmethod
-    def _is_a_path(cls, path: str) -> str:
-        if not path or "\0" in path:
-            raise ValueError("this is no path of a file")
-        return path
+    def _is_a_path(cls, text: str) -> str:
+        return _can_be_opened(text)
 
 
 class StudyDocument(BaseModel):
@@ -112,10 +114,17 @@ class StudyDocument(BaseModel):
 
     @field_validator("references")
     @classmethod
-    def _is_a_folder(cls, references: str | None) -> str | None:
-        if references is not None and "\0" in references:
-            raise ValueError("this is no path of a folder")
-        return references
+    def _is_a_path(cls, text: str | None) -> str | None:
+        return None if text is None else _can_be_opened(text)
+
+
+def _can_be_opened(text: str) -> str:
+    """Refuse what no system takes for a path: asking whether it exists would raise."""
+    content = os.fsencode(text)  # half a surrogate pair cannot be in any
+    longest = max(map(len, content.replace(b"\\", b"/").split(b"/")))
+    if b"\0" in content or len(content) > MAX_PATH_BYTES or longest > MAX_PART_BYTES:
+        raise ValueError("no path is like this")
+    return text
 
 
 def read_document(folder: Path) -> StudyDocument:
@@ -134,6 +143,8 @@ def read_document(folder: Path) -> StudyDocument:
     except FileNotFoundError:
         raise _missing(folder) from None
     except UserError as error:
+        if not folder.is_dir():
+            raise _missing(folder) from None
         if not error.what.startswith(f"{path} "):
             raise UserError(error.what, "Check its permissions, and the disk.") from error
         what = error.what.removeprefix(f"{path} ").removesuffix(".")

@@ -6,20 +6,30 @@ a whole head, where a compressed NIfTI file takes half a second.
 
 from __future__ import annotations
 
+import io
 import math
 import os
+import struct
 import zipfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.files import atomic_path, refuse_links
+from napari_singlestrip.files import atomic_path, open_bounded, refuse_links
 
 FOLDER = "drafts"
 EXTENSION = ".npz"
+MAX_BYTES = 256 * 2**20  # 2 billion voxels
+MAX_SHAPE_BYTES = 1024
+# What a damaged file makes of the readers of zipfile and numpy.
+DAMAGE = (
+    ValueError, LookupError, TypeError, OSError, EOFError, OverflowError, RuntimeError,
+    struct.error, zipfile.BadZipFile,
+)  # fmt: skip
 
 
 def draft_path(folder: Path, name: str) -> Path:
@@ -49,8 +59,19 @@ def save_draft(folder: Path, name: str, mask: NDArray[np.bool_]) -> None:
         np.savez(file, bits=bits, shape=np.asarray(mask.shape))
 
 
-def load_draft(folder: Path, name: str) -> NDArray[np.bool_] | None:
+def load_draft(
+    folder: Path, name: str, shape: tuple[int, int, int] | None = None
+) -> NDArray[np.bool_] | None:
     """Read the draft of a scan's mask; None when there is none.
+
+    Parameters
+    ----------
+    folder : Path
+        The study folder.
+    name : str
+        Scan.
+    shape : (i, j, k), optional
+        Of the scan: a draft of another shape is not read, and counts as none.
 
     Raises
     ------
@@ -58,20 +79,48 @@ def load_draft(folder: Path, name: str) -> NDArray[np.bool_] | None:
         If the file is damaged.
     """
     path = draft_path(folder, name)
+    hint = "Delete it and paint again."
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            shape = tuple(int(n) for n in content["shape"])
-            bits = content["bits"]
-        n_voxels = math.prod(shape)
-        if bits.size != math.ceil(n_voxels / 8):
-            raise ValueError(f"{bits.size} bytes for {n_voxels} voxels")
-        return np.unpackbits(bits, count=n_voxels).reshape(shape, order="F") > 0
+        with open_bounded(path, MAX_BYTES) as file:
+            return _unpacked(file, shape)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except UserError as error:
+        raise UserError(error.what, hint) from error
+    except DAMAGE as error:
         raise UserError(
-            f"The unfinished mask {path} is damaged: {error}.", "Delete it and paint again."
+            f"The unfinished mask {path} is damaged: {str(error)[:200]}.", hint
         ) from error
+
+
+def _unpacked(file: BinaryIO, wanted: tuple[int, int, int] | None) -> NDArray[np.bool_] | None:
+    with zipfile.ZipFile(file) as records:
+        i, j, k = (int(n) for n in _array(records, "shape.npy", MAX_SHAPE_BYTES))
+        if min(i, j, k) < 1:
+            raise ValueError(f"its shape is {i} x {j} x {k}")
+        if wanted is not None and wanted != (i, j, k):
+            return None
+        bits = _array(records, "bits.npy", MAX_BYTES)
+    n_voxels = math.prod((i, j, k))
+    if bits.dtype != np.uint8 or bits.size != math.ceil(n_voxels / 8):
+        raise ValueError(f"{bits.size} bytes for {n_voxels} voxels")
+    return np.unpackbits(bits, count=n_voxels).reshape((i, j, k), order="F") > 0
+
+
+def _array(records: zipfile.ZipFile, name: str, max_bytes: int) -> NDArray[Any]:
+    """Read an array of whole numbers; no memory is taken that the file does not take on disk."""
+    record = records.getinfo(name)
+    # Ours are not compressed: what is could be a thousand times as large as the file.
+    if record.compress_type != zipfile.ZIP_STORED or record.file_size > max_bytes:
+        raise ValueError("it is compressed, or too large")
+    content = records.read(record)
+    header = io.BytesIO(content)
+    if np.lib.format.read_magic(header) != (1, 0):
+        raise ValueError("it is of another version")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(header)
+    if dtype.kind not in "iu" or len(shape) != 1:
+        raise ValueError(f"it holds {dtype} of shape {shape}")
+    return np.frombuffer(content, dtype, shape[0], header.tell())
 
 
 def remove_draft(folder: Path, name: str) -> None:

@@ -276,7 +276,10 @@ class StudyFolder:
     def rounds(self) -> list[int]:
         """Numbers of the rounds that exist, ascending."""
         folders = (p for p in (self.folder / "rounds").glob("*") if p.is_dir())
-        return sorted(int(p.name) for p in folders if p.name.isdecimal())
+        return sorted(
+            int(p.name) for p in folders
+            if p.name.isdecimal() and p == self.round_dir(int(p.name))
+        )
 
     def current_round(self) -> int:
         """Number of the newest round; 0 when there is none yet."""
@@ -395,7 +398,7 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     """What tells a file from the one that replaces it; None without one."""
     try:
         stat = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # missing, or a path that cannot be: the reader says so
         return None
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
 

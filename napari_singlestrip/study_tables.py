@@ -16,6 +16,7 @@ from napari_singlestrip.files import read_json, read_text, write_json_atomic, wr
 from napari_singlestrip.texts import printable, table_cell, without_apostrophe
 
 State = Literal["accepted", "rejected", "corrected", "painted"]
+MaskKind = Literal["painted", "corrected"]
 STATES: tuple[State, ...] = get_args(State)
 # What a decision is about: the mask that is there; a predicted one that is not there any more, so
 # that nobody has said anything about the one that is; or one that a person has put another for.
@@ -24,6 +25,7 @@ NAN = math.nan
 DECISIONS_HEADER = (
     "scan", "decision", "note", "time", "round", "rank", "autoencoder_error", "mask",
 )
+MAX_WHOLE, MAX_REAL = 1e9, 1e12  # no rank and no score is larger
 
 Row = TypeVar("Row")
 
@@ -71,7 +73,7 @@ class Decision:
 class MaskRecord:
     """Where a mask in masks/ came from: kind, the file it was read from (or empty), when."""
 
-    kind: Literal["painted", "corrected"] = "painted"
+    kind: MaskKind = "painted"
     source: str = ""
     time: str = ""
 
@@ -168,8 +170,7 @@ def read_records(path: Path) -> dict[str, MaskRecord]:
     """
     hint = "Delete it: the masks stay, only the record of where they came from is lost."
     try:
-        content = read_json(path)
-        return {name: _record(record) for name, record in content.items()}
+        return {name: _record(about) for name, about in read_json(path).items()}
     except FileNotFoundError:
         return {}
     except UserError as error:
@@ -178,12 +179,12 @@ def read_records(path: Path) -> dict[str, MaskRecord]:
         raise UserError(f"{path} is damaged: {error}.", hint) from error
 
 
-def _record(content: Any) -> MaskRecord:
-    record = MaskRecord(**content)
-    if record.kind not in ("painted", "corrected"):
-        raise ValueError(f"{record.kind!r} is neither painted nor corrected")
-    if not isinstance(record.source, str) or not isinstance(record.time, str):
-        raise TypeError("source and time are texts")
+def _record(about: Any) -> MaskRecord:
+    record = MaskRecord(**about)
+    if record.kind not in get_args(MaskKind):
+        raise ValueError(f"{record.kind!r:.40} is no kind of mask")
+    if not all(isinstance(value, str) for value in asdict(record).values()):
+        raise TypeError("what should be a text is none")
     return record
 
 
@@ -225,11 +226,18 @@ def _score(cells: Mapping[str, str]) -> ScoreRow:
 
 def _whole(text: str) -> int | None:
     value = _real(text)
-    return None if math.isnan(value) else int(value)
+    if math.isnan(value):
+        return None
+    if not 0 <= value < MAX_WHOLE:
+        raise ValueError(f"{text[:40]!r} is no rank or round")
+    return int(value)
 
 
 def _real(text: str) -> float:
-    return float(text) if text.strip() else NAN
+    value = float(text) if text.strip() else NAN
+    if abs(value) > MAX_REAL:  # such as inf: means and correlations would be nothing
+        raise ValueError(f"{text[:40]!r} is no score")
+    return value
 
 
 def _write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:

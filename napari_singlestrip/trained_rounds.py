@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -12,9 +11,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.files import read_json
 from napari_singlestrip.rounds import RoundFolder, read_metrics
 from napari_singlestrip.study import Study
+from napari_singlestrip.texts import printable
 
+MAX_WORD = 255  # characters
 STAGES = ("train", "finetune")  # of round 0, of later rounds
 Unfinished = Literal["", "fine-tuning", "ranking"]
 
@@ -63,10 +66,10 @@ def trained_rounds(study: Study) -> tuple[TrainedRound, ...]:
 def is_trained(study: Study, number: int) -> bool:
     """Whether the segmenter of a round was trained to its end, as its log says."""
     folder = RoundFolder(study.round_dir(number))
-    settings = _content(folder.settings, dict).get("settings", {})
-    steps = settings.get("finetuning" if number else "training", {}).get("steps")
+    settings = _part(_content(folder.settings, dict), "settings")
+    steps = _part(settings, "finetuning" if number else "training").get("steps")
     reached = max((m["step"] for m in _lines(folder)), default=0)
-    return folder.segmenter.is_file() and steps is not None and reached >= steps
+    return folder.segmenter.is_file() and type(steps) is int and reached >= steps
 
 
 def unfinished_round(study: Study) -> Unfinished:
@@ -79,7 +82,7 @@ def unfinished_round(study: Study) -> Unfinished:
 
 
 def describe_round(study: Study, number: int) -> TrainedRound:
-    """What is known of a round that has a segmenter."""
+    """What is known of a round that has a segmenter; what cannot be read is not known."""
     folder = RoundFolder(study.round_dir(number))
     written = _content(folder.settings, dict)
     masks = [m for m in _content(folder.training_set, list) if isinstance(m, dict)]
@@ -88,18 +91,25 @@ def describe_round(study: Study, number: int) -> TrainedRound:
         number,
         datetime.fromtimestamp(folder.segmenter.stat().st_mtime),
         number - 1 if number else None,
-        tuple(str(mask.get("scan", "")) for mask in masks),
-        Counter(str(mask.get("kind", "")) for mask in masks),
+        tuple(mask["scan"] for mask in masks if isinstance(mask.get("scan"), str)),
+        Counter(_word(mask, "kind") for mask in masks),
         _last(lines, "validation_dice"),
         _last(lines, "painted_dice"),
-        str(written.get("settings", {}).get("effort", "")),
-        str(written.get("device", "")),
-        str(written.get("version", "")),
+        _word(_part(written, "settings"), "effort"),
+        _word(written, "device"),
+        _word(written, "version"),
     )
 
 
+def device_of(folder: RoundFolder) -> str:
+    """What a round ran on, in words; empty if not known."""
+    return _word(_content(folder.settings, dict), "device")
+
+
 def _lines(folder: RoundFolder) -> list[dict[str, Any]]:
-    return [line for line in read_metrics(folder) if line["stage"] in STAGES]
+    with suppress(UserError):
+        return [line for line in read_metrics(folder) if line["stage"] in STAGES]
+    return []
 
 
 def _last(lines: list[dict[str, Any]], name: str) -> float:
@@ -108,8 +118,19 @@ def _last(lines: list[dict[str, Any]], name: str) -> float:
 
 
 def _content(path: Path, kind: type[dict[str, Any]] | type[list[Any]]) -> Any:
-    with suppress(OSError, ValueError):
-        content = json.loads(path.read_text(encoding="utf-8"))
+    with suppress(FileNotFoundError, UserError):
+        content = read_json(path)
         if isinstance(content, kind):
             return content
     return kind()
+
+
+def _part(content: dict[str, Any], name: str) -> dict[str, Any]:
+    found = content.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _word(content: dict[str, Any], name: str) -> str:
+    """A word that can be shown; names, versions and devices are short."""
+    found = content.get(name)
+    return printable(found[:MAX_WORD]) if isinstance(found, str) else ""

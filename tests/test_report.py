@@ -187,7 +187,7 @@ def test_what_is_missing_or_damaged_leaves_a_gap(study: Study) -> None:
     assert "What could not be shown" in page.titles
     problems = " ".join(page.words[-5:])
     assert "b.nii.gz" in problems
-    assert any("settings.json cannot be read" in words for words in page.words)
+    assert any("settings.json is not JSON" in words for words in page.words)
     assert any("training_set.json is damaged" in words for words in page.words)
     assert NASTY in page.titles
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +57,41 @@ def test_draft_with_too_few_bits_is_told(tmp_path: Path) -> None:
     path.parent.mkdir()
     np.savez(path, bits=np.zeros(2, np.uint8), shape=np.array((9, 9, 9)))
     with pytest.raises(UserError, match="is damaged"):
+        load_draft(tmp_path, "head")
+
+
+def test_a_draft_of_another_shape_counts_as_none(tmp_path: Path) -> None:
+    save_draft(tmp_path, "head", np.ones((4, 5, 6), bool))
+    assert load_draft(tmp_path, "head", (6, 5, 4)) is None
+    read = load_draft(tmp_path, "head", (4, 5, 6))
+    assert read is not None and read.all()
+
+
+def test_a_draft_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    """400 kB on disk, 3.4 GB as a mask."""
+    path = draft_path(tmp_path, "head")
+    path.parent.mkdir()
+    n = 1500
+    np.savez_compressed(path, bits=np.zeros(n**3 // 8, np.uint8), shape=np.array((n, n, n)))
+    tracemalloc.start()
+    with pytest.raises(UserError, match="is damaged: it is compressed"):
+        load_draft(tmp_path, "head")
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("bits", "shape"), [
+    (np.zeros(2, np.uint8), (0, 4, 4)), (np.zeros(8, np.uint8), (-4, -4, 4)),
+    (np.zeros(8, np.uint8), (2**40, 2**40, 2**40)), (np.zeros(8, np.uint8), (4, 4)),
+    (np.zeros(8), (4, 4, 4)), (np.zeros(8, np.uint8), (4.0, 4.0, 4.0)),
+    (np.zeros((2, 4), np.uint8), (4, 4, 4)), (np.zeros(1, np.int64), (4, 4, 4)),
+    (np.zeros(8, np.uint8), np.zeros(10_000, int)),
+])  # fmt: skip
+def test_a_draft_of_other_numbers_is_told(tmp_path: Path, bits: Any, shape: Any) -> None:
+    path = draft_path(tmp_path, "head")
+    path.parent.mkdir()
+    np.savez(path, bits=bits, shape=np.asarray(shape))
+    with pytest.raises(UserError, match=r"head\.npz is damaged"):
         load_draft(tmp_path, "head")
 
 

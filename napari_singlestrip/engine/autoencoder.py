@@ -34,6 +34,7 @@ from napari_singlestrip.engine.grid import Grid, Shape, Volume
 from napari_singlestrip.engine.label_map import LabelBank, untiled
 from napari_singlestrip.engine.losses import partial_volume
 from napari_singlestrip.engine.pose import pitch
+from napari_singlestrip.engine.saved_state import build, read_network
 from napari_singlestrip.engine.separable import upsample
 from napari_singlestrip.engine.synthesis import render_distance, sample_params
 from napari_singlestrip.engine.training import Pair, Task, initial_weights
@@ -180,16 +181,24 @@ def load_autoencoder(path: Path, device: torch.device) -> Autoencoder:
     UserError
         If the file is missing, damaged or of a newer version.
     """
-    return autoencoder_from(load_checkpoint(path, "autoencoder"), device)
+    return autoencoder_from(load_checkpoint(path, "autoencoder"), device, path)
 
 
-def autoencoder_from(saved: dict[str, Any], device: torch.device) -> Autoencoder:
-    """Build an autoencoder from the contents of a checkpoint."""
-    config = Settings.model_validate_json(saved["settings"]).autoencoder
-    i, j, k = saved["shape"]
-    net = MaskAutoencoder((i, j, k), config.channels, config.latent)
-    net.load_state_dict(saved["average"])
-    frame = Frame(float(saved["spacing_mm"]), (i, j, k), config.centred)
+def autoencoder_from(saved: Any, device: torch.device, path: Path) -> Autoencoder:
+    """Build an autoencoder from the contents of a checkpoint.
+
+    Raises
+    ------
+    UserError
+        If they are not those of an autoencoder; `path` is the file to name.
+    """
+    found = read_network(saved, path)
+    config = found.settings.autoencoder
+    net = build(
+        found, path, lambda: MaskAutoencoder(found.shape, config.channels, config.latent),
+        config.channels, 2 ** len(config.channels),
+    )
+    frame = Frame(found.spacing_mm, found.shape, config.centred)
     return Autoencoder(net.to(device).eval(), frame)
 
 

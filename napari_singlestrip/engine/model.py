@@ -11,6 +11,7 @@ import torch
 from napari_singlestrip.engine.autoencoder import Autoencoder, autoencoder_from
 from napari_singlestrip.engine.checkpoint import load_checkpoint, save_checkpoint
 from napari_singlestrip.engine.model_card import ModelCard, card_from_json, card_to_json
+from napari_singlestrip.engine.saved_state import malformed
 from napari_singlestrip.engine.segmenter import Segmenter, segmenter_from
 
 # What applying needs; optimiser and random state stay behind.
@@ -35,11 +36,15 @@ def load_model(path: Path, device: torch.device) -> Model:
         If the file is missing, damaged, not a model or of a newer version.
     """
     saved = load_checkpoint(path, "model")
-    drawn = saved["autoencoder"]
+    drawn = saved.get("autoencoder")
+    try:
+        card = card_from_json(saved.get("card"))
+    except ValueError as error:
+        raise malformed(path, f"card: {error}") from error
     return Model(
-        segmenter_from(saved["segmenter"], device),
-        autoencoder_from(drawn, device) if drawn else None,
-        card_from_json(saved["card"]),
+        segmenter_from(saved.get("segmenter"), device, path),
+        None if drawn == {} else autoencoder_from(drawn, device, path),
+        card,
     )
 
 

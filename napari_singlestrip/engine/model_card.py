@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-import pickletools
-import zipfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field, TypeAdapter, ValidationError
+
+from napari_singlestrip.engine.archive import DAMAGE, open_archive
 from napari_singlestrip.errors import UserError
 
 CARD_SUFFIX = "_card.md"
+MAX_CARD_CHARACTERS = 4 * 2**20  # the names of 100,000 training scans
+CARD_HINT = "Choose a file that `singlestrip export` or the button Model file wrote."
+
+Name = Annotated[str, Field(max_length=2000)]  # of a file or folder, with escapes for odd letters
+Amount = Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -41,15 +47,15 @@ class ModelCard:
         "quick", "standard" or "thorough"; empty if not known.
     """
 
-    study: str = ""
-    round: int = 0
-    created: str = ""
-    version: str = ""
-    training_scans: tuple[str, ...] = ()
+    study: Name = ""
+    round: Annotated[int, Field(ge=0, lt=10**6)] = 0
+    created: Name = ""
+    version: Name = ""
+    training_scans: tuple[Name, ...] = ()
     validation_dice: float = float("nan")
-    volume_ml: tuple[float, float] = (0.0, float("inf"))
-    max_error: float = float("inf")
-    effort: str = ""
+    volume_ml: tuple[Amount, Amount] = (0.0, float("inf"))
+    max_error: Amount = float("inf")
+    effort: Name = ""
 
     @property
     def name(self) -> str:
@@ -62,12 +68,24 @@ def card_to_json(card: ModelCard) -> str:
     return json.dumps(asdict(card))
 
 
-def card_from_json(text: str) -> ModelCard:
-    """Inverse of `card_to_json`; what a newer version added is left out."""
-    known = {f.name for f in fields(ModelCard)}
-    found = {k: v for k, v in json.loads(text).items() if k in known}
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
-    return ModelCard(**values)
+def card_from_json(text: Any) -> ModelCard:
+    """Inverse of `card_to_json`; what a newer version added is left out.
+
+    Raises
+    ------
+    ValueError
+        If it is no card: not JSON, too long, or with a value of another type or out of range.
+    """
+    if not isinstance(text, str) or '"study"' not in text:
+        raise ValueError("it is none")
+    if len(text) > MAX_CARD_CHARACTERS:
+        raise ValueError(f"it has {len(text)} characters")
+    try:
+        return TypeAdapter(ModelCard).validate_json(text, strict=True)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise ValueError(f"{place}: {problem['msg']}".removeprefix(": ")) from error
 
 
 def read_card(path: Path) -> ModelCard:
@@ -80,21 +98,20 @@ def read_card(path: Path) -> ModelCard:
     UserError
         If the file is missing, damaged or not a model.
     """
-    if not path.is_file():
-        raise UserError(f"There is no model at {path}.", "Choose another file.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            (pickled,) = (n for n in archive.namelist() if n.endswith("/data.pkl"))
-            words = [v for _, v, _ in pickletools.genops(archive.read(pickled))
-                     if isinstance(v, str)]
+        with open_archive(path) as archive:
+            words = archive.texts()
         if words[words.index("kind") + 1] != "model":
             raise ValueError("a checkpoint")
         return card_from_json([word for word in words if word.startswith("{")][-1])
-    except (OSError, ValueError, IndexError, KeyError, TypeError, AttributeError,
-            zipfile.BadZipFile) as error:
+    except FileNotFoundError:
+        raise UserError(f"There is no model at {path}.", "Choose another file.") from None
+    except UserError as error:
+        raise UserError(error.what, CARD_HINT) from error
+    except DAMAGE as error:
         raise UserError(
             f"{path.name} is not a model of napari-singlestrip, or it is damaged.",
-            "Choose a file that `singlestrip export` or the button Model file wrote.",
+            CARD_HINT,
         ) from error
 
 

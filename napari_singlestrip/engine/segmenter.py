@@ -25,6 +25,7 @@ from napari_singlestrip.engine.label_map import LabelBank
 from napari_singlestrip.engine.losses import to_probability
 from napari_singlestrip.engine.networks import build_segmenter, side_multiple
 from napari_singlestrip.engine.pose import climb, pitch
+from napari_singlestrip.engine.saved_state import build, read_network
 from napari_singlestrip.engine.scipy_parts import load_scipy_parts
 from napari_singlestrip.engine.synthesis import render, sample_params
 from napari_singlestrip.engine.training import Pair, Task, Weights, initial_weights
@@ -228,18 +229,25 @@ def load_segmenter(path: Path, device: torch.device) -> Segmenter:
     UserError
         If the file is missing, damaged or of a newer version.
     """
-    return segmenter_from(load_checkpoint(path, "segmenter"), device)
+    return segmenter_from(load_checkpoint(path, "segmenter"), device, path)
 
 
-def segmenter_from(saved: dict[str, Any], device: torch.device) -> Segmenter:
-    """Build a segmenter from the contents of a checkpoint."""
-    settings = Settings.model_validate_json(saved["settings"])
-    net = build_segmenter(settings.network)
-    net.load_state_dict(saved["average"])
-    i, j, k = saved["shape"]
-    x, y, z = saved["offset"]
-    net = net.to(device).eval()
-    return Segmenter(net, settings, float(saved["spacing_mm"]), (i, j, k), (x, y, z))
+def segmenter_from(saved: Any, device: torch.device, path: Path) -> Segmenter:
+    """Build a segmenter from the contents of a checkpoint.
+
+    Raises
+    ------
+    UserError
+        If they are not those of a segmenter; `path` is the file to name.
+    """
+    found = read_network(saved, path)
+    network = found.settings.network
+    net = build(
+        found, path, lambda: build_segmenter(network), network.channels, side_multiple(network)
+    )
+    return Segmenter(
+        net.to(device).eval(), found.settings, found.spacing_mm, found.shape, found.offset
+    )
 
 
 def predict(segmenter: Segmenter, volume: Volume) -> Prediction:

@@ -26,6 +26,7 @@ from napari_singlestrip.engine.checkpoint import (
 from napari_singlestrip.engine.config import NetworkConfig, TrainingConfig
 from napari_singlestrip.engine.device import Precision, probe_precision
 from napari_singlestrip.engine.losses import partial_volume, segmentation_loss, to_probability
+from napari_singlestrip.engine.saved_state import malformed, read_loop
 from napari_singlestrip.events import Progress
 
 Weights = dict[str, torch.Tensor]
@@ -101,15 +102,29 @@ class TrainingState:
             "done": self.step >= task.config.steps,
         })
 
-    def restore(self, saved: dict[str, Any], device: torch.device) -> None:
-        """Go back to a checkpoint."""
-        self.net.load_state_dict(saved["weights"])
-        self.average = {name: value.to(device) for name, value in saved["average"].items()}
-        self.optimiser.load_state_dict(saved["optimiser"])
-        self.rng = restore_rng(saved["rng"])
-        self.step, self.seconds = saved["step"], saved["seconds"]
+    def restore(self, saved: dict[str, Any], device: torch.device, path: Path) -> None:
+        """Go back to a checkpoint, the one in `path`.
+
+        Raises
+        ------
+        UserError
+            If it is not one of this network.
+        """
+        found = read_loop(saved, path, self.net, self.optimiser)
+        try:
+            self.rng = restore_rng(found.rng)
+        except ValueError as error:
+            raise malformed(path, f"rng: {error}") from error
+        self.net.load_state_dict(dict(found.weights))
+        self.average = {name: value.to(device) for name, value in found.average.items()}
+        # Decay and the like are those of the settings.
+        groups = self.optimiser.state_dict()["param_groups"]
+        for group in groups:
+            group["lr"] = found.learning_rate
+        self.optimiser.load_state_dict({"state": dict(found.optimiser), "param_groups": groups})
+        self.step, self.seconds = found.step, found.seconds
         # Another layout or number of threads adds up in another order: not quite the same net.
-        self.precision = Precision(**saved["precision"])
+        self.precision = found.precision
         self.precision.lay_out(self.net)
 
 
@@ -132,7 +147,7 @@ def train(task: Task, path: Path, device: torch.device) -> Iterator[Progress]:
     config = task.config
     state = _start(task)
     if path.is_file():
-        state.restore(load_checkpoint(path, task.kind), device)
+        state.restore(load_checkpoint(path, task.kind), device, path)
     elif task.probe:
         i, j, k = task.held_out[0][0].shape[2:]
         state.precision = probe_precision(state.net, (i, j, k), device, config.batch_size)
@@ -165,8 +180,19 @@ def train(task: Task, path: Path, device: torch.device) -> Iterator[Progress]:
 
 
 def is_done(path: Path, kind: str) -> bool:
-    """Whether a training run was carried out to its end."""
-    return path.is_file() and bool(load_checkpoint(path, kind)["done"])
+    """Whether a training run was carried out to its end.
+
+    Raises
+    ------
+    UserError
+        If the file is damaged: it is not taken for one that is still to be trained.
+    """
+    if not path.is_file():
+        return False
+    done = load_checkpoint(path, kind).get("done")
+    if not isinstance(done, bool):
+        raise malformed(path, f"done: {done!r:.60}")
+    return done
 
 
 def initial_weights(net: nn.Module, rng: np.random.Generator) -> None:

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from napari_singlestrip.report.page import Html, image
 from napari_singlestrip.report.pictures import png_uri
+from napari_singlestrip.texts import printable
 
 Axes = Any
 Points = Sequence[tuple[float, float]]
@@ -171,4 +172,4 @@ def _render(
 
 def _plain(text: str) -> str:
     """Names may hold $ signs, which are no formulas here, and letters that the font lacks."""
-    return text.encode("latin-1", "replace").decode("latin-1").replace("$", r"\$")
+    return printable(text).encode("latin-1", "replace").decode("latin-1").replace("$", r"\$")

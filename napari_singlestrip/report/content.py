@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.failures import Failure, attempt
+from napari_singlestrip.files import read_json
 from napari_singlestrip.ranking_report import RankingReport, ranking_report, told
 from napari_singlestrip.report.results import DemoResults
 from napari_singlestrip.rounds import RoundFolder, read_metrics
@@ -19,6 +19,7 @@ from napari_singlestrip.study_references import References
 from napari_singlestrip.study_tables import Decision
 
 T = TypeVar("T")
+MAX_MASKS = 10_000  # of a round are listed
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,11 @@ class Round:
     number : int
     folder : RoundFolder
     run : dict
-        What settings.json holds: settings, version, python, device; empty if missing.
+        What settings.json holds: settings, version, python, device; empty if missing or damaged.
     training_set : list of dict
         Provenance of the masks that were learned from.
     metrics : list of dict
-        Lines of metrics.jsonl.
+        Lines of metrics.jsonl, as `read_metrics` leaves them.
     ranking : RankingReport or None
         None if the round was not ranked.
     """
@@ -111,21 +112,33 @@ def _round(content: Content, number: int) -> Round:
     return Round(
         number,
         folder,
-        content.attempt(lambda: _read_json(folder.settings, dict)) or {},
-        content.attempt(lambda: _read_json(folder.training_set, list)) or [],
-        read_metrics(folder),
+        content.attempt(lambda: _run(folder.settings)) or {},
+        content.attempt(lambda: _training_set(folder.training_set)) or [],
+        content.attempt(lambda: read_metrics(folder)) or [],
         ranking,
     )
 
 
+def _run(path: Path) -> dict[str, Any]:
+    run = _read_json(path, dict)
+    if run and not isinstance(run.get("settings"), dict):
+        raise UserError(f"{path} is damaged: it holds no settings.")
+    return run
+
+
+def _training_set(path: Path) -> list[dict[str, Any]]:
+    masks = _read_json(path, list)
+    if not all(isinstance(mask, dict) for mask in masks):
+        raise UserError(f"{path} is damaged: not all of it are masks.")
+    return masks[:MAX_MASKS]
+
+
 def _read_json(path: Path, kind: type[T]) -> T:
     """Read a file that may be missing, but if it is there, holds a `kind`."""
-    if not path.is_file():
-        return kind()
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from error
+        found = read_json(path)
+    except FileNotFoundError:
+        return kind()
     if not isinstance(found, kind):
         raise UserError(f"{path} is damaged.")
     return found

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from napari_singlestrip.report.charts import Series, line_chart
 from napari_singlestrip.report.content import Content, Round
 from napari_singlestrip.report.page import Html, element, facts, figure, image, section, table
-from napari_singlestrip.report.pictures import HeadView, png_uri
+from napari_singlestrip.report.pictures import HeadView, stored_png
 
+MAX_WORD = 500  # characters
 STAGE_NAMES = {"train": "training", "finetune": "fine-tuning", "autoencoder": "autoencoder"}
 
 
@@ -114,14 +116,15 @@ def provenance(content: Content) -> Html | None:
 
 
 def _of(settings: Mapping[str, Any], part: str, name: str) -> object:
-    value = settings.get(part, {}).get(name)
-    return None if value is None else f"{value:g}"
+    found = settings.get(part)
+    value = found.get(name) if isinstance(found, dict) else None
+    return None if value is None else _word(value)
 
 
 def _changed(overrides: Mapping[str, Any]) -> list[Html]:
     if not overrides:
         return []
-    words = ", ".join(f"{name} = {value}" for name, value in sorted(overrides.items()))
+    words = ", ".join(f"{name} = {_word(value)}" for name, value in sorted(overrides.items()))
     return [element("p", "Changed settings: ", words)]
 
 
@@ -139,8 +142,8 @@ def _all_settings(round_: Round) -> Html:
 
 
 def _word(value: object) -> object:
-    """Keep settings as they were written, not rounded."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """Keep settings as they were written, not rounded; what is no setting may be long."""
+    return f"{value:g}" if isinstance(value, float) else str(value)[:MAX_WORD]
 
 
 def _painted(content: Content, name: str) -> Html:
@@ -154,8 +157,12 @@ def _preview(content: Content, name: str, alt: str) -> Html | None:
     for round_ in content.rounds:
         path: Path = round_.folder.previews / name
         if path.is_file():
-            return image(png_uri(path.read_bytes()), alt)
+            return content.attempt(partial(_stored, path, alt))
     return None
+
+
+def _stored(path: Path, alt: str) -> Html:
+    return image(stored_png(path), alt)
 
 
 def _loss_chart(content: Content) -> Html | None:
@@ -192,4 +199,7 @@ def _autoencoder_chart(content: Content) -> Html | None:
 
 
 def _points(round_: Round, stage: str, key: str) -> list[tuple[float, float]]:
-    return [(m["step"], m[key]) for m in round_.metrics if m["stage"] == stage and key in m]
+    return [
+        (float(m["step"]), float(m[key]))
+        for m in round_.metrics if m["stage"] == stage and key in m
+    ]

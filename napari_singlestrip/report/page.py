@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from napari_singlestrip.report.style import STYLE
+from napari_singlestrip.texts import printable
 
 
 class Html(str):
@@ -17,18 +18,18 @@ class Html(str):
 
 def element(name: str, *children: str, **attributes: str) -> Html:
     """Return an element; a trailing underscore of an attribute's name is dropped (``class_``)."""
-    parts = [f' {key.rstrip("_")}="{html.escape(value)}"' for key, value in attributes.items()]
+    parts = [f' {key.rstrip("_")}="{_escape(value)}"' for key, value in attributes.items()]
     return Html(f"<{name}{''.join(parts)}>{join(children)}</{name}>")
 
 
 def join(children: Iterable[str]) -> Html:
     """Put pieces one after the other, escaping those that are plain text."""
-    return Html("".join(c if isinstance(c, Html) else html.escape(c) for c in children))
+    return Html("".join(c if isinstance(c, Html) else _escape(c) for c in children))
 
 
 def image(data: str, alt: str, dark: str = "") -> Html:
     """Return a picture from a data URI, with another one for dark screens if given."""
-    picture = Html(f'<img src="{html.escape(data)}" alt="{html.escape(alt)}">')
+    picture = Html(f'<img src="{html.escape(data)}" alt="{_escape(alt)}">')
     if not dark:
         return picture
     source = f'<source srcset="{html.escape(dark)}" media="(prefers-color-scheme: dark)">'
@@ -89,9 +90,14 @@ def page(title: str, body: Iterable[Html]) -> str:
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>"
+        f"<title>{_escape(title)}</title><style>{STYLE}</style></head>"
     )
     return head + element("body", element("main", *body)) + "</html>\n"
+
+
+def _escape(text: str) -> str:
+    """Text for HTML; what no browser shows, or UTF-8 cannot hold, becomes its escape."""
+    return html.escape(printable(text))
 
 
 def _cell(value: object) -> Html:

@@ -18,6 +18,8 @@ from matplotlib.image import imsave
 from napari_singlestrip.engine.geometry import head_box, normalize, resample
 from napari_singlestrip.engine.grid import Grid, Volume
 from napari_singlestrip.engine.volume import load_mask, open_scan
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.files import read_bytes
 from napari_singlestrip.previews import outline, side_by_side
 from napari_singlestrip.report.style import (
     MASK_COLOUR,
@@ -29,6 +31,8 @@ from napari_singlestrip.report.style import (
 Array = npt.NDArray[Any]
 
 PIXELS = 200  # along the longest side of the head
+PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+MAX_PNG_BYTES, MAX_PNG_SIDE = 16 * 2**20, 16_384
 GREYS = 64  # as many as the eye tells apart; the noise of more would double the file
 
 
@@ -72,7 +76,8 @@ class HeadView:
     def with_heat(self, heat: Path, mask: Path | None = None) -> str:
         """A map of -1 to 1 in blue and red, with the outline of the mask, as a data URI."""
         picture = self._rgb(0.7)
-        values = self._flat(Volume(open_scan(heat).read_float(), self._scan.grid.affine))
+        stored = np.nan_to_num(open_scan(heat).read_float(), posinf=1, neginf=-1)
+        values = self._flat(Volume(stored, self._scan.grid.affine))
         for sign, colour in ((1, TOO_MUCH_COLOUR), (-1, TOO_LITTLE_COLOUR)):
             share = np.clip(sign * values, 0, 1)[..., None] * np.float32(0.85)
             picture += share * (np.array(to_rgb(colour), np.float32) - picture)
@@ -99,6 +104,21 @@ def data_uri(picture: Array) -> str:
     rgb = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
     imsave(buffer, rgb, format="png")
     return png_uri(buffer.getvalue())
+
+
+def stored_png(path: Path) -> str:
+    """Return a picture that a round left behind as a data URI.
+
+    Raises
+    ------
+    UserError
+        If it is no PNG, or larger than ours are: it would go into the report as it is.
+    """
+    content = read_bytes(path, MAX_PNG_BYTES)
+    sides = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
+    if not content.startswith(PNG_START) or not 0 < min(sides) <= max(sides) <= MAX_PNG_SIDE:
+        raise UserError(f"{path} is not a picture of ours.")
+    return png_uri(content)
 
 
 def png_uri(content: bytes) -> str:

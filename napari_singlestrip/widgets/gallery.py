@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QMouseEvent, QPixmap, QResizeEvent
+from qtpy.QtGui import QImage, QMouseEvent, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QDialog, QLabel, QScrollArea, QVBoxLayout
+
+from napari_singlestrip.widgets.png_file import read_png
 
 
 class Picture(QLabel):
@@ -34,11 +36,12 @@ class Picture(QLabel):
         """Show a picture file, again when it has changed; hide without one."""
         try:
             key = None if path is None else (path, path.stat().st_mtime_ns)
-        except FileNotFoundError:
+        except OSError:
             key = None
         if key != self._shown:
             self._shown = key
-            self._whole = QPixmap() if key is None else QPixmap(str(key[0]))
+            image = QImage() if key is None else read_png(key[0])
+            self._whole = QPixmap.fromImage(image)
             self._scale()
         self.setVisible(not self._whole.isNull())
 

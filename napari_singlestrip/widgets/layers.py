@@ -21,7 +21,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_singlestrip.engine.volume import Scan, load_mask
 from napari_singlestrip.reviewing import Stamp, stamp
 from napari_singlestrip.study import Study
-from napari_singlestrip.study_drafts import drafted, load_draft
+from napari_singlestrip.study_drafts import load_draft
 from napari_singlestrip.upright import Upright
 from napari_singlestrip.widgets.brush import Brush
 from napari_singlestrip.widgets.result_layers import ResultLayers
@@ -512,8 +512,8 @@ def _mask_of(
     study: Study, name: str, scan: Scan, view: str
 ) -> tuple[NDArray[np.bool_], Source]:
     if view != "pseudo_label":
-        draft = load_draft(study.folder, name) if name in drafted(study.folder) else None
-        if draft is not None and draft.shape == scan.grid.shape:
+        draft = load_draft(study.folder, name, scan.grid.shape)
+        if draft is not None:
             return draft, "draft"
         if study.mask_path(name).exists():
             return load_mask(study.mask_path(name), like=scan, check=False), "masks"

@@ -15,9 +15,12 @@ from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QWidget
 from napari_singlestrip.engine.model_card import read_card
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study import Study
+from napari_singlestrip.texts import printable
 from napari_singlestrip.trained_rounds import TrainedRound, trained_rounds
 
 ROWS_SHOWN = 3
+MAX_CHARACTERS = 80  # of a name
+MAX_NAMES = 20  # in a tooltip
 
 
 @dataclass(frozen=True)
@@ -157,12 +160,15 @@ def file_choice(path: Path) -> ModelChoice:
     card = read_card(path)
     n = len(card.training_scans)
     day = card.created[:10]
+    name = _short(card.name)
     facts = _join(
-        f"{card.name}, {day}" if day else card.name, _learned(n), _dice(card.validation_dice),
-        card.effort,
+        f"{name}, {day}" if day else name, _learned(n), _dice(card.validation_dice),
+        _short(card.effort),
     )
-    tip = f"{path}\nLearned from: {', '.join(card.training_scans) or 'not known'}"
-    return ModelChoice(path, None, path.name, facts, f"{tip}\nMade by version {card.version}")
+    tip = f"{path}\nLearned from: {_some(card.training_scans) or 'not known'}"
+    return ModelChoice(
+        path, None, path.name, facts, f"{tip}\nMade by version {_short(card.version)}"
+    )
 
 
 def _title_elsewhere(study: Study, one: TrainedRound) -> str:
@@ -176,16 +182,28 @@ def _round_choice(study: Study, one: TrainedRound, newest: bool) -> ModelChoice:
         "" if one.parent is None else f"from round {one.parent}",
         _learned(len(one.scans)), _dice(one.validation_dice), one.effort,
     )
-    kinds = ", ".join(f"{n} {kind}" for kind, n in one.kinds.items())
+    kinds = _some([f"{n} {kind}" for kind, n in one.kinds.items()])
     painted = "" if math.isnan(one.painted_dice) else (
         f"\nDice on what it learned from: {one.painted_dice:.3f}"
     )
     tip = (
-        f"Learned from {kinds or 'masks that are not known'}: {', '.join(one.scans)}"
+        f"Learned from {kinds or 'masks that are not known'}: {_some(one.scans)}"
         f"\nDice on held-out synthetic heads: {one.validation_dice:.3f}{painted}"
         f"\nTrained on {one.device} with version {one.version}"
     )
     return ModelChoice(study.folder, one.round, title, facts, tip)
+
+
+def _short(text: str) -> str:
+    """What comes from a file, as far as there is room for it."""
+    shown = printable(text)
+    return shown if len(shown) <= MAX_CHARACTERS else shown[: MAX_CHARACTERS - 1] + "…"
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(map(_short, names[:MAX_NAMES]))
+    more = len(names) - MAX_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _learned(n: int) -> str:

@@ -47,5 +47,13 @@ def set_launcher(study: Path, words: Sequence[str]) -> None:
 
 
 def _launchers() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = json.loads(settings().value(LAUNCHERS) or "{}")
-    return found
+    """What is kept; what is no list of words is passed over."""
+    try:
+        found = json.loads(settings().value(LAUNCHERS) or "{}")
+    except (TypeError, ValueError, RecursionError):
+        return {}
+    return {
+        study: [word for word in words if isinstance(word, str)]
+        for study, words in (found.items() if isinstance(found, dict) else ())
+        if isinstance(words, list)
+    }

@@ -5,7 +5,6 @@ Panels ask the session to do things and listen to its signals; they hold no fact
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from napari_singlestrip.widgets.job import Job
 from napari_singlestrip.widgets.layers import StudyLayers
 from napari_singlestrip.widgets.preferences import launcher_of
 from napari_singlestrip.widgets.thumbnails import Thumbnails
+from napari_singlestrip.widgets.window_file import read_window_file
 from napari_singlestrip.widgets.window_mark import WindowMark
 from napari_singlestrip.widgets.wishes import wishes
 
@@ -297,11 +297,7 @@ class Session(QObject):
         """Return step, scan and slice as they were left; empty when unknown."""
         if self.study is None:
             return {}
-        try:
-            content = json.loads((self.study.folder / WINDOW_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # a convenience: not worth a word
-            return {}
-        return content if isinstance(content, dict) else {}
+        return read_window_file(self.study.folder / WINDOW_FILE)
 
     def remember(self, **more: Any) -> None:
         """Write down step, scan and slice, and what else is given."""

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QObject, QPoint, Qt, Signal
+from qtpy.QtCore import QObject, QPoint, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QFont, QImage, QPainter, QPixmap, QPolygon
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files import atomic_path
 from napari_singlestrip.scan_picture import ScanPicture, scan_picture
 from napari_singlestrip.study import Study
+from napari_singlestrip.widgets.png_file import read_png
 
 FOLDER = "thumbnails"
 MAX_PICTURES = 4000  # about 9 kB each
@@ -231,7 +232,7 @@ def _stamp(path: Path) -> str:
 
 def _stored(wish: Wish) -> QImage | None:
     """Read the kept picture, if it is of the files as they are."""
-    image = QImage(str(wish.file))
+    image = read_png(wish.file, QSize(wish.size, wish.size))
     return None if image.isNull() or image.text("stamp") != wish.stamp else image
 
 

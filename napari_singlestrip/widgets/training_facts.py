@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Literal
 from napari_singlestrip.engine.config import Settings
 from napari_singlestrip.rounds import FIXED, RoundFolder, read_metrics
 from napari_singlestrip.study import Study
+from napari_singlestrip.trained_rounds import device_of
 from napari_singlestrip.widgets.curves import Track
 
 CLOCK_SECONDS = 2.0  # stored times are whole seconds, and a disk has its own clock
@@ -90,7 +90,7 @@ def training_facts(study: Study) -> TrainingFacts:
         stages=_stages(study, folder, used.training.steps, present.autoencoder.steps, to_predict),
         begun=begun,
         other_settings=() if begun is None else _differences(begun, present),
-        device=_device(folder),
+        device=device_of(folder),
         painted_since=_painted_since(study, folder, labelled.painted),
     )
 
@@ -176,14 +176,6 @@ def _seconds(time: str) -> float:
     with suppress(ValueError):
         return datetime.fromisoformat(time).timestamp()
     return 0.0
-
-
-def _device(folder: RoundFolder) -> str:
-    with suppress(OSError, ValueError):
-        content: Any = json.loads(folder.settings.read_text(encoding="utf-8"))
-        if isinstance(content, dict):
-            return str(content.get("device", ""))
-    return ""
 
 
 # --- less memory

@@ -78,7 +78,7 @@ class Viewpoint:
         with suppress(KeyError, TypeError, ValueError):
             if place["plane"] in PLANES:
                 self.plane = place["plane"]
-        with suppress(KeyError, TypeError, ValueError):
+        with suppress(KeyError, TypeError, ValueError, OverflowError):
             i, p, l = (int(n) for n in place["slice"])  # noqa: E741
             self.point = (i, p, l)
 
