@@ -5,8 +5,6 @@ Everything heavy is imported inside the commands, so that ``--help`` answers at 
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_singlestrip import __version__
-from napari_singlestrip.cli_jobs import report_bug, run_job, say_failure, write_file
+from napari_singlestrip.cli_jobs import report_bug, run_job, say_failure, speak_utf8, write_file
 from napari_singlestrip.cli_options import (
     Choice,
     DeviceOption,
@@ -60,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         traceback and exits with 1.
     """
     if arguments is None:
-        _speak_utf8()
+        speak_utf8()
     try:
         app(args=arguments, prog_name="singlestrip")
     except (UserError, MemoryError, OSError) as error:
@@ -72,21 +70,6 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         sys.excepthook = report_bug  # after typer, which sets its own
     return OK
-
-
-def _speak_utf8() -> None:
-    """Start anew in Python's UTF-8 mode, where the locale would not let us name all files.
-
-    Names of masks and studies are the same under every locale; under ``LC_ALL=C`` Python could not
-    write those with an umlaut. What a terminal cannot show, it shows as its escape.
-    """
-    encoding = sys.getfilesystemencoding().replace("-", "").lower()
-    if os.name == "posix" and encoding != "utf8" and os.environ.get("PYTHONUTF8") != "1":
-        os.environ["PYTHONUTF8"] = "1"
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _version(wanted: bool) -> None:
@@ -420,12 +403,10 @@ def report(
       singlestrip report my_study
       singlestrip report my_study --out my_study.html
     """
-    from napari_singlestrip.engine.scan_files import check_file_name
     from napari_singlestrip.study import Study
 
     opened = Study.open(study)
     path = opened.folder / "report.html" if out is None else out
-    check_file_name(path)
 
     def write() -> None:
         from napari_singlestrip.report import write_report
