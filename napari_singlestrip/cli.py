@@ -5,7 +5,6 @@ Everything heavy is imported inside the commands, so that ``--help`` answers at 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from napari_singlestrip.cli_jobs import (
     run_job,
     say_anything,
     say_failure,
+    speak_utf8,
     with_problems,
     write_file,
 )
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         Instead of those of the process.
     """
     if arguments is None:
-        _speak_utf8()
+        speak_utf8()
     say_anything()
     try:
         app(args=arguments, prog_name="singlestrip")
@@ -76,18 +76,6 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         sys.excepthook = report_bug  # after typer, which sets its own
     return OK
-
-
-def _speak_utf8() -> None:
-    """Start anew in Python's UTF-8 mode, where the locale would not let us name all files.
-
-    Names of masks and studies are the same under every locale; under ``LC_ALL=C`` Python could not
-    write those with an umlaut.
-    """
-    encoding = sys.getfilesystemencoding().replace("-", "").lower()
-    if os.name == "posix" and encoding != "utf8" and os.environ.get("PYTHONUTF8") != "1":
-        os.environ["PYTHONUTF8"] = "1"
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _version(wanted: bool) -> None:
@@ -422,12 +410,10 @@ def report(
       singlestrip report my_study
       singlestrip report my_study --out my_study.html
     """
-    from napari_singlestrip.engine.scan_files import check_file_name
     from napari_singlestrip.study import Study
 
     opened = Study.open(study)
     path = opened.folder / "report.html" if out is None else out
-    check_file_name(path)
 
     def write() -> list[str]:
         from napari_singlestrip.report import write_report

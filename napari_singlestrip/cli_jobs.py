@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +26,13 @@ if TYPE_CHECKING:
 def write_file(
     what: str, path: Path, write: Callable[[], Sequence[str] | None], events: bool
 ) -> None:
-    """Write one file, and say so to a person or a program; `write` returns what it lacks."""
+    """Write one file, and say so to a person or a program; `write` returns what it lacks.
+
+    Never in the place of a scan.
+    """
+    from napari_singlestrip.engine.scan_files import check_file_name
+
+    check_file_name(path)
 
     def job() -> Iterator[Event]:
         from napari_singlestrip.events import Finished, Note, Started, Wrote
@@ -126,3 +133,18 @@ def report_bug(
     """Show the traceback of a bug, and say where it belongs; for ``sys.excepthook``."""
     traceback.print_exception(kind, error, trace)
     sys.stderr.write("This is a bug. Please report it with what `singlestrip doctor` prints.\n")
+
+
+def speak_utf8() -> None:
+    """Start anew in Python's UTF-8 mode, where the locale would not let us name all files.
+
+    Names of masks and studies are the same under every locale; under ``LC_ALL=C`` Python could not
+    write those with an umlaut. What a terminal cannot show, it shows as its escape.
+    """
+    encoding = sys.getfilesystemencoding().replace("-", "").lower()
+    if os.name == "posix" and encoding != "utf8" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
