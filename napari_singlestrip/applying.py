@@ -51,6 +51,7 @@ from napari_singlestrip.rounds import RoundFolder
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_document import DOCUMENT_NAME, names_to_apply
 from napari_singlestrip.study_tables import now
+from napari_singlestrip.texts import printable
 from napari_singlestrip.trained_rounds import describe_round, trained_rounds
 
 # Beyond what was seen by this much, a result is flagged: volumes differ by a third between healthy
@@ -316,8 +317,13 @@ class _Job:
             failure = attempt(self._write, row, found.mask, found.scan, found.is_kept)
             if failure is not None:
                 row = AppliedRow(row.scan, flag=str(failure), file=row.file, model=row.model)
+        # A stopped or killed job keeps its table.
+        told = attempt(add_row, self.out / TABLE, row)
+        if told is not None:  # something in it cannot be written, such as a name that is no text
+            failure = failure or told
+            row = AppliedRow(printable(row.scan), flag=str(told), file=printable(row.file))
+            add_row(self.out / TABLE, row)
         self.rows.append(row)
-        add_row(self.out / TABLE, row)  # a stopped or killed job keeps its table
         return row, failure
 
     def _write(self, row: AppliedRow, mask: NDArray[np.bool_], scan: Scan, is_kept: bool) -> None:
