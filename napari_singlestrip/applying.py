@@ -356,8 +356,13 @@ class _Job:
             failure = attempt(self._write, row, found.mask, found.scan, found.is_kept)
             if failure is not None:
                 row = AppliedRow(row.scan, flag=str(failure), file=row.file, model=row.model)
+        # A stopped or killed job keeps its table.
+        told = attempt(add_row, self.out / TABLE, row)
+        if told is not None:  # something in it cannot be written, such as a name that is no text
+            failure = failure or told
+            row = AppliedRow(printable(row.scan), flag=str(told), file=printable(row.file))
+            add_row(self.out / TABLE, row)
         self.rows.append(row)
-        add_row(self.out / TABLE, row)  # a stopped or killed job keeps its table
         return row, failure
 
     def _write(self, row: AppliedRow, mask: NDArray[np.bool_], scan: Scan, is_kept: bool) -> None:

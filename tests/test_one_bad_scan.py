@@ -15,7 +15,7 @@ import pytest
 from conftest import make_study
 
 from napari_singlestrip import applying, masks_export, present_answer, stages
-from napari_singlestrip.applied_table import TABLE, read_table
+from napari_singlestrip.applied_table import TABLE, add_row, read_table
 from napari_singlestrip.engine import evaluation
 from napari_singlestrip.engine.geometry import head_box
 from napari_singlestrip.engine.metrics import compare
@@ -363,6 +363,19 @@ def test_applying_goes_on(
     assert good.mask
     again = list(applying.apply(trained_study.folder, scans[1:], tmp_path, device="cpu"))
     assert (end_of(again).n_done, end_of(again).n_failed) == (1, 0)  # there already
+
+
+def test_applying_goes_on_when_a_row_cannot_be_written(
+    trained_study: Study, heads: Heads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = UnicodeEncodeError("utf-8", "\udcfc", 0, 1, "surrogates not allowed")
+    monkeypatch.setattr(applying, "add_row", failing(add_row, 1, error))
+    events = list(
+        applying.apply(trained_study.folder, list(heads.scans[1:3]), tmp_path, device="cpu")
+    )
+    assert failures(events) == [(heads.names[1], "bug")]
+    assert (end_of(events).n_done, end_of(events).n_failed) == (1, 1)
+    assert [row.scan for row in read_table(tmp_path / TABLE)] == list(heads.names[1:3])
 
 
 def test_applying_stops_at_a_full_disk(
