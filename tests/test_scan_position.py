@@ -236,6 +236,7 @@ def test_a_quaternion_longer_than_1_is_shortened_as_fsl_and_itk_do(
     scan = open_scan(path)
     np.testing.assert_allclose(scan.grid.affine, affine, atol=0.01)
     np.testing.assert_allclose(scan.grid.spacing, (5, 4, 5.5), rtol=1e-6)
+    assert ("shortened to 1" in notes(path)) == (length > 1.0001)
     save_mask(tmp_path / "mask.nii", blob(), scan)
     image: Any = nib.load(tmp_path / "mask.nii")  # refuses the scan itself
     np.testing.assert_allclose(image.affine, scan.grid.affine, atol=1e-5)

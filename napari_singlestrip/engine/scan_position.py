@@ -36,6 +36,7 @@ SPACING_MM = (1e-4, 1e3)  # voxel sizes of a scan
 _USABLE = (1e-9, 1e9)  # voxel sizes in any unit
 
 _UNITS = {1: (1e3, "metres", "m"), 2: (1.0, "millimetres", "mm"), 3: (1e-3, "micrometres", "um")}
+_LONG = 1 + 1e-5  # of a quaternion: more than rounding
 _LAST_CODE = 5  # of sform and qform that has a meaning
 _UNIT_BITS = 7  # of xyzt_units; the others tell the unit of time
 _SAME_SPACING = 0.01  # relative: headers are rounded
@@ -127,6 +128,8 @@ def _nifti_forms(
     has_sform, has_qform = header["sform_code"] > 0, header["qform_code"] > 0
     sform, qform = _sform(header), _qform(header, size)
     forms, notes = [], _unknown_codes(header)
+    if has_qform and (length := _quaternion_length(header)) > _LONG:
+        notes.append(f"quaternion of length {length:.6g}: shortened to 1, as FSL and ITK do")
     if has_sform:
         trouble = _trouble(sform, path)
         usable_qform = has_qform and has_size and _trouble(qform, path) is None
@@ -175,7 +178,7 @@ def _qform(header: Any, size: Matrix) -> Matrix:
     A quaternion that rounding made longer than 1 is shortened, as FSL and ITK do.
     """
     b, c, d = (float(header[f"quatern_{name}"]) for name in "bcd")
-    length = math.hypot(b, c, d)
+    length = _quaternion_length(header)
     if length > 1:
         b, c, d = b / length, c / length, d / length
     a = math.sqrt(max(0.0, 1 - length * length))
@@ -185,6 +188,10 @@ def _qform(header: Any, size: Matrix) -> Matrix:
         affine[:3, 2] *= -1
     affine[:3, 3] = [float(header[f"qoffset_{axis}"]) for axis in "xyz"]
     return affine
+
+
+def _quaternion_length(header: Any) -> float:
+    return math.hypot(*(float(header[f"quatern_{name}"]) for name in "bcd"))
 
 
 def _plain_affine(header: Any, path: Path) -> Matrix:
