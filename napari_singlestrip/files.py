@@ -57,6 +57,8 @@ _HINTS = {
     errno.ELOOP: ("a link has this name", "Remove that link."),
     errno.ENXIO: ("a pipe has this name", "Remove it."),
 }
+# What disks without locks say (some network disks): there one goes on without.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextmanager
@@ -324,9 +326,10 @@ def exclusive(path: Path, longest_wait: float = LONGEST_WAIT) -> Iterator[None]:
             "Try again; if that goes on, close other windows and jobs of this study.",
         ) from error
     except OSError as error:
-        if error.errno not in _HINTS:
+        if error.errno in _HINTS:
+            raise _explain(error, path) from error
+        if error.errno not in _NO_LOCKS:
             raise
-        raise _explain(error, path) from error
     try:
         yield
     finally:

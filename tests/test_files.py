@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files import (
@@ -217,3 +218,15 @@ def test_a_lock_that_stays_shut_is_told(tmp_path: Path) -> None:
 
         with pytest.raises(UserError, match="Another program has been changing"):
             pool.submit(enter).result()
+
+
+def test_a_disk_without_locks_is_used_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object, **_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    with exclusive(tmp_path / "table.csv"):
+        write_text_atomic(tmp_path / "table.csv", "x")
+    assert (tmp_path / "table.csv").read_text() == "x"
