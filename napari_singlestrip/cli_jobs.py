@@ -139,12 +139,9 @@ def speak_utf8() -> None:
     """Start anew in Python's UTF-8 mode, where the locale would not let us name all files.
 
     Names of masks and studies are the same under every locale; under ``LC_ALL=C`` Python could not
-    write those with an umlaut. What a terminal cannot show, it shows as its escape.
+    write those with an umlaut.
     """
     encoding = sys.getfilesystemencoding().replace("-", "").lower()
     if os.name == "posix" and encoding != "utf8" and os.environ.get("PYTHONUTF8") != "1":
         os.environ["PYTHONUTF8"] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
