@@ -13,7 +13,15 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from napari_singlestrip.applied_table import MASK_SUFFIX, TABLE, AppliedRow, read_table
+from napari_singlestrip.applied_table import (
+    MASK_SUFFIX,
+    NAMES,
+    TABLE,
+    AppliedRow,
+    add_rows,
+    alone,
+    read_table,
+)
 from napari_singlestrip.engine.scan_files import real_file
 from napari_singlestrip.engine.scan_identity import fingerprint
 from napari_singlestrip.engine.scan_names import name_key, name_scans, stem_of
@@ -65,7 +73,7 @@ def applied_names(
         folder is damaged.
     """
     paths = list(dict.fromkeys(Path(os.path.abspath(file)) for file in files))
-    rows = [row for row in read_table(out / TABLE) if row.file]
+    rows = _owners(out)
     naming = _Naming(out, {row.scan: Path(row.file) for row in rows})
     known = _known_again(paths, rows, naming.fingerprint)
     naming.names = {file: row.scan for file, row in known.items()}
@@ -76,6 +84,35 @@ def applied_names(
                 naming.refused[file] = why
     names = {file: naming.names[file] for file in paths if file not in naming.refused}
     return AppliedNames(names, naming.refused, naming.fingerprint)
+
+
+def reserve_names(
+    model: Path, files: Iterable[Path], out: Path, *, again: bool = False
+) -> AppliedNames:
+    """`applied_names` that no other job will give: several may begin in one folder at once.
+
+    Raises
+    ------
+    UserError
+        As `applied_names`; also if the folder cannot be written.
+    """
+    with alone(out / NAMES):
+        named = applied_names(model, files, out, again=again)
+        known = {row.scan for row in _owners(out)}
+        new = [
+            AppliedRow(name, file=str(file))
+            for file, name in named.names.items() if name not in known
+        ]
+        if new:
+            add_rows(out / NAMES, new)
+    return named
+
+
+def _owners(out: Path) -> list[AppliedRow]:
+    """Whose the names in a folder are: those with results, and those that jobs began with."""
+    begun = {row.scan: row for row in read_table(out / NAMES) if Path(row.file).exists()}
+    done = {row.scan: row for row in read_table(out / TABLE) if row.file}
+    return list((begun | done).values())
 
 
 def _known_again(

@@ -10,7 +10,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -25,6 +25,7 @@ from napari_singlestrip.texts import path_text, table_cell, text_path, without_a
 MASK_SUFFIX = "_desc-brain_mask.nii.gz"
 BRAIN_SUFFIX = "_desc-brain.nii.gz"
 TABLE = "volumes.csv"
+NAMES = f".{TABLE}.names"  # a table of the names that jobs have begun with
 LONGEST_WAIT = 30.0  # seconds: a row takes milliseconds
 
 
@@ -77,11 +78,16 @@ def add_row(path: Path, row: AppliedRow) -> None:
     UserError
         If the table cannot be read or written.
     """
-    with _alone(path):
-        if _can_append(path):
-            _append(path, _line(row))
-        else:
-            _write_table(path, [*read_table(path), row])
+    with alone(path):
+        add_rows(path, [row])
+
+
+def add_rows(path: Path, rows: Sequence[AppliedRow]) -> None:
+    """`add_row` of many, for who is `alone` with the table."""
+    if _can_append(path):
+        _append(path, "".join(map(_line, rows)))
+    else:
+        _write_table(path, [*read_table(path), *rows])
 
 
 def tidy(path: Path) -> None:
@@ -94,14 +100,14 @@ def tidy(path: Path) -> None:
     """
     if not path.is_file():
         return
-    with _alone(path):
+    with alone(path):
         rows = _table_text(read_table(path))
         if rows != _read(path):
             write_text_atomic(path, rows)
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """Keep other jobs waiting; where a disk has no locks, or one hangs, go on without."""
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=LONGEST_WAIT)
     try:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_singlestrip import __version__
 from napari_singlestrip.ahead import overlapped
-from napari_singlestrip.applied_names import AppliedNames, applied_names
+from napari_singlestrip.applied_names import AppliedNames, reserve_names
 from napari_singlestrip.applied_table import (
     BRAIN_SUFFIX,
     MASK_SUFFIX,
@@ -111,13 +111,13 @@ def apply(
     check_folder_name(out, f"each scan gets <scan>{MASK_SUFFIX} there")
     found = find_scan_files(scans)
     table = out / TABLE
-    tidy(table)
-    named = applied_names(model, found, out, again=again)
-    given = named.names
-    before = {row.scan: row for row in read_table(table)}
     written = table.stat().st_mtime if table.is_file() else math.inf
+    tidy(table)
     chosen = choose_device(device)
     loaded = _with_overrides(open_model(model, chosen, round_), overrides or {})
+    named = reserve_names(model, found, out, again=again)
+    given = named.names
+    before = {row.scan: row for row in read_table(table)}
     job = _Job(loaded, named, out, brain, again, before, written)
     with temporary_folder(out):  # a folder that cannot be written is told before hours of work
         remove_leftovers(out)

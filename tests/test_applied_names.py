@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from napari_singlestrip.applied_names import AppliedNames, applied_names
+from napari_singlestrip.applied_names import AppliedNames, applied_names, reserve_names
 from napari_singlestrip.applied_table import MASK_SUFFIX, TABLE, AppliedRow, add_row
 from napari_singlestrip.engine.scan_identity import fingerprint
 from napari_singlestrip.engine.volume import open_scan, save_mask
@@ -203,3 +204,22 @@ def test_files_that_nothing_is_known_of_are_not_read(
     monkeypatch.setattr(module, "fingerprint", count)
     name(out, *people)
     assert read == [people[0]]
+
+
+def test_jobs_that_begin_at_once_have_names_of_their_own(tmp_path: Path, out: Path) -> None:
+    people = [scan(tmp_path / f"p{n}" / "T1.nii.gz", n) for n in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        named = list(pool.map(lambda one: reserve_names(MODEL, [one], out), people))
+    names = [next(iter(one.names.values())) for one in named]
+    assert len(set(names)) == len(people) and "T1" in names
+    for person, one in zip(people, names, strict=True):  # none is done yet: they go on
+        assert list(name(out, person).names.values()) == [one]
+        assert list(reserve_names(MODEL, [person], out).names.values()) == [one]
+
+
+def test_a_job_that_began_with_a_file_that_is_gone_holds_no_name(
+    people: list[Path], out: Path
+) -> None:
+    reserve_names(MODEL, people[:1], out)
+    people[0].unlink()
+    assert list(reserve_names(MODEL, people[1:2], out).names.values()) == ["T1"]

@@ -610,7 +610,7 @@ def test_the_same_command_again_finds_nothing_new_in_its_own_results(
     events = run(model, [people[0].parent], out, brain=True)
     assert seen(out) == before and not [e for e in events if isinstance(e, Progress)]
     (note,) = (e.text for e in events if isinstance(e, Note) and "Passed over" in e.text)
-    assert "2 made by this program" in note
+    assert "2 files made by this program" in note
 
 
 def test_a_brain_is_cut_anew_after_its_mask_was_replaced(

@@ -67,7 +67,7 @@ def test_masks_beside_scans_are_passed_over_and_told(tmp_path: Path) -> None:
     write(tmp_path / "probability_mask.nii.gz", ball(1).astype(np.float32))
     assert found(tmp_path) == sorted(scans)
     (note,) = search([tmp_path]).notes
-    assert "6 masks or labels" in note and "\n" not in note
+    assert "6 files of masks or labels" in note and "\n" not in note
 
 
 def test_a_grey_scan_of_few_values_is_no_label_image(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_what_this_program_wrote_is_passed_over(tmp_path: Path) -> None:
     write(study / "scans" / "b.nii.gz", grey())
     (study / "study.json").write_text("{}")
     assert found(tmp_path) == ["a.nii.gz", "study/scans/b.nii.gz"]
-    assert "2 made by this program" in search([tmp_path]).notes[0]
+    assert "2 files made by this program" in search([tmp_path]).notes[0]
 
 
 def test_named_files_are_taken_and_told_of(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_the_mask_that_a_person_gives_is_no_scan(tmp_path: Path) -> None:
 
 def test_a_folder_of_masks_alone_says_so(tmp_path: Path) -> None:
     write(tmp_path / "a_mask.nii.gz", ball(1))
-    with pytest.raises(UserError, match=r"no scan in the folder.*1 masks or labels.*a_mask"):
+    with pytest.raises(UserError, match=r"no scan in.*1 file of masks or labels.*a_mask"):
         search([tmp_path])
 
 

@@ -149,7 +149,9 @@ def _in_words(folder: Path, kinds: dict[Path, str], listing: Listing) -> list[st
     n = Counter(kind for kind in kinds.values() if kind)
     notes = list(listing.problems)
     if n:
-        what = ", ".join(f"{number} {kind}" for kind, number in sorted(n.items()))
+        what = ", ".join(
+            f"{number} file{'s' * (number != 1)} {kind}" for kind, number in sorted(n.items())
+        )
         first = next(path for path, kind in kinds.items() if kind)
         notes.append(f"Passed over in {folder}: {what}, such as {first.name}.")
     return notes
@@ -169,7 +171,7 @@ def _kind(path: Path, folder: Path, known_masks: set[str]) -> str:
         return "made by this program"
     within = path.relative_to(folder).parent.parts
     hint = has_mask_word(stem_of(path)) or any(map(has_mask_word, within))
-    return "masks or labels" if _holds_labels(path, hint) else ""
+    return "of masks or labels" if _holds_labels(path, hint) else ""
 
 
 def _doubtful(files: Iterable[Path]) -> list[str]:
