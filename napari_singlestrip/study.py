@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-
 @dataclass(frozen=True)
 class Labelled:
     """Names of the scans of the pool by what a person said of their masks."""
