@@ -181,8 +181,7 @@ def _missing_scans(study: Study) -> Iterator[Event]:
         where = study.scan_path(gone[0]).parent
         yield Note(
             f"{len(gone)} of {len(study.names)} scans are not where the study says: {shown}. "
-            f"Copy them to {where}, beside the study as before.",
-            "warning",
+            f"Copy them to {where}, beside the study as before."
         )
 
 

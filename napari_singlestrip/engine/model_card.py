@@ -76,8 +76,8 @@ def card_from_json(text: Any) -> ModelCard:
     ValueError
         If it is no card: not JSON, too long, or with a value of another type or out of range.
     """
-    if not isinstance(text, str) or '"study"' not in text:
-        raise ValueError("it is none")
+    if not isinstance(text, str):
+        raise ValueError("it is no text")
     if len(text) > MAX_CARD_CHARACTERS:
         raise ValueError(f"it has {len(text)} characters")
     try:
@@ -103,7 +103,9 @@ def read_card(path: Path) -> ModelCard:
             words = archive.texts()
         if words[words.index("kind") + 1] != "model":
             raise ValueError("a checkpoint")
-        return card_from_json([word for word in words if word.startswith("{")][-1])
+        # Other JSON is that of the networks' settings, which has this part.
+        cards = [w for w in words if w.startswith("{") and '"conform"' not in w]
+        return card_from_json(cards[-1])
     except FileNotFoundError:
         raise UserError(f"There is no model at {path}.", "Choose another file.") from None
     except UserError as error:
