@@ -23,6 +23,7 @@ from napari_singlestrip.engine.autoencoder import (
     load_autoencoder,
     mask_frame,
     reconstruct,
+    sample_damage,
 )
 from napari_singlestrip.engine.config import AutoencoderConfig, RankingConfig, Settings, override
 from napari_singlestrip.engine.examples import Geometry
@@ -206,7 +207,9 @@ def test_damage_changes_a_mask_and_keeps_the_original(seed: int) -> None:
     x, y, z = torch.meshgrid(axis, axis, axis, indexing="ij")
     distance = ((x**2 + y**2 + z**2).sqrt() - 4).float()[None]
     before = distance.clone()
-    one, two = (damage(distance, np.random.default_rng(seed)) for _ in range(2))
+    drawn = sample_damage(np.random.default_rng(seed), (12, 12, 12))
+    wobble = torch.from_numpy(drawn.wobble)
+    one, two = (damage(distance, drawn, wobble) for _ in range(2))
     assert torch.equal(distance, before)
     assert torch.equal(one, two)
     assert one.shape == distance.shape
