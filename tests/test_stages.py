@@ -238,7 +238,7 @@ def test_closed_anywhere_it_goes_on_where_it_was(
 def same_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which precision is fastest changes from run to run, and with it the last bits."""
     from napari_singlestrip.engine import training
-    from napari_singlestrip.engine.device import Precision
+    from napari_singlestrip.engine.precision import Precision
 
     monkeypatch.setattr(training, "probe_precision", lambda *_, **__: Precision())
 

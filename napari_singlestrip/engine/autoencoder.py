@@ -28,13 +28,14 @@ from napari_singlestrip.engine.config import (
     SynthesisConfig,
     TrainingConfig,
 )
-from napari_singlestrip.engine.device import PROBE_SIDE, threads_for
+from napari_singlestrip.engine.device import PROBE_SIDE
 from napari_singlestrip.engine.examples import Geometry
 from napari_singlestrip.engine.geometry import resample
 from napari_singlestrip.engine.grid import Grid, Shape, Volume
 from napari_singlestrip.engine.label_map import LabelBank, untiled
 from napari_singlestrip.engine.losses import partial_volume
 from napari_singlestrip.engine.pose import pitch
+from napari_singlestrip.engine.precision import threads_for
 from napari_singlestrip.engine.separable import upsample
 from napari_singlestrip.engine.synthesis import render_distance, sample_params
 from napari_singlestrip.engine.training import Pair, Task, initial_weights

@@ -20,7 +20,6 @@ from torch import nn
 from napari_singlestrip.engine.checkpoint import load_checkpoint
 from napari_singlestrip.engine.cleanup import clean_mask, largest_component
 from napari_singlestrip.engine.config import Settings, TrainingConfig
-from napari_singlestrip.engine.device import threads_for
 from napari_singlestrip.engine.examples import Geometry, brain_box
 from napari_singlestrip.engine.geometry import conform, resample, unconform
 from napari_singlestrip.engine.grid import Grid, Shape, Volume
@@ -28,6 +27,7 @@ from napari_singlestrip.engine.label_map import LabelBank
 from napari_singlestrip.engine.losses import to_probability
 from napari_singlestrip.engine.networks import build_segmenter, side_multiple
 from napari_singlestrip.engine.pose import climb, pitch
+from napari_singlestrip.engine.precision import threads_for
 from napari_singlestrip.engine.synthesis import render, sample_params
 from napari_singlestrip.engine.training import Pair, Task, Weights, initial_weights
 
