@@ -28,7 +28,7 @@ from napari_singlestrip.applied_table import (
 from napari_singlestrip.autoencoders import autoencoder_path
 from napari_singlestrip.engine.autoencoder import load_autoencoder
 from napari_singlestrip.engine.config import override
-from napari_singlestrip.engine.device import choose_device, in_words
+from napari_singlestrip.engine.device import choose_device, in_words, remarks
 from napari_singlestrip.engine.model import Model, load_model, save_model
 from napari_singlestrip.engine.model_card import CARD_SUFFIX, ModelCard, card_in_words
 from napari_singlestrip.engine.ranking import autoencoder_error, best_views
@@ -111,11 +111,15 @@ def apply(
     job = _Job(loaded, given, out, brain, again, before, written)
     names = {file: name for file, name in given.items() if not job.is_done(name)}
     yield Started("apply", in_words(chosen), f"{len(names)} scans")
+    for text in remarks(device, chosen):
+        yield Note(text, "warning")
     if kept := sum(map(job.has_mask, given.values())):
         there = f"{kept} of {len(given)} masks are in {out.name} already"
         yield Note(f"{there} and stay as they are; --again replaces them.")
     with closing(overlapped(list(names), job.read, job.find, job.write)) as rows:
         for n, row in enumerate(rows, 1):
+            while job.remarks:
+                yield job.remarks.pop(0)
             if row.flag:
                 yield Note(f"{row.scan}: {row.flag}", "warning", row.scan)
             if row.mask:
@@ -259,6 +263,7 @@ class _Job:
     before: Mapping[str, AppliedRow]
     table_time: float = math.inf  # when `before` was written: a row comes after its mask
     rows: list[AppliedRow] = field(default_factory=list)
+    remarks: list[Note] = field(default_factory=list)
 
     def is_done(self, name: str) -> bool:
         """Whether all that is asked for is there; a killed job may leave a mask without a row."""
@@ -287,7 +292,10 @@ class _Job:
             if self.has_mask(row.scan):
                 known = replace(self.row_before(row.scan), file=row.file)
                 return _as_it_is(self.out / (row.scan + MASK_SUFFIX), scan, known)
-            return _find(self.model, scan, volume, row)
+            found = _find(self.model, scan, volume, row)
+            said = self.model.segmenter.told()
+            self.remarks += [Note(f"{row.scan}: {text}", "warning", row.scan) for text in said]
+            return found
         except UserError as error:
             return _Found(replace(row, flag=str(error)))
 

@@ -25,7 +25,7 @@ from napari_singlestrip.engine.autoencoder import (
 )
 from napari_singlestrip.engine.config import Settings, override
 from napari_singlestrip.engine.consistency import consistency
-from napari_singlestrip.engine.device import choose_device, in_words
+from napari_singlestrip.engine.device import choose_device, in_words, remarks
 from napari_singlestrip.engine.examples import (
     BankBuilder,
     Example,
@@ -162,6 +162,8 @@ def run(
     remove_temporary_files(study)
     job = Job(study, settings, chosen, again=stages is not None, watch=watch)
     yield Started("", in_words(job.device), f"{study.name}, {settings.effort}")
+    for text in remarks(device, chosen):
+        yield Note(text, "warning")
     if stages is None:
         yield from _everything(job, settings.finetuning.rounds if rounds is None else rounds)
     else:
@@ -321,6 +323,7 @@ class _Ranker:
         mask = load_mask(study.pseudo_label_path(self.round, name), like=scan)
         views = best_views(self.autoencoder, mask, scan.grid, config)
         agreement = self._consistency(scan, name) if config.measures_consistency else float("nan")
+        yield from _remarks(self.segmenter, name)
         error = autoencoder_error(views, config.error)
         volume_ml = float(mask.sum() * scan.grid.voxel_ml)
         if config.select == "varied":
@@ -467,6 +470,7 @@ def _predict_one(job: Job, round_: int, segmenter: Segmenter, name: str) -> Iter
     scan = open_scan(job.study.scan_path(name))
     settings = _predicting(job.settings, real=_has_seen_real(job, round_))
     mask = to_mask(predict(segmenter, scan.load()), scan.grid, settings)
+    yield from _remarks(segmenter, name)
     path = job.study.pseudo_label_path(round_, name)
     if not mask.any():
         path.unlink(missing_ok=True)  # an earlier answer is no longer the network's
@@ -474,6 +478,12 @@ def _predict_one(job: Job, round_: int, segmenter: Segmenter, name: str) -> Iter
         return
     save_mask(path, mask, like=scan)
     yield _wrote(job, path, "pseudo-label")
+
+
+def _remarks(segmenter: Segmenter, name: str) -> Iterator[Note]:
+    """What the segmenter has to say of the scan it just looked at."""
+    for text in segmenter.told():
+        yield Note(f"{name}: {text}", "warning", name)
 
 
 def real_fraction_at_first(settings: Settings, n_painted: int) -> float:

@@ -61,7 +61,7 @@ def download(tensor: torch.Tensor) -> torch.Tensor:
 def copy_on_cpu(net: nn.Module) -> nn.Module:
     """Copy a net for the CPU, without asking its device for memory."""
     memo: dict[int, torch.Tensor] = {
-        id(weight): nn.Parameter(download(weight), requires_grad=weight.requires_grad)
+        id(weight): nn.Parameter(download(weight).clone(), requires_grad=weight.requires_grad)
         for weight in net.parameters()
     }
     memo |= {id(buffer): download(buffer).clone() for buffer in net.buffers()}
