@@ -271,7 +271,7 @@ def _redraw(
         for first in range(0, len(seen), VIEWS_AT_ONCE):
             x = torch.from_numpy(np.stack(mirrored[first : first + VIEWS_AT_ONCE]))[:, None]
             found = torch.sigmoid(autoencoder.net(transfer.move(x, device)).float())[:, 0]
-            redrawn.extend(transfer.download(found).numpy())
+            redrawn.extend(transfer.read(found))
     return [view[::-1] if n % 2 else view for n, view in enumerate(redrawn)]
 
 

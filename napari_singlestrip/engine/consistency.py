@@ -122,7 +122,7 @@ def overlaps_on_device(
         median = 2 * masks.sum(0, keepdim=True) >= n
         axes = (1, 2, 3, 4)
         counts = torch.stack([(masks & median).sum(axes), masks.sum(axes) + median.sum()], 1)
-    return [(both, total) for both, total in transfer.download(counts).tolist()]
+    return [(both, total) for both, total in transfer.read(counts).tolist()]
 
 
 def _pairs(

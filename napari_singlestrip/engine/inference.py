@@ -123,7 +123,7 @@ def _together(reader: Reader, pictures: Sequence[Array]) -> list[Array]:
         found = to_probability(reader.net(seen), reader.network)
         if reader.flip:
             found = (found[:n] + found[n:].flip(2)) / 2
-    return list(transfer.download(found)[:, 0].numpy())
+    return list(transfer.read(found)[:, 0])
 
 
 def _one(reader: Reader, picture: Array) -> Array:
@@ -134,7 +134,7 @@ def _one(reader: Reader, picture: Array) -> Array:
         if reader.flip:
             mirrored = to_probability(reader.net(x.flip(2)), reader.network).flip(2)
             found = (found + mirrored) / 2
-    answer: Array = transfer.download(found)[0, 0].numpy()
+    answer: Array = transfer.read(found)[0, 0]
     return answer
 
 

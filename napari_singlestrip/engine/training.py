@@ -208,7 +208,7 @@ def _metrics(state: TrainingState, task: Task) -> dict[str, float]:
     config, metrics = task.config, {}
     validates = state.step % config.validate_every == 0 or state.step == config.steps
     if state.device.type == "cpu" or state.step % READ_EVERY == 0 or validates:
-        metrics["loss"] = float(transfer.download(torch.stack(state.losses)).mean())
+        metrics["loss"] = float(transfer.read(torch.stack(state.losses)).mean())
         state.losses.clear()
     return metrics | _validate(state, task) if validates else metrics
 
@@ -292,7 +292,7 @@ def _validate(state: TrainingState, task: Task) -> dict[str, float]:
 
 
 def _mean_dice(state: TrainingState, task: Task, pairs: list[Pair]) -> float:
-    counts = transfer.download(torch.stack([_overlap(state, task, pair) for pair in pairs]))
+    counts = transfer.read(torch.stack([_overlap(state, task, pair) for pair in pairs]))
     return float(np.mean([2 * both / total if total else 1.0 for both, total in counts.tolist()]))
 
 

@@ -58,6 +58,12 @@ def download(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().to("cpu")
 
 
+def read(tensor: torch.Tensor) -> Array:
+    """Wait for numbers to be computed, and read them."""
+    array: Array = download(tensor).numpy()
+    return array
+
+
 def copy_on_cpu(net: nn.Module) -> nn.Module:
     """Copy a net for the CPU, without asking its device for memory."""
     memo: dict[int, torch.Tensor] = {
