@@ -27,7 +27,6 @@ from napari_singlestrip.engine.config import Settings, override
 from napari_singlestrip.engine.consistency import consistency
 from napari_singlestrip.engine.device import choose_device, in_words, remarks
 from napari_singlestrip.engine.examples import (
-    BankBuilder,
     Example,
     Geometry,
     make_example,
@@ -52,10 +51,9 @@ from napari_singlestrip.engine.segmenter import (
     predict,
     segmenter_task,
     to_mask,
-    watched_scan,
 )
 from napari_singlestrip.engine.synthesis import render, sample_params
-from napari_singlestrip.engine.training import Pair, Weights, is_done, train
+from napari_singlestrip.engine.training import Pair, Weights, is_done, step_of, train
 from napari_singlestrip.engine.volume import Scan, Volume, load_mask, open_scan, save_map, save_mask
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
@@ -70,6 +68,7 @@ from napari_singlestrip.rounds import (
 )
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_tables import ScoreRow
+from napari_singlestrip.supply import Supply
 from napari_singlestrip.trained_rounds import describe_round, unfinished_round
 from napari_singlestrip.training_set import (
     TRUSTED,
@@ -370,7 +369,6 @@ def _train_segmenter(
 ) -> Iterator[Event]:
     tuning = job.settings.finetuning
     first = stage == "train"
-    data = yield from training_data(job, masks, n_maps=None if first else tuning.label_maps)
     config = job.settings.training
     real_fraction = tuning.real_fraction
     if first:
@@ -380,13 +378,17 @@ def _train_segmenter(
             update={"steps": tuning.steps, "learning_rate": tuning.learning_rate}
         )
     settings = _predicting(job.settings, real=real_fraction > 0)
+    step = step_of(folder.segmenter, "segmenter")
+    data = yield from training_data(
+        job, masks, None if first else tuning.label_maps, config.steps, step
+    )
     task = segmenter_task(
         data.bank, data.geometry, settings, job.device, stage=stage, initial=initial,
         config=config, real_fraction=real_fraction, watched=data.watched,
     )
     _save_previews(folder, data.bank, data.geometry, job.settings)
     yield _wrote(job, folder.previews / "synthetic.png", "preview")
-    events: Iterator[Event] = train(task, folder.segmenter, job.device)
+    events = data.supply.follow(train(task, folder.segmenter, job.device), step)
     if job.watch:
         watched = PresentAnswer(job.study, job.watch, folder.previews, job.device)
         events = watched.follow(events, folder.segmenter)
@@ -402,35 +404,21 @@ class TrainingData:
     bank: LabelBank
     geometry: Geometry
     watched: list[Pair]
+    supply: Supply  # of scans that take turns, where not all fit into memory
 
 
 def training_data(
-    job: Job, masks: Sequence[TrainingMask], n_maps: int | None
+    job: Job, masks: Sequence[TrainingMask], n_maps: int | None, n_steps: int = 1, step: int = 0
 ) -> Generator[Event, None, TrainingData]:
-    """Load the labelled scans and make their label maps.
-
-    A bad scan with a pseudo-label is left out; one painted by hand stops the job, since a person
-    counts on it.
-    """
+    """Load the labelled scans and make their label maps: those that are there at a step."""
     geometry = _geometry(job)
-    rng = np.random.default_rng([job.settings.seed, 6])
-    builder = BankBuilder(geometry, job.settings, rng, n_maps)
-    watched: list[Pair] = []
-    started = time.monotonic()
-    for n, mask in enumerate(masks, 1):
-        try:
-            example, volume, array = _load_example(job, mask, geometry)
-        except UserError as error:
-            if mask.kind in TRUSTED:
-                raise
-            yield Note(f"{mask.scan} is left out: {error}", "warning", mask.scan)
-        else:
-            builder.add(example)
-            if mask.kind in TRUSTED:
-                watched.append(watched_scan(volume, array, geometry, job.settings))
-        if len(masks) > 1:
-            yield Progress("prepare", n, len(masks), {}, _left(started, n, len(masks)))
-    return TrainingData(builder.build(), geometry, watched)
+
+    def load(mask: TrainingMask) -> tuple[Example, Volume, npt.NDArray[np.bool_]]:
+        return _load_example(job, mask, geometry)
+
+    supply = Supply(masks, load, geometry, job.settings, n_maps, n_steps)
+    yield from supply.fill(step)
+    return TrainingData(supply.bank(), geometry, supply.watched, supply)
 
 
 def _load_example(

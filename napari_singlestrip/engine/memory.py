@@ -7,8 +7,8 @@ import re
 import torch
 
 GIB = 2**30
-HOST_SHARE, HOST_MOST = 0.3, 8 * GIB  # of the free memory, for label maps
-DEVICE_SHARE, DEVICE_MOST = 0.25, 8 * GIB  # the same, of a graphics card's
+HOST_SHARE, FREE_SHARE, HOST_MOST = 0.2, 0.5, 8 * GIB  # of all memory, of what is free; at most
+DEVICE_SHARE, DEVICE_MOST = 0.25, 8 * GIB  # of the free memory of a graphics card
 NOISE_MOST = GIB // 4  # bytes of the stream of noise
 
 # What torch's allocators, cuDNN and cuBLAS say; on a CPU it is a plain RuntimeError.
@@ -35,10 +35,14 @@ def release(device: torch.device) -> None:
 
 
 def host_share() -> int:
-    """Bytes of the computer's memory that label maps may take."""
+    """Bytes of the computer's memory that label maps may take.
+
+    A share of all memory, so that it is the same when a training goes on, unless little is free.
+    """
     import psutil
 
-    return int(min(HOST_SHARE * psutil.virtual_memory().available, HOST_MOST))
+    memory = psutil.virtual_memory()
+    return int(min(HOST_SHARE * memory.total, FREE_SHARE * memory.available, HOST_MOST))
 
 
 def device_share(device: torch.device) -> int:

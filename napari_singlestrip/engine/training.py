@@ -239,6 +239,11 @@ def is_done(path: Path, kind: str) -> bool:
     return path.is_file() and bool(load_checkpoint(path, kind)["done"])
 
 
+def step_of(path: Path, kind: str) -> int:
+    """How far a training run is; 0 if it was not begun."""
+    return int(load_checkpoint(path, kind)["step"]) if path.is_file() else 0
+
+
 def initial_weights(net: nn.Module, rng: np.random.Generator) -> None:
     """Draw all weights (He et al. 2015) from `rng`, in place; biases are zero."""
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
