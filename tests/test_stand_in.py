@@ -177,7 +177,7 @@ def test_of_a_bank_that_stays_on_the_host_one_scan_is_sent(
 
 def steps(task: training.Task, traffic: Traffic, n: int) -> list[int]:
     """Take training steps, and count what each sends."""
-    state = training._start(task, META)
+    state = training.begin(task, META)
     # AdamW's fused kernel is not there for the stand-in, and its other one counts on the host.
     state.optimiser = torch.optim.SGD(task.net.parameters(), 1e-3)
     for n_out in {*task.held_out[0][0].shape[2:], COARSE}:

@@ -359,7 +359,7 @@ def test_float16_is_learned_in_with_a_scaled_loss_and_resumed(
 
 def test_off_the_cpu_the_loss_is_read_now_and_then(tmp_path: Path) -> None:
     """Each reading waits for all that the card was asked to do."""
-    state = training._start(task(25), CPU)
+    state = training.begin(task(25), CPU)
     state.device = torch.device("meta")  # as far as reading goes
     told = {}
     for step in range(1, 26):

@@ -164,7 +164,7 @@ def train(task: Task, path: Path, device: torch.device) -> Iterator[Progress]:
         If a step does not fit into memory, or the device cannot train the network.
     """
     config = task.config
-    state = _start(task, device)
+    state = begin(task, device)
     known = path.is_file() and state.restore(load_checkpoint(path, task.kind))
     if task.probe and not known and state.step < config.steps:
         i, j, k = task.held_out[0][0].shape[2:]
@@ -256,7 +256,8 @@ def initial_weights(net: nn.Module, rng: np.random.Generator) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def _start(task: Task, device: torch.device) -> TrainingState:
+def begin(task: Task, device: torch.device) -> TrainingState:
+    """Return the state before the first step."""
     optimiser = torch.optim.AdamW(
         task.net.train().parameters(),
         task.config.learning_rate,
