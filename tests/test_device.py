@@ -70,7 +70,9 @@ def test_apple_graphics_on_request_only(monkeypatch: pytest.MonkeyPatch) -> None
     assert choose_device("auto") == CPU
     assert "--device mps" in remarks("auto", CPU)[0]
     assert choose_device("mps").type == "mps"
-    assert "not measured" in remarks("mps", torch.device("mps"))[0]
+    monkeypatch.setattr(device_module, "trial", lambda _: "it refuses to train.")
+    why, unmeasured = remarks("mps", torch.device("mps"))
+    assert "refuses" in why and "not measured" in unmeasured
     assert remarks("cpu", CPU) == []
 
 

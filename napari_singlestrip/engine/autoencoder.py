@@ -34,8 +34,9 @@ from napari_singlestrip.engine.geometry import resample
 from napari_singlestrip.engine.grid import Grid, Shape, Volume
 from napari_singlestrip.engine.label_map import LabelBank, untiled
 from napari_singlestrip.engine.losses import partial_volume
+from napari_singlestrip.engine.memory import is_out_of_memory, release
 from napari_singlestrip.engine.pose import pitch
-from napari_singlestrip.engine.precision import threads_for
+from napari_singlestrip.engine.precision import CPU, REFUSALS, threads_for
 from napari_singlestrip.engine.separable import upsample
 from napari_singlestrip.engine.synthesis import render_distance, sample_params
 from napari_singlestrip.engine.training import Pair, Task, initial_weights
@@ -263,14 +264,27 @@ def _cut_out(mask: npt.NDArray[np.bool_], grid: Grid) -> Volume:
 def _redraw(
     autoencoder: Autoencoder, seen: Sequence[npt.NDArray[np.float32]]
 ) -> list[npt.NDArray[np.float32]]:
-    """Redraw views of a mask, every other one in the mirror; several at once are cheaper."""
+    """Redraw views of a mask; on the CPU, if its device has no memory left."""
     device = next(autoencoder.net.parameters()).device
+    try:
+        return _redraw_by(autoencoder.net, device, seen)
+    except REFUSALS as error:
+        if device.type == "cpu" or not is_out_of_memory(error):
+            raise
+    release(device)
+    return _redraw_by(transfer.copy_on_cpu(autoencoder.net), CPU, seen)
+
+
+def _redraw_by(
+    net: nn.Module, device: torch.device, seen: Sequence[npt.NDArray[np.float32]]
+) -> list[npt.NDArray[np.float32]]:
+    """Every other view in the mirror; several at once are cheaper."""
     mirrored = [view[::-1] if n % 2 else view for n, view in enumerate(seen)]
     redrawn: list[npt.NDArray[np.float32]] = []
     with torch.inference_mode(), threads_for(seen[0].size):
         for first in range(0, len(seen), VIEWS_AT_ONCE):
             x = torch.from_numpy(np.stack(mirrored[first : first + VIEWS_AT_ONCE]))[:, None]
-            found = torch.sigmoid(autoencoder.net(transfer.move(x, device)).float())[:, 0]
+            found = torch.sigmoid(net(transfer.move(x, device)).float())[:, 0]
             redrawn.extend(transfer.read(found))
     return [view[::-1] if n % 2 else view for n, view in enumerate(redrawn)]
 

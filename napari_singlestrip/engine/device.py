@@ -79,13 +79,16 @@ def remarks(name: str, device: torch.device) -> list[str]:
             return [f"The CPU is used, not {in_words(CUDA)}: {why}"]
         if _is_there("mps"):
             return ["Apple graphics are not measured yet: --device mps tries them."]
+    found = []
+    if device.type != "cpu" and (why := trial(device)):
+        found.append(f"{in_words(device)}: {why}")
     if device.type == "mps":
-        return [
-            "Apple graphics are not measured yet: some layers are slow there or not known to be "
-            "right in all versions of torch. Each network is compared with the CPU before it "
-            "trains; look at the masks."
-        ]
-    return []
+        found.append(
+            "Apple graphics are not measured yet: some layers are slow there, or not right in all "
+            "versions of torch. Each network is compared with the CPU before it trains; look at "
+            "the masks."
+        )
+    return found
 
 
 def _is_there(kind: str) -> bool:
@@ -145,9 +148,11 @@ def probe_precision(
     """
     most = PROBE_VOXELS_CPU if device.type == "cpu" else PROBE_VOXELS
     shape = probe_shape(shape, most // batch_size)
-    best = _usable(net, shape, device, Precision(), batch_size)
-    if best is None:
-        raise _useless(net, device)
+    try:
+        best = _measured(net, shape, device, Precision(), batch_size)
+    except REFUSALS as error:
+        said = _useless(device, error)
+        raise said from (None if said is error else error)
     changes: list[dict[str, Any]] = [{"channels_last": True}, {"dtype": "bfloat16"}]
     if device.type == "cuda":
         changes += [{"dtype": "float16"}]  # cards older than Ampere know only this one
@@ -182,39 +187,47 @@ def probe_shape(shape: tuple[int, int, int], most: int) -> tuple[int, int, int]:
 
 def _usable(
     net: nn.Module, shape: tuple[int, int, int], device: torch.device, candidate: Precision,
-    batch_size: int, best_ms: float = float("inf"),
+    batch_size: int, best_ms: float,
 ) -> Precision | None:
-    """The candidate with its time; None if it is refused, wrong, or much slower than the best."""
+    """The candidate with its time; None if it is refused or wrong."""
     try:
-        # What is plain on a CPU is what it would be compared with.
-        if (device.type, candidate.dtype) != ("cpu", "float32"):
-            size = probe_shape(shape, PROBE_SIDE**3)
-            if not disagreement(net, device, candidate, size) <= TOLERANCE[candidate.dtype]:
-                return None
-        # On a CPU, one that is much slower shows it in its first step.
-        limit = 3 * best_ms if device.type == "cpu" else float("inf")
-        taken = _time_step(net, shape, device, candidate, batch_size, limit)
+        return _measured(net, shape, device, candidate, batch_size, best_ms)
     except REFUSALS:
         net.zero_grad(set_to_none=True)
-        release(device)
-        return None
+    release(device)
+    return None
+
+
+def _measured(
+    net: nn.Module, shape: tuple[int, int, int], device: torch.device, candidate: Precision,
+    batch_size: int, best_ms: float = float("inf"),
+) -> Precision:
+    """The candidate with its time; raises one of `REFUSALS` if the device cannot do it right."""
+    # What is plain on a CPU is what it would be compared with.
+    if (device.type, candidate.dtype) != ("cpu", "float32"):
+        wrong = disagreement(net, device, candidate, probe_shape(shape, PROBE_SIDE**3))
+        if not wrong <= TOLERANCE[candidate.dtype]:  # or NaN
+            raise ValueError(f"its numbers differ from the CPU's by {100 * wrong:.2g}%")
+    # On a CPU, one that is much slower shows it in its first step.
+    limit = 3 * best_ms if device.type == "cpu" else float("inf")
+    taken = _time_step(net, shape, device, candidate, batch_size, limit)
     return replace(candidate, milliseconds=taken)
 
 
-def _useless(net: nn.Module, device: torch.device) -> UserError:
-    """Say why a device cannot train a net at all."""
-    try:
-        wrong = disagreement(net, device, Precision(), (PROBE_SIDE,) * 3)
-        why = f"its numbers differ from the CPU's by {100 * wrong:.2g}%"
-    except REFUSALS as error:
-        why = _first_line(error)
-        if is_out_of_memory(error):
-            return UserError(
-                f"There was not enough memory on {in_words(device)} to train the network.",
-                "Close other programs, or make the job smaller: `--set training.batch_size=1` or "
-                "a larger voxel size, such as `--set conform.spacing_mm=5`; or --device cpu.",
-            )
-    return UserError(f"{in_words(device)} cannot train the network: {why}.", "Use --device cpu.")
+def _useless(device: torch.device, error: BaseException) -> Exception:
+    """Say why a device cannot train a net at all; on a CPU, other errors are bugs."""
+    if is_out_of_memory(error):
+        where = "" if device.type == "cpu" else f" on {in_words(device)}"
+        return UserError(
+            f"There was not enough memory{where} to train the network.",
+            "Close other programs, or make the job smaller: `--set training.batch_size=1` or a "
+            "larger voxel size, such as `--set conform.spacing_mm=5`.",
+        )
+    if device.type == "cpu" and isinstance(error, Exception):
+        return error
+    return UserError(
+        f"{in_words(device)} cannot train the network: {_first_line(error)}.", "Use --device cpu."
+    )
 
 
 def _time_step(

@@ -14,7 +14,7 @@ NOISE_MOST = GIB // 4  # bytes of the stream of noise
 # What torch's allocators, cuDNN and cuBLAS say; on a CPU it is a plain RuntimeError.
 _SAID = re.compile(
     r"out of memory|can't allocate memory|not enough memory|bad_?alloc|cannot allocate memory"
-    r"|ALLOC_FAILED|DefaultCPUAllocator|could not create a primitive$",
+    r"|ALLOC_FAILED|DefaultCPUAllocator|could not create a primitive$|can't start new thread",
     re.IGNORECASE | re.MULTILINE,
 )
 
