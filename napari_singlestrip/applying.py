@@ -30,7 +30,7 @@ from napari_singlestrip.applied_table import (
 from napari_singlestrip.autoencoders import autoencoder_path
 from napari_singlestrip.engine.autoencoder import load_autoencoder
 from napari_singlestrip.engine.config import override
-from napari_singlestrip.engine.device import choose_device, in_words
+from napari_singlestrip.engine.device import choose_device, in_words, remarks
 from napari_singlestrip.engine.model import Model, load_model, save_model
 from napari_singlestrip.engine.model_card import CARD_SUFFIX, ModelCard, card_in_words
 from napari_singlestrip.engine.ranking import autoencoder_error, best_views
@@ -123,6 +123,8 @@ def apply(
         remove_leftovers(out)
     names = {file: name for file, name in given.items() if not job.is_done(file)}
     yield Started("apply", in_words(chosen), f"{len(names)} scans")
+    for text in remarks(device, chosen):
+        yield Note(text, "warning")
     for note in found.notes:
         yield Note(note)
     for file, why in named.refused.items():
@@ -299,7 +301,8 @@ class _Job:
     before: Mapping[str, AppliedRow]
     table_time: float = math.inf  # when `before` was written: a row comes after its mask
     rows: list[AppliedRow] = field(default_factory=list)
-    doubts: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of scans: how they were read
+    # Of scans: how they were read, and what their prediction took.
+    doubts: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def is_done(self, file: Path) -> bool:
         """Whether all that is asked for is there; a killed job may leave a mask without a row."""
@@ -348,7 +351,10 @@ class _Job:
                 self.row_before(row.scan), file=row.file, fingerprint=row.fingerprint
             )
             return _as_it_is(self.out / (row.scan + MASK_SUFFIX), scan, known)
-        return _find(self.model, scan, volume, row)
+        try:
+            return _find(self.model, scan, volume, row)
+        finally:
+            self.doubts[row.scan] += tuple(self.model.segmenter.told())
 
     def write(self, found: _Found) -> tuple[AppliedRow, Failure | None]:
         row, failure = found.row, found.failure

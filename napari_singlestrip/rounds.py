@@ -204,8 +204,9 @@ class MetricsLog:
             yield event
 
     def _write(self, event: Progress) -> None:
-        self._losses.append(event.metrics.get("loss", float("nan")))
-        if event.step % REPORT_EVERY and len(event.metrics) < 2:
+        if "loss" in event.metrics:  # on a graphics card, not of each step
+            self._losses.append(event.metrics["loss"])
+        if not self._losses or (event.step % REPORT_EVERY and len(event.metrics) < 2):
             return
         line = {**event.metrics, "loss": sum(self._losses) / len(self._losses)}
         self._file.write(json.dumps({"stage": event.stage, "step": event.step, **line}) + "\n")

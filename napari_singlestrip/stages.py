@@ -27,9 +27,8 @@ from napari_singlestrip.engine.autoencoder import (
 from napari_singlestrip.engine.checkpoint import load_checkpoint
 from napari_singlestrip.engine.config import Settings, override
 from napari_singlestrip.engine.consistency import consistency
-from napari_singlestrip.engine.device import choose_device, in_words
+from napari_singlestrip.engine.device import choose_device, in_words, remarks
 from napari_singlestrip.engine.examples import (
-    BankBuilder,
     Example,
     Geometry,
     make_example,
@@ -49,10 +48,9 @@ from napari_singlestrip.engine.segmenter import (
     predict,
     segmenter_task,
     to_mask,
-    watched_scan,
 )
 from napari_singlestrip.engine.synthesis import render, sample_params
-from napari_singlestrip.engine.training import Pair, Weights, is_done, train
+from napari_singlestrip.engine.training import Pair, Weights, is_done, step_of, train
 from napari_singlestrip.engine.volume import Scan, Volume, load_mask, open_scan, save_map, save_mask
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Note, Progress, Started, Wrote
@@ -69,6 +67,7 @@ from napari_singlestrip.rounds import (
 from napari_singlestrip.score_keeping import ScoreKeeper, comparable, ranked
 from napari_singlestrip.study import Study
 from napari_singlestrip.study_tables import ScoreRow
+from napari_singlestrip.supply import Supply
 from napari_singlestrip.tally import LEARN, NO_BRAIN, Tally
 from napari_singlestrip.trained_rounds import describe_round, unfinished_round
 from napari_singlestrip.training_set import (
@@ -165,6 +164,8 @@ def run(
     remove_temporary_files(study)
     job = Job(study, settings, chosen, again=stages is not None, watch=watch)
     yield Started("", in_words(job.device), f"{study.name}, {settings.effort}")
+    for text in remarks(device, chosen):
+        yield Note(text, "warning")
     yield from _missing_scans(study)
     if stages is None:
         yield from _everything(job, settings.finetuning.rounds if rounds is None else rounds)
@@ -389,6 +390,7 @@ class _Ranker:
         mask = load_mask(study.pseudo_label_path(self.round, name), like=scan)
         views = best_views(self.autoencoder, mask, scan.grid, config)
         agreement = self._consistency(scan, name) if config.measures_consistency else float("nan")
+        yield from _remarks(self.segmenter, name)
         error = autoencoder_error(views, config.error)
         volume_ml = float(mask.sum() * scan.grid.voxel_ml)
         if config.select == "varied":
@@ -422,17 +424,20 @@ def _train_segmenter(
 ) -> Iterator[Event]:
     tuning = job.settings.finetuning
     first = stage == "train"
-    data = yield from training_data(job, masks, n_maps=None if first else tuning.label_maps)
-    if len(data.masks) < len(masks):
-        write_training_set(folder.training_set, data.masks)  # not what was left out
     config = job.settings.training
-    real_fraction = tuning.real_fraction
-    if first:
-        real_fraction = real_fraction_at_first(job.settings, len(data.masks))
-    else:
+    if not first:
         config = config.model_copy(
             update={"steps": tuning.steps, "learning_rate": tuning.learning_rate}
         )
+    step = step_of(folder.segmenter, "segmenter")
+    data = yield from training_data(
+        job, masks, None if first else tuning.label_maps, config.steps, step
+    )
+    if len(data.masks) < len(masks):
+        write_training_set(folder.training_set, data.masks)  # not what was left out
+    real_fraction = tuning.real_fraction
+    if first:
+        real_fraction = real_fraction_at_first(job.settings, len(data.masks))
     settings = _predicting(job.settings, real=real_fraction > 0)
     task = segmenter_task(
         data.bank, data.geometry, settings, job.device, stage=stage, initial=initial,
@@ -443,7 +448,7 @@ def _train_segmenter(
         yield pictures.note("", "The previews could not be drawn")
     else:
         yield _wrote(job, folder.previews / "synthetic.png", "preview")
-    events: Iterator[Event] = train(task, folder.segmenter, job.device)
+    events = data.supply.follow(train(task, folder.segmenter, job.device), step)
     if job.watch:
         watched = PresentAnswer(job.study, job.watch, folder.previews, job.device)
         events = job.tally.watch("watch", watched.follow(events, folder.segmenter))
@@ -454,49 +459,37 @@ def _train_segmenter(
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Labelled scans, ready for training; `masks` are those that could be read."""
+    """Labelled scans, ready for training."""
 
     bank: LabelBank
     geometry: Geometry
     watched: list[Pair]
-    masks: list[TrainingMask]
+    supply: Supply  # of scans that take turns, where not all fit into memory
+
+    @property
+    def masks(self) -> list[TrainingMask]:
+        """Those that are learned from."""
+        return self.supply.used
 
 
 def training_data(
-    job: Job, masks: Sequence[TrainingMask], n_maps: int | None
+    job: Job, masks: Sequence[TrainingMask], n_maps: int | None, n_steps: int = 1, step: int = 0
 ) -> Generator[Event, None, TrainingData]:
-    """Load the labelled scans and make their label maps.
+    """Load the labelled scans and make their label maps: those that are there at a step.
 
-    A bad scan is left out. One with a mask made by hand must remain: the last of them stops the
-    job, since without it there is nothing that can be trusted.
+    A bad scan is left out; see `Supply`.
     """
     geometry = _geometry(job)
-    rng = np.random.default_rng([job.settings.seed, 6])
-    builder = BankBuilder(geometry, job.settings, rng, n_maps)
-    watched: list[Pair] = []
-    used: list[TrainingMask] = []
 
-    def take(mask: TrainingMask) -> None:
-        example, volume, array = _load_example(job, mask, geometry)
-        by_hand = mask.kind in TRUSTED
-        seen = watched_scan(volume, array, geometry, job.settings) if by_hand else None
-        builder.add(example)
-        used.append(mask)
-        if seen is not None:
-            watched.append(seen)
+    def load(mask: TrainingMask) -> tuple[Example, Volume, npt.NDArray[np.bool_]]:
+        return _load_example(job, mask, geometry)
 
-    last_by_hand = max((n for n, m in enumerate(masks) if m.kind in TRUSTED), default=-1)
-    started = time.monotonic()
-    for n, mask in enumerate(masks):
-        if n == last_by_hand and not watched:
-            take(mask)
-        elif (failure := attempt(take, mask)) is not None:
-            yield failure.note(mask.scan, "is left out")
-            job.tally.count(LEARN, mask.scan, failure)
-        if len(masks) > 1:
-            yield Progress("prepare", n + 1, len(masks), {}, _left(started, n + 1, len(masks)))
-    job.tally.learned.update(mask.scan for mask in used)
-    return TrainingData(builder.build(), geometry, watched, used)
+    supply = Supply(masks, load, geometry, job.settings, n_maps, n_steps)
+    yield from supply.fill(step)
+    for name, failure in supply.failed.items():
+        job.tally.count(LEARN, name, failure)
+    job.tally.learned.update(mask.scan for mask in supply.used)
+    return TrainingData(supply.bank(), geometry, supply.watched, supply)
 
 
 def _load_example(
@@ -547,12 +540,19 @@ def _predict_one(job: Job, round_: int, segmenter: Segmenter, name: str) -> Iter
     scan = open_scan(job.study.scan_path(name))
     settings = _predicting(job.settings, real=_has_seen_real(job, round_))
     mask = to_mask(predict(segmenter, scan.load()), scan.grid, settings)
+    yield from _remarks(segmenter, name)
     path = job.study.pseudo_label_path(round_, name)
     if not mask.any():
         path.unlink(missing_ok=True)  # an earlier answer is no longer the network's
         raise UserError(NO_BRAIN)
     save_mask(path, mask, like=scan)
     yield _wrote(job, path, "pseudo-label")
+
+
+def _remarks(segmenter: Segmenter, name: str) -> Iterator[Note]:
+    """What the segmenter has to say of the scan it just looked at."""
+    for text in segmenter.told():
+        yield Note(f"{name}: {text}", "warning", name)
 
 
 def real_fraction_at_first(settings: Settings, n_painted: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_singlestrip.engine import transfer
 from napari_singlestrip.engine.autoencoder import (
     Autoencoder,
     Frame,
@@ -23,6 +25,7 @@ from napari_singlestrip.engine.autoencoder import (
     load_autoencoder,
     mask_frame,
     reconstruct,
+    sample_damage,
 )
 from napari_singlestrip.engine.config import AutoencoderConfig, RankingConfig, Settings, override
 from napari_singlestrip.engine.examples import Geometry
@@ -206,7 +209,9 @@ def test_damage_changes_a_mask_and_keeps_the_original(seed: int) -> None:
     x, y, z = torch.meshgrid(axis, axis, axis, indexing="ij")
     distance = ((x**2 + y**2 + z**2).sqrt() - 4).float()[None]
     before = distance.clone()
-    one, two = (damage(distance, np.random.default_rng(seed)) for _ in range(2))
+    drawn = sample_damage(np.random.default_rng(seed), (12, 12, 12))
+    wobble = torch.from_numpy(drawn.wobble)
+    one, two = (damage(distance, drawn, wobble) for _ in range(2))
     assert torch.equal(distance, before)
     assert torch.equal(one, two)
     assert one.shape == distance.shape
@@ -353,3 +358,20 @@ def test_every_view_is_redrawn_where_it_was_seen(monkeypatch: pytest.MonkeyPatch
         inside = view.mask > 0.5
         np.testing.assert_array_equal(view.redrawn > 0.5, inside)
         assert not np.array_equal(inside, inside[::-1])
+
+
+def test_without_memory_on_its_device_a_mask_is_redrawn_on_the_cpu(
+    autoencoder: Autoencoder, phantom: SampleHead
+) -> None:
+    grid = grid_of(phantom.mask, phantom.affine)
+    (expected,) = reconstruct(autoencoder, phantom.mask, grid)
+
+    def full(net: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    net = copy.deepcopy(autoencoder.net)
+    with pytest.MonkeyPatch.context() as patch:
+        net.to("meta").register_forward_pre_hook(full)
+        patch.setattr(transfer, "copy_on_cpu", lambda _: autoencoder.net)
+        (found,) = reconstruct(replace(autoencoder, net=net), phantom.mask, grid)
+    assert np.array_equal(found.redrawn, expected.redrawn)

@@ -17,7 +17,9 @@ from napari_singlestrip.engine.consistency import (
     CONTRAST,
     ROTATION_DEG,
     Augmentation,
+    _overlaps,
     consistency,
+    overlaps_on_device,
     sample_augmentation,
 )
 from napari_singlestrip.engine.segmenter import Segmenter
@@ -107,3 +109,31 @@ def test_no_brain_anywhere_is_nan() -> None:
 
 def test_brain_everywhere_is_nearly_consistent() -> None:
     assert score(Threshold(-1.0)) > 0.6
+
+
+@pytest.mark.parametrize("net", [Threshold(), LeftHalf(), Threshold(-1.0)])
+@pytest.mark.parametrize("shape", [(24, 24, 24), (16, 20, 24)])
+def test_a_card_finds_what_the_cpu_finds(net: nn.Module, shape: tuple[int, ...]) -> None:
+    """The same views, turned by torch and not by scipy: rounding moves few voxels."""
+    data = blob()[tuple(slice(0, n) for n in shape)]
+    segmenter = Segmenter(net.eval(), Settings(), 4.0, (16, 20, 24))
+    rng = np.random.default_rng(1)
+    augmentations = [sample_augmentation(rng) for _ in range(6)]
+    slow = _overlaps(segmenter, data, augmentations)
+    fast = overlaps_on_device(segmenter, data, augmentations)
+    for (both, total), (both_there, total_there) in zip(slow, fast, strict=True):
+        assert abs(2 * both / total - 2 * both_there / total_there) < 0.002
+        assert abs(total - total_there) <= 0.002 * total + 2
+
+
+def test_a_card_without_memory_leaves_it_to_the_slow_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = score(Threshold())
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    module = "napari_singlestrip.engine.consistency"
+    monkeypatch.setattr(f"{module}.overlaps_on_device", full)
+    monkeypatch.setattr(f"{module}.release", lambda _: None)
+    monkeypatch.setattr(Segmenter, "device", torch.device("meta"))
+    assert score(Threshold()) == expected

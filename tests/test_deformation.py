@@ -29,7 +29,11 @@ def f32(values: Any) -> Array:
     return np.asarray(values, np.float32)
 
 
-CPU = torch.device("cpu")
+def tensor(values: Any) -> torch.Tensor:
+    """A tensor of single precision."""
+    return torch.from_numpy(f32(values))
+
+
 SHAPE = (8, 10, 12)
 STILL = np.zeros((3, 2, 2, 2), np.float32)
 SEEDS = st.integers(0, 2**31 - 1)
@@ -39,7 +43,10 @@ def coordinates(
     linear: Array, centre: Array, reach: Array, velocity: Array = STILL
 ) -> Array:
     """Source coordinates of one head, (3, *SHAPE)."""
-    found = source_coordinates([velocity], linear[None], centre[None], reach, SHAPE, CPU)
+    found = source_coordinates(
+        [torch.from_numpy(velocity)], tensor(linear[None]), tensor(centre[None]), tensor(reach),
+        SHAPE,
+    )
     position: Array = found[0].numpy()
     return position
 
@@ -196,7 +203,10 @@ def test_heads_of_a_batch_do_not_mix() -> None:
     velocities = [sample_velocity(rng, 0.03, (3, 8)) for _ in range(3)]
     linear = np.stack([sample_affine(rng, 15, 0.1, 0.1, True) for _ in range(3)])
     centre, reach = rng.uniform(-5, 5, (3, 3)), np.array([4.0, 5.0, 6.0])
-    together = source_coordinates(velocities, linear, centre, reach, SHAPE, CPU).numpy()
+    together = source_coordinates(
+        [torch.from_numpy(v) for v in velocities], tensor(linear), tensor(centre), tensor(reach),
+        SHAPE,
+    ).numpy()
     for b in range(3):
         alone = coordinates(linear[b], centre[b], reach, velocities[b])
         assert np.allclose(together[b], alone, atol=1e-4)

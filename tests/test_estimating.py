@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -110,3 +111,15 @@ def test_nothing_painted_is_said(tmp_path: Path, heads: Heads) -> None:
     study = Study.create(tmp_path / "study", heads.scans)
     with pytest.raises(UserError, match="painted"):
         list(estimate(study, device="cpu"))
+
+
+def test_the_first_scan_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In it modules are loaded and kernels chosen: a pool of a hundred does that once."""
+    now, costs = [0.0], iter([5.0, 0.5])
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr("napari_singlestrip.estimating.time", clock)
+
+    def work() -> None:
+        now[0] += next(costs)
+
+    assert estimating._time_scan(work) == (5.0, 0.5)

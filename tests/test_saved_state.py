@@ -315,15 +315,16 @@ def resumed(study: Study) -> None:
     from napari_singlestrip.engine.checkpoint import load_checkpoint as load
     from napari_singlestrip.engine.config import Settings
     from napari_singlestrip.engine.networks import build_segmenter
+    from napari_singlestrip.engine.precision import Precision
     from napari_singlestrip.engine.training import TrainingState
 
     path = study.round_dir(0) / "segmenter.pt"
     settings = Settings.model_validate_json(load(path, "segmenter")["settings"])
     net = build_segmenter(settings.network)
     optimiser = torch.optim.AdamW(net.parameters(), fused=True)
-    TrainingState(net, {}, optimiser, np.random.default_rng()).restore(
-        load(path, "segmenter"), CPU, path
-    )
+    scaler = Precision().scaler(CPU)
+    state = TrainingState(net, {}, optimiser, np.random.default_rng(), CPU, scaler)
+    assert state.restore(load(path, "segmenter"), path)
 
 
 def test_the_stopped_training_itself_is_resumed(begun: Study) -> None:

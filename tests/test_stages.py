@@ -238,7 +238,7 @@ def test_closed_anywhere_it_goes_on_where_it_was(
 def same_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which precision is fastest changes from run to run, and with it the last bits."""
     from napari_singlestrip.engine import training
-    from napari_singlestrip.engine.device import Precision
+    from napari_singlestrip.engine.precision import Precision
 
     monkeypatch.setattr(training, "probe_precision", lambda *_, **__: Precision())
 
@@ -449,6 +449,30 @@ def test_new_scans_are_predicted_and_ranked(trained_copy: Study, tmp_path: Path)
     run(trained_copy)
     assert trained_copy.pseudo_label_path(1, "late").is_file()
     assert "late" in [row.scan for row in trained_copy.scores(1)]
+
+
+def test_what_was_too_large_for_the_card_is_said_with_its_scan(
+    trained_copy: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scan is named, its mask is there, and so are those of the others."""
+    from napari_singlestrip.engine import inference
+
+    asked = [0]
+    together = inference._one
+
+    def full_for_a_while(reader: inference.Reader, picture: Any) -> Any:
+        asked[0] += 1
+        if asked[0] == 1 and picture.shape != reader.window:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return together(reader, picture)
+
+    monkeypatch.setattr(inference, "_one", full_for_a_while)
+    events = run(trained_copy, stages=["predict"])
+    notes = [event for event in events if isinstance(event, Note) and "too large" in event.text]
+    (note,) = notes
+    first = trained_copy.names[1]
+    assert note.scan == first and note.text.startswith(f"{first}: ") and note.level == "warning"
+    assert all(trained_copy.pseudo_label_path(1, n).is_file() for n in trained_copy.names[1:])
 
 
 # --- settings

@@ -17,7 +17,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from napari_singlestrip.engine import training
 from napari_singlestrip.engine.checkpoint import load_checkpoint, save_checkpoint
 from napari_singlestrip.engine.config import NetworkConfig, TrainingConfig
-from napari_singlestrip.engine.device import Precision
+from napari_singlestrip.engine.precision import Precision
 from napari_singlestrip.engine.training import Pair, Task, initial_weights, is_done, train
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Progress
@@ -298,3 +298,96 @@ def test_resumed_training_computes_as_it_began(
     monkeypatch.setattr(training, "probe_precision", lambda *_: Precision("float32", True))
     run(task(8, probe=True), tmp_path / "whole.pt")
     assert_same(learned(tmp_path / "whole.pt"), learned(tmp_path / "parts.pt"))
+
+
+# --- devices
+
+
+def test_a_checkpoint_from_another_device_is_probed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bfloat16 pays on a card and may be emulated elsewhere."""
+    path, probed = tmp_path / "net.pt", []
+
+    def probe(*_: object) -> Precision:
+        probed.append(1)
+        return Precision("float32", channels_last=True)
+
+    monkeypatch.setattr(training, "identity", lambda _: "cuda Some Card")
+    monkeypatch.setattr(training, "probe_precision", lambda *_: Precision("bfloat16"))
+    run(task(8, probe=True), path, stop_after=3)
+    assert learned(path)["precision"]["dtype"] == "bfloat16"
+    monkeypatch.setattr(training, "probe_precision", probe)
+    run(task(8, probe=True), path, stop_after=2)
+    assert probed == []
+    monkeypatch.setattr(training, "identity", lambda _: "cpu AVX2")
+    assert len(run(task(8, probe=True), path)) == 3
+    assert probed == [1]
+    assert learned(path)["precision"]["dtype"] == "float32"
+    assert learned(path)["device"] == "cpu AVX2"
+
+
+def test_a_checkpoint_of_an_older_version_is_probed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "net.pt"
+    run(task(4), path, stop_after=2)
+    saved = load_checkpoint(path, "segmenter")
+    save_checkpoint(path, "segmenter", {
+        name: value for name, value in saved.items()
+        if name not in ("device", "scaler", "format", "kind")
+    })
+    monkeypatch.setattr(training, "probe_precision", lambda *_: Precision(channels_last=True))
+    run(task(4, probe=True), path)
+    assert learned(path)["precision"]["channels_last"]
+
+
+def test_float16_is_learned_in_with_a_scaled_loss_and_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "probe_precision", lambda *_: Precision("float16"))
+    whole, parts = tmp_path / "whole.pt", tmp_path / "parts.pt"
+    events = run(task(40, probe=True), whole)
+    losses = [event.metrics["loss"] for event in events]
+    assert np.isfinite(losses).all()
+    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
+    assert learned(whole)["scaler"]["scale"] > 1
+    run(task(40, probe=True), parts, stop_after=17)
+    run(task(40, probe=True), parts)
+    assert_same(learned(whole), learned(parts))
+
+
+def test_off_the_cpu_the_loss_is_read_now_and_then(tmp_path: Path) -> None:
+    """Each reading waits for all that the card was asked to do."""
+    state = training.begin(task(25), CPU)
+    state.device = torch.device("meta")  # as far as reading goes
+    told = {}
+    for step in range(1, 26):
+        state.step = step
+        state.losses.append(torch.tensor(float(step)))
+        if metrics := training._metrics(state, task(99, config={"validate_every": 99})):
+            told[step] = metrics["loss"]
+    assert told == {10: 5.5, 20: 15.5}
+
+
+@pytest.mark.parametrize("error", [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+    MemoryError(),
+])  # fmt: skip
+def test_a_step_that_does_not_fit_is_said_with_a_way_out(
+    tmp_path: Path, error: BaseException
+) -> None:
+    n = [0]
+
+    def greedy(rng: np.random.Generator) -> Pair:
+        n[0] += 1
+        if n[0] > 3:
+            raise error
+        return draw(rng)
+
+    with pytest.raises(UserError, match="not enough memory for a training step of 1 picture") as e:
+        run(task(12, draw=greedy), tmp_path / "net.pt")
+    assert "8 x 8 x 8 voxels" in e.value.what
+    assert "training.batch_size" in e.value.hint and "conform.spacing_mm" in e.value.hint
+    assert learned(tmp_path / "net.pt")["step"] == 3

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from napari_singlestrip.engine import transfer
 from napari_singlestrip.engine.checkpoint import load_checkpoint
 from napari_singlestrip.engine.cleanup import bounding_box
 from napari_singlestrip.engine.config import (
@@ -27,13 +28,15 @@ from napari_singlestrip.engine.config import (
     SynthesisConfig,
     TrainingConfig,
 )
-from napari_singlestrip.engine.device import PROBE_SIDE, threads_for
+from napari_singlestrip.engine.device import PROBE_SIDE
 from napari_singlestrip.engine.examples import Geometry
 from napari_singlestrip.engine.geometry import resample
 from napari_singlestrip.engine.grid import Grid, Shape, Volume
 from napari_singlestrip.engine.label_map import LabelBank, untiled
 from napari_singlestrip.engine.losses import partial_volume
+from napari_singlestrip.engine.memory import is_out_of_memory, release
 from napari_singlestrip.engine.pose import pitch
+from napari_singlestrip.engine.precision import CPU, REFUSALS, threads_for
 from napari_singlestrip.engine.saved_state import build, read_network
 from napari_singlestrip.engine.separable import upsample
 from napari_singlestrip.engine.synthesis import render_distance, sample_params
@@ -137,7 +140,7 @@ def autoencoder_task(
     masks : sequence of str
         Which masks these are, to be kept in the checkpoint.
     """
-    config, bank = settings.autoencoder, bank.to(device)
+    config = settings.autoencoder
     frame = mask_frame(geometry, config)
     scale = frame.spacing_mm / geometry.spacing_mm
     ranges = _deformations(config)
@@ -146,13 +149,19 @@ def autoencoder_task(
 
     offsets = _centre_offsets(bank) if config.centred else [np.zeros(3)] * len(bank.distance)
     reach = np.asarray(frame.shape) * bank.ratio * scale
+    bank = bank.to(device)
 
     def draw(rng: np.random.Generator, batch_size: int = config.batch_size) -> Pair:
         params = [sample_params(rng, bank, ranges) for _ in range(batch_size)]
         params = [replace(p, shift=p.shift + offsets[p.entry] / reach) for p in params]
+        drawn = {
+            b: sample_damage(rng, frame.shape) for b in range(batch_size)
+            if rng.random() < config.corruption_probability
+        }
         clean = render_distance(bank, params, frame.shape, scale)
+        wobbles = transfer.upload({b: d.wobble for b, d in drawn.items()}, device)
         damaged = torch.stack([
-            damage(d, rng) if rng.random() < config.corruption_probability else d for d in clean
+            damage(d, drawn[b], wobbles[b]) if b in drawn else d for b, d in enumerate(clean)
         ])
         return partial_volume(damaged), clean
 
@@ -264,15 +273,28 @@ def _cut_out(mask: npt.NDArray[np.bool_], grid: Grid) -> Volume:
 def _redraw(
     autoencoder: Autoencoder, seen: Sequence[npt.NDArray[np.float32]]
 ) -> list[npt.NDArray[np.float32]]:
-    """Redraw views of a mask, every other one in the mirror; several at once are cheaper."""
+    """Redraw views of a mask; on the CPU, if its device has no memory left."""
     device = next(autoencoder.net.parameters()).device
+    try:
+        return _redraw_by(autoencoder.net, device, seen)
+    except REFUSALS as error:
+        if device.type == "cpu" or not is_out_of_memory(error):
+            raise
+    release(device)
+    return _redraw_by(transfer.copy_on_cpu(autoencoder.net), CPU, seen)
+
+
+def _redraw_by(
+    net: nn.Module, device: torch.device, seen: Sequence[npt.NDArray[np.float32]]
+) -> list[npt.NDArray[np.float32]]:
+    """Every other view in the mirror; several at once are cheaper."""
     mirrored = [view[::-1] if n % 2 else view for n, view in enumerate(seen)]
     redrawn: list[npt.NDArray[np.float32]] = []
     with torch.inference_mode(), threads_for(seen[0].size):
         for first in range(0, len(seen), VIEWS_AT_ONCE):
             x = torch.from_numpy(np.stack(mirrored[first : first + VIEWS_AT_ONCE]))[:, None]
-            found = torch.sigmoid(autoencoder.net(x.to(device)).float())[:, 0].cpu().numpy()
-            redrawn.extend(found)
+            found = torch.sigmoid(net(transfer.move(x, device)).float())[:, 0]
+            redrawn.extend(transfer.read(found))
     return [view[::-1] if n % 2 else view for n, view in enumerate(redrawn)]
 
 
@@ -293,44 +315,76 @@ def _centre_of_mass(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     return np.array([count @ np.arange(len(count)) / count.sum() for count in counts])
 
 
-def damage(distance: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+@dataclass(frozen=True)
+class Ball:
+    """A lump (or, unless it grows, a bite): radius and centre in voxels."""
+
+    radius: float
+    centre: tuple[float, ...]
+    grows: bool
+
+
+@dataclass(frozen=True)
+class Damage:
+    """The numbers drawn for the damage of one mask."""
+
+    wobble: npt.NDArray[np.float32]  # (1, g, g, g) voxels that the surface moves
+    balls: tuple[Ball, ...]
+
+
+def sample_damage(rng: np.random.Generator, shape: Shape) -> Damage:
+    """Draw what is wrong with a mask."""
+    g = int(rng.integers(3, 9))
+    wobble = (rng.uniform(0, 2) * rng.standard_normal((1, g, g, g))).astype(np.float32)
+    return Damage(wobble, tuple(_sample_ball(rng, shape) for _ in range(rng.integers(0, 4))))
+
+
+def _sample_ball(rng: np.random.Generator, shape: Shape) -> Ball:
+    radius = rng.uniform(0.05, 0.2) * min(shape)
+    centre = tuple(rng.uniform(0, n) for n in shape)
+    return Ball(radius, centre, bool(rng.random() < 0.5))
+
+
+def damage(distance: torch.Tensor, drawn: Damage, wobble: torch.Tensor) -> torch.Tensor:
     """Make a mask wrong in the ways that predictions are: wobbly, bitten, with lumps.
 
     Parameters
     ----------
     distance : (1, I, J, K) tensor
         Signed distance in voxels, negative inside.
-    rng : numpy.random.Generator
+    drawn : Damage
+    wobble : (1, g, g, g) tensor
+        That of `drawn`, on the device of the distance.
     """
-    shape = distance.shape[1:]
-    g = int(rng.integers(3, 9))
-    wobble = (rng.uniform(0, 2) * rng.standard_normal((1, g, g, g))).astype(np.float32)
-    i, j, k = shape
-    damaged = distance + upsample(torch.from_numpy(wobble).to(distance.device), (i, j, k))
-    for _ in range(rng.integers(0, 4)):
-        ball = _ball(shape, rng, distance.device)
-        grows = rng.random() < 0.5
-        damaged = torch.minimum(damaged, ball) if grows else torch.maximum(damaged, -ball)
+    i, j, k = shape = distance.shape[1:]
+    damaged = distance + upsample(wobble, (i, j, k))
+    for ball in drawn.balls:
+        inside = _ball(shape, ball, distance.device)
+        damaged = (
+            torch.minimum(damaged, inside) if ball.grows else torch.maximum(damaged, -inside)
+        )
     return damaged
 
 
 def _centre_offsets(bank: LabelBank) -> list[npt.NDArray[np.float64]]:
-    """From the middle of the label maps to each brain's centre of mass (voxels)."""
+    """From the middle of the label maps to each brain's centre of mass (voxels).
+
+    On the CPU, once, as no other device needs to know double precision.
+    """
     middle = (np.asarray(bank.shape) - 1) / 2
     return [
-        torch.nonzero(untiled(tiles) < 0).double().mean(0).cpu().numpy() - middle
+        torch.nonzero(untiled(transfer.download(tiles)) < 0).double().mean(0).numpy() - middle
         for tiles in bank.distance
     ]
 
 
-def _ball(shape: Sequence[int], rng: np.random.Generator, device: torch.device) -> torch.Tensor:
-    """Signed distance to a random ball, (1, I, J, K), in voxels."""
-    radius = rng.uniform(0.05, 0.2) * min(shape)
+def _ball(shape: Sequence[int], ball: Ball, device: torch.device) -> torch.Tensor:
+    """Signed distance to a ball, (1, I, J, K), in voxels."""
     square = torch.zeros(1, 1, 1, device=device)
-    for axis, n in enumerate(shape):
-        offset = torch.arange(n, device=device, dtype=torch.float32) - rng.uniform(0, n)
+    for axis, (n, centre) in enumerate(zip(shape, ball.centre, strict=True)):
+        offset = torch.arange(n, device=device, dtype=torch.float32) - centre
         square = square + offset.square().view([-1 if a == axis else 1 for a in range(3)])
-    return (square.sqrt() - radius)[None]
+    return (square.sqrt() - ball.radius)[None]
 
 
 def _deformations(config: AutoencoderConfig) -> SynthesisConfig:

@@ -92,42 +92,40 @@ def integrate(velocity: torch.Tensor) -> torch.Tensor:
 
 
 def source_coordinates(
-    velocities: list[Array],
-    linear: npt.NDArray[np.float64],
-    centre: npt.NDArray[np.float64],
-    reach: npt.NDArray[np.float64],
+    velocities: list[torch.Tensor],
+    linear: torch.Tensor,
+    centre: torch.Tensor,
+    reach: torch.Tensor,
     shape: tuple[int, int, int],
-    device: torch.device,
 ) -> torch.Tensor:
     """Voxel coordinates in the label maps for each voxel of the synthetic heads.
 
     Parameters
     ----------
-    velocities : B arrays (3, g, g, g)
-        From `sample_velocity`.
-    linear : (B, 3, 3)
+    velocities : B float32 tensors (3, g, g, g)
+        From `sample_velocity`; all tensors are on the device that is to compute.
+    linear : (B, 3, 3) float32 tensor
         From `sample_affine`.
-    centre : (B, 3)
+    centre : (B, 3) float32 tensor
         Where the middle of the synthetic grid lies in the label maps (voxels).
-    reach : (3,)
+    reach : (3,) float32 tensor
         Half the extent of the synthetic grid, in voxels of the label maps.
     shape : (I, J, K)
         Of the synthetic grid.
-    device : torch.device
 
     Returns
     -------
     (B, 3, I, J, K) float32 tensor
     """
     coarse = (COARSE, COARSE, COARSE)
-    fields = [upsample(torch.from_numpy(v).to(device), coarse) for v in velocities]
+    fields = [upsample(velocity, coarse) for velocity in velocities]
     warp = integrate(torch.stack(fields))
-    axis = torch.linspace(-1, 1, COARSE, device=device)
+    axis = torch.linspace(-1, 1, COARSE, device=reach.device)
     grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"))
     # A displacement of one side is two units of the grid that runs from -1 to 1.
-    position = (grid + 2 * warp) * _tensor(reach, device).view(1, 3, 1, 1, 1)
-    turned = torch.einsum("bxy,byijk->bxijk", _tensor(linear, device), position)
-    turned = turned + _tensor(centre, device).view(-1, 3, 1, 1, 1)
+    position = (grid + 2 * warp) * reach.view(1, 3, 1, 1, 1)
+    turned = torch.einsum("bxy,byijk->bxijk", linear, position)
+    turned = turned + centre.view(-1, 3, 1, 1, 1)
     fine = upsample(turned.flatten(0, 1), shape)
     return fine.view(len(velocities), 3, *shape)
 
@@ -140,15 +138,11 @@ def _rotation(axis: int, angle: float) -> npt.NDArray[np.float64]:
     return matrix
 
 
-def _tensor(array: npt.ArrayLike, device: torch.device) -> torch.Tensor:
-    return torch.as_tensor(np.asarray(array, dtype=np.float32)).to(device)
-
-
 def _trilinear(field: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
     """Sample (B, C, n, n, n) at (B, 3, n, n, n) voxel positions, edges replicated.
 
-    One look-up of all eight corners instead of grid_sample: that has no 3D version on MPS and no
-    deterministic backward. Looking up single numbers is several times faster than rows of them.
+    One look-up of all eight corners instead of grid_sample, which has no 3D version on MPS.
+    Looking up single numbers is several times faster than rows of them.
     """
     n = field.shape[-1]
     position = position.clamp(0, n - 1)

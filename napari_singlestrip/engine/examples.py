@@ -22,6 +22,7 @@ from napari_singlestrip.engine.label_map import (
     signed_distance_units,
     tiled,
 )
+from napari_singlestrip.engine.memory import host_share
 from napari_singlestrip.engine.networks import side_multiple
 from napari_singlestrip.engine.resampling import inside_view
 from napari_singlestrip.errors import UserError
@@ -154,6 +155,41 @@ def make_example(
     return Example(name, data, brain, seen, distance, weight)
 
 
+def entry_bytes(geometry: Geometry, settings: Settings, n_maps: int | None) -> int:
+    """Memory that a scan takes in the label bank.
+
+    Parameters
+    ----------
+    geometry, settings, n_maps
+        As for `BankBuilder`.
+    """
+    n_voxels = int(np.prod(_cut_out_shape(geometry)))
+    if n_maps == 0:
+        return n_voxels  # its distances
+    all_maps = len(settings.label_map.n_bins)
+    # Distances and intensities, and each map, in bytes.
+    return n_voxels * (2 + (all_maps if n_maps is None else min(n_maps, all_maps)))
+
+
+def places_for(n_scans: int, geometry: Geometry, settings: Settings, n_maps: int | None) -> int:
+    """How many of some scans the label bank may hold at once.
+
+    Raises
+    ------
+    UserError
+        If one alone would take all memory that is free.
+    """
+    each, share = entry_bytes(geometry, settings, n_maps), host_share()
+    if each > 2 * share:
+        raise UserError(
+            f"There is not enough memory for label maps: those of one scan take "
+            f"{each / 2**30:.1f} GiB.",
+            "Close other programs, or make the job smaller: `--set label_map.oversampling=1` or a "
+            "larger voxel size, such as `--set conform.spacing_mm=5`.",
+        )
+    return min(n_scans, max(2, share // each))
+
+
 class BankBuilder:
     """Makes the label maps of examples, one after the other, and stacks them for synthesis.
 
@@ -166,7 +202,7 @@ class BankBuilder:
     rng : numpy.random.Generator
     n_maps : int, optional
         Make only so many label maps of each scan, with numbers of bins drawn from the settings;
-        with 0, the bank holds masks only.
+        with 0, the bank holds signed distances only.
     """
 
     def __init__(
@@ -183,28 +219,65 @@ class BankBuilder:
         self._intensities: list[torch.Tensor] = []
         self._facts: list[tuple[Any, ...]] = []
 
-    def add(self, example: Example) -> None:
+    def add(self, example: Example, rng: np.random.Generator | None = None) -> None:
         """Make the label maps of an example and pack them."""
-        maps = _label_maps(example, self._settings, self._rng, self._n_maps)
-        self._labels.append(_tiles(maps.labels))
-        self._distances.append(_tiles(signed_distance_units(example.distance)))
-        self._intensities.append(_tiles(np.rint(255 * example.data).astype(np.uint8)))
-        self._facts.append((maps.backgrounds, maps.twins, maps.n_labels, example.weight))
+        labels, distance, intensities, facts = self._pack(example, rng)
+        self._labels.append(labels)
+        self._distances.append(distance)
+        self._intensities.append(intensities)
+        self._facts.append(facts)
 
-    def build(self) -> LabelBank:
-        """Stack what was added, at least one example; nothing is left here after it."""
-        backgrounds, twins, n_labels, weights = zip(*self._facts, strict=True)
-        drawn = np.asarray(weights, float)
+    def put(
+        self, bank: LabelBank, place: int, example: Example, rng: np.random.Generator
+    ) -> None:
+        """Replace a scan of a bank that was built to change."""
+        labels, distance, intensities, facts = self._pack(example, rng)
+        bank.labels[place].copy_(labels)
+        bank.distance[place].copy_(distance)
+        bank.intensities[place].copy_(intensities)
+        assert isinstance(bank.backgrounds, list) and isinstance(bank.twins, list)
+        bank.backgrounds[place], bank.twins[place] = facts[:2]
+        self._facts[place] = facts
+        bank.weights[:] = self._weights()
+
+    def build(self, *, changes: bool = False) -> LabelBank:
+        """Stack what was added, at least one example; no volume is left here after it.
+
+        Parameters
+        ----------
+        changes : bool
+            Whether `put` will replace some.
+        """
+        backgrounds, twins, n_labels, _ = zip(*self._facts, strict=True)
+        most = self._settings.label_map
         return LabelBank(
             labels=_stack(self._labels),
             distance=_stack(self._distances),
             intensities=_stack(self._intensities),
-            backgrounds=backgrounds,
-            twins=twins,
-            n_labels=max(n_labels),
+            backgrounds=list(backgrounds) if changes else backgrounds,
+            twins=list(twins) if changes else twins,
+            # Those that come later may have more.
+            n_labels=1 + most.parts * max(map(sum, most.n_bins)) if changes else max(n_labels),
             ratio=self._ratio,
-            weights=drawn / drawn.sum(),
+            weights=self._weights(),
+            changes=changes,
         )
+
+    def _weights(self) -> npt.NDArray[np.float64]:
+        drawn = np.asarray([weight for *_, weight in self._facts], float)
+        return drawn / drawn.sum()
+
+    def _pack(
+        self, example: Example, rng: np.random.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, tuple[Any, ...]]:
+        distance = _tiles(signed_distance_units(example.distance))
+        if self._n_maps == 0:  # a single label without voxels, for those who draw masks only
+            none = distance.new_zeros((0,) * distance.dim(), dtype=torch.uint8)
+            return none[None], distance, none, ((OUTSIDE,), ((),), 1, example.weight)
+        maps = _label_maps(example, self._settings, rng or self._rng, self._n_maps)
+        intensities = _tiles(np.rint(255 * example.data).astype(np.uint8))
+        facts = (maps.backgrounds, maps.twins, maps.n_labels, example.weight)
+        return _tiles(maps.labels), distance, intensities, facts
 
 
 def _tiles(volume: npt.NDArray[Any]) -> torch.Tensor:
@@ -221,8 +294,6 @@ def _stack(parts: list[torch.Tensor]) -> torch.Tensor:
 def _label_maps(
     example: Example, settings: Settings, rng: np.random.Generator, n_maps: int | None
 ) -> LabelMaps:
-    if n_maps == 0:  # a single label, for those who draw masks only
-        return LabelMaps(np.zeros((1, *example.data.shape), np.uint8), (OUTSIDE,), 1, ((),))
     pairs = settings.label_map.n_bins
     if n_maps is not None and n_maps < len(pairs):
         pairs = tuple(pairs[i] for i in rng.choice(len(pairs), n_maps, replace=False))
@@ -235,11 +306,16 @@ def _cut_out(mask: npt.NDArray[np.bool_], grid: Grid, geometry: Geometry) -> Gri
     """The fine isotropic RAS grid around a brain."""
     low, high = brain_box(mask, grid)
     fine = geometry.spacing_mm / geometry.ratio
-    shape = np.ceil(np.asarray(geometry.shape) * geometry.ratio * ROOM / TILE).astype(int) * TILE
+    shape = _cut_out_shape(geometry)
     affine = np.diag([fine] * 3 + [1.0])
     affine[:3, 3] = (low + high) / 2 - (shape - 1) / 2 * fine
     i, j, k = (int(n) for n in shape)
     return Grid((i, j, k), affine)
+
+
+def _cut_out_shape(geometry: Geometry) -> npt.NDArray[np.int64]:
+    sides = np.asarray(geometry.shape) * geometry.ratio * ROOM
+    return np.ceil(sides / TILE).astype(int) * TILE
 
 
 def _centre_of_mass(mask: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[np.float64]:

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import scipy
 import torch
 
+from napari_singlestrip.engine import transfer
 from napari_singlestrip.engine.config import LabelMapConfig
 from napari_singlestrip.engine.geometry import otsu_threshold
+from napari_singlestrip.engine.memory import device_share
 from napari_singlestrip.engine.morphology import dilated, eroded, filled
 from napari_singlestrip.engine.separable import stride_matrix
 
@@ -73,22 +75,29 @@ class LabelBank:
         The scans themselves, 0 to 255.
     backgrounds : N tuples of M ints
     twins : N tuples of M tuples of pairs
-        See `LabelMaps`.
+        See `LabelMaps`; lists where the bank changes.
     n_labels : int
     ratio : float
         Voxels of the label maps per voxel of the training grid, along each axis.
     weights : (N,) float64
         Probability of drawing each scan.
+    device : torch.device
+        Where pictures are made. The volumes are there, or in the computer's memory where all of
+        them would be too much for the device: then each is sent when it is needed.
+    changes : bool
+        Whether volumes are replaced while pictures are made from them: then they are never copied.
     """
 
     labels: torch.Tensor
     distance: torch.Tensor
     intensities: torch.Tensor
-    backgrounds: tuple[tuple[int, ...], ...]
-    twins: tuple[tuple[Twins, ...], ...]
+    backgrounds: tuple[tuple[int, ...], ...] | list[tuple[int, ...]]
+    twins: tuple[tuple[Twins, ...], ...] | list[tuple[Twins, ...]]
     n_labels: int
     ratio: float
     weights: npt.NDArray[np.float64]
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
+    changes: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -96,11 +105,32 @@ class LabelBank:
         x, y, z = (TILE * n for n in self.distance.shape[1:4])
         return x, y, z
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that all volumes take."""
+        volumes = (self.labels, self.distance, self.intensities)
+        return sum(volume.untyped_storage().nbytes() for volume in volumes)
+
+    def labels_of(self, entry: int, label_map: int) -> torch.Tensor:
+        """One label map of one scan, where pictures are made."""
+        return transfer.move(self.labels[entry, label_map], self.device)
+
+    def distance_of(self, entry: int) -> torch.Tensor:
+        """The signed distance of one scan, where pictures are made."""
+        return transfer.move(self.distance[entry], self.device)
+
+    def intensities_of(self, entry: int) -> torch.Tensor:
+        """The intensities of one scan, where pictures are made."""
+        return transfer.move(self.intensities[entry], self.device)
+
     def to(self, device: torch.device) -> LabelBank:
-        """Copy to a device."""
-        return LabelBank(
-            self.labels.to(device), self.distance.to(device), self.intensities.to(device),
-            self.backgrounds, self.twins, self.n_labels, self.ratio, self.weights,
+        """Make pictures on a device; the volumes are copied there unless they are too many."""
+        if self.changes or (device.type != "cpu" and self.nbytes > device_share(device)):
+            return replace(self, device=device)
+        return replace(
+            self, device=device, labels=transfer.move(self.labels, device),
+            distance=transfer.move(self.distance, device),
+            intensities=transfer.move(self.intensities, device),
         )
 
 

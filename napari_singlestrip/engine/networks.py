@@ -2,9 +2,8 @@
 
 The default is the plainest U-Net: one strided convolution a level down, one transposed convolution
 a level up, no convolution at full resolution. It trains 3-7 times faster on a CPU than nets with
-more, and the backward passes of its layers are deterministic on CUDA, unlike those of pooling and
-interpolation. It is written out here, equal to MONAI's UNet without residual units, since importing
-MONAI alone takes as long as applying the net to a scan.
+more. It is written out here, equal to MONAI's UNet without residual units, since importing MONAI
+alone takes as long as applying the net to a scan.
 """
 
 from __future__ import annotations

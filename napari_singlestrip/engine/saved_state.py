@@ -17,8 +17,8 @@ from torch import nn
 
 from napari_singlestrip.engine.checkpoint import HINT
 from napari_singlestrip.engine.config import Settings
-from napari_singlestrip.engine.device import Precision
 from napari_singlestrip.engine.grid import Shape
+from napari_singlestrip.engine.precision import TOLERANCE, Precision
 from napari_singlestrip.errors import UserError
 
 MAX_SIDE = 4096  # voxels
@@ -57,6 +57,8 @@ class _Loop(_Strict):
     seconds: float = Field(ge=0, allow_inf_nan=False)
     rng: str
     precision: dict[str, Any]
+    device: str = ""
+    scaler: dict[str, int | float] = {}
     weights: dict[str, torch.Tensor]
     average: dict[str, torch.Tensor]
     optimiser: _Optimiser
@@ -94,6 +96,10 @@ class SavedLoop:
     rng : str
         State of the generator, as JSON.
     precision : Precision
+    device : str
+        On which; empty in files of older versions.
+    scaler : dict of str to number
+        Of the gradient, where it was scaled.
     weights, average : dict of str to tensor
     optimiser : dict
         State of each parameter.
@@ -104,6 +110,8 @@ class SavedLoop:
     seconds: float
     rng: str
     precision: Precision
+    device: str
+    scaler: Mapping[str, int | float]
     weights: Mapping[str, torch.Tensor]
     average: Mapping[str, torch.Tensor]
     optimiser: Mapping[int, Mapping[str, torch.Tensor]]
@@ -206,11 +214,13 @@ def read_loop(
         precision = TypeAdapter(Precision).validate_python(found.precision)
     except ValidationError as error:
         raise malformed(path, f"precision: {_first(error)}") from error
+    if precision.dtype not in TOLERANCE:
+        raise malformed(path, f"precision: {precision.dtype!r:.40}")
     if not 0 <= precision.threads <= MAX_THREADS:
         raise malformed(path, f"precision: {precision.threads} threads")
     return SavedLoop(
-        found.step, found.seconds, found.rng, precision, found.weights, found.average, steps.state,
-        steps.param_groups[0].lr,
+        found.step, found.seconds, found.rng, precision, found.device, found.scaler,
+        found.weights, found.average, steps.state, steps.param_groups[0].lr,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,15 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from napari_singlestrip.engine import transfer
 from napari_singlestrip.engine.checkpoint import load_checkpoint
 from napari_singlestrip.engine.cleanup import clean_mask, largest_component
 from napari_singlestrip.engine.config import Settings, TrainingConfig
-from napari_singlestrip.engine.device import threads_for
 from napari_singlestrip.engine.examples import Geometry, brain_box
 from napari_singlestrip.engine.geometry import Box, conform, head_box, resample, unconform
 from napari_singlestrip.engine.grid import Grid, Shape, Volume
+from napari_singlestrip.engine.inference import Reader, probabilities
 from napari_singlestrip.engine.label_map import LabelBank
-from napari_singlestrip.engine.losses import to_probability
 from napari_singlestrip.engine.networks import build_segmenter, side_multiple
 from napari_singlestrip.engine.pose import climb, pitch
 from napari_singlestrip.engine.saved_state import build, read_network
@@ -52,6 +52,8 @@ class Segmenter:
         Of that grid.
     offset : three floats
         From the middle of that grid to the brain's centre of mass (voxels).
+    remarks : list of str
+        What there was to say of the last scans, until `told` asks for it.
     """
 
     net: nn.Module
@@ -59,11 +61,18 @@ class Segmenter:
     spacing_mm: float
     shape: Shape
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    remarks: list[str] = field(default_factory=list, compare=False)
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.net.parameters()).device
+
+    def told(self) -> list[str]:
+        """Say once what was remarkable of the scans since the last call."""
+        said = list(dict.fromkeys(self.remarks))
+        self.remarks.clear()
+        return said
 
 
 @dataclass(frozen=True)
@@ -172,7 +181,8 @@ def segmenter_task(
     return Task(
         "segmenter", stage, net, draw,
         _held_out_heads(bank, geometry, settings, config.validation_heads), settings.network,
-        config, settings.seed, [(x.to(device), y.to(device)) for x, y in watched], extra=extra,
+        config, settings.seed,
+        [(transfer.move(x, device), transfer.move(y, device)) for x, y in watched], extra=extra,
     )
 
 
@@ -409,9 +419,9 @@ def _mean_of_windows(
     apart = side_multiple(segmenter.settings.network) // 2
     total = np.zeros(segmenter.shape, np.float32)
     weight = np.zeros(segmenter.shape, np.float32)
-    for shift in [0, apart, -apart][:n_windows]:
-        seen = _cut(data, place + shift, segmenter.shape)
-        probability = predict_array(segmenter, seen, flip=flip)
+    shifts = [0, apart, -apart][:n_windows]
+    seen = [_cut(data, place + shift, segmenter.shape) for shift in shifts]
+    for shift, probability in zip(shifts, _predict_all(segmenter, seen, flip=flip), strict=True):
         back = np.full(3, -shift)
         total += _cut(probability, back, segmenter.shape)
         weight += _cut(np.ones_like(probability), back, segmenter.shape)
@@ -446,15 +456,15 @@ def predict_array(
     flip : bool
         Average with the prediction of the mirrored head (first axis).
     """
-    x = torch.from_numpy(np.ascontiguousarray(data))[None, None].to(segmenter.device)
-    network = segmenter.settings.network
-    with torch.inference_mode(), threads_for(data.size):
-        probability = to_probability(segmenter.net(x), network)
-        if flip:
-            mirrored = to_probability(segmenter.net(x.flip(2)), network).flip(2)
-            probability = (probability + mirrored) / 2
-    result: npt.NDArray[np.float32] = probability[0, 0].cpu().numpy()
-    return result
+    (probability,) = _predict_all(segmenter, [data], flip=flip)
+    return probability
+
+
+def _predict_all(
+    segmenter: Segmenter, pictures: Sequence[npt.NDArray[np.float32]], *, flip: bool
+) -> list[npt.NDArray[np.float32]]:
+    reader = Reader(segmenter.net, segmenter.settings.network, segmenter.shape, flip)
+    return probabilities(reader, pictures, segmenter.remarks.append)
 
 
 def to_mask(prediction: Prediction, target: Grid, settings: Settings) -> npt.NDArray[np.bool_]:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_singlestrip.engine import transfer
+
 Array = npt.NDArray[np.float32]
 
 
@@ -112,7 +114,7 @@ def upsample(control: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor
 @lru_cache(maxsize=256)
 def _interpolation(n_out: int, n_in: int, device: torch.device) -> torch.Tensor:
     """`interpolation_matrix` for a batch of one; sizes recur, and making one takes a while."""
-    return torch.from_numpy(interpolation_matrix(n_out, n_in)).to(device)[None]
+    return transfer.upload({0: interpolation_matrix(n_out, n_in)}, device)[0][None]
 
 
 def _hat(distance: npt.NDArray[np.float64]) -> Array:

@@ -1,7 +1,9 @@
 """Endless synthetic heads from label maps: domain randomisation.
 
-`sample_params` draws plain numbers from a generator; `render` applies them on the tensors' own
-device. The same numbers always give the same head, so each picture can be explained and replayed.
+`sample_params` draws plain numbers from a generator; `render` applies them on the label bank's
+device. The same numbers give the same head, so each picture can be explained and replayed (on
+another device up to rounding). All numbers of a batch are sent to the device together, and nothing
+is read back, so that neither waits for the other.
 The order of corruptions follows Hoffmann et al. (2022, SynthMorph) and Billot et al. (2023,
 SynthSeg); that contrasts vary smoothly through space (`blend`) is our own addition.
 """
@@ -10,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_singlestrip.engine import transfer
 from napari_singlestrip.engine.config import SynthesisConfig
 from napari_singlestrip.engine.deformation import (
     sample_affine,
@@ -24,6 +26,7 @@ from napari_singlestrip.engine.deformation import (
     source_coordinates,
 )
 from napari_singlestrip.engine.label_map import DISTANCE_UNIT, OUTSIDE, TILE, LabelBank, Twins
+from napari_singlestrip.engine.memory import NOISE_MOST
 from napari_singlestrip.engine.separable import (
     apply_separable,
     blur_matrix,
@@ -32,6 +35,7 @@ from napari_singlestrip.engine.separable import (
 )
 
 Array = npt.NDArray[Any]
+Numbers = dict[tuple[str, int], torch.Tensor]  # by name and head, or axis of the picture
 
 SHARP_FWHM = 0.6  # voxels; a blur narrower than that leaves 99.9% of each voxel where it is
 
@@ -155,17 +159,20 @@ def render(
         Signed distance to the brain's surface in voxels of the pictures, negative inside,
         clipped at `label_map.MAX_DISTANCE`; voxels outside the field of view count as far outside.
     """
-    device = bank.labels.device
-    index = _gather_index(bank, params, shape)
+    numbers = transfer.upload(
+        _placing(bank, params, shape) | _painting(params) | _point_spread(params, shape),
+        bank.device,
+    )
+    index = _gather_index(bank, numbers, shape)
     distance = _distance(bank, params, index, shape)
-    noise = _noise(params, shape, device)
+    noise = _noise(params, shape, bank.device)
     image = _stack([
-        _copy(bank, p, i, shape) if p.real else _paint(bank, p, i, texture, shape)
-        for p, i, (texture, _) in zip(params, index, noise, strict=True)
+        _copy(bank, p, i, shape) if p.real else _paint(bank, b, p, i, numbers, texture, shape)
+        for b, (p, i, (texture, _)) in enumerate(zip(params, index, noise, strict=True))
     ])
-    # Exponential first, upsampling second: as smooth and as positive, and 200 times cheaper.
-    image = image.mul_(_fields([np.exp(p.bias) for p in params], shape, device)).unsqueeze(1)
-    image = apply_separable(image, _point_spread(params, shape, device))
+    bias = [numbers["bias", b] for b in range(len(params))]
+    image = image.mul_(_fields(bias, shape)).unsqueeze(1)
+    image = apply_separable(image, [numbers.get(("spread", axis)) for axis in range(3)])
     image = _finish(image, params, [grain for _, grain in noise])
     return image, _cut(image, distance, params)
 
@@ -190,8 +197,43 @@ def render_distance(
     (B, 1, I, J, K) float32 tensor
         Signed distance in voxels of the pictures, negative inside, clipped.
     """
-    index = _gather_index(bank, params, shape, scale)
+    numbers = transfer.upload(_placing(bank, params, shape, scale), bank.device)
+    index = _gather_index(bank, numbers, shape)
     return _distance(bank, params, index, shape) / scale
+
+
+def _placing(
+    bank: LabelBank,
+    params: Sequence[SynthesisParams],
+    shape: tuple[int, int, int],
+    scale: float = 1.0,
+) -> dict[tuple[str, int], Array]:
+    """Numbers that say where each voxel comes from."""
+    step = bank.ratio * scale
+    shifts = np.stack([p.shift * np.asarray(shape, float) * step for p in params])
+    batch = {
+        "linear": np.stack([p.linear for p in params]),
+        # Half a voxel on, so that cutting off the fraction rounds.
+        "centre": np.asarray(bank.shape, float) / 2 + shifts,
+        # To the centres of the outermost voxels.
+        "reach": (np.asarray(shape, float) - 1) * step / 2,
+    }
+    velocities = {("velocity", b): p.velocity for b, p in enumerate(params)}
+    return {(name, 0): _f32(values) for name, values in batch.items()} | velocities
+
+
+def _painting(params: Sequence[SynthesisParams]) -> dict[tuple[str, int], Array]:
+    """Numbers that say how each head is painted."""
+    numbers: dict[tuple[str, int], Array] = {}
+    for b, p in enumerate(params):
+        # Exponential first, upsampling second: as smooth and as positive, and 200 times cheaper.
+        numbers["bias", b] = np.exp(p.bias)
+        if not p.real:
+            numbers |= {
+                ("means", b): p.means, ("stds", b): p.stds, ("blend", b): p.blend,
+                ("shapes", b): p.shapes, ("shape_means", b): p.shape_means,
+            }
+    return numbers
 
 
 def _distance(
@@ -200,7 +242,7 @@ def _distance(
     index: torch.Tensor,
     shape: tuple[int, int, int],
 ) -> torch.Tensor:
-    taken = [_take(bank.distance[p.entry], i) for p, i in zip(params, index, strict=True)]
+    taken = [_take(bank.distance_of(p.entry), i) for p, i in zip(params, index, strict=True)]
     return _stack(taken).float().mul_(DISTANCE_UNIT).view(-1, 1, *shape)
 
 
@@ -208,64 +250,56 @@ def _copy(
     bank: LabelBank, p: SynthesisParams, index: torch.Tensor, shape: tuple[int, int, int]
 ) -> torch.Tensor:
     """The real scan's own intensities, 0 to 1."""
-    return _take(bank.intensities[p.entry], index).float().div_(255).view(shape)
+    return _take(bank.intensities_of(p.entry), index).float().div_(255).view(shape)
 
 
 def _paint(
     bank: LabelBank,
+    b: int,
     p: SynthesisParams,
     index: torch.Tensor,
+    numbers: Numbers,
     texture: torch.Tensor,
     shape: tuple[int, int, int],
 ) -> torch.Tensor:
     """Gaussian intensities for each label; two contrasts are blended by a smooth field."""
-    device = index.device
-    labels = _take(bank.labels[p.entry, p.label_map], index).int()
-    first, second, stds = (torch.from_numpy(t).to(device) for t in (*p.means, p.stds))
+    labels = _take(bank.labels_of(p.entry, p.label_map), index).int()
+    (first, second), stds = numbers["means", b], numbers["stds", b]
     mean = first.index_select(0, labels).view(shape)
     change = (second - first).index_select(0, labels).view(shape)
     spread = stds.index_select(0, labels).view(shape)
-    blend = _fields([p.blend], shape, device)[0]
+    blend = _fields([numbers["blend", b]], shape)[0]
     image = mean.addcmul_(change, blend).addcmul_(spread, texture)
     if p.shapes.size:
-        image = _add_shapes(image, labels.view(shape), p, shape)
+        shapes, means = numbers["shapes", b], numbers["shape_means", b]
+        image = _add_shapes(image, labels.view(shape), shapes, means, shape)
     return image.clamp_(0, None)
 
 
 def _add_shapes(
-    image: torch.Tensor, labels: torch.Tensor, p: SynthesisParams, shape: tuple[int, int, int]
+    image: torch.Tensor, labels: torch.Tensor, shapes: torch.Tensor, means: torch.Tensor,
+    shape: tuple[int, int, int],
 ) -> torch.Tensor:
     """Fill the surroundings of the head with blobs, as coils, pillows and other people's arms."""
-    field = _fields([p.shapes], shape, image.device)[0]
-    n = len(p.shape_means)
-    means = torch.from_numpy(p.shape_means).to(image.device)
+    field = _fields([shapes], shape)[0]
+    n = len(means)
     blob = means.index_select(0, (field * n).long().clamp_(0, n - 1).flatten()).view(shape)
     return torch.where(labels == OUTSIDE, blob, image)
 
 
 def _gather_index(
-    bank: LabelBank,
-    params: Sequence[SynthesisParams],
-    shape: tuple[int, int, int],
-    scale: float = 1.0,
+    bank: LabelBank, numbers: Numbers, shape: tuple[int, int, int]
 ) -> torch.Tensor:
     """Flat index into a tiled label map for each voxel, (B, I*J*K) int32."""
-    size = np.asarray(bank.shape, float)
-    step = bank.ratio * scale
-    reach = (np.asarray(shape, float) - 1) * step / 2  # to the centres of the outermost voxels
-    shifts = np.stack([p.shift * np.asarray(shape, float) * step for p in params])
+    linear = numbers["linear", 0]
     position = source_coordinates(
-        [p.velocity for p in params],
-        np.stack([p.linear for p in params]).astype(float),
-        size / 2 + shifts,  # half a voxel on, so that cutting off the fraction rounds
-        reach,
-        shape,
-        bank.labels.device,
+        [numbers["velocity", b] for b in range(len(linear))],
+        linear, numbers["centre", 0], numbers["reach", 0], shape,
     )
     strides, (_, y, z) = (TILE**2, TILE, 1), (n // TILE for n in bank.shape)
     index = torch.zeros_like(position[:, 0], dtype=torch.int32)
     for axis, (within, tiles) in enumerate(zip(strides, (y * z, z, 1), strict=True)):
-        voxel = position[:, axis].clamp_(0, size[axis] - 0.5).int()
+        voxel = position[:, axis].clamp_(0, bank.shape[axis] - 0.5).int()
         index.add_(voxel, alpha=within)
         # A step into the next tile: on by a row of tiles, back by the voxels already counted.
         index.add_(voxel.bitwise_right_shift_(2), alpha=TILE**3 * tiles - TILE * within)
@@ -277,17 +311,16 @@ def _take(volume: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
 
 
 def _point_spread(
-    params: Sequence[SynthesisParams], shape: tuple[int, int, int], device: torch.device
-) -> list[torch.Tensor | None]:
-    """Blur, thick slices and their interpolation back, one matrix per axis."""
-    matrices: list[torch.Tensor | None] = []
+    params: Sequence[SynthesisParams], shape: tuple[int, int, int]
+) -> dict[tuple[str, int], Array]:
+    """Blur, thick slices and their interpolation back: matrices of the axes that need them."""
+    matrices: dict[tuple[str, int], Array] = {}
     for axis, n in enumerate(shape):
         asked = [(float(p.thickness[axis]), float(p.blur_fwhm[axis])) for p in params]
         if all(thickness <= 1 and fwhm < SHARP_FWHM for thickness, fwhm in asked):
-            matrices.append(None)
             continue
         stack = [slice_matrix(n, thickness) @ blur_matrix(n, fwhm) for thickness, fwhm in asked]
-        matrices.append(torch.from_numpy(np.stack(stack)).to(device))
+        matrices["spread", axis] = np.stack(stack)
     return matrices
 
 
@@ -331,7 +364,7 @@ def _noise(
     long stream of numbers.
     """
     n = int(np.prod(shape))
-    pool = _noise_pool(2 ** max(22, (4 * n - 1).bit_length()), device)
+    pool = _noise_pool(_noise_size(n), device)
     pairs = []
     for p in params:
         places = np.random.default_rng(p.seed).integers(len(pool) - n, size=2)
@@ -340,17 +373,27 @@ def _noise(
     return pairs
 
 
-@lru_cache(maxsize=2)
+def _noise_size(n: int) -> int:
+    """Length of the stream for pictures of n voxels: 4 to 8 times as long, in bounded memory."""
+    most = NOISE_MOST // torch.float32.itemsize
+    return max(min(2 ** max(22, (4 * n - 1).bit_length()), most), n + n // 4)
+
+
+_pools: dict[torch.device, torch.Tensor] = {}  # the longest stream that was asked for
+
+
 def _noise_pool(size: int, device: torch.device) -> torch.Tensor:
-    """Normal numbers, always the same ones."""
-    return torch.randn(size, generator=torch.Generator().manual_seed(0)).to(device)
+    """Normal numbers, always the same ones: a shorter stream is the beginning of a longer."""
+    if device not in _pools or len(_pools[device]) < size:
+        _pools.pop(device, None)  # before the longer one is made, so that both need no room
+        drawn = torch.randn(size, generator=torch.Generator().manual_seed(0))
+        _pools[device] = transfer.move(drawn, device)
+    return _pools[device][:size]
 
 
-def _fields(
-    control: list[Array], shape: tuple[int, int, int], device: torch.device
-) -> torch.Tensor:
+def _fields(control: list[torch.Tensor], shape: tuple[int, int, int]) -> torch.Tensor:
     """(g, g, g) control points of each head to (B, I, J, K)."""
-    return _stack([upsample(torch.from_numpy(c).to(device)[None], shape)[0] for c in control])
+    return _stack([upsample(points[None], shape)[0] for points in control])
 
 
 def _stack(pictures: list[torch.Tensor]) -> torch.Tensor:

@@ -1,0 +1,56 @@
+"""How much memory there is, what may be taken of it, and how its end is recognised."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+GIB = 2**30
+HOST_SHARE, FREE_SHARE, HOST_MOST = 0.2, 0.5, 8 * GIB  # of all memory, of what is free; at most
+DEVICE_SHARE, DEVICE_MOST = 0.25, 8 * GIB  # of the free memory of a graphics card
+NOISE_MOST = GIB // 4  # bytes of the stream of noise
+
+# What torch's allocators, cuDNN and cuBLAS say; on a CPU it is a plain RuntimeError.
+_SAID = re.compile(
+    r"out of memory|can't allocate memory|not enough memory|bad_?alloc|cannot allocate memory"
+    r"|ALLOC_FAILED|DefaultCPUAllocator|could not create a primitive$|can't start new thread",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device, or the computer, has no memory left."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and _SAID.search(str(error)) is not None
+
+
+def release(device: torch.device) -> None:
+    """Give back what torch keeps of a device's memory for later."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def host_share() -> int:
+    """Bytes of the computer's memory that label maps may take.
+
+    A share of all memory, so that it is the same when a training goes on, unless little is free.
+    """
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return int(min(HOST_SHARE * memory.total, FREE_SHARE * memory.available, HOST_MOST))
+
+
+def device_share(device: torch.device) -> int:
+    """Bytes of a device's memory that label maps may take; what is larger is sent piece by piece.
+
+    The rest is for the network: its activations, and what other programs show on the screen.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(min(DEVICE_SHARE * free, DEVICE_MOST))
+    return host_share() if device.type in ("cpu", "mps") else DEVICE_MOST
