@@ -661,3 +661,23 @@ def test_card_of_a_study_leaves_out_what_was_flagged(trained_copy: Study) -> Non
     card = model_card(trained_copy, 1)
     assert card.volume_ml[1] < 90000
     assert card.max_error < 0.99 * 1.5
+
+
+def test_what_was_too_large_for_memory_is_said_with_its_scan(
+    model: Path, heads: Heads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_singlestrip.engine import inference
+
+    one, asked = inference._one, [0]
+
+    def full_at_first(reader: inference.Reader, picture: Any) -> Any:
+        asked[0] += 1
+        if asked[0] == 1:
+            raise MemoryError
+        return one(reader, picture)
+
+    monkeypatch.setattr(inference, "_one", full_at_first)
+    events = run(model, [*heads.scans[:2]], tmp_path / "out")
+    (note,) = (event for event in events if isinstance(event, Note) and "too large" in event.text)
+    assert note.scan == heads.names[0] and note.level == "warning"
+    assert len(seen(tmp_path / "out")) >= 2

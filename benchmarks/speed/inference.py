@@ -58,7 +58,7 @@ STAGES = (
     ("napari_singlestrip.applying", "open_model", "opening the model"),
     ("napari_singlestrip.engine.scan", "Scan.load", "reading the scan"),
     ("napari_singlestrip.engine.segmenter", "conform", "to the network's grid"),
-    ("napari_singlestrip.engine.segmenter", "predict_array", "network (floor of the rest)"),
+    ("napari_singlestrip.engine.segmenter", "_predict_all", "network (floor of the rest)"),
     ("napari_singlestrip.applying", "to_mask", "to the scan's grid, cleaned"),
     ("napari_singlestrip.applying", "reconstruct", "autoencoder, to flag doubtful masks"),
     ("napari_singlestrip.applying", "save_mask", "writing the mask"),

@@ -289,6 +289,7 @@ def find_window(segmenter: Segmenter, volume: Volume) -> Window:
     volume : Volume
         The scan on its own grid, whatever its orientation.
     """
+    segmenter.remarks.clear()  # of a scan that could not be predicted
     window = _find_window(segmenter, volume)
     degrees = _pitch_of(segmenter, volume, window)
     if not degrees:
