@@ -37,7 +37,7 @@ def test_heads_that_are_there_are_not_made_again(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="Cannot write sample heads"):
-        list(make_samples(tmp_path / "file", 1, spacing_mm=10.0))
+        list(make_samples(tmp_path / "file" / "heads" / "heads", 1, spacing_mm=10.0))
 
 
 def test_command(tmp_path: Path) -> None:
