@@ -85,7 +85,7 @@ class ExportBox(QGroupBox):
                 )
             brain = ["--brain"] * self.brain.isChecked()
             self.session.start_job(
-                ["masks", str(study.folder), "--out", str(folder), *brain], "masks"
+                ["masks", str(study.folder), "--out", str(folder.absolute()), *brain], "masks"
             )
 
     def export_model(self, file: Path) -> None:
@@ -96,7 +96,7 @@ class ExportBox(QGroupBox):
                 raise UserError("No model of this study is chosen.", "Choose a round above.")
             path = file if file.suffix else file.with_suffix(".pt")
             self.session.start_job(
-                ["export", str(study.folder), str(path), *model.options], "export"
+                ["export", str(study.folder), str(path.absolute()), *model.options], "export"
             )
 
     def write_report(self) -> None:
