@@ -24,9 +24,11 @@ from napari_singlestrip.study import Study
 from napari_singlestrip.study_drafts import drafted, load_draft
 from napari_singlestrip.upright import Upright
 from napari_singlestrip.widgets.brush import Brush
+from napari_singlestrip.widgets.gestures import cancel_gesture, keep_strokes_flat
+from napari_singlestrip.widgets.layer_place import LayersInPlace
 from napari_singlestrip.widgets.result_layers import ResultLayers
 from napari_singlestrip.widgets.viewpoint import PLANES as PLANES
-from napari_singlestrip.widgets.viewpoint import Place, Viewpoint
+from napari_singlestrip.widgets.viewpoint import Place, Viewpoint, canvas_of
 from napari_singlestrip.widgets.volume_cache import LoadedScan, VolumeCache
 
 View = Literal["newest", "painted", "pseudo_label"]
@@ -88,22 +90,36 @@ class StudyLayers(QObject):
         Another point is looked at (slice or plane).
     contrast_changed()
         The scan is shown darker or brighter.
+    nothing_to_undo()
+        A person asked to take back a stroke, and there is none on this scan.
+    told(str)
+        What a person did in napari was undone, because what is saved must be what is seen.
     """
 
     shown_changed = Signal(str)
     edited = Signal()
     moved = Signal()
     contrast_changed = Signal()
+    nothing_to_undo = Signal()
+    told = Signal(str)
 
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.viewer = viewer
         self.cache = VolumeCache()
-        self.result = ResultLayers(viewer)
+        self.in_place = LayersInPlace(self)
+        self.in_place.told.connect(self.told)
+        self.result = ResultLayers(viewer, self.in_place)
         self.now: Shown | None = None
         self.viewpoint = Viewpoint(viewer)
         self._ours: dict[str, Any] = {}
         self._quiet = False
+        self._hidden_with = ""  # the tool that was in hand when we hid the mask
+        self._slice: object = None
+        self._lost = QTimer(self)
+        self._lost.setSingleShot(True)
+        self._lost.setInterval(0)  # napari is still removing the layer
+        self._lost.timeout.connect(self._bring_back)
         self._written = QTimer(self)
         self._written.setSingleShot(True)
         self._written.setInterval(0)
@@ -111,6 +127,8 @@ class StudyLayers(QObject):
         self.brush = Brush(self)
         for event in self._moving_events():
             event.connect(self._on_moved)
+        viewer.layers.events.removed.connect(self._on_removed)
+        viewer.layers.selection.events.active.connect(self._on_active)
 
     # --- what is shown
 
@@ -189,8 +207,11 @@ class StudyLayers(QObject):
         """Let go of the viewer: the window closes."""
         self._finish_stroke()
         self.now = None
+        self._lost.stop()
         for event in self._moving_events():
             event.disconnect(self._on_moved)
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.viewer.layers.selection.events.active.disconnect(self._on_active)
         self.cache.close()
 
     def file_of(self, layer: Any) -> Path | None:
@@ -274,16 +295,46 @@ class StudyLayers(QObject):
         if self.mask_layer is not None:
             self.mask_layer.redo()
 
-    def show_mask(self, visible: bool) -> None:
-        """Show the mask, or hide it for a look at another one."""
+    def settle(self) -> None:
+        """Keep a stroke whose button is still down; drop an outline that is not closed.
+
+        For whoever reads the mask to store it: afterwards it is what is seen, and stays so.
+        """
+        self._finish_stroke()
+
+    def hide_mask(self) -> None:
+        """Hide the mask for a look at another one; nothing when the person hid it."""
         layer = self.mask_layer
-        if layer is None or layer.visible == visible:
-            return
-        if not visible:
-            self._mode = layer.mode
-        layer.visible = visible  # napari takes the tool out of the person's hand
-        if visible and self._mode is not None:
-            layer.mode = self._mode
+        if layer is not None and layer.visible:
+            self._finish_stroke()
+            self._hidden_with = str(layer.mode)
+            layer.visible = False  # napari takes the tool out of the person's hand
+
+    def unhide_mask(self) -> None:
+        """Show the mask again that we hid; one that a person hid stays so."""
+        tool, self._hidden_with = self._hidden_with, ""
+        layer = self.mask_layer
+        if layer is not None and tool and not layer.visible:
+            layer.visible = True
+            layer.mode = tool
+
+    @property
+    def mask_is_seen(self) -> bool:
+        """Whether the mask can be seen: neither removed nor hidden."""
+        layer = self.mask_layer
+        return layer is not None and bool(layer.visible)
+
+    def reveal_mask(self) -> None:
+        """Show the mask, whoever hid it."""
+        self._hidden_with = ""
+        if self.mask_layer is not None:
+            self.mask_layer.visible = True
+
+    def select_mask(self) -> None:
+        """Make the mask the layer that gets strokes and letters."""
+        layer = self.mask_layer
+        if layer is not None:
+            self.viewer.layers.selection.active = layer
 
     # --- more layers, made when they are asked for
 
@@ -300,7 +351,7 @@ class StudyLayers(QObject):
         self._swap(layer, data)
         layer.contour = contour
         layer.visible = True
-        self._select_mask()
+        self.select_mask()
 
     def heat(self, values: Array | None) -> None:
         """Show a heat map (i, j, k; -1 to 1; 0 is transparent) over the scan; None hides it."""
@@ -315,9 +366,10 @@ class StudyLayers(QObject):
                 contrast_limits=(0, 1), blending="additive", opacity=0.9,
             )
             self._ours[HEAT] = layer
+            self.in_place.hold(layer, self.now.upright.scale)
         self._swap(layer, data)
         layer.visible = True
-        self._select_mask()
+        self.select_mask()
 
     def has(self, name: str) -> bool:
         """Whether a layer of ours is on screen."""
@@ -377,7 +429,7 @@ class StudyLayers(QObject):
             self._listen(self._add_labels(MASK, mask))
         else:
             self._swap(labels, mask)
-        self._select_mask()
+        self.select_mask()
         if another:
             self.look_at(_centre(mask))
             self.viewer.reset_view()
@@ -390,6 +442,9 @@ class StudyLayers(QObject):
             )
             self.viewer.layers.move(len(self.viewer.layers) - 1, 0)  # below a mask that is there
             image.events.contrast_limits.connect(lambda event=None: self.contrast_changed.emit())
+            image.events.data.connect(self._on_image_replaced)
+            _lock(image)
+            self.in_place.hold(image, now.upright.scale)
         elif not another:
             return  # the contrast stays as the person set it
         else:
@@ -401,7 +456,7 @@ class StudyLayers(QObject):
         assert self.now is not None
         with self._silent():
             layer.data = data
-            layer.scale = self.now.upright.scale
+            self.in_place.hold(layer, self.now.upright.scale)
             if isinstance(layer, Labels):
                 # Else Ctrl+Z writes the last scan's voxels into this one.
                 layer._reset_history()
@@ -410,31 +465,107 @@ class StudyLayers(QObject):
         assert self.now is not None
         # Whatever number a person paints with is brain, and is seen.
         colours = {None: COLOURS[name], 0: "transparent", 1: COLOURS[name]}
-        layer: Labels = self.viewer.add_labels(
-            data, name=name, scale=self.now.upright.scale, opacity=0.5,
-            colormap=DirectLabelColormap(color_dict=colours),
-        )
+        with self._silent():
+            layer: Labels = self.viewer.add_labels(
+                data, name=name, scale=self.now.upright.scale, opacity=0.5,
+                colormap=DirectLabelColormap(color_dict=colours),
+            )
         layer.selected_label = 1
         self._ours[name] = layer
+        _lock(layer)
+        self.in_place.hold(layer, self.now.upright.scale)
         return layer
 
     def _listen(self, labels: Labels) -> None:
         labels.events.paint.connect(self._on_painted)
         labels.events.data.connect(self._on_replaced)
+        labels.events.show_selected_label.connect(self._on_only_selected, position="last")
+        keep_strokes_flat(labels, lambda: self.viewpoint.across)
         # napari says nothing of undo and redo: its keys call these methods.
-        labels.undo = self._followed(labels.undo)
-        labels.redo = self._followed(labels.redo)
+        labels.undo = self._followed(labels.undo, self._can_undo)
+        labels.redo = self._followed(labels.redo, lambda: True)
 
-    def _followed(self, method: Callable[[], None]) -> Callable[[], None]:
+    def _followed(
+        self, method: Callable[[], None], can: Callable[[], bool]
+    ) -> Callable[[], None]:
         def call() -> None:
-            method()
-            self._on_edited()
+            if cancel_gesture(self.mask_layer):  # the last thing that was done
+                return
+            if can():
+                method()
+                self._on_edited()
+            else:
+                self.nothing_to_undo.emit()
 
         return call
+
+    def _can_undo(self) -> bool:
+        return bool(getattr(self.mask_layer, "_undo_history", True))
 
     def _on_edited(self, event: Any = None) -> None:
         if not self._quiet and self.now is not None:
             self.edited.emit()
+
+    def _on_only_selected(self, event: Any = None) -> None:
+        """Show all that is brain: with the label 0 chosen, napari would hide the whole mask."""
+        layer = self.mask_layer
+        if layer is not None and layer.show_selected_label:
+            layer.show_selected_label = False
+            self.told.emit("All of the mask is shown: what is hidden would be saved unseen.")
+
+    def _on_image_replaced(self, event: Any = None) -> None:
+        """Put the scan back under its mask."""
+        if not self._quiet and self.now is not None and self.image_layer is not None:
+            self._swap(self.image_layer, self.now.upright.to_display(self.now.loaded.data))
+            self.told.emit(f"{self.image_layer.name} shows {self.now.name}: it was put back. Use "
+                           "a layer of its own for another picture.")
+
+    def _on_removed(self, event: Any) -> None:
+        if self.now is not None and event.value in (self._ours.get(IMAGE), self._ours.get(MASK)):
+            self._draw_nothing(True)
+            self._lost.start()
+
+    def _draw_nothing(self, on: bool) -> None:
+        # napari 0.9 may crash when a layer is added after it drew without one that had a brush.
+        canvas = canvas_of(self.viewer)
+        if canvas is not None:
+            canvas.setUpdatesEnabled(not on)
+
+    def _bring_back(self) -> None:
+        """Show scan and mask again, when a person removed or converted one of them."""
+        try:
+            missing = [name for name in (IMAGE, MASK) if self._layer(name) is None]
+            if self.now is not None and missing:
+                self._make_again(self.now, missing)
+        finally:
+            self._draw_nothing(False)
+
+    def _make_again(self, now: Shown, missing: list[str]) -> None:
+        alone = not any(layer.ndim >= 3 for layer in self.viewer.layers)
+        for name in missing:  # as new ones: napari may crash when it draws an old one again
+            self.in_place.let_go(self._ours.pop(name, None))
+        mask = now.upright.to_display(now.mask)
+        if IMAGE in missing:
+            self._draw_image(now, another=True)
+        if MASK in missing:
+            self._listen(self._add_labels(MASK, mask))
+        if alone:  # napari had forgotten where one looked
+            self.look_at(_centre(mask))
+            self.viewer.reset_view()
+        self.reveal_mask()
+        self.select_mask()
+        self.shown_changed.emit(now.name)
+        self.told.emit(f"{missing[0]} is put back: it is what is saved. Its eye, left of its "
+                       "name, hides it.")
+
+    def _on_active(self, event: Any = None) -> None:
+        """Say that another layer gets the strokes now."""
+        layer = self.viewer.layers.selection.active
+        if self.now is None or self._quiet or not isinstance(layer, Labels):
+            return
+        if layer not in self._ours.values() and layer.editable:
+            self.told.emit(f"{layer.name} is a layer of your own: what is painted there is not "
+                           f"part of the mask. Choose {MASK} in the list of layers to go on.")
 
     def _on_replaced(self, event: Any = None) -> None:
         """Take over values that napari put into a new array, such as after a change of type."""
@@ -448,7 +579,8 @@ class StudyLayers(QObject):
         self.edited.emit()
 
     def _finish_stroke(self) -> None:
-        """Keep the stroke of a mouse button that is still down."""
+        """Keep the stroke of a mouse button that is still down; drop what is not closed."""
+        cancel_gesture(self.mask_layer)
         commit = getattr(self.mask_layer, "_commit_stroke", None)
         if commit is not None:
             commit()
@@ -473,6 +605,10 @@ class StudyLayers(QObject):
             self._written.start()
 
     def _on_moved(self, event: Any = None) -> None:
+        before, self._slice = self._slice, self.viewpoint.slice
+        if before != self._slice and cancel_gesture(self.mask_layer):
+            self.told.emit("The outline was not closed, and is dropped: another slice is shown. "
+                           "Finish an outline on the slice where it began.")
         if self.now is not None and not self._quiet:
             self.moved.emit()
 
@@ -490,12 +626,6 @@ class StudyLayers(QObject):
             yield
         self.edited.emit()
 
-    def _select_mask(self) -> None:
-        # Single letters belong to the active layer: keep the mask active.
-        layer = self.mask_layer
-        if layer is not None:
-            self.viewer.layers.selection.active = layer
-
     def _layer(self, name: str) -> Any:
         """A layer of ours: not one of the same name that a person added."""
         layer = self._ours.get(name)
@@ -504,6 +634,7 @@ class StudyLayers(QObject):
     def _remove(self, name: str) -> None:
         layer = self._layer(name)
         if layer is not None:
+            self.in_place.let_go(layer)
             self.viewer.layers.remove(layer)
         self._ours.pop(name, None)
 
@@ -522,6 +653,12 @@ def _mask_of(
         if newest is not None:
             return load_mask(newest[1], like=scan, check=False), "pseudo_label"
     return np.zeros(scan.grid.shape, dtype=bool), "empty"
+
+
+def _lock(layer: Any) -> None:
+    """Keep napari's buttons and keys from removing a layer; from napari 0.9 on."""
+    if hasattr(layer, "locked"):
+        layer.locked = True
 
 
 def _centre(mask: Array) -> Place:

@@ -110,6 +110,7 @@ class PaintTools(QWidget):
             Told when nothing changed.
         """
         layers = self.session.layers
+        layers.settle()
         mask, image, now = layers.mask_on_display(), layers.image_on_display(), layers.now
         if mask is None or image is None or now is None:
             self.session.tell("Choose a scan first.", "warning")

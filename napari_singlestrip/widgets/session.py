@@ -79,6 +79,7 @@ class Session(QObject):
         self.layers.edited.connect(self.mask_edited)
         self.layers.shown_changed.connect(self.scan_changed)
         self.layers.shown_changed.connect(self._remember_scan)
+        self.layers.told.connect(lambda text: self.tell(text, "warning"))
         self.job.changed.connect(self.job_changed)
         self.job.happened.connect(self._on_event)
         self.step_requested.connect(self._remember_step)
@@ -191,6 +192,7 @@ class Session(QObject):
             If nothing is painted, or it cannot be written.
         """
         study, name = self.need_study(), self.scan
+        self.layers.settle()
         mask = self.layers.mask_on_scan()
         if mask is None or not mask.any():
             raise UserError(
