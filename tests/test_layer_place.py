@@ -39,6 +39,13 @@ def told(session: Any) -> list[str]:
     return said
 
 
+def draft_of(session: Any) -> np.ndarray:
+    """The draft on disk."""
+    draft = load_draft(session.study.folder, session.scan)
+    assert draft is not None
+    return draft
+
+
 def on_the_grid(session: Any) -> bool:
     """Whether all our layers lie where the scan's header says."""
     layers = session.layers
@@ -141,9 +148,7 @@ def test_whatever_label_is_painted_with_is_saved_as_it_is_seen(session: Any, lab
     layer.selected_label = 0
     layer.contour = 2
     stroke(session.viewer, [(here, 5, 5), (here, 8, 12)])
-    draft = load_draft(session.study.folder, session.scan)
-    assert draft is not None
-    shown = session.layers.now.upright.to_display(draft)[here]
+    shown = session.layers.now.upright.to_display(draft_of(session))[here]
     assert np.array_equal(shown, seen(session))
     assert not layer.show_selected_label
 
@@ -175,7 +180,7 @@ def test_a_layer_that_is_removed_comes_back_with_what_was_painted(
     before = layers.mask_on_scan()
     stroke_on_a_corner(session, 6)
     assert (layers.mask_on_scan() & ~before).any()
-    assert np.array_equal(load_draft(session.study.folder, session.scan), layers.mask_on_scan())
+    assert np.array_equal(draft_of(session), layers.mask_on_scan())
 
 
 def stroke_on_a_corner(session: Any, at: int = 3) -> None:
@@ -217,8 +222,11 @@ def test_an_unfinished_polygon_is_dropped_with_its_slice(session: Any) -> None:
     layers, viewer = session.layers, session.viewer
     layers.brush.set_mode("polygon")
     before = layers.mask_on_scan()
-    for change in (lambda: layers.set_plane("coronal"),
-                   lambda: layers.look_at(tuple(n + 1 for n in layers.point))):
+    changes: tuple[Callable[[], None], ...] = (
+        lambda: layers.set_plane("coronal"),
+        lambda: layers.look_at(tuple(n + 1 for n in layers.point)),
+    )
+    for change in changes:
         point = list(layers.point)
         rows, columns = layers.viewpoint.axes[-2:]
         for step in (0, 3):
@@ -248,7 +256,7 @@ def test_a_stroke_whose_button_is_down_stays_on_the_slices_that_are_seen(session
     changed = np.flatnonzero((layers.mask_on_display() != before).any(axis=(1, 2)))
     assert set(changed) <= {i, i + 4}
     assert i + 4 in changed
-    assert np.array_equal(load_draft(session.study.folder, session.scan), layers.mask_on_scan())
+    assert np.array_equal(draft_of(session), layers.mask_on_scan())
 
 
 def test_an_unfinished_outline_does_not_go_to_another_scan(session: Any) -> None:
@@ -273,7 +281,7 @@ def test_undo_takes_an_unfinished_outline_back_and_no_more(session: Any) -> None
     move(viewer, (i, p + 4, l))
     press_key(viewer, Z, CONTROL)
     assert np.array_equal(layers.mask_on_scan(), before)
-    assert np.array_equal(load_draft(session.study.folder, session.scan), before)
+    assert np.array_equal(draft_of(session), before)
 
 
 def move(viewer: Any, voxel: Any) -> None:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -18,21 +17,20 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_singlestrip.engine.volume import Scan, load_mask
-from napari_singlestrip.reviewing import Stamp, stamp
+from napari_singlestrip.engine.volume import load_mask
+from napari_singlestrip.reviewing import stamp
 from napari_singlestrip.study import Study
-from napari_singlestrip.study_drafts import drafted, load_draft
 from napari_singlestrip.upright import Upright
 from napari_singlestrip.widgets.brush import Brush
 from napari_singlestrip.widgets.gestures import cancel_gesture, keep_strokes_flat
 from napari_singlestrip.widgets.layer_place import LayersInPlace
+from napari_singlestrip.widgets.layer_watch import LayerWatch
 from napari_singlestrip.widgets.result_layers import ResultLayers
+from napari_singlestrip.widgets.shown import Shown, centre_of, mask_of
 from napari_singlestrip.widgets.viewpoint import PLANES as PLANES
-from napari_singlestrip.widgets.viewpoint import Place, Viewpoint, canvas_of
-from napari_singlestrip.widgets.volume_cache import LoadedScan, VolumeCache
+from napari_singlestrip.widgets.viewpoint import Place, Viewpoint
+from napari_singlestrip.widgets.volume_cache import VolumeCache
 
-View = Literal["newest", "painted", "pseudo_label"]
-Source = Literal["draft", "masks", "pseudo_label", "empty"]
 Array = NDArray[Any]
 
 IMAGE, MASK, PSEUDO_LABEL = "Scan", "Brain mask", "Pseudo-label (untouched)"
@@ -43,38 +41,6 @@ COLOURS = {
     ANSWER: "#ff5fd2",
     BEFORE: "#ffb000",
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """The scan on screen.
-
-    Attributes
-    ----------
-    name : str
-    study : Study
-    loaded : LoadedScan
-    upright : Upright
-    mask : ndarray of uint8, shape (i, j, k)
-        What is painted, on the scan's grid; the labels layer is a view of it.
-    source : {"draft", "masks", "pseudo_label", "empty"}
-        Where the mask came from.
-    newest : Stamp
-        Which predicted mask was the newest then.
-    """
-
-    name: str
-    study: Study
-    loaded: LoadedScan
-    upright: Upright
-    mask: NDArray[np.uint8]
-    source: Source
-    newest: Stamp
-
-    @property
-    def scan(self) -> Scan:
-        """The scan's header."""
-        return self.loaded.scan
 
 
 class StudyLayers(QObject):
@@ -116,19 +82,15 @@ class StudyLayers(QObject):
         self._quiet = False
         self._hidden_with = ""  # the tool that was in hand when we hid the mask
         self._slice: object = None
-        self._lost = QTimer(self)
-        self._lost.setSingleShot(True)
-        self._lost.setInterval(0)  # napari is still removing the layer
-        self._lost.timeout.connect(self._bring_back)
         self._written = QTimer(self)
         self._written.setSingleShot(True)
         self._written.setInterval(0)
         self._written.timeout.connect(self._on_edited)
         self.brush = Brush(self)
+        self._watch = LayerWatch(self)
+        self._watch.told.connect(self.told)
         for event in self._moving_events():
             event.connect(self._on_moved)
-        viewer.layers.events.removed.connect(self._on_removed)
-        viewer.layers.selection.events.active.connect(self._on_active)
 
     # --- what is shown
 
@@ -161,7 +123,7 @@ class StudyLayers(QObject):
         """
         loaded = self.cache.get(study.scan_path(name))
         newest = stamp(study, name)
-        mask, source = _mask_of(study, name, loaded.scan, view)
+        mask, source = mask_of(study, name, loaded.scan, view)
         same = self.now is not None and self.now.name == name and self.now.study is study
         self._finish_stroke()
         self.now = Shown(
@@ -207,11 +169,9 @@ class StudyLayers(QObject):
         """Let go of the viewer: the window closes."""
         self._finish_stroke()
         self.now = None
-        self._lost.stop()
+        self._watch.close()
         for event in self._moving_events():
             event.disconnect(self._on_moved)
-        self.viewer.layers.events.removed.disconnect(self._on_removed)
-        self.viewer.layers.selection.events.active.disconnect(self._on_active)
         self.cache.close()
 
     def file_of(self, layer: Any) -> Path | None:
@@ -376,6 +336,41 @@ class StudyLayers(QObject):
         layer = self._layer(name)
         return layer is not None and bool(layer.visible)
 
+    # --- what a person took away
+
+    def is_ours(self, layer: Any) -> bool:
+        """Whether a layer shows something of the scan on screen."""
+        return layer in self._ours.values()
+
+    def missing(self) -> list[str]:
+        """Names of scan and mask that a person removed from the list of layers."""
+        ours = [] if self.now is None else [name for name in (IMAGE, MASK) if name in self._ours]
+        return [name for name in ours if self._layer(name) is None]
+
+    def restore_scan(self) -> None:
+        """Show the scan again in its layer."""
+        if self.now is not None and self.image_layer is not None:
+            self._swap(self.image_layer, self.now.upright.to_display(self.now.loaded.data))
+
+    def make_again(self, missing: list[str]) -> None:
+        """Show scan or mask again, as new layers: napari may crash when it draws an old one."""
+        now = self.now
+        assert now is not None
+        alone = not any(layer.ndim >= 3 for layer in self.viewer.layers)
+        for name in missing:
+            self.in_place.let_go(self._ours.pop(name, None))
+        mask = now.upright.to_display(now.mask)
+        if IMAGE in missing:
+            self._draw_image(now, another=True)
+        if MASK in missing:
+            self._listen(self._add_labels(MASK, mask))
+        if alone:  # napari had forgotten where one looked
+            self.look_at(centre_of(mask))
+            self.viewer.reset_view()
+        self.reveal_mask()
+        self.select_mask()
+        self.shown_changed.emit(now.name)
+
     # --- where one looks
 
     @property
@@ -431,7 +426,7 @@ class StudyLayers(QObject):
             self._swap(labels, mask)
         self.select_mask()
         if another:
-            self.look_at(_centre(mask))
+            self.look_at(centre_of(mask))
             self.viewer.reset_view()
 
     def _draw_image(self, now: Shown, another: bool) -> None:
@@ -442,8 +437,7 @@ class StudyLayers(QObject):
             )
             self.viewer.layers.move(len(self.viewer.layers) - 1, 0)  # below a mask that is there
             image.events.contrast_limits.connect(lambda event=None: self.contrast_changed.emit())
-            image.events.data.connect(self._on_image_replaced)
-            _lock(image)
+            self._watch.add(image)
             self.in_place.hold(image, now.upright.scale)
         elif not another:
             return  # the contrast stays as the person set it
@@ -472,14 +466,13 @@ class StudyLayers(QObject):
             )
         layer.selected_label = 1
         self._ours[name] = layer
-        _lock(layer)
         self.in_place.hold(layer, self.now.upright.scale)
         return layer
 
     def _listen(self, labels: Labels) -> None:
         labels.events.paint.connect(self._on_painted)
         labels.events.data.connect(self._on_replaced)
-        labels.events.show_selected_label.connect(self._on_only_selected, position="last")
+        self._watch.add(labels)
         keep_strokes_flat(labels, lambda: self.viewpoint.across)
         # napari says nothing of undo and redo: its keys call these methods.
         labels.undo = self._followed(labels.undo, self._can_undo)
@@ -505,67 +498,6 @@ class StudyLayers(QObject):
     def _on_edited(self, event: Any = None) -> None:
         if not self._quiet and self.now is not None:
             self.edited.emit()
-
-    def _on_only_selected(self, event: Any = None) -> None:
-        """Show all that is brain: with the label 0 chosen, napari would hide the whole mask."""
-        layer = self.mask_layer
-        if layer is not None and layer.show_selected_label:
-            layer.show_selected_label = False
-            self.told.emit("All of the mask is shown: what is hidden would be saved unseen.")
-
-    def _on_image_replaced(self, event: Any = None) -> None:
-        """Put the scan back under its mask."""
-        if not self._quiet and self.now is not None and self.image_layer is not None:
-            self._swap(self.image_layer, self.now.upright.to_display(self.now.loaded.data))
-            self.told.emit(f"{self.image_layer.name} shows {self.now.name}: it was put back. Use "
-                           "a layer of its own for another picture.")
-
-    def _on_removed(self, event: Any) -> None:
-        if self.now is not None and event.value in (self._ours.get(IMAGE), self._ours.get(MASK)):
-            self._draw_nothing(True)
-            self._lost.start()
-
-    def _draw_nothing(self, on: bool) -> None:
-        # napari 0.9 may crash when a layer is added after it drew without one that had a brush.
-        canvas = canvas_of(self.viewer)
-        if canvas is not None:
-            canvas.setUpdatesEnabled(not on)
-
-    def _bring_back(self) -> None:
-        """Show scan and mask again, when a person removed or converted one of them."""
-        try:
-            missing = [name for name in (IMAGE, MASK) if self._layer(name) is None]
-            if self.now is not None and missing:
-                self._make_again(self.now, missing)
-        finally:
-            self._draw_nothing(False)
-
-    def _make_again(self, now: Shown, missing: list[str]) -> None:
-        alone = not any(layer.ndim >= 3 for layer in self.viewer.layers)
-        for name in missing:  # as new ones: napari may crash when it draws an old one again
-            self.in_place.let_go(self._ours.pop(name, None))
-        mask = now.upright.to_display(now.mask)
-        if IMAGE in missing:
-            self._draw_image(now, another=True)
-        if MASK in missing:
-            self._listen(self._add_labels(MASK, mask))
-        if alone:  # napari had forgotten where one looked
-            self.look_at(_centre(mask))
-            self.viewer.reset_view()
-        self.reveal_mask()
-        self.select_mask()
-        self.shown_changed.emit(now.name)
-        self.told.emit(f"{missing[0]} is put back: it is what is saved. Its eye, left of its "
-                       "name, hides it.")
-
-    def _on_active(self, event: Any = None) -> None:
-        """Say that another layer gets the strokes now."""
-        layer = self.viewer.layers.selection.active
-        if self.now is None or self._quiet or not isinstance(layer, Labels):
-            return
-        if layer not in self._ours.values() and layer.editable:
-            self.told.emit(f"{layer.name} is a layer of your own: what is painted there is not "
-                           f"part of the mask. Choose {MASK} in the list of layers to go on.")
 
     def _on_replaced(self, event: Any = None) -> None:
         """Take over values that napari put into a new array, such as after a change of type."""
@@ -637,35 +569,3 @@ class StudyLayers(QObject):
             self.in_place.let_go(layer)
             self.viewer.layers.remove(layer)
         self._ours.pop(name, None)
-
-
-def _mask_of(
-    study: Study, name: str, scan: Scan, view: str
-) -> tuple[NDArray[np.bool_], Source]:
-    if view != "pseudo_label":
-        draft = load_draft(study.folder, name) if name in drafted(study.folder) else None
-        if draft is not None and draft.shape == scan.grid.shape:
-            return draft, "draft"
-        if study.mask_path(name).exists():
-            return load_mask(study.mask_path(name), like=scan, check=False), "masks"
-    if view != "painted":
-        newest = study.newest_pseudo_label(name)
-        if newest is not None:
-            return load_mask(newest[1], like=scan, check=False), "pseudo_label"
-    return np.zeros(scan.grid.shape, dtype=bool), "empty"
-
-
-def _lock(layer: Any) -> None:
-    """Keep napari's buttons and keys from removing a layer; from napari 0.9 on."""
-    if hasattr(layer, "locked"):
-        layer.locked = True
-
-
-def _centre(mask: Array) -> Place:
-    """Middle of what is painted, or of the picture."""
-    middle = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        used = np.flatnonzero(mask.any(axis=others))
-        middle.append(int(used[len(used) // 2]) if used.size else mask.shape[axis] // 2)
-    return middle[0], middle[1], middle[2]
