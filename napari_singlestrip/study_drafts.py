@@ -7,15 +7,13 @@ a whole head, where a compressed NIfTI file takes half a second.
 from __future__ import annotations
 
 import math
-import os
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_singlestrip.errors import UserError
+from napari_singlestrip.errors import NotWritten, UserError
 from napari_singlestrip.files import atomic_path
 
 FOLDER = "drafts"
@@ -75,9 +73,21 @@ def load_draft(folder: Path, name: str) -> NDArray[np.bool_] | None:
 
 
 def remove_draft(folder: Path, name: str) -> None:
-    """Forget the draft of a scan."""
-    with suppress(FileNotFoundError):
-        os.unlink(draft_path(folder, name))
+    """Forget the draft of a scan.
+
+    Raises
+    ------
+    NotWritten
+        If the file is there and cannot be removed.
+    """
+    path = draft_path(folder, name)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise NotWritten(
+            f"Cannot remove {path}: {error.strerror or error}.",
+            "The unfinished mask stays; change the permissions of its folder.",
+        ) from error
 
 
 def drafted(folder: Path) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QGroupBox
 
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.study_drafts import drafted
 from napari_singlestrip.widgets.models_list import ModelsList
 from napari_singlestrip.widgets.panel import button
 from napari_singlestrip.widgets.session import Session
@@ -77,7 +76,7 @@ class ExportBox(QGroupBox):
         """Write the masks of the study into a folder."""
         with self.session.guarded():
             study = self.session.need_study()
-            unfinished = drafted(study.folder)
+            unfinished = self.session.unfinished()
             if unfinished:
                 self.session.tell(
                     f"Unfinished changes of {', '.join(unfinished)} are not among the masks: keep "

@@ -26,7 +26,7 @@ from napari_singlestrip.widgets.gestures import cancel_gesture, keep_strokes_fla
 from napari_singlestrip.widgets.layer_place import LayersInPlace
 from napari_singlestrip.widgets.layer_watch import LayerWatch
 from napari_singlestrip.widgets.result_layers import ResultLayers
-from napari_singlestrip.widgets.shown import Shown, centre_of, mask_of
+from napari_singlestrip.widgets.shown import KeptDraft, Shown, centre_of, mask_of
 from napari_singlestrip.widgets.viewpoint import PLANES as PLANES
 from napari_singlestrip.widgets.viewpoint import Place, Viewpoint
 from napari_singlestrip.widgets.volume_cache import VolumeCache
@@ -77,6 +77,7 @@ class StudyLayers(QObject):
         self.in_place.told.connect(self.told)
         self.result = ResultLayers(viewer, self.in_place)
         self.now: Shown | None = None
+        self.kept_draft: KeptDraft = lambda folder, name: None  # that could not be written
         self.viewpoint = Viewpoint(viewer)
         self._ours: dict[str, Any] = {}
         self._quiet = False
@@ -123,7 +124,9 @@ class StudyLayers(QObject):
         """
         loaded = self.cache.get(study.scan_path(name))
         newest = stamp(study, name)
-        mask, source = mask_of(study, name, loaded.scan, view)
+        mask, source = mask_of(
+            study, name, loaded.scan, view, self.kept_draft(study.folder, name)
+        )
         same = self.now is not None and self.now.name == name and self.now.study is study
         self._finish_stroke()
         self.now = Shown(

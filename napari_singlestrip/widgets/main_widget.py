@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
@@ -21,10 +22,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_singlestrip.texts import printable
 from napari_singlestrip.widgets.apply_panel import ApplyPanel
 from napari_singlestrip.widgets.background import import_slow_parts
 from napari_singlestrip.widgets.canvas_letters import CanvasLetters
-from napari_singlestrip.widgets.job_bar import JobBar, duration
+from napari_singlestrip.widgets.job_bar import COLOURS, JobBar, duration, is_dark
 from napari_singlestrip.widgets.keys import bind_keys, unbind_keys
 from napari_singlestrip.widgets.paint_panel import PaintPanel
 from napari_singlestrip.widgets.panel import Panel, button, scrollable
@@ -70,6 +72,7 @@ class StripWidget(QWidget):
         self.planes = OtherPlanes(self.session)
         self.letters = CanvasLetters(self.session)
         self._saved_at = 0.0
+        self._not_written = False
         self._closed = False
         self._lay_out()
         self._connect()
@@ -165,9 +168,16 @@ class StripWidget(QWidget):
             self._fit.start()  # once napari has laid it out
             self._imports.start()
         if docked and not self._docked:
+            self._warn_of_loss()
             self.close_all()
             self.deleteLater()
         return done
+
+    def _warn_of_loss(self) -> None:
+        """Say in napari's window what could not be saved: nobody asks before a dock closes."""
+        if not self._closed and not self.session.unsaved.retry():
+            show_warning("SingleStrip was closed, and the strokes that could not be saved are "
+                         "lost: the folder of the study cannot be written.")
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Notice that the window closes: napari does not tell its docks."""
@@ -227,7 +237,7 @@ class StripWidget(QWidget):
         session = self.session
         session.step_requested.connect(self.go_to)
         session.study_changed.connect(self._on_study)
-        session.mask_edited.connect(self._on_saved)
+        session.written.connect(self._on_written)
         session.layers.shown_changed.connect(self._show_planes_button)
         self._clock = QTimer(self)
         self._clock.setInterval(1000)
@@ -274,13 +284,32 @@ class StripWidget(QWidget):
                         max(room.top(), min(frame.top(), room.bottom() + 1 - high)))
 
     def _on_study(self, what: str) -> None:
+        if what == "study":
+            self._saved_at, self._not_written = 0.0, False
         if what in ("masks", "decisions", "drafts", "scans", "settings"):
             self._on_saved()
         self._show_header()
 
     def _on_saved(self) -> None:
-        self._saved_at = time.monotonic()
+        self._on_written(True)
+
+    def _on_written(self, done: bool) -> None:
+        self._not_written = not done
+        if done:
+            self._saved_at = time.monotonic()
         self._show_header()
+
+    def _saved_words(self) -> str:
+        """When something was saved last; after a failure that it is not, until it is."""
+        study = self.session.study
+        unsaved = () if study is None else self.session.unsaved.names(study.folder)
+        if unsaved:
+            return f"  ·  NOT saved: {', '.join(map(printable, unsaved))}"
+        if self._not_written:
+            return "  ·  the last change is NOT saved"
+        if not self._saved_at:
+            return ""
+        return f"  ·  saved {duration(time.monotonic() - self._saved_at)} ago"
 
     def _show_planes_button(self, name: str = "") -> None:
         self.planes_button.setEnabled(self.session.layers.now is not None)
@@ -290,13 +319,15 @@ class StripWidget(QWidget):
         if study is None:
             self.header.setText("No study is open")
             self.header.setToolTip("")
+            self.header.setStyleSheet("")
             return
-        saved = ""
-        if self._saved_at:
-            saved = f"  ·  saved {duration(time.monotonic() - self._saved_at)} ago"
-        n = len(study.names)
-        self.header.setText(f"{study.name}  ·  {n} scan{'s' * (n != 1)}{saved}")
-        self.header.setToolTip(str(study.folder))
+        n, saved = len(study.names), self._saved_words()
+        self.header.setText(f"{printable(study.name)}  ·  {n} scan{'s' * (n != 1)}{saved}")
+        self.header.setToolTip(printable(str(study.folder)))
+        level = "error" if "NOT" in saved else "info"
+        style = COLOURS["dark" if is_dark(self) else "light"][level]
+        if style != self.header.styleSheet():
+            self.header.setStyleSheet(style)
 
 
 def _nothing() -> None:

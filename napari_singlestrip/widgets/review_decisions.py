@@ -44,6 +44,7 @@ class DecisionBar(QWidget):
         self._changed_voxels = changed_voxels
         self._history: ReviewHistory | None = None
         self._asked = ""
+        self._unkept: dict[str, str] = {}  # notes that could not be written
         self._make_buttons()
         self.note = QLineEdit()
         self.note.setObjectName("note")
@@ -189,16 +190,16 @@ class DecisionBar(QWidget):
         row = self.row
         assert row is not None
         verb = {"accepted": "accept", "rejected": "reject"}.get(state, "keep correction of")
-        note = self.note.text().strip()
+        note, done = self.note.text().strip(), False
         try:
             with self.session.guarded(), self.history.step(f"{verb} {row.name}", [row.name]):
                 self.session.decide(row.name, state, note)
                 if drop_changes:
                     self.session.forget_draft(row.name)
+                done = True
         finally:
             self._close_question()
-        decided = self.session.need_study().decisions().get(row.name)
-        if decided is not None and decided.state == state:
+        if done:
             self._forget_note(row.name)
             self.note.setModified(False)
             self.decided.emit(row.name)
@@ -228,6 +229,8 @@ class DecisionBar(QWidget):
     # --- notes
 
     def _note_of(self, row: ReviewRow) -> str:
+        if row.name in self._unkept:
+            return self._unkept[row.name]
         if row.decision is not None and row.decision.note:
             return row.decision.note
         return str(self.session.remembered().get(NOTES, {}).get(row.name, ""))
@@ -238,16 +241,20 @@ class DecisionBar(QWidget):
         if row is None or study is None or not self.note.isModified():
             return
         self.note.setModified(False)
+        self._unkept[row.name] = text  # until it is written
         with self.session.guarded():
             decision = study.decisions().get(row.name)
             if decision is None:
                 notes = {**self.session.remembered().get(NOTES, {}), row.name: text}
-                self.session.remember(**{NOTES: {k: v for k, v in notes.items() if v}})
+                if not self.session.remember(**{NOTES: {k: v for k, v in notes.items() if v}}):
+                    return
                 self.session.study_changed.emit("decisions")
             elif decision.note != text:
                 study.put_decisions({row.name: replace(decision, note=text)})
+            self._unkept.pop(row.name, None)
 
     def _forget_note(self, name: str) -> None:
+        self._unkept.pop(name, None)
         notes = dict(self.session.remembered().get(NOTES, {}))
         if notes.pop(name, None) is not None:
             self.session.remember(**{NOTES: notes})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
@@ -123,7 +124,7 @@ class ReviewPanel(Panel):
         self.review = Review()
         if study is not None:
             with self.session.guarded():
-                self.review = review(study)
+                self.review = self._with_unsaved(review(study))
         if new_study:
             self.true_dice.forget()
         self.truth = Truth({}) if study is None else self.true_dice.of(study, self.review)
@@ -196,6 +197,12 @@ class ReviewPanel(Panel):
             self._load_ahead()
         else:
             self.decisions.refresh(row)
+
+    def _with_unsaved(self, found: Review) -> Review:
+        """Add changes that could not be written: they must not be passed over either."""
+        names = self.session.unfinished()
+        rows = (replace(row, unsaved=row.unsaved or row.name in names) for row in found.rows)
+        return replace(found, rows=tuple(rows))
 
     def _is_outdated(self) -> bool:
         outdated = False

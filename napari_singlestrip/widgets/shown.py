@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +19,7 @@ from napari_singlestrip.widgets.viewpoint import Place
 from napari_singlestrip.widgets.volume_cache import LoadedScan
 
 View = Literal["newest", "painted", "pseudo_label"]
+KeptDraft = Callable[[Path, str], NDArray[np.bool_] | None]
 Source = Literal["draft", "masks", "pseudo_label", "empty"]
 
 
@@ -53,10 +56,13 @@ class Shown:
 
 
 def mask_of(
-    study: Study, name: str, scan: Scan, view: str
+    study: Study, name: str, scan: Scan, view: str, kept: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.bool_], Source]:
+    """Find the mask to show; `kept` is newer than any draft on disk."""
     if view != "pseudo_label":
-        draft = load_draft(study.folder, name) if name in drafted(study.folder) else None
+        draft = kept
+        if draft is None and name in drafted(study.folder):
+            draft = load_draft(study.folder, name)
         if draft is not None and draft.shape == scan.grid.shape:
             return draft, "draft"
         if study.mask_path(name).exists():
@@ -69,7 +75,7 @@ def mask_of(
 
 
 def centre_of(mask: NDArray[Any]) -> Place:
-    """Middle of what is painted, or of the picture."""
+    """Return the middle of what is painted, or of the picture."""
     middle = []
     for axis in range(3):
         others = tuple(a for a in range(3) if a != axis)
