@@ -10,7 +10,7 @@ from typing import Any
 
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QMouseEvent
 from qtpy.QtWidgets import (
     QApplication,
     QButtonGroup,
@@ -27,6 +27,7 @@ from napari_singlestrip.widgets.apply_panel import ApplyPanel
 from napari_singlestrip.widgets.background import import_slow_parts
 from napari_singlestrip.widgets.canvas_letters import CanvasLetters
 from napari_singlestrip.widgets.job_bar import COLOURS, JobBar, duration, is_dark
+from napari_singlestrip.widgets.key_guard import KeyGuard
 from napari_singlestrip.widgets.keys import bind_keys, unbind_keys
 from napari_singlestrip.widgets.paint_panel import PaintPanel
 from napari_singlestrip.widgets.panel import Panel, button, scrollable
@@ -35,6 +36,7 @@ from napari_singlestrip.widgets.review_panel import ReviewPanel
 from napari_singlestrip.widgets.scans_panel import ScansPanel
 from napari_singlestrip.widgets.session import STEPS, Session
 from napari_singlestrip.widgets.train_panel import TrainPanel
+from napari_singlestrip.widgets.viewpoint import canvas_of
 
 MAX_WIDTH = 430
 IMPORTS_AFTER_MS = 300  # once the dock is drawn
@@ -70,6 +72,9 @@ class StripWidget(QWidget):
         self.header.setObjectName("header")
         self.job_bar = JobBar(self.session)
         self.planes = OtherPlanes(self.session)
+        review = self.panels["review"]
+        assert isinstance(review, ReviewPanel)
+        self.key_guard = KeyGuard(self, canvas_of(self.viewer), review.table)
         self.letters = CanvasLetters(self.session)
         self._saved_at = 0.0
         self._not_written = False
@@ -86,6 +91,9 @@ class StripWidget(QWidget):
         self.step_buttons[step].setChecked(True)
         self.stack.setCurrentIndex(STEPS.index(step))
         self.session.step = step
+        canvas = canvas_of(self.viewer)
+        if canvas is not None:  # letters act on the picture, not on the button of the step
+            canvas.setFocus()
 
     @property
     def panel(self) -> Panel:
@@ -103,6 +111,11 @@ class StripWidget(QWidget):
         dialog = HelpDialog(self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.show()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Take a click that no part of the dock wants for one into the field that it missed."""
+        self.key_guard.take_near(event.pos())
+        super().mousePressEvent(event)
 
     # --- files dropped on the dock
 
@@ -156,6 +169,7 @@ class StripWidget(QWidget):
                 last.callback(getattr(panel, "close_all", _nothing))
             for part in (self.planes, self.letters):
                 last.callback(part.close_all)
+            last.callback(self.key_guard.close)
             last.callback(unbind_keys, self)
             last.callback(self._disconnect)
 

@@ -5,16 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_singlestrip.review_history import ReviewHistory
 from napari_singlestrip.reviewing import ReviewRow
 from napari_singlestrip.study_tables import State
+from napari_singlestrip.texts import printable
 from napari_singlestrip.widgets.panel import button, words
 from napari_singlestrip.widgets.session import Session
+from napari_singlestrip.widgets.toast import Toast
+from napari_singlestrip.widgets.viewpoint import canvas_of
 
 NOTES = "notes"  # in what the window remembers: remarks on scans that are not decided yet
+
+
+class NoteField(QLineEdit):
+    """A note: it has the keys until Enter or Esc.
+
+    Signals
+    -------
+    left()
+    """
+
+    left = Signal()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Leave with Enter and Esc; what was typed stays."""
+        leave = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
+        if event is not None and event.key() in leave:
+            self.left.emit()
+            return
+        super().keyPressEvent(event)
 
 
 class DecisionBar(QWidget):
@@ -46,14 +76,19 @@ class DecisionBar(QWidget):
         self._asked = ""
         self._unkept: dict[str, str] = {}  # notes that could not be written
         self._make_buttons()
-        self.note = QLineEdit()
+        self.note = NoteField()
         self.note.setObjectName("note")
         self.note.setPlaceholderText("Note on this scan")
-        self.note.setToolTip("Your remark, kept with the decision; Enter goes back to the scan")
+        self.note.setToolTip("Your remark, kept with the decision; Enter or Esc goes back to the "
+                             "scan, where letters decide again")
         self.note.editingFinished.connect(self._keep_note)
-        self.note.returnPressed.connect(self._leave_note)
+        self.note.left.connect(self._leave_note)
         self._make_question()
         self._lay_out()
+        self.toast = Toast(session.viewer, self)
+        self._decided_at: object = None  # what was on screen when a decision was the last act
+        session.mask_edited.connect(self._forget_decided)
+        session.layers.nothing_to_undo.connect(self._on_nothing_to_undo)
 
     # --- the scan
 
@@ -153,9 +188,11 @@ class DecisionBar(QWidget):
                 self.session.need_study().decide_all(names, "accepted")
             self.session.tell(f"Accepted {len(names)} masks down to rank {rank}. \"Undo decision\" "
                               "takes all of them back.")
+            self._offer_undo(f"{len(names)} masks: accepted")
 
     def take_back(self) -> None:
         """Take the last step back, and show what it was about."""
+        self._forget_decided()
         with self.session.guarded():
             step = self.history.undo()
             if step is None:
@@ -168,7 +205,25 @@ class DecisionBar(QWidget):
         if self.session.study is not None:
             self.refresh(self.row)
 
+    def close_all(self) -> None:
+        """Let go: the window closes."""
+        self.toast.close()
+
     # --- inside
+
+    def _offer_undo(self, done: str) -> None:
+        self._decided_at = self.session.layers.now
+        self.toast.say(f"{done}   \u00b7   Ctrl+Z takes it back")
+
+    def _forget_decided(self) -> None:
+        self._decided_at = None
+        self.toast.hide()
+
+    def _on_nothing_to_undo(self) -> None:
+        """Ctrl+Z takes a decision back, as long as it is the last thing that was done."""
+        now = self.session.layers.now
+        if self.isVisible() and now is not None and self._decided_at is now:
+            self.take_back()
 
     def _ready(self) -> ReviewRow | None:
         """The row, when what is on screen is what would be decided about."""
@@ -177,6 +232,11 @@ class DecisionBar(QWidget):
             self.session.tell("Choose a ranked scan first: click a row, or press N.", "warning")
             return None
         self._keep_note()
+        if not self.session.layers.mask_is_seen:
+            self.session.layers.reveal_mask()
+            self.session.tell(f"The mask of {printable(row.name)} was hidden. It is shown now: "
+                              "look at it, then decide.", "warning")
+            return None
         if self.session.layers.is_outdated():  # nobody decides about a mask not seen
             self.session.show_scan(row.name)
             self.session.tell(
@@ -203,6 +263,7 @@ class DecisionBar(QWidget):
             self._forget_note(row.name)
             self.note.setModified(False)
             self.decided.emit(row.name)
+            self._offer_undo(f"{printable(row.name)}: {state}")
 
     def _ask(self, state: State) -> None:
         row = self.row
@@ -261,7 +322,9 @@ class DecisionBar(QWidget):
 
     def _leave_note(self) -> None:
         self._keep_note()
-        self.session.viewer.window._qt_viewer.canvas.native.setFocus()
+        canvas = canvas_of(self.session.viewer)
+        if canvas is not None:
+            canvas.setFocus()
 
     # --- layout
 
@@ -316,5 +379,8 @@ class DecisionBar(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addLayout(first)
-        column.addWidget(self.question)
         column.addLayout(second)
+        column.addWidget(self.question)  # below: it must not push the note away
+        kept = self.discard.sizePolicy()  # nor may a button come where one is about to click
+        kept.setRetainSizeWhenHidden(True)
+        self.discard.setSizePolicy(kept)
