@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+
+# ``python -m`` imports from the working folder first: a file queue.py or json.py among a person's
+# scans would take the place of Python's own.
+try:
+    if not sys.flags.safe_path and sys.path[:1] == [os.getcwd()]:
+        del sys.path[0]
+except OSError:  # the folder is gone
+    pass
+
 from contextlib import suppress
 
 from napari_singlestrip.cli import main

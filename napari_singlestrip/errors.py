@@ -34,3 +34,7 @@ class UserError(Exception):
 
     def __reduce__(self) -> tuple[type[UserError], tuple[str, str]]:
         return type(self), (self.what, self.hint)
+
+
+class NotWritten(UserError):
+    """A file could not be written: what was to be kept in it is not."""

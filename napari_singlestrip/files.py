@@ -23,7 +23,7 @@ from typing import IO, Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from napari_singlestrip.errors import UserError
+from napari_singlestrip.errors import NotWritten, UserError
 
 TEMPORARY_PREFIX = ".~"
 MAX_TEXT_BYTES = 64 * 2**20  # tables and documents of 100,000 scans stay below
@@ -445,6 +445,6 @@ def _is_about(error: OSError, path: Path, temporary: Path) -> bool:
     return Path(name) in {*ours, *ours[0].parents}
 
 
-def _explain(error: OSError, path: Path) -> UserError:
+def _explain(error: OSError, path: Path) -> NotWritten:
     reason, hint = _HINTS[error.errno or 0]
-    return UserError(f"Cannot write {path.name} in {path.parent.absolute()}: {reason}.", hint)
+    return NotWritten(f"Cannot write {path.name} in {path.parent.absolute()}: {reason}.", hint)

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import struct
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_singlestrip.errors import UserError
+from napari_singlestrip.errors import NotWritten, UserError
 from napari_singlestrip.files import atomic_path, open_bounded, refuse_links
 
 FOLDER = "drafts"
@@ -128,13 +126,20 @@ def remove_draft(folder: Path, name: str) -> None:
 
     Raises
     ------
+    NotWritten
+        If the file is there and cannot be removed.
     UserError
         If the folder of drafts is a link out of the study.
     """
     path = draft_path(folder, name)
     refuse_links(path.parent)
-    with suppress(FileNotFoundError):
-        os.unlink(path)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise NotWritten(
+            f"Cannot remove {path}: {error.strerror or error}.",
+            "The unfinished mask stays; change the permissions of its folder.",
+        ) from error
 
 
 def drafted(folder: Path) -> tuple[str, ...]:

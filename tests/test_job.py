@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import psutil
 import pytest
 from gui_fixtures import wait_until
+from qtpy.QtCore import QProcess
 from qtpy.QtTest import QTest
 
 from napari_singlestrip.events import (
@@ -25,7 +28,9 @@ from napari_singlestrip.events import (
     Progress,
     Started,
 )
+from napari_singlestrip.widgets import device_probe
 from napari_singlestrip.widgets import job as job_module
+from napari_singlestrip.widgets.device_probe import DeviceProbe
 from napari_singlestrip.widgets.job import Job, JobStatus, full_command
 
 pytest_plugins = ("gui_fixtures",)
@@ -322,6 +327,63 @@ def test_close_kills_what_does_not_stop(
     assert time.monotonic() - began < 2
 
 
+# What a person may have beside their scans, and Python's own modules or ours import.
+HOSTILE = ("queue", "json", "contextlib", "torch", "numpy", "typer", "nibabel", "select", "six")
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, full of modules that say when they are imported."""
+    for name in HOSTILE:
+        (tmp_path / f"{name}.py").write_text(
+            f"open({str(tmp_path / 'imported')!r}, 'a').write(__name__ + '\\n')\n"
+            "raise SystemExit('this is not the module')\n"
+        )
+    (tmp_path / "matplotlibrc").write_text("backend: no-such-backend\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep)  # empty entries mean the working folder too
+    return tmp_path
+
+
+def test_a_job_takes_nothing_from_the_working_folder(qapp: object, hostile: Path) -> None:
+    job = Job()
+    job.start(["run", str(hostile / "nowhere")], "run")
+    wait_until(lambda: not job.status.busy, "the job", 60)
+    assert not (hostile / "imported").exists()
+    assert isinstance(job.status.end, Failed)
+    assert "nowhere" in job.status.end.what
+
+
+def test_the_probe_takes_nothing_from_the_working_folder(
+    qapp: object, hostile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device_probe, "_known", {})
+    probe = DeviceProbe()
+    probe.ask([])
+    wait_until(lambda: probe.known([]) is not None, "the device", 120)
+    assert probe.known([])
+    assert not (hostile / "imported").exists()
+    probe.close()
+
+
+def test_the_module_takes_nothing_from_the_working_folder(
+    hostile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH")
+    (hostile / "contextlib.py").unlink()  # Python itself needs it before any code of ours runs
+    command = [sys.executable, "-m", "napari_singlestrip", "run", "nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not (hostile / "imported").exists()
+    assert "nowhere" in done.stderr
+
+
+def test_a_probe_that_is_closed_starts_no_other_process(qapp: object) -> None:
+    probe = DeviceProbe()
+    probe.close()
+    probe.ask(["no-such-launcher"])
+    assert probe.findChildren(QProcess) == []
+
+
 def test_launcher_comes_before_the_command(watched: Watched) -> None:
     body = "import sys, json; print(json.dumps({'event': 'Note', 'text': ' '.join(sys.argv[1:])}))"
     watched.start("", launcher=[sys.executable, "-c", body])
@@ -365,7 +427,10 @@ def test_one_core_is_left_to_the_window(monkeypatch: pytest.MonkeyPatch) -> None
     assert job_module.worker_environment()["OMP_NUM_THREADS"] == "3"
 
 
-def test_another_computer_gets_none_of_this_one_s_threads() -> None:
+def test_another_computer_gets_none_of_this_one_s_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     assert job_module.worker_environment(["srun"]) == {"PYTHONUNBUFFERED": "1"}
 
 

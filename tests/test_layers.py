@@ -317,9 +317,9 @@ def _painted_mm(session: Any, name: str) -> Any:
 def test_showing_the_mask_again_leaves_the_tool_in_hand(session: Any) -> None:
     layer = session.layers.mask_layer
     layer.mode = "paint"
-    session.layers.show_mask(True)
+    session.layers.unhide_mask()
     assert layer.mode == "paint"
-    session.layers.show_mask(False)
-    session.layers.show_mask(True)
+    session.layers.hide_mask()
+    session.layers.unhide_mask()
     assert layer.visible
     assert layer.mode == "paint"

@@ -142,7 +142,8 @@ class AddScans(QWidget):
                 self.session.step_requested.emit(sample.step)
             return
         with self.session.guarded():
-            self.session.start_job([SAMPLES_JOB, str(folder), *sample.options], SAMPLES_JOB)
+            arguments = [SAMPLES_JOB, str(folder.absolute()), *sample.options]
+            self.session.start_job(arguments, SAMPLES_JOB)
             self._making = sample, folder
             self.ask_nothing()
             self.session.tell(f"Drawing heads in {folder}.")

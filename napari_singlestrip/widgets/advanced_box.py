@@ -80,6 +80,7 @@ class AdvancedBox(QCollapsible):
         if self.session.study is not None:
             with self.session.guarded():
                 self.session.study.set_settings(overrides)
+            self._show_settings()  # as they are stored, also when that failed
 
     def _on_launcher(self) -> None:
         try:

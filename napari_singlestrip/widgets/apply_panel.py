@@ -102,8 +102,8 @@ class ApplyPanel(Panel):
             names = tuple(applied_names(model.path, scans, out).names.values())
             brain = ["--brain"] * self.brain.isChecked()
             self.session.start_job(
-                ["apply", str(model.path), *self.scans.arguments, "--out", str(out), *brain,
-                 *model.options], "apply",
+                ["apply", str(model.path.absolute()), *self.scans.arguments, "--out", str(out),
+                 *brain, *model.options], "apply",
             )
             self._running = (out, names)
             self.results.expect(out, self._running[1])

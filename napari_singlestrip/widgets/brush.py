@@ -62,6 +62,7 @@ class Brush(QObject):
     def set_mode(self, mode: Mode) -> None:
         """Take a tool."""
         if self._layer is not None:
+            self._layers.select_mask()  # the strokes go to the active layer
             self._layer.mode = mode
 
     @property

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_singlestrip.upright import AXIS_ENDS
 from napari_singlestrip.widgets.session import Session
-from napari_singlestrip.widgets.viewpoint import camera_of
+from napari_singlestrip.widgets.viewpoint import camera_of, canvas_of
 
 EDGES = ("top", "bottom", "left", "right")
 MARGIN = 6  # pixels between a letter and the edge
@@ -32,7 +32,7 @@ class CanvasLetters(QObject):
         super().__init__(session)
         self.session = session
         self.labels: dict[str, QLabel] = {}
-        self._canvas = _canvas(session.viewer)
+        self._canvas = canvas_of(session.viewer)
         if self._canvas is None:  # another version of napari: the picture does without
             return
         self.labels = {edge: _letter(self._canvas, edge) for edge in EDGES}
@@ -98,14 +98,6 @@ class CanvasLetters(QObject):
             x = {"left": MARGIN, "right": width - label.width() - MARGIN}.get(edge, x)
             y = {"top": MARGIN, "bottom": height - label.height() - MARGIN}.get(edge, y)
             label.move(x, y)
-
-
-def _canvas(viewer: Any) -> QWidget | None:
-    """The widget that napari draws on; there is no public way to it."""
-    window = getattr(viewer, "window", None)
-    canvas = getattr(getattr(window, "_qt_viewer", None), "canvas", None)
-    native = getattr(canvas, "native", None)
-    return native if isinstance(native, QWidget) else None
 
 
 def _letter(canvas: QWidget, edge: str) -> QLabel:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from qtpy.QtCore import QObject, QProcess, Signal
 
-from napari_singlestrip.widgets.job import full_command
+from napari_singlestrip.widgets.job import full_command, job_process
 
 _known: dict[tuple[str, ...], str] = {}  # by launcher, for as long as this program runs
 
@@ -26,6 +26,7 @@ class DeviceProbe(QObject):
         super().__init__(parent)
         self._process: QProcess | None = None
         self._launcher: tuple[str, ...] = ()
+        self._closed = False
 
     def known(self, launcher: Sequence[str]) -> str | None:
         """Return what was found out before; None when it was not asked."""
@@ -33,17 +34,18 @@ class DeviceProbe(QObject):
 
     def ask(self, launcher: Sequence[str]) -> None:
         """Find out, unless it is known or asked already."""
-        if self._process is not None or tuple(launcher) in _known:
+        if self._closed or self._process is not None or tuple(launcher) in _known:
             return
         self._launcher = tuple(launcher)
         program, *arguments = full_command(["doctor"], launcher)
-        process = self._process = QProcess(self)
+        process = self._process = job_process(self, launcher)
         process.finished.connect(self._read)
         process.errorOccurred.connect(self._failed)
         process.start(program, arguments)
 
     def close(self) -> None:
-        """Stop asking."""
+        """Stop asking, for good: the end of a job still refreshes the panel that asks."""
+        self._closed = True
         process, self._process = self._process, None
         if process is not None:
             process.blockSignals(True)

@@ -89,6 +89,7 @@ class EffortBox(QWidget):
         if study is not None and self.value() != study.effort:
             with self.session.guarded():
                 study.set_settings(effort=self.value())
+            self.setValue(cast(Effort, study.effort))  # as it is stored, also when that failed
 
     def _measure(self) -> None:
         study = self.session.study

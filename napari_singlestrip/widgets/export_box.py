@@ -9,7 +9,6 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QGroupBox
 
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.study_drafts import drafted
 from napari_singlestrip.widgets.models_list import ModelsList
 from napari_singlestrip.widgets.panel import button
 from napari_singlestrip.widgets.session import Session
@@ -77,7 +76,7 @@ class ExportBox(QGroupBox):
         """Write the masks of the study into a folder."""
         with self.session.guarded():
             study = self.session.need_study()
-            unfinished = drafted(study.folder)
+            unfinished = self.session.unfinished()
             if unfinished:
                 self.session.tell(
                     f"Unfinished changes of {', '.join(unfinished)} are not among the masks: keep "
@@ -85,7 +84,7 @@ class ExportBox(QGroupBox):
                 )
             brain = ["--brain"] * self.brain.isChecked()
             self.session.start_job(
-                ["masks", str(study.folder), "--out", str(folder), *brain], "masks"
+                ["masks", str(study.folder), "--out", str(folder.absolute()), *brain], "masks"
             )
 
     def export_model(self, file: Path) -> None:
@@ -96,7 +95,7 @@ class ExportBox(QGroupBox):
                 raise UserError("No model of this study is chosen.", "Choose a round above.")
             path = file if file.suffix else file.with_suffix(".pt")
             self.session.start_job(
-                ["export", str(study.folder), str(path), *model.options], "export"
+                ["export", str(study.folder), str(path.absolute()), *model.options], "export"
             )
 
     def write_report(self) -> None:

@@ -92,21 +92,56 @@ class JobStatus:
 
 
 def local_command() -> list[str]:
-    """Return how this Python runs the command line."""
-    return [sys.executable, "-m", "napari_singlestrip"]
+    """Return how this Python runs the command line.
+
+    With ``-P``, else ``-m`` would import what lies in the working folder: a file queue.py there
+    would take the place of Python's own.
+    """
+    return [sys.executable, "-P", "-m", "napari_singlestrip"]
 
 
 def worker_environment(launcher: Sequence[str] = ()) -> dict[str, str]:
     """Return what a job's process gets beside the environment of the window."""
+    everywhere = {"PYTHONUNBUFFERED": "1", **_python_path()}
     if launcher:  # some hand it on to the computer where the job runs
-        return {"PYTHONUNBUFFERED": "1"}
+        return everywhere
     return {
-        "PYTHONUNBUFFERED": "1",
+        **everywhere,
+        "PYTHONSAFEPATH": "1",  # as ``-P``, for what the job starts itself
         # Idle threads that spin would take the processor from the window.
         "OMP_WAIT_POLICY": "PASSIVE",
         # One core is the window's: a thread that shares its core holds up all others.
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores() - 1))),
     }
+
+
+def _python_path() -> dict[str, str]:
+    """PYTHONPATH without its empty entries, which mean the working folder."""
+    path = os.environ.get("PYTHONPATH")
+    if path is None:
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, path.split(os.pathsep)))}
+
+
+def job_process(parent: QObject, launcher: Sequence[str] = ()) -> QProcess:
+    """Make a process for a command of ours: it takes nothing from the working folder.
+
+    Parameters
+    ----------
+    parent : QObject
+    launcher : sequence of str
+        Prefix that starts the command elsewhere.
+    """
+    process = QProcess(parent)
+    environment = QProcessEnvironment.systemEnvironment()
+    for name, value in worker_environment(launcher).items():
+        environment.insert(name, value)
+    process.setProcessEnvironment(environment)
+    if not launcher:
+        # Libraries look there too, such as matplotlib for its settings. Whoever may write here
+        # owns this Python anyway. A launcher may need the person's own folder.
+        process.setWorkingDirectory(sys.prefix)
+    return process
 
 
 def cores() -> int:
@@ -233,11 +268,7 @@ class Job(QObject):
     # --- inside
 
     def _new_process(self, launcher: Sequence[str]) -> QProcess:
-        process = QProcess(self)
-        environment = QProcessEnvironment.systemEnvironment()
-        for name, value in worker_environment(launcher).items():
-            environment.insert(name, value)
-        process.setProcessEnvironment(environment)
+        process = job_process(self, launcher)
         process.started.connect(self._started)
         process.readyReadStandardOutput.connect(self._read_events)
         process.readyReadStandardError.connect(self._read_stderr)

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QLineEdit, QPlainTextEdit, QTextEdit
-
 from napari_singlestrip.widgets.session import STEPS
 
 if TYPE_CHECKING:
@@ -56,11 +54,13 @@ KEYS = (
     Key("K", "toggle_planes", "window", "The two other planes, shown or hidden"),
     Key("?", "show_help", "window", "These keys"),
 )
+DECIDING = ("accept", "correct", "reject")  # only with the focus on the picture or the table
 NAPARI_KEYS = (
     ("P, E, F, L", "Paint, erase, fill, pick (napari)"),
     ("[ and ]", "Smaller and larger brush (napari)"),
     ("Space, held", "Move the picture instead of painting (napari)"),
-    ("Ctrl+Z, Ctrl+Shift+Z", "Undo, redo (napari)"),
+    ("Ctrl+Z, Ctrl+Shift+Z", "Undo, redo (napari); right after a decision it takes that back"),
+    ("Enter, Esc", "In a note: back to the picture, where letters act again"),
     ("Left, right", "Slice before, slice after (napari)"),
     ("Ctrl+E", "Turn the axes (napari)"),
 )
@@ -80,7 +80,11 @@ def unbind_keys(window: StripWidget) -> None:
 
 def _caller(window: StripWidget, key: Key) -> Callable[[Any], Iterator[None]]:
     def call(viewer: Any) -> Iterator[None]:
-        method = None if _is_typing() else getattr(_target(window, key), key.method, None)
+        may = window.key_guard.may_act(decides=key.method in DECIDING)
+        if not may and key.method in DECIDING and window.session.step == key.step:
+            window.session.tell(f"{key.key} did nothing: you were typing, or elsewhere. Click the "
+                                "picture or the table, then letters decide.")
+        method = getattr(_target(window, key), key.method, None) if may else None
         held = None
         if method is not None:
             with window.session.guarded():
@@ -93,13 +97,6 @@ def _caller(window: StripWidget, key: Key) -> Callable[[Any], Iterator[None]]:
             yield
 
     return call
-
-
-def _is_typing() -> bool:
-    """Whether a field has the focus; those for numbers pass letters on."""
-    return isinstance(
-        QApplication.focusWidget(), (QAbstractSpinBox, QLineEdit, QPlainTextEdit, QTextEdit)
-    )
 
 
 def _target(window: StripWidget, key: Key) -> Any:

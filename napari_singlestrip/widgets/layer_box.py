@@ -171,8 +171,8 @@ class LayerBox(QFrame):
         try:
             # A launcher's computer does not see this layer.
             self.session.start_job(
-                ["apply", str(model.path), str(scan.path), "--out", self._folder.name,
-                 *model.options], "apply", here=True,
+                ["apply", str(model.path.absolute()), str(scan.path.absolute()),
+                 "--out", self._folder.name, *model.options], "apply", here=True,
             )
             self._scan, self._knows_up = scan, not scan.written or self._has_affine
         except UserError as error:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -18,19 +17,20 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_singlestrip.engine.volume import Scan, load_mask
-from napari_singlestrip.reviewing import Stamp, stamp
+from napari_singlestrip.engine.volume import load_mask
+from napari_singlestrip.reviewing import stamp
 from napari_singlestrip.study import Study
-from napari_singlestrip.study_drafts import load_draft
 from napari_singlestrip.upright import Upright
 from napari_singlestrip.widgets.brush import Brush
+from napari_singlestrip.widgets.gestures import cancel_gesture, keep_strokes_flat
+from napari_singlestrip.widgets.layer_place import LayersInPlace
+from napari_singlestrip.widgets.layer_watch import LayerWatch
 from napari_singlestrip.widgets.result_layers import ResultLayers
+from napari_singlestrip.widgets.shown import KeptDraft, Shown, centre_of, mask_of
 from napari_singlestrip.widgets.viewpoint import PLANES as PLANES
 from napari_singlestrip.widgets.viewpoint import Place, Viewpoint
-from napari_singlestrip.widgets.volume_cache import LoadedScan, VolumeCache
+from napari_singlestrip.widgets.volume_cache import VolumeCache
 
-View = Literal["newest", "painted", "pseudo_label"]
-Source = Literal["draft", "masks", "pseudo_label", "empty"]
 Array = NDArray[Any]
 
 IMAGE, MASK, PSEUDO_LABEL = "Scan", "Brain mask", "Pseudo-label (untouched)"
@@ -41,38 +41,6 @@ COLOURS = {
     ANSWER: "#ff5fd2",
     BEFORE: "#ffb000",
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """The scan on screen.
-
-    Attributes
-    ----------
-    name : str
-    study : Study
-    loaded : LoadedScan
-    upright : Upright
-    mask : ndarray of uint8, shape (i, j, k)
-        What is painted, on the scan's grid; the labels layer is a view of it.
-    source : {"draft", "masks", "pseudo_label", "empty"}
-        Where the mask came from.
-    newest : Stamp
-        Which predicted mask was the newest then.
-    """
-
-    name: str
-    study: Study
-    loaded: LoadedScan
-    upright: Upright
-    mask: NDArray[np.uint8]
-    source: Source
-    newest: Stamp
-
-    @property
-    def scan(self) -> Scan:
-        """The scan's header."""
-        return self.loaded.scan
 
 
 class StudyLayers(QObject):
@@ -88,27 +56,40 @@ class StudyLayers(QObject):
         Another point is looked at (slice or plane).
     contrast_changed()
         The scan is shown darker or brighter.
+    nothing_to_undo()
+        A person asked to take back a stroke, and there is none on this scan.
+    told(str)
+        What a person did in napari was undone, because what is saved must be what is seen.
     """
 
     shown_changed = Signal(str)
     edited = Signal()
     moved = Signal()
     contrast_changed = Signal()
+    nothing_to_undo = Signal()
+    told = Signal(str)
 
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.viewer = viewer
         self.cache = VolumeCache()
-        self.result = ResultLayers(viewer)
+        self.in_place = LayersInPlace(self)
+        self.in_place.told.connect(self.told)
+        self.result = ResultLayers(viewer, self.in_place)
         self.now: Shown | None = None
+        self.kept_draft: KeptDraft = lambda folder, name: None  # that could not be written
         self.viewpoint = Viewpoint(viewer)
         self._ours: dict[str, Any] = {}
         self._quiet = False
+        self._hidden_with = ""  # the tool that was in hand when we hid the mask
+        self._slice: object = None
         self._written = QTimer(self)
         self._written.setSingleShot(True)
         self._written.setInterval(0)
         self._written.timeout.connect(self._on_edited)
         self.brush = Brush(self)
+        self._watch = LayerWatch(self)
+        self._watch.told.connect(self.told)
         for event in self._moving_events():
             event.connect(self._on_moved)
 
@@ -143,7 +124,9 @@ class StudyLayers(QObject):
         """
         loaded = self.cache.get(study.scan_path(name))
         newest = stamp(study, name)
-        mask, source = _mask_of(study, name, loaded.scan, view)
+        mask, source = mask_of(
+            study, name, loaded.scan, view, self.kept_draft(study.folder, name)
+        )
         same = self.now is not None and self.now.name == name and self.now.study is study
         self._finish_stroke()
         self.now = Shown(
@@ -189,6 +172,7 @@ class StudyLayers(QObject):
         """Let go of the viewer: the window closes."""
         self._finish_stroke()
         self.now = None
+        self._watch.close()
         for event in self._moving_events():
             event.disconnect(self._on_moved)
         self.cache.close()
@@ -274,16 +258,46 @@ class StudyLayers(QObject):
         if self.mask_layer is not None:
             self.mask_layer.redo()
 
-    def show_mask(self, visible: bool) -> None:
-        """Show the mask, or hide it for a look at another one."""
+    def settle(self) -> None:
+        """Keep a stroke whose button is still down; drop an outline that is not closed.
+
+        For whoever reads the mask to store it: afterwards it is what is seen, and stays so.
+        """
+        self._finish_stroke()
+
+    def hide_mask(self) -> None:
+        """Hide the mask for a look at another one; nothing when the person hid it."""
         layer = self.mask_layer
-        if layer is None or layer.visible == visible:
-            return
-        if not visible:
-            self._mode = layer.mode
-        layer.visible = visible  # napari takes the tool out of the person's hand
-        if visible and self._mode is not None:
-            layer.mode = self._mode
+        if layer is not None and layer.visible:
+            self._finish_stroke()
+            self._hidden_with = str(layer.mode)
+            layer.visible = False  # napari takes the tool out of the person's hand
+
+    def unhide_mask(self) -> None:
+        """Show the mask again that we hid; one that a person hid stays so."""
+        tool, self._hidden_with = self._hidden_with, ""
+        layer = self.mask_layer
+        if layer is not None and tool and not layer.visible:
+            layer.visible = True
+            layer.mode = tool
+
+    @property
+    def mask_is_seen(self) -> bool:
+        """Whether the mask can be seen: neither removed nor hidden."""
+        layer = self.mask_layer
+        return layer is not None and bool(layer.visible)
+
+    def reveal_mask(self) -> None:
+        """Show the mask, whoever hid it."""
+        self._hidden_with = ""
+        if self.mask_layer is not None:
+            self.mask_layer.visible = True
+
+    def select_mask(self) -> None:
+        """Make the mask the layer that gets strokes and letters."""
+        layer = self.mask_layer
+        if layer is not None:
+            self.viewer.layers.selection.active = layer
 
     # --- more layers, made when they are asked for
 
@@ -300,7 +314,7 @@ class StudyLayers(QObject):
         self._swap(layer, data)
         layer.contour = contour
         layer.visible = True
-        self._select_mask()
+        self.select_mask()
 
     def heat(self, values: Array | None) -> None:
         """Show a heat map (i, j, k; -1 to 1; 0 is transparent) over the scan; None hides it."""
@@ -315,14 +329,50 @@ class StudyLayers(QObject):
                 contrast_limits=(0, 1), blending="additive", opacity=0.9,
             )
             self._ours[HEAT] = layer
+            self.in_place.hold(layer, self.now.upright.scale)
         self._swap(layer, data)
         layer.visible = True
-        self._select_mask()
+        self.select_mask()
 
     def has(self, name: str) -> bool:
         """Whether a layer of ours is on screen."""
         layer = self._layer(name)
         return layer is not None and bool(layer.visible)
+
+    # --- what a person took away
+
+    def is_ours(self, layer: Any) -> bool:
+        """Whether a layer shows something of the scan on screen."""
+        return layer in self._ours.values()
+
+    def missing(self) -> list[str]:
+        """Names of scan and mask that a person removed from the list of layers."""
+        ours = [] if self.now is None else [name for name in (IMAGE, MASK) if name in self._ours]
+        return [name for name in ours if self._layer(name) is None]
+
+    def restore_scan(self) -> None:
+        """Show the scan again in its layer."""
+        if self.now is not None and self.image_layer is not None:
+            self._swap(self.image_layer, self.now.upright.to_display(self.now.loaded.data))
+
+    def make_again(self, missing: list[str]) -> None:
+        """Show scan or mask again, as new layers: napari may crash when it draws an old one."""
+        now = self.now
+        assert now is not None
+        alone = not any(layer.ndim >= 3 for layer in self.viewer.layers)
+        for name in missing:
+            self.in_place.let_go(self._ours.pop(name, None))
+        mask = now.upright.to_display(now.mask)
+        if IMAGE in missing:
+            self._draw_image(now, another=True)
+        if MASK in missing:
+            self._listen(self._add_labels(MASK, mask))
+        if alone:  # napari had forgotten where one looked
+            self.look_at(centre_of(mask))
+            self.viewer.reset_view()
+        self.reveal_mask()
+        self.select_mask()
+        self.shown_changed.emit(now.name)
 
     # --- where one looks
 
@@ -377,9 +427,9 @@ class StudyLayers(QObject):
             self._listen(self._add_labels(MASK, mask))
         else:
             self._swap(labels, mask)
-        self._select_mask()
+        self.select_mask()
         if another:
-            self.look_at(_centre(mask))
+            self.look_at(centre_of(mask))
             self.viewer.reset_view()
 
     def _draw_image(self, now: Shown, another: bool) -> None:
@@ -390,6 +440,8 @@ class StudyLayers(QObject):
             )
             self.viewer.layers.move(len(self.viewer.layers) - 1, 0)  # below a mask that is there
             image.events.contrast_limits.connect(lambda event=None: self.contrast_changed.emit())
+            self._watch.add(image)
+            self.in_place.hold(image, now.upright.scale)
         elif not another:
             return  # the contrast stays as the person set it
         else:
@@ -401,7 +453,7 @@ class StudyLayers(QObject):
         assert self.now is not None
         with self._silent():
             layer.data = data
-            layer.scale = self.now.upright.scale
+            self.in_place.hold(layer, self.now.upright.scale)
             if isinstance(layer, Labels):
                 # Else Ctrl+Z writes the last scan's voxels into this one.
                 layer._reset_history()
@@ -410,27 +462,41 @@ class StudyLayers(QObject):
         assert self.now is not None
         # Whatever number a person paints with is brain, and is seen.
         colours = {None: COLOURS[name], 0: "transparent", 1: COLOURS[name]}
-        layer: Labels = self.viewer.add_labels(
-            data, name=name, scale=self.now.upright.scale, opacity=0.5,
-            colormap=DirectLabelColormap(color_dict=colours),
-        )
+        with self._silent():
+            layer: Labels = self.viewer.add_labels(
+                data, name=name, scale=self.now.upright.scale, opacity=0.5,
+                colormap=DirectLabelColormap(color_dict=colours),
+            )
         layer.selected_label = 1
         self._ours[name] = layer
+        self.in_place.hold(layer, self.now.upright.scale)
         return layer
 
     def _listen(self, labels: Labels) -> None:
         labels.events.paint.connect(self._on_painted)
         labels.events.data.connect(self._on_replaced)
+        self._watch.add(labels)
+        keep_strokes_flat(labels, lambda: self.viewpoint.across)
         # napari says nothing of undo and redo: its keys call these methods.
-        labels.undo = self._followed(labels.undo)
-        labels.redo = self._followed(labels.redo)
+        labels.undo = self._followed(labels.undo, self._can_undo)
+        labels.redo = self._followed(labels.redo, lambda: True)
 
-    def _followed(self, method: Callable[[], None]) -> Callable[[], None]:
+    def _followed(
+        self, method: Callable[[], None], can: Callable[[], bool]
+    ) -> Callable[[], None]:
         def call() -> None:
-            method()
-            self._on_edited()
+            if cancel_gesture(self.mask_layer):  # the last thing that was done
+                return
+            if can():
+                method()
+                self._on_edited()
+            else:
+                self.nothing_to_undo.emit()
 
         return call
+
+    def _can_undo(self) -> bool:
+        return bool(getattr(self.mask_layer, "_undo_history", True))
 
     def _on_edited(self, event: Any = None) -> None:
         if not self._quiet and self.now is not None:
@@ -448,7 +514,8 @@ class StudyLayers(QObject):
         self.edited.emit()
 
     def _finish_stroke(self) -> None:
-        """Keep the stroke of a mouse button that is still down."""
+        """Keep the stroke of a mouse button that is still down; drop what is not closed."""
+        cancel_gesture(self.mask_layer)
         commit = getattr(self.mask_layer, "_commit_stroke", None)
         if commit is not None:
             commit()
@@ -473,6 +540,10 @@ class StudyLayers(QObject):
             self._written.start()
 
     def _on_moved(self, event: Any = None) -> None:
+        before, self._slice = self._slice, self.viewpoint.slice
+        if before != self._slice and cancel_gesture(self.mask_layer):
+            self.told.emit("The outline was not closed, and is dropped: another slice is shown. "
+                           "Finish an outline on the slice where it began.")
         if self.now is not None and not self._quiet:
             self.moved.emit()
 
@@ -490,12 +561,6 @@ class StudyLayers(QObject):
             yield
         self.edited.emit()
 
-    def _select_mask(self) -> None:
-        # Single letters belong to the active layer: keep the mask active.
-        layer = self.mask_layer
-        if layer is not None:
-            self.viewer.layers.selection.active = layer
-
     def _layer(self, name: str) -> Any:
         """A layer of ours: not one of the same name that a person added."""
         layer = self._ours.get(name)
@@ -504,31 +569,6 @@ class StudyLayers(QObject):
     def _remove(self, name: str) -> None:
         layer = self._layer(name)
         if layer is not None:
+            self.in_place.let_go(layer)
             self.viewer.layers.remove(layer)
         self._ours.pop(name, None)
-
-
-def _mask_of(
-    study: Study, name: str, scan: Scan, view: str
-) -> tuple[NDArray[np.bool_], Source]:
-    if view != "pseudo_label":
-        draft = load_draft(study.folder, name, scan.grid.shape)
-        if draft is not None:
-            return draft, "draft"
-        if study.mask_path(name).exists():
-            return load_mask(study.mask_path(name), like=scan, check=False), "masks"
-    if view != "painted":
-        newest = study.newest_pseudo_label(name)
-        if newest is not None:
-            return load_mask(newest[1], like=scan, check=False), "pseudo_label"
-    return np.zeros(scan.grid.shape, dtype=bool), "empty"
-
-
-def _centre(mask: Array) -> Place:
-    """Middle of what is painted, or of the picture."""
-    middle = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        used = np.flatnonzero(mask.any(axis=others))
-        middle.append(int(used[len(used) // 2]) if used.size else mask.shape[axis] // 2)
-    return middle[0], middle[1], middle[2]

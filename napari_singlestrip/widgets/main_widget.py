@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QMouseEvent
 from qtpy.QtWidgets import (
     QApplication,
     QButtonGroup,
@@ -21,10 +22,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_singlestrip.texts import printable
 from napari_singlestrip.widgets.apply_panel import ApplyPanel
 from napari_singlestrip.widgets.background import import_slow_parts
 from napari_singlestrip.widgets.canvas_letters import CanvasLetters
-from napari_singlestrip.widgets.job_bar import JobBar, duration
+from napari_singlestrip.widgets.job_bar import COLOURS, JobBar, duration, is_dark
+from napari_singlestrip.widgets.key_guard import KeyGuard
 from napari_singlestrip.widgets.keys import bind_keys, unbind_keys
 from napari_singlestrip.widgets.paint_panel import PaintPanel
 from napari_singlestrip.widgets.panel import Panel, button, scrollable
@@ -33,6 +36,7 @@ from napari_singlestrip.widgets.review_panel import ReviewPanel
 from napari_singlestrip.widgets.scans_panel import ScansPanel
 from napari_singlestrip.widgets.session import STEPS, Session
 from napari_singlestrip.widgets.train_panel import TrainPanel
+from napari_singlestrip.widgets.viewpoint import canvas_of
 
 MAX_WIDTH = 430
 IMPORTS_AFTER_MS = 300  # once the dock is drawn
@@ -68,8 +72,12 @@ class StripWidget(QWidget):
         self.header.setObjectName("header")
         self.job_bar = JobBar(self.session)
         self.planes = OtherPlanes(self.session)
+        review = self.panels["review"]
+        assert isinstance(review, ReviewPanel)
+        self.key_guard = KeyGuard(self, canvas_of(self.viewer), review.table)
         self.letters = CanvasLetters(self.session)
         self._saved_at = 0.0
+        self._not_written = False
         self._closed = False
         self._lay_out()
         self._connect()
@@ -83,6 +91,9 @@ class StripWidget(QWidget):
         self.step_buttons[step].setChecked(True)
         self.stack.setCurrentIndex(STEPS.index(step))
         self.session.step = step
+        canvas = canvas_of(self.viewer)
+        if canvas is not None:  # letters act on the picture, not on the button of the step
+            canvas.setFocus()
 
     @property
     def panel(self) -> Panel:
@@ -100,6 +111,11 @@ class StripWidget(QWidget):
         dialog = HelpDialog(self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.show()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Take a click that no part of the dock wants for one into the field that it missed."""
+        self.key_guard.take_near(event.pos())
+        super().mousePressEvent(event)
 
     # --- files dropped on the dock
 
@@ -153,6 +169,7 @@ class StripWidget(QWidget):
                 last.callback(getattr(panel, "close_all", _nothing))
             for part in (self.planes, self.letters):
                 last.callback(part.close_all)
+            last.callback(self.key_guard.close)
             last.callback(unbind_keys, self)
             last.callback(self._disconnect)
 
@@ -165,9 +182,16 @@ class StripWidget(QWidget):
             self._fit.start()  # once napari has laid it out
             self._imports.start()
         if docked and not self._docked:
+            self._warn_of_loss()
             self.close_all()
             self.deleteLater()
         return done
+
+    def _warn_of_loss(self) -> None:
+        """Say in napari's window what could not be saved: nobody asks before a dock closes."""
+        if not self._closed and not self.session.unsaved.retry():
+            show_warning("SingleStrip was closed, and the strokes that could not be saved are "
+                         "lost: the folder of the study cannot be written.")
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Notice that the window closes: napari does not tell its docks."""
@@ -227,7 +251,7 @@ class StripWidget(QWidget):
         session = self.session
         session.step_requested.connect(self.go_to)
         session.study_changed.connect(self._on_study)
-        session.mask_edited.connect(self._on_saved)
+        session.written.connect(self._on_written)
         session.layers.shown_changed.connect(self._show_planes_button)
         self._clock = QTimer(self)
         self._clock.setInterval(1000)
@@ -274,13 +298,32 @@ class StripWidget(QWidget):
                         max(room.top(), min(frame.top(), room.bottom() + 1 - high)))
 
     def _on_study(self, what: str) -> None:
+        if what == "study":
+            self._saved_at, self._not_written = 0.0, False
         if what in ("masks", "decisions", "drafts", "scans", "settings"):
             self._on_saved()
         self._show_header()
 
     def _on_saved(self) -> None:
-        self._saved_at = time.monotonic()
+        self._on_written(True)
+
+    def _on_written(self, done: bool) -> None:
+        self._not_written = not done
+        if done:
+            self._saved_at = time.monotonic()
         self._show_header()
+
+    def _saved_words(self) -> str:
+        """When something was saved last; after a failure that it is not, until it is."""
+        study = self.session.study
+        unsaved = () if study is None else self.session.unsaved.names(study.folder)
+        if unsaved:
+            return f"  ·  NOT saved: {', '.join(map(printable, unsaved))}"
+        if self._not_written:
+            return "  ·  the last change is NOT saved"
+        if not self._saved_at:
+            return ""
+        return f"  ·  saved {duration(time.monotonic() - self._saved_at)} ago"
 
     def _show_planes_button(self, name: str = "") -> None:
         self.planes_button.setEnabled(self.session.layers.now is not None)
@@ -290,13 +333,15 @@ class StripWidget(QWidget):
         if study is None:
             self.header.setText("No study is open")
             self.header.setToolTip("")
+            self.header.setStyleSheet("")
             return
-        saved = ""
-        if self._saved_at:
-            saved = f"  ·  saved {duration(time.monotonic() - self._saved_at)} ago"
-        n = len(study.names)
-        self.header.setText(f"{study.name}  ·  {n} scan{'s' * (n != 1)}{saved}")
-        self.header.setToolTip(str(study.folder))
+        n, saved = len(study.names), self._saved_words()
+        self.header.setText(f"{printable(study.name)}  ·  {n} scan{'s' * (n != 1)}{saved}")
+        self.header.setToolTip(printable(str(study.folder)))
+        level = "error" if "NOT" in saved else "info"
+        style = COLOURS["dark" if is_dark(self) else "light"][level]
+        if style != self.header.styleSheet():
+            self.header.setStyleSheet(style)
 
 
 def _nothing() -> None:

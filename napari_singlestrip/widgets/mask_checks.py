@@ -84,9 +84,7 @@ def in_words(checks: MaskChecks) -> list[str]:
     report = checks.report
     if report.pieces == 0:
         return ["Nothing is painted yet."]
-    lines = []
-    lines.append(_line(report.pieces == 1, "one piece",
-                       f"{report.pieces} pieces: \u201cKeep largest\u201d leaves one"))
+    lines = [_pieces(checks)]
     lines.append(_line(report.holes == 0, "no holes",
                        f"{_count(report.holes, 'hole')}: \u201cFill holes\u201d closes them"))
     lines.append(f"{GOOD}  volume {report.volume_ml:.{0 if report.volume_ml >= 10 else 2}f} mL")
@@ -95,10 +93,30 @@ def in_words(checks: MaskChecks) -> list[str]:
     if checks.is_flat:
         lines.append(f"{WARNING}  flat: is it painted to both ends of the brain?")
     painted = _count(checks.painted, "painted slice")
-    missing = f"{checks.missing} missing between them: \u201cInterpolate\u201d"
+    missing = f"{checks.missing} empty between them"
     lines.append(_line(checks.missing == 0, f"{painted}, none missing between them",
                        f"{painted}, {missing}"))
     return lines
+
+
+def _pieces(checks: MaskChecks) -> str:
+    """Say how many pieces there are; never advise to delete what a person painted on purpose."""
+    n = checks.report.pieces
+    if checks.is_outlined:
+        slices = _count(checks.painted, "outlined slice")
+        return f"{WARNING}  {slices}: press I to fill between them"
+    if checks.missing:  # the next outline, the other hemisphere, or a slip of the brush?
+        return (f"{WARNING}  {n} pieces, empty slices between: press I if brain lies between "
+                "them, else erase what is none")
+    if n == 1:
+        return f"{GOOD}  one piece"
+    if checks.has_specks:
+        return f"{WARNING}  {n} pieces, all but one tiny: \u201cKeep largest\u201d leaves one"
+    beside = checks.report.volume_ml * checks.beside_share
+    return (
+        f"{WARNING}  {n} pieces, {beside:.{0 if beside >= 10 else 2}f} mL beside the largest: join "
+        "them, or erase what is not brain"
+    )
 
 
 def _line(good: bool, yes: str, no: str) -> str:

@@ -11,7 +11,6 @@ from napari_singlestrip.engine.growing import suggest_brain
 from napari_singlestrip.engine.mask_checks import MaskChecks
 from napari_singlestrip.engine.volume import load_mask
 from napari_singlestrip.study import MaskKind
-from napari_singlestrip.study_drafts import drafted
 from napari_singlestrip.widgets.mask_checks import ChecksBox
 from napari_singlestrip.widgets.paint_tools import PaintTools
 from napari_singlestrip.widgets.panel import Panel, button, words
@@ -71,7 +70,7 @@ class PaintPanel(Panel):
         self.reason.setText(reason)
         self.reason.setVisible(has_scans and bool(reason))
         name = self.session.scan
-        self.discard.setEnabled(study is not None and name in drafted(study.folder))
+        self.discard.setEnabled(name in self.session.unfinished())
 
     def showEvent(self, event: object) -> None:
         """Show a scan to paint on, when none is on screen."""

@@ -110,6 +110,7 @@ class PaintTools(QWidget):
             Told when nothing changed.
         """
         layers = self.session.layers
+        layers.settle()
         mask, image, now = layers.mask_on_display(), layers.image_on_display(), layers.now
         if mask is None or image is None or now is None:
             self.session.tell("Choose a scan first.", "warning")
@@ -198,7 +199,18 @@ class PaintTools(QWidget):
 
     def _keep_largest(self) -> None:
         self.use("Keeping the largest piece", lambda m, _i, _s: mask_tools.keep_largest(m),
-                 nothing="The mask is one piece already.")
+                 self._say_kept, nothing="The mask is one piece already.")
+
+    def _say_kept(self, before: Mask, after: Mask, changed: int) -> str:
+        """Say what is gone: outlines that are not filled in yet are pieces too."""
+        axis = mask_tools.axis_with_gaps(before, self._axis())
+        if axis is None:
+            return self._say_changed(before, after, changed)
+        slices = (mask_tools.painted_slices(mask, axis).size for mask in (before, after))
+        return (
+            f"Of {next(slices)} painted slices {next(slices)} are left: the others were pieces of "
+            "their own. Ctrl+Z brings them back; I fills between outlines."
+        )
 
     def _fill_holes(self) -> None:
         self.use("Filling holes", lambda m, _i, _s: mask_tools.fill_holes(m),

@@ -14,6 +14,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_singlestrip.upright import Upright
+from napari_singlestrip.widgets.layer_place import LayersInPlace
 from napari_singlestrip.widgets.viewpoint import camera_of
 from napari_singlestrip.widgets.volume_cache import LoadedScan
 
@@ -31,10 +32,13 @@ class ResultLayers:
     Parameters
     ----------
     viewer : napari.Viewer
+    in_place : LayersInPlace
+        Keeps them on the scan's grid.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Any, in_place: LayersInPlace) -> None:
         self.viewer = viewer
+        self._in_place = in_place
         self.name = ""
         self.path: Path | None = None
         self._ours: list[Any] = []
@@ -56,6 +60,8 @@ class ResultLayers:
             self._add_mask(found, upright.scale)
             self._add_brain(data, found, loaded, upright.scale)
             point = tuple(int(n) for n in np.mean(np.nonzero(found), axis=1))
+        for layer in self._ours:
+            self._in_place.hold(layer, layer.scale, layer.translate)
         # An active image would take single letters for itself, such as O.
         self.viewer.layers.selection.active = self._ours[min(1, len(self._ours) - 1)]
         self.viewer.dims.current_step = point
@@ -89,6 +95,7 @@ class ResultLayers:
     def clear(self) -> None:
         """Remove our layers."""
         for layer in self._ours:
+            self._in_place.let_go(layer)
             if layer in self.viewer.layers:  # a person may have removed it
                 self.viewer.layers.remove(layer)
         self.name, self._ours = "", []

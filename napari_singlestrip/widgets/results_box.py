@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QWidg
 from napari_singlestrip.applied_table import TABLE, AppliedRow, read_table
 from napari_singlestrip.engine.volume import load_mask, open_scan
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.study_drafts import drafted, save_draft
+from napari_singlestrip.study_drafts import save_draft
 from napari_singlestrip.widgets.export_box import open_outside
 from napari_singlestrip.widgets.panel import button, words
 from napari_singlestrip.widgets.result_table import ResultTable, needs_a_look
@@ -130,7 +130,7 @@ class ResultsBox(QWidget):
             if row is None or self.folder is None or not row.mask:
                 raise UserError("No scan with a mask is selected.", "Select one in the table.")
             name = study.name_of(Path(row.file)) or study.add_scans([row.file])[0]
-            if name not in (*study.masked_scans(), *drafted(study.folder)):
+            if name not in (*study.masked_scans(), *self.session.unfinished()):
                 scan = open_scan(Path(row.file))
                 mask = load_mask(self.folder / row.mask, like=scan, check=False)
                 save_draft(study.folder, name, mask)

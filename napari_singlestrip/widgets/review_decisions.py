@@ -5,16 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_singlestrip.review_history import ReviewHistory
 from napari_singlestrip.reviewing import ReviewRow
 from napari_singlestrip.study_tables import State
+from napari_singlestrip.texts import printable
 from napari_singlestrip.widgets.panel import button, words
 from napari_singlestrip.widgets.session import Session
+from napari_singlestrip.widgets.toast import Toast
+from napari_singlestrip.widgets.viewpoint import canvas_of
 
 NOTES = "notes"  # in what the window remembers: remarks on scans that are not decided yet
+
+
+class NoteField(QLineEdit):
+    """A note: it has the keys until Enter or Esc.
+
+    Signals
+    -------
+    left()
+    """
+
+    left = Signal()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Leave with Enter and Esc; what was typed stays."""
+        leave = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
+        if event is not None and event.key() in leave:
+            self.left.emit()
+            return
+        super().keyPressEvent(event)
 
 
 class DecisionBar(QWidget):
@@ -44,15 +74,21 @@ class DecisionBar(QWidget):
         self._changed_voxels = changed_voxels
         self._history: ReviewHistory | None = None
         self._asked = ""
+        self._unkept: dict[str, str] = {}  # notes that could not be written
         self._make_buttons()
-        self.note = QLineEdit()
+        self.note = NoteField()
         self.note.setObjectName("note")
         self.note.setPlaceholderText("Note on this scan")
-        self.note.setToolTip("Your remark, kept with the decision; Enter goes back to the scan")
+        self.note.setToolTip("Your remark, kept with the decision; Enter or Esc goes back to the "
+                             "scan, where letters decide again")
         self.note.editingFinished.connect(self._keep_note)
-        self.note.returnPressed.connect(self._leave_note)
+        self.note.left.connect(self._leave_note)
         self._make_question()
         self._lay_out()
+        self.toast = Toast(session.viewer, self)
+        self._decided_at: object = None  # what was on screen when a decision was the last act
+        session.mask_edited.connect(self._forget_decided)
+        session.layers.nothing_to_undo.connect(self._on_nothing_to_undo)
 
     # --- the scan
 
@@ -152,9 +188,11 @@ class DecisionBar(QWidget):
                 self.session.need_study().decide_all(names, "accepted")
             self.session.tell(f"Accepted {len(names)} masks down to rank {rank}. \"Undo decision\" "
                               "takes all of them back.")
+            self._offer_undo(f"{len(names)} masks: accepted")
 
     def take_back(self) -> None:
         """Take the last step back, and show what it was about."""
+        self._forget_decided()
         with self.session.guarded():
             step = self.history.undo()
             if step is None:
@@ -167,7 +205,25 @@ class DecisionBar(QWidget):
         if self.session.study is not None:
             self.refresh(self.row)
 
+    def close_all(self) -> None:
+        """Let go: the window closes."""
+        self.toast.close()
+
     # --- inside
+
+    def _offer_undo(self, done: str) -> None:
+        self._decided_at = self.session.layers.now
+        self.toast.say(f"{done}   \u00b7   Ctrl+Z takes it back")
+
+    def _forget_decided(self) -> None:
+        self._decided_at = None
+        self.toast.hide()
+
+    def _on_nothing_to_undo(self) -> None:
+        """Ctrl+Z takes a decision back, as long as it is the last thing that was done."""
+        now = self.session.layers.now
+        if self.isVisible() and now is not None and self._decided_at is now:
+            self.take_back()
 
     def _ready(self) -> ReviewRow | None:
         """The row, when what is on screen is what would be decided about."""
@@ -176,6 +232,11 @@ class DecisionBar(QWidget):
             self.session.tell("Choose a ranked scan first: click a row, or press N.", "warning")
             return None
         self._keep_note()
+        if not self.session.layers.mask_is_seen:
+            self.session.layers.reveal_mask()
+            self.session.tell(f"The mask of {printable(row.name)} was hidden. It is shown now: "
+                              "look at it, then decide.", "warning")
+            return None
         if self.session.layers.is_outdated():  # nobody decides about a mask not seen
             self.session.show_scan(row.name)
             self.session.tell(
@@ -189,19 +250,20 @@ class DecisionBar(QWidget):
         row = self.row
         assert row is not None
         verb = {"accepted": "accept", "rejected": "reject"}.get(state, "keep correction of")
-        note = self.note.text().strip()
+        note, done = self.note.text().strip(), False
         try:
             with self.session.guarded(), self.history.step(f"{verb} {row.name}", [row.name]):
                 self.session.decide(row.name, state, note)
                 if drop_changes:
                     self.session.forget_draft(row.name)
+                done = True
         finally:
             self._close_question()
-        decided = self.session.need_study().decisions().get(row.name)
-        if decided is not None and decided.state == state:
+        if done:
             self._forget_note(row.name)
             self.note.setModified(False)
             self.decided.emit(row.name)
+            self._offer_undo(f"{printable(row.name)}: {state}")
 
     def _ask(self, state: State) -> None:
         row = self.row
@@ -228,6 +290,8 @@ class DecisionBar(QWidget):
     # --- notes
 
     def _note_of(self, row: ReviewRow) -> str:
+        if row.name in self._unkept:
+            return self._unkept[row.name]
         if row.decision is not None and row.decision.note:
             return row.decision.note
         return str(self.session.remembered().get(NOTES, {}).get(row.name, ""))
@@ -238,23 +302,29 @@ class DecisionBar(QWidget):
         if row is None or study is None or not self.note.isModified():
             return
         self.note.setModified(False)
+        self._unkept[row.name] = text  # until it is written
         with self.session.guarded():
             decision = study.decisions().get(row.name)
             if decision is None:
                 notes = {**self.session.remembered().get(NOTES, {}), row.name: text}
-                self.session.remember(**{NOTES: {k: v for k, v in notes.items() if v}})
+                if not self.session.remember(**{NOTES: {k: v for k, v in notes.items() if v}}):
+                    return
                 self.session.study_changed.emit("decisions")
             elif decision.note != text:
                 study.put_decisions({row.name: replace(decision, note=text)})
+            self._unkept.pop(row.name, None)
 
     def _forget_note(self, name: str) -> None:
+        self._unkept.pop(name, None)
         notes = dict(self.session.remembered().get(NOTES, {}))
         if notes.pop(name, None) is not None:
             self.session.remember(**{NOTES: notes})
 
     def _leave_note(self) -> None:
         self._keep_note()
-        self.session.viewer.window._qt_viewer.canvas.native.setFocus()
+        canvas = canvas_of(self.session.viewer)
+        if canvas is not None:
+            canvas.setFocus()
 
     # --- layout
 
@@ -309,5 +379,8 @@ class DecisionBar(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addLayout(first)
-        column.addWidget(self.question)
         column.addLayout(second)
+        column.addWidget(self.question)  # below: it must not push the note away
+        kept = self.discard.sizePolicy()  # nor may a button come where one is about to click
+        kept.setRetainSizeWhenHidden(True)
+        self.discard.setSizePolicy(kept)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -38,15 +39,23 @@ class ReviewHead(QWidget):
     -------
     filtered()
         Other rows are let through.
+    reordered(bool)
+        The rows have another order; whether a person asked to begin at its top.
     """
 
     filtered = Signal()
+    reordered = Signal(bool)
 
     def __init__(self, table: ReviewTable) -> None:
         super().__init__()
         self.setObjectName("review_head")
         self.table = table
         self.summary = words(name="review_summary")
+        self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self._n_rows = 0
+        self._ruler = words(name="longest_summary")  # never shown
+        self._ruler.setParent(self)
+        self._ruler.hide()
         self.search = QLineEdit()
         self.search.setObjectName("search")
         self.search.setPlaceholderText("Filter by name")
@@ -63,18 +72,35 @@ class ReviewHead(QWidget):
         self._lay_out()
         header = table.horizontalHeader()
         assert header is not None
-        header.sortIndicatorChanged.connect(self._show_order)
+        header.sortIndicatorChanged.connect(self._on_order)
 
     def show_review(self, review: Review, has_truth: bool, new_round: bool) -> None:
         """Say what is there; the true Dice gets its column where it is known."""
         self.summary.setText(in_words(review))
+        self._n_rows = len(review.rows)
+        self._reserve()
         if new_round:
             self.table.show_column("dice", has_truth)
             for key, action in self._actions.items():
                 action.setChecked(not self.table.isColumnHidden(KEYS.index(key)))
         self._show_order()
 
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Keep room for the longest summary: what is below must not move while one decides."""
+        super().resizeEvent(event)
+        self._reserve()
+
     # --- inside
+
+    def _reserve(self) -> None:
+        many = self._n_rows
+        states = " \u00b7 ".join(f"{many} {state}" for state in STATE_COLOURS)
+        self._ruler.setText(f"<b>Fine-tuning 00</b>: {many} masks \u00b7 {states}")
+        self.summary.setFixedHeight(self._ruler.heightForWidth(self.summary.width()))
+
+    def _on_order(self, *_: object) -> None:
+        self._show_order()
+        self.reordered.emit(False)
 
     def _make_states(self) -> QComboBox:
         made = QComboBox()
@@ -127,6 +153,7 @@ class ReviewHead(QWidget):
         self.table.sort_by("rank", down=not self.table.worst_first)
         self._show_order()
         self.table.scrollToTop()
+        self.reordered.emit(True)
 
     def _show_order(self, *_: object) -> None:
         self.worst_first.setChecked(self.table.worst_first)

@@ -101,7 +101,7 @@ class ReviewLayers(QWidget):
         self._outline_below(False)
         for key in (PSEUDO_LABEL, BEFORE):
             layers.overlay(key, None)
-        layers.show_mask(True)
+        layers.unhide_mask()
         if self._opened_outlined:
             self._opened_outlined = False
             layers.brush.set_outline(False)
@@ -249,7 +249,10 @@ class ReviewLayers(QWidget):
         else:
             layers.overlay(key, array if self._shown(key) else None, contour=key == BEFORE)
         if key == PSEUDO_LABEL:
-            layers.show_mask(not (self._shown(key) and array is not None))
+            if self._shown(key) and array is not None:
+                layers.hide_mask()
+            else:
+                layers.unhide_mask()
 
     def _outline_below(self, heat: bool) -> None:
         """A filled mask would hide the heat map's colours: it is an outline meanwhile."""

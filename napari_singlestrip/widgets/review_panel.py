@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_singlestrip.events import Event, Wrote
@@ -23,6 +24,7 @@ from napari_singlestrip.widgets.score_plot import ScorePlot
 from napari_singlestrip.widgets.session import Session
 from napari_singlestrip.widgets.thumbnails import Thumbnails, placeholder
 from napari_singlestrip.widgets.true_dice import TrueDice, Truth
+from napari_singlestrip.widgets.viewpoint import canvas_of
 
 ARROW_MS = 60  # a held arrow key loads only the scan it stops at
 NO_STUDY = "There is nothing to review yet: open a study or add scans first."
@@ -123,7 +125,7 @@ class ReviewPanel(Panel):
         self.review = Review()
         if study is not None:
             with self.session.guarded():
-                self.review = review(study)
+                self.review = self._with_unsaved(review(study))
         if new_study:
             self.true_dice.forget()
         self.truth = Truth({}) if study is None else self.true_dice.of(study, self.review)
@@ -156,6 +158,7 @@ class ReviewPanel(Panel):
         """Let go of threads and timers: the window closes."""
         self._arrow.stop()
         self.layers.close_all()
+        self.decisions.close_all()
         self.true_dice.close_all()
         self.thumbnails.close_all()
         self.tools.close_all()
@@ -196,6 +199,12 @@ class ReviewPanel(Panel):
             self._load_ahead()
         else:
             self.decisions.refresh(row)
+
+    def _with_unsaved(self, found: Review) -> Review:
+        """Add changes that could not be written: they must not be passed over either."""
+        names = self.session.unfinished()
+        rows = (replace(row, unsaved=row.unsaved or row.name in names) for row in found.rows)
+        return replace(found, rows=tuple(rows))
 
     def _is_outdated(self) -> bool:
         outdated = False
@@ -288,10 +297,14 @@ class ReviewPanel(Panel):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(5)
         self.table.setMinimumHeight(190)
-        column.addWidget(self.head)
-        column.addWidget(self.table, 1)
-        for part in (self.decisions, self.layers, self.finetune):
+        # Above all that changes its height: what one is about to click or type into stays there.
+        steady: tuple[QWidget, ...] = self.head, self.decisions
+        for part in steady:
+            part.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
             column.addWidget(part)
+        column.addWidget(self.table, 1)
+        column.addWidget(self.layers)
+        column.addWidget(self.finetune)
         self.painting = self._section("Paint tools", self.tools, "painting")
         self.plotting = self._section("Plot of the scores", self.plot, "plotting")
         for section in (self.painting, self.plotting):
@@ -316,7 +329,11 @@ class ReviewPanel(Panel):
         return section
 
     def _connect(self) -> None:
+        for kind in (QPushButton, QCheckBox):
+            for made in self.content.findChildren(kind):
+                made.clicked.connect(self._keys_to_picture)
         self.head.filtered.connect(self._on_filter)
+        self.head.reordered.connect(self._on_order)
         self.table.scan_chosen.connect(lambda _name: self._arrow.start())
         self._arrow.timeout.connect(self._show_current)
         self.plot.scan_chosen.connect(self._go)
@@ -334,6 +351,18 @@ class ReviewPanel(Panel):
     def _on_filter(self) -> None:
         self.table.go_to(self.session.scan)
         self._load_ahead()
+
+    def _keys_to_picture(self) -> None:
+        """Let letters act after a click on a button; not when a note had them before."""
+        canvas = canvas_of(self.session.viewer)
+        if canvas is not None:
+            canvas.setFocus(Qt.FocusReason.TabFocusReason)
+
+    def _on_order(self, from_top: bool) -> None:
+        """Go on in the order that is seen; where a person asked for it, from its top."""
+        self._load_ahead()
+        if from_top:
+            self._to_open_one("")
 
     def _go_on(self) -> None:
         self.session.step_requested.emit("scans" if self.session.study is None else "train")

@@ -57,7 +57,7 @@ class ScanPicker(QWidget):
     @property
     def arguments(self) -> list[str]:
         """What the command line is given: a folder for all that is in it, else files."""
-        return [str(path) for path in self._named]
+        return [str(path.absolute()) for path in self._named]  # the job has its own folder
 
     def setValue(
         self, scans: Sequence[Path], words_: str = "", named: Sequence[Path] | None = None

@@ -12,7 +12,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_singlestrip.errors import UserError
+from napari_singlestrip.errors import NotWritten, UserError
 from napari_singlestrip.events import Crashed, Event, Failed, Finished, Wrote
 from napari_singlestrip.failures import describe
 from napari_singlestrip.files import exclusive, write_json_atomic
@@ -20,11 +20,13 @@ from napari_singlestrip.study import MaskKind, Study
 from napari_singlestrip.study_drafts import drafted, remove_draft, save_draft
 from napari_singlestrip.study_lock import is_locked
 from napari_singlestrip.study_tables import State
+from napari_singlestrip.texts import printable
 from napari_singlestrip.widgets.follower import Follower
-from napari_singlestrip.widgets.job import Job
+from napari_singlestrip.widgets.job import Job, JobStatus
 from napari_singlestrip.widgets.layers import StudyLayers
 from napari_singlestrip.widgets.preferences import launcher_of
 from napari_singlestrip.widgets.thumbnails import Thumbnails
+from napari_singlestrip.widgets.unsaved import ClosingWords, UnsavedMasks
 from napari_singlestrip.widgets.window_file import read_window_file
 from napari_singlestrip.widgets.window_mark import WindowMark
 from napari_singlestrip.widgets.wishes import wishes
@@ -57,6 +59,8 @@ class Session(QObject):
         One of `STEPS`.
     told(str, str)
         Something to tell the person, and "info", "warning" or "error".
+    written(bool)
+        Whether something that a person made could be written.
     """
 
     study_changed = Signal(str)
@@ -67,6 +71,7 @@ class Session(QObject):
     job_event = Signal(object)
     step_requested = Signal(str)
     told = Signal(str, str)
+    written = Signal(bool)
 
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -75,6 +80,11 @@ class Session(QObject):
         self.step = STEPS[0]
         self.job = Job(self)
         self.layers = StudyLayers(viewer, self)
+        # Looked up at each call: tests take the place of the function.
+        self.unsaved = UnsavedMasks(lambda *draft: save_draft(*draft), self)
+        self.layers.kept_draft = self.unsaved.mask
+        self._closing = ClosingWords(viewer)
+        self.unsaved.changed.connect(self._on_unsaved)
         self.thumbnails = Thumbnails(self)
         self._mark: WindowMark | None = None
         self._follower: Follower | None = None
@@ -82,7 +92,9 @@ class Session(QObject):
         self.layers.edited.connect(self.mask_edited)
         self.layers.shown_changed.connect(self.scan_changed)
         self.layers.shown_changed.connect(self._remember_scan)
+        self.layers.told.connect(lambda text: self.tell(text, "warning"))
         self.job.changed.connect(self.job_changed)
+        self.job.changed.connect(self._on_job)
         self.job.happened.connect(self._on_event)
         self.step_requested.connect(self._remember_step)
 
@@ -102,6 +114,8 @@ class Session(QObject):
             if found.kind == "bug":
                 raise
             self.tell(str(found), "error")
+            if isinstance(error, NotWritten):
+                self.written.emit(False)
 
     # --- the study
 
@@ -167,6 +181,7 @@ class Session(QObject):
 
     def close(self) -> None:
         """Let go of everything: the window closes."""
+        self.unsaved.close()
         self.close_study()
         self.job.close()
         self.layers.close()
@@ -200,20 +215,18 @@ class Session(QObject):
             If nothing is painted, or it cannot be written.
         """
         study, name = self.need_study(), self.scan
+        self.layers.settle()
         mask = self.layers.mask_on_scan()
         if mask is None or not mask.any():
             raise UserError(
                 f"Nothing is painted on {name or 'a scan'} yet.", "Paint the brain first."
             )
         study.set_mask(name, mask, kind, note=note)
-        remove_draft(study.folder, name)
-        self.study_changed.emit("drafts")
+        self._remove_draft(name)
 
     def forget_draft(self, name: str) -> None:
         """Throw away unfinished changes of a mask, and show what was there before."""
-        study = self.need_study()
-        remove_draft(study.folder, name)
-        self.study_changed.emit("drafts")
+        self._remove_draft(name)
         if name == self.scan:
             self.show_scan(name)
 
@@ -299,16 +312,23 @@ class Session(QObject):
             return {}
         return read_window_file(self.study.folder / WINDOW_FILE)
 
-    def remember(self, **more: Any) -> None:
-        """Write down step, scan and slice, and what else is given."""
+    def remember(self, **more: Any) -> bool:
+        """Write down step, scan and slice, and what else is given; say whether that was done."""
         if self.study is None:
-            return
+            return False
         place: Mapping[str, Any] = {
             "step": self.step, "scan": self.scan, **self.layers.place(), **more
         }
         path = self.study.folder / WINDOW_FILE
-        with self.guarded(), exclusive(path):
-            write_json_atomic(path, {**self.remembered(), **place})
+        try:
+            with exclusive(path):
+                write_json_atomic(path, {**self.remembered(), **place})
+        except UserError as error:
+            self.tell(str(error), "error")
+            if more:
+                self.written.emit(False)
+            return False
+        return True
 
     # --- inside
 
@@ -332,6 +352,29 @@ class Session(QObject):
         if name:
             self.remember()
 
+    def unfinished(self) -> tuple[str, ...]:
+        """Scans with changes that are neither kept nor discarded, on disk or only here."""
+        if self.study is None:
+            return ()
+        folder = self.study.folder
+        return tuple(sorted({*drafted(folder), *self.unsaved.names(folder)}))
+
+    def _remove_draft(self, name: str) -> None:
+        folder = self.need_study().folder
+        remove_draft(folder, name)
+        self.unsaved.forget(folder, name)
+        self.study_changed.emit("drafts")
+
+    def _on_unsaved(self) -> None:
+        names = () if self.study is None else self.unsaved.names(self.study.folder)
+        self._closing.say("strokes", f"what you painted on {', '.join(map(printable, names))} is "
+                          "NOT saved, and is lost when you close" if names else "")
+        self.written.emit(not names)
+
+    def _on_job(self, status: JobStatus) -> None:
+        self._closing.say("job", "a job is running; closing stops it and keeps what it has "
+                          "reached" if status.busy else "")
+
     def _on_study(self, what: str) -> None:
         self.study_changed.emit("study" if what == "document" else what)
 
@@ -340,11 +383,11 @@ class Session(QObject):
         mask = self.layers.mask_on_scan()
         if self.study is None or mask is None:
             return
+        new = self.scan not in self.unfinished()
         with self.guarded():
-            new = self.scan not in drafted(self.study.folder)
-            save_draft(self.study.folder, self.scan, mask)
-            if new:
-                self.study_changed.emit("drafts")
+            self.unsaved.save(self.study.folder, self.scan, mask)
+        if new:
+            self.study_changed.emit("drafts")
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Wrote) and event.what in WRITTEN:

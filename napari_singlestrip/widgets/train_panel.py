@@ -264,7 +264,7 @@ class TrainPanel(Panel):
         study = self.session.need_study()
         with self.session.guarded():
             study.set_settings({**study.overrides, **changes})
-        self._run(*(["--restart"] if anew else []))
+            self._run(*(["--restart"] if anew else []))
 
     def _keep_settings(self) -> None:
         study = self.session.need_study()

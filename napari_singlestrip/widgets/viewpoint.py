@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from qtpy.QtWidgets import QWidget
+
 Place = tuple[int, int, int]
 
 PLANES = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
@@ -53,6 +55,17 @@ class Viewpoint:
         return tuple(int(axis) - self._extra for axis in self._dims.order)[-3:]
 
     @property
+    def across(self) -> tuple[int, ...]:
+        """Our axes that are not displayed: none in 3D."""
+        return tuple(axis for axis in self.axes[: -int(self._dims.ndisplay)] if axis >= 0)
+
+    @property
+    def slice(self) -> tuple[object, ...]:
+        """What tells the slice on screen from any other: axes, and where across them."""
+        point = self.point
+        return self.axes, int(self._dims.ndisplay), *(point[axis] for axis in self.across)
+
+    @property
     def point(self) -> Place:
         """Voxel (I, P, L) that is looked at."""
         if self._dims.ndim < 3:  # no layer of ours is left
@@ -91,3 +104,11 @@ class Viewpoint:
 def camera_of(viewer: Any) -> Any:
     """Return the camera: part of the scene since napari 0.9, which warns of the old name."""
     return getattr(viewer, "scene", viewer).camera
+
+
+def canvas_of(viewer: Any) -> QWidget | None:
+    """Return the widget that napari draws on; there is no public way to it."""
+    window = getattr(viewer, "window", None)
+    canvas = getattr(getattr(window, "_qt_viewer", None), "canvas", None)
+    native = getattr(canvas, "native", None)
+    return native if isinstance(native, QWidget) else None
