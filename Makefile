@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 # What the window opens with: the sample heads, ready to try; or your own files, or a study.
 NAPARI_ARGS ?= singlestrip://sample/heads
-SMOKE_TESTS ?= tests/test_gui_fixtures.py tests/test_main_widget.py
+SMOKE_TESTS ?= tests/test_gui_fixtures.py tests/widgets/dock/test_main_widget.py
 # Threads of the numerical libraries: the processors this process may use, at most 8.
 OMP_NUM_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; echo $$n)
 export OMP_NUM_THREADS

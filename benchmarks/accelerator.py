@@ -24,40 +24,40 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_singlestrip import stages
+from napari_singlestrip.atomic_files import write_json_atomic, write_text_atomic
 from napari_singlestrip.engine.config import override, settings_for
-from napari_singlestrip.engine.device import (
+from napari_singlestrip.engine.devices.memory import is_out_of_memory, release
+from napari_singlestrip.engine.devices.precision import REFUSALS
+from napari_singlestrip.engine.heads.label_bank import (
+    BankBuilder,
+    Geometry,
+    make_example,
+    training_geometry,
+)
+from napari_singlestrip.engine.heads.label_map import LabelBank
+from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
+from napari_singlestrip.engine.learning.device import (
     choose_device,
     describe,
     in_words,
     probe_precision,
     trial,
 )
-from napari_singlestrip.engine.examples import (
-    BankBuilder,
-    Geometry,
-    make_example,
-    training_geometry,
-)
-from napari_singlestrip.engine.label_map import LabelBank
-from napari_singlestrip.engine.memory import is_out_of_memory, release
-from napari_singlestrip.engine.metrics import dice
-from napari_singlestrip.engine.precision import REFUSALS
-from napari_singlestrip.engine.segmenter import (
+from napari_singlestrip.engine.learning.segmenter import (
     Segmenter,
     load_segmenter,
     predict,
     segmenter_task,
     to_mask,
 )
-from napari_singlestrip.engine.training import Task, begin, step_of, take_step
-from napari_singlestrip.engine.volume import load_mask, open_scan
+from napari_singlestrip.engine.learning.training import Task, begin, step_of, take_step
+from napari_singlestrip.engine.masks.metrics import dice
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Progress
-from napari_singlestrip.files import write_json_atomic, write_text_atomic
-from napari_singlestrip.rounds import RoundFolder
+from napari_singlestrip.pipeline import stages
 from napari_singlestrip.sample_data import write_sample_heads
-from napari_singlestrip.study import Study
+from napari_singlestrip.study.round_folder import RoundFolder
+from napari_singlestrip.study.study import Study
 
 EFFORTS = ("quick", "standard", "thorough")
 BATCHES = (1, 2, 4)

@@ -30,8 +30,8 @@ def main() -> None:
 
 def prepare(folder: Path) -> Path:
     """Make the study that is shown; what is done to it does not matter."""
-    from napari_singlestrip.finished_study import FOLDER
-    from napari_singlestrip.sample_making import make_finished
+    from napari_singlestrip.sample_data.finished_study import FOLDER
+    from napari_singlestrip.sample_data.making import make_finished
 
     if len(sys.argv) > 1:
         study = folder / Path(sys.argv[1]).name
@@ -48,7 +48,7 @@ class Tour:
     def __init__(self, study: Path) -> None:
         import napari
 
-        from napari_singlestrip.widgets.main_widget import StripWidget
+        from napari_singlestrip.widgets.dock.main_widget import StripWidget
 
         self.viewer = napari.Viewer(show=False)
         self.main = self.viewer.window._qt_window

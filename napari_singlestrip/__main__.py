@@ -15,7 +15,7 @@ except OSError:  # the folder is gone
 
 from contextlib import suppress
 
-from napari_singlestrip.cli import main
+from napari_singlestrip.cli.app import main
 
 if __name__ == "__main__":
     code = main()

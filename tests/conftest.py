@@ -18,10 +18,10 @@ from hypothesis import settings as hypothesis_settings
 
 if TYPE_CHECKING:
     from napari_singlestrip.engine.config import Settings
-    from napari_singlestrip.engine.examples import Example, Geometry
-    from napari_singlestrip.engine.label_map import LabelBank
+    from napari_singlestrip.engine.heads.label_bank import Example, Geometry
+    from napari_singlestrip.engine.heads.label_map import LabelBank
     from napari_singlestrip.sample_data import SampleHead
-    from napari_singlestrip.study import Study
+    from napari_singlestrip.study.study import Study
 
 # The same examples in every run: a red test can be run again. Fixtures here are never changed by
 # a test, so that the examples of a property may share them.
@@ -90,8 +90,8 @@ def tiny_settings() -> Settings:
 @pytest.fixture(scope="session")
 def geometry(phantom: SampleHead, tiny_settings: Settings) -> Geometry:
     """The training grid that the phantom gives."""
-    from napari_singlestrip.engine.examples import training_geometry
-    from napari_singlestrip.engine.grid import Grid
+    from napari_singlestrip.engine.heads.label_bank import training_geometry
+    from napari_singlestrip.engine.imaging.grid import Grid
 
     i, j, k = phantom.mask.shape
     return training_geometry(phantom.mask, Grid((i, j, k), phantom.affine), tiny_settings)
@@ -102,8 +102,8 @@ def example(phantom: SampleHead, geometry: Geometry) -> Example:
     """The phantom, cut out around its brain."""
     import numpy as np
 
-    from napari_singlestrip.engine.examples import make_example
-    from napari_singlestrip.engine.grid import Volume
+    from napari_singlestrip.engine.heads.label_bank import make_example
+    from napari_singlestrip.engine.imaging.grid import Volume
 
     volume = Volume(phantom.data.astype(np.float32), phantom.affine)
     return make_example(phantom.name, volume, phantom.mask, geometry)
@@ -114,7 +114,7 @@ def bank(example: Example, geometry: Geometry, tiny_settings: Settings) -> Label
     """The phantom's label maps."""
     import numpy as np
 
-    from napari_singlestrip.engine.examples import BankBuilder
+    from napari_singlestrip.engine.heads.label_bank import BankBuilder
 
     builder = BankBuilder(geometry, tiny_settings, np.random.default_rng(0))
     builder.add(example)
@@ -139,7 +139,7 @@ def study(tmp_path: Path, heads: Heads) -> Study:
 @pytest.fixture(scope="session")
 def trained_study(tmp_path_factory: pytest.TempPathFactory, heads: Heads) -> Study:
     """A study that ran to its end, with one round of fine-tuning; to look at, not to change."""
-    from napari_singlestrip import stages
+    from napari_singlestrip.pipeline import stages
 
     made = make_study(tmp_path_factory.mktemp("trained") / "study", heads)
     for _ in stages.run(made, device="cpu"):
@@ -150,7 +150,7 @@ def trained_study(tmp_path_factory: pytest.TempPathFactory, heads: Heads) -> Stu
 @pytest.fixture
 def trained_copy(tmp_path: Path, trained_study: Study) -> Study:
     """A copy of the trained study, to be changed."""
-    from napari_singlestrip.study import Study
+    from napari_singlestrip.study.study import Study
 
     shutil.copytree(trained_study.folder, tmp_path / "study")
     return Study.open(tmp_path / "study")
@@ -158,7 +158,7 @@ def trained_copy(tmp_path: Path, trained_study: Study) -> Study:
 
 def make_study(folder: Path, heads: Heads, **overrides: Any) -> Study:
     """Create a tiny study; double underscores in `overrides` stand for dots."""
-    from napari_singlestrip.study import Study
+    from napari_singlestrip.study.study import Study
 
     changes = {name.replace("__", "."): value for name, value in overrides.items()}
     painted = {heads.names[0]: heads.masks[0]}

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from conftest import Heads
     from napari import Viewer
 
-    from napari_singlestrip.study import Study
-    from napari_singlestrip.widgets.main_widget import StripWidget
+    from napari_singlestrip.study.study import Study
+    from napari_singlestrip.widgets.dock.main_widget import StripWidget
 
 pytest_plugins = ("pytestqt.plugin",)
 
@@ -95,7 +95,7 @@ def own_preferences(
     """Recent studies and napari's Preferences are those of the test, not of who runs it."""
     from qtpy.QtCore import QSettings
 
-    from napari_singlestrip.widgets import preferences
+    from napari_singlestrip.widgets.session import user_settings as preferences
 
     folder = tmp_path_factory.mktemp("preferences")
     file = str(folder / "preferences.ini")
@@ -130,7 +130,7 @@ def viewer(qapp: QApplication) -> Iterator[Viewer]:
 @pytest.fixture
 def window(viewer: Viewer) -> StripWidget:
     """Our dock in the viewer, without a study; it closes with the viewer."""
-    from napari_singlestrip.widgets.main_widget import StripWidget
+    from napari_singlestrip.widgets.dock.main_widget import StripWidget
 
     dock = StripWidget(viewer)
     viewer.window.add_dock_widget(dock, name="SingleStrip", area="right")
@@ -153,7 +153,7 @@ def ranked_source(tmp_path_factory: pytest.TempPathFactory, heads: Heads) -> Pat
 @pytest.fixture
 def ranked_study(tmp_path: Path, ranked_source: Path) -> Study:
     """A study with pseudo-labels, heat maps and a ranking: the first is perfect, the last worst."""
-    from napari_singlestrip.study import Study
+    from napari_singlestrip.study.study import Study
 
     shutil.copytree(ranked_source, tmp_path / "ranked")
     return Study.open(tmp_path / "ranked")
@@ -161,8 +161,8 @@ def ranked_study(tmp_path: Path, ranked_source: Path) -> Study:
 
 def _predict(study: Study, name: str, truth: Path, rank: int) -> None:
     """Write the true mask as pseudo-label, with a bite missing that grows with the rank."""
-    from napari_singlestrip.engine.volume import load_mask, open_scan, save_map, save_mask
-    from napari_singlestrip.rounds import heat_map_path
+    from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_map, save_mask
+    from napari_singlestrip.study.round_folder import heat_map_path
 
     scan = open_scan(study.scan_path(name))
     mask = load_mask(truth, like=scan)
@@ -176,7 +176,7 @@ def _predict(study: Study, name: str, truth: Path, rank: int) -> None:
 
 
 def _score(study: Study, name: str, rank: int) -> Any:
-    from napari_singlestrip.study_tables import ScoreRow
+    from napari_singlestrip.study.tables import ScoreRow
 
     return ScoreRow(name, 0.05 * rank, 1 - 0.05 * rank, 1200.0 + rank, rank, rank == 1)
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from napari_singlestrip.engine.ranking import ranked_by
+from napari_singlestrip.engine.judging.ranking import ranked_by
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 FOLDERS = (BENCHMARKS, BENCHMARKS / "accuracy")
@@ -598,8 +598,8 @@ def test_a_tool_is_measured_once_and_a_failure_has_dice_0(
 
 def test_masks_come_back_from_cubes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scan with thick slices: the tool sees 1 mm cubes with room, its mask fits the scan."""
-    from napari_singlestrip.engine.metrics import dice
-    from napari_singlestrip.engine.volume import open_scan
+    from napari_singlestrip.engine.imaging.volume import open_scan
+    from napari_singlestrip.engine.masks.metrics import dice
 
     peers = script("peers")
     x, y, z = np.meshgrid(*(np.arange(n) for n in (40, 40, 12)), indexing="ij")

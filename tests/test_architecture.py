@@ -24,14 +24,14 @@ HEAVY = QT | TORCH | {"matplotlib", "nibabel", "numpy", "pydantic", "scipy", "sk
 # What must not be loaded once a module was imported, in a fresh interpreter.
 LIGHT_IMPORTS = {
     "napari_singlestrip": HEAVY | {"psygnal", "rich", "typer"},
-    "napari_singlestrip.cli": HEAVY,
+    "napari_singlestrip.cli.app": HEAVY,
     "napari_singlestrip.engine.config": HEAVY - {"pydantic"},
-    "napari_singlestrip.engine.geometry": QT | TORCH | {"matplotlib"},
-    "napari_singlestrip.engine.metrics": QT | TORCH | {"matplotlib"},
-    "napari_singlestrip.engine.volume": QT | TORCH | {"matplotlib"},
-    "napari_singlestrip.napari_samples": QT | TORCH | {"nibabel", "numpy"},
-    "napari_singlestrip.study": QT | TORCH | {"matplotlib"},
-    "napari_singlestrip.widgets.main_widget": TORCH | {"matplotlib"},
+    "napari_singlestrip.engine.imaging.geometry": QT | TORCH | {"matplotlib"},
+    "napari_singlestrip.engine.masks.metrics": QT | TORCH | {"matplotlib"},
+    "napari_singlestrip.engine.imaging.volume": QT | TORCH | {"matplotlib"},
+    "napari_singlestrip.napari_io.samples": QT | TORCH | {"nibabel", "numpy"},
+    "napari_singlestrip.study.study": QT | TORCH | {"matplotlib"},
+    "napari_singlestrip.widgets.dock.main_widget": TORCH | {"matplotlib"},
 }
 
 # Static imports, whether at the top of a file or within a function: who may not import what.
@@ -39,11 +39,11 @@ FORBIDDEN = {
     "napari_singlestrip.engine": QT | {"rich", "typer"} | {
         f"napari_singlestrip.{name}" for name in ("cli", "demo", "stages", "study", "worker")
     },
-    "napari_singlestrip.study": QT | TORCH | {"napari_singlestrip.stages"},
-    "napari_singlestrip.stages": QT | {"rich", "typer"},
-    "napari_singlestrip.worker": QT | {"rich", "typer"},
-    "napari_singlestrip.cli": QT,
-    "napari_singlestrip.widgets": TORCH | {"napari_singlestrip.cli", "napari_singlestrip.stages"},
+    "napari_singlestrip.study.study": QT | TORCH | {"napari_singlestrip.pipeline.stages"},
+    "napari_singlestrip.pipeline.stages": QT | {"rich", "typer"},
+    "napari_singlestrip.pipeline.worker": QT | {"rich", "typer"},
+    "napari_singlestrip.cli.app": QT,
+    "napari_singlestrip.widgets": TORCH | {"napari_singlestrip.cli.app", "napari_singlestrip.pipeline.stages"},
 }
 
 
@@ -113,7 +113,7 @@ def test_package_imports_in_no_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["napari_singlestrip.widgets.main_widget", "napari_singlestrip.study"]
+    "module", ["napari_singlestrip.widgets.dock.main_widget", "napari_singlestrip.study.study"]
 )
 def test_parts_of_scipy_are_imported_when_needed(module: str) -> None:
     """Reached as `scipy.ndimage...`: half of what the dock's import would take otherwise."""

@@ -14,19 +14,19 @@ import pytest
 import torch
 from qtpy.QtCore import QSize
 
-from napari_singlestrip.applied_table import read_table
-from napari_singlestrip.cli_output import show_demo
-from napari_singlestrip.demo_record import RECORD_NAME, open_record
-from napari_singlestrip.engine.checkpoint import save_checkpoint
-from napari_singlestrip.engine.model_card import ModelCard, card_to_json
+from napari_singlestrip.atomic_files import MAX_DEPTH, read_json
+from napari_singlestrip.cli.output import show_demo
+from napari_singlestrip.demo.record import RECORD_NAME, open_record
+from napari_singlestrip.engine.learning.checkpoint import save_checkpoint
+from napari_singlestrip.engine.learning.model_card import ModelCard, card_to_json
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.files import MAX_DEPTH, read_json
 from napari_singlestrip.report.page import element, page, table
 from napari_singlestrip.report.pictures import stored_png
-from napari_singlestrip.widgets import preferences
-from napari_singlestrip.widgets.models_list import file_choice
-from napari_singlestrip.widgets.png_file import read_png
-from napari_singlestrip.widgets.window_file import read_window_file
+from napari_singlestrip.study.volumes_table import read_table
+from napari_singlestrip.widgets.apply.model_list import file_choice
+from napari_singlestrip.widgets.common.png_file import read_png
+from napari_singlestrip.widgets.session import user_settings as preferences
+from napari_singlestrip.widgets.session.window_file import read_window_file
 
 WRONG = ["", "null", "[]", "1e400", '"abc"', "{", "[" * 100_000, "\xff\xfe", '{"a": NaN}',
          '{"a":' * (MAX_DEPTH + 2) + "1" + "}" * (MAX_DEPTH + 2)]  # fmt: skip

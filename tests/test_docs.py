@@ -71,7 +71,7 @@ def _options_of_commands() -> dict[str, set[str]]:
     """Long options of each command of the command line."""
     import typer
 
-    from napari_singlestrip.cli import app
+    from napari_singlestrip.cli.app import app
 
     group = typer.main.get_command(app)
     return {

@@ -22,13 +22,13 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QLabel, QWidget
 
-from napari_singlestrip.engine.volume import open_scan
+from napari_singlestrip.engine.imaging.volume import open_scan
 
 if TYPE_CHECKING:
     from conftest import Heads
 
-    from napari_singlestrip.study import Study
-    from napari_singlestrip.widgets.main_widget import StripWidget
+    from napari_singlestrip.study.study import Study
+    from napari_singlestrip.widgets.dock.main_widget import StripWidget
 
 pytest_plugins = ("gui_fixtures",)
 
@@ -75,7 +75,7 @@ def test_a_killed_window_loses_at_most_the_last_stroke(study: Study) -> None:
         from qtpy.QtWidgets import QApplication
         app = QApplication([])
         import napari
-        from napari_singlestrip.widgets.main_widget import StripWidget
+        from napari_singlestrip.widgets.dock.main_widget import StripWidget
         viewer = napari.Viewer(show=False)
         main = viewer.window._qt_window
         main.resize(*gui.SCREEN)
@@ -101,7 +101,7 @@ def test_a_killed_window_loses_at_most_the_last_stroke(study: Study) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
     first, second = (int(line) for line in done.stdout.split())
 
-    from napari_singlestrip.study_drafts import load_draft
+    from napari_singlestrip.study.drafts import load_draft
 
     kept = load_draft(study.folder, study.names[1])
     assert kept is not None

@@ -13,10 +13,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from napari_singlestrip import cli
+from napari_singlestrip.cli import app as cli
 from napari_singlestrip.errors import NOTHING_DONE, OK, SOME_FAILED, USER_MISTAKE
 from napari_singlestrip.events import Finished, parse_event
-from napari_singlestrip.study import Study
+from napari_singlestrip.study.study import Study
 
 if TYPE_CHECKING:
     from conftest import Heads

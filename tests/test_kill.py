@@ -21,7 +21,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from napari_singlestrip.engine.checkpoint import load_checkpoint
+from napari_singlestrip.atomic_files import lock_path
+from napari_singlestrip.engine.learning.checkpoint import load_checkpoint
 from napari_singlestrip.events import (
     TERMINAL,
     Cancelled,
@@ -31,9 +32,8 @@ from napari_singlestrip.events import (
     Started,
     parse_event,
 )
-from napari_singlestrip.files import lock_path
-from napari_singlestrip.rounds import RoundFolder, read_metrics
-from napari_singlestrip.study import Study
+from napari_singlestrip.study.round_folder import RoundFolder, read_metrics
+from napari_singlestrip.study.study import Study
 
 if TYPE_CHECKING:
     from conftest import Heads
@@ -57,8 +57,8 @@ SETTINGS = {
 LOADED_ON_A_SLOW_DISK = """
 import os, pathlib, sys, time
 import torch, torch._dynamo
-from napari_singlestrip import previews, stages
-from napari_singlestrip.cli import main
+from napari_singlestrip.pipeline import previews, stages
+from napari_singlestrip.cli.app import main
 
 def write_slowly(path, data):
     with open(path, "wb") as file:

@@ -13,10 +13,12 @@ from gui_fixtures import child, click, process_events, wait_until
 from npe2 import PluginManager, PluginManifest
 
 import napari_singlestrip
-from napari_singlestrip.engine.scan_files import SCAN_EXTENSIONS
+from napari_singlestrip.engine.imaging.scan_files import SCAN_EXTENSIONS
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.study import Study
-from napari_singlestrip.widgets import add_scans, incoming, open_dock
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.widgets.dock import find_dock as open_dock
+from napari_singlestrip.widgets.scans import add_scans
+from napari_singlestrip.widgets.scans import dropped_files as incoming
 
 pytest_plugins = ("gui_fixtures",)
 
@@ -116,7 +118,7 @@ def test_a_study_works_in_the_dock_of_the_menu(viewer: Any, study: Study) -> Non
 
 
 def test_t1w_sample(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_singlestrip.napari_samples.SAMPLE_SPACING_MM", 6.0)
+    monkeypatch.setattr("napari_singlestrip.napari_io.samples.SAMPLE_SPACING_MM", 6.0)
     find(viewer, "Open Sample", "Single sample head").trigger()
     assert [layer._type_string for layer in viewer.layers] == ["image", "labels"]
 
@@ -132,8 +134,8 @@ def test_heads_sample_asks_in_the_dock(viewer: Any, tmp_path: Path) -> None:
 
 def test_finished_sample_is_reviewed_at_once(viewer: Any, tmp_path: Path, heads: Heads) -> None:
     """With the heads there already, because drawing twelve takes a while."""
-    from napari_singlestrip.finished_study import heads_of, unfold
-    from napari_singlestrip.sample_making import make_heads
+    from napari_singlestrip.sample_data.finished_study import heads_of, unfold
+    from napari_singlestrip.sample_data.making import make_heads
 
     place = tmp_path / "home" / "sample_heads"
     list(make_heads([place] * heads_of().n, seed=0, spacing_mm=8.0))

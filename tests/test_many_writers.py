@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from test_study import write_volume
 
-from napari_singlestrip.study import Study
-from napari_singlestrip.study_document import ScanEntry, StudyDocument, write_document
-from napari_singlestrip.study_tables import now
+from napari_singlestrip.study.document import ScanEntry, StudyDocument, write_document
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.tables import now
 
 DECIDE = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from napari_singlestrip.study import Study
+from napari_singlestrip.study.study import Study
 
 folder, names, threads = sys.argv[1], sys.argv[2].split(), int(sys.argv[3])
 
@@ -33,7 +33,7 @@ with ThreadPoolExecutor(threads) as pool:
 """
 ADD = """
 import sys
-from napari_singlestrip.study import Study
+from napari_singlestrip.study.study import Study
 study = Study.open(sys.argv[1])
 print(*[name for scan in sys.argv[2:] for name in study.add_scans([scan])])
 """

@@ -12,16 +12,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from napari_singlestrip import cli
-from napari_singlestrip.cli_options import parse_masks
-from napari_singlestrip.console import ConsoleSink, make_console, show_table
-from napari_singlestrip.decision_table import DecisionTable
+from napari_singlestrip.cli import app as cli
+from napari_singlestrip.cli.console import ConsoleSink, make_console, show_table
+from napari_singlestrip.cli.options import parse_masks
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Failed, Note
-from napari_singlestrip.job_log import JobLog
-from napari_singlestrip.masks_export import export_masks
-from napari_singlestrip.study import Study
-from napari_singlestrip.study_tables import Decision
+from napari_singlestrip.pipeline.export_masks import export_masks
+from napari_singlestrip.study.decision_table import DecisionTable
+from napari_singlestrip.study.job_log import JobLog
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.tables import Decision
 
 NAMES = [
     "Zoe\u0308", "a=b", "it's \"quoted\"", "dots.and. ", "new\nline", "\x1b[31mred", "CON", "=1+1",

@@ -12,16 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_singlestrip.engine.autoencoder import Autoencoder, Frame, MaskAutoencoder
-from napari_singlestrip.engine.cleanup import mask_report
 from napari_singlestrip.engine.config import Effort, Settings, override, settings_for
-from napari_singlestrip.engine.consistency import consistency
-from napari_singlestrip.engine.grid import Grid, Volume
-from napari_singlestrip.engine.networks import build_segmenter
-from napari_singlestrip.engine.ranking import appearance, autoencoder_error, best_views
-from napari_singlestrip.engine.scan_facts import scan_facts
-from napari_singlestrip.engine.segmenter import Segmenter, find_window, predict, to_mask
-from napari_singlestrip.engine.volume import (
+from napari_singlestrip.engine.imaging.grid import Grid, Volume
+from napari_singlestrip.engine.imaging.scan_facts import scan_facts
+from napari_singlestrip.engine.imaging.volume import (
     Scan,
     load_mask,
     open_scan,
@@ -29,8 +23,14 @@ from napari_singlestrip.engine.volume import (
     save_map,
     save_mask,
 )
+from napari_singlestrip.engine.judging.consistency import consistency
+from napari_singlestrip.engine.judging.ranking import appearance, autoencoder_error, best_views
+from napari_singlestrip.engine.learning.autoencoder import Autoencoder, Frame, MaskAutoencoder
+from napari_singlestrip.engine.learning.networks import build_segmenter
+from napari_singlestrip.engine.learning.segmenter import Segmenter, find_window, predict, to_mask
+from napari_singlestrip.engine.masks.cleanup import mask_report
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.scan_picture import scan_picture
+from napari_singlestrip.widgets.common.thumbnail_image import scan_picture
 
 SIDES = st.tuples(*[st.integers(1, 40)] * 3)
 SPACINGS = st.tuples(*[st.sampled_from([0.01, 0.05, 0.3, 1.0, 1.1, 3.0, 8.0, 20.0])] * 3)

@@ -14,23 +14,26 @@ import numpy as np
 import pytest
 from conftest import make_study
 
-from napari_singlestrip import applying, masks_export, present_answer, stages
-from napari_singlestrip.applied_table import TABLE, add_row, read_table
-from napari_singlestrip.engine import evaluation
-from napari_singlestrip.engine.geometry import head_box
-from napari_singlestrip.engine.metrics import compare
-from napari_singlestrip.engine.ranking import best_views
-from napari_singlestrip.engine.segmenter import predict
-from napari_singlestrip.engine.synthesis import render
-from napari_singlestrip.engine.volume import load_mask, open_scan, save_brain, save_mask
+from napari_singlestrip.engine.heads.synthesis import render
+from napari_singlestrip.engine.imaging.geometry import head_box
+from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_brain, save_mask
+from napari_singlestrip.engine.judging.ranking import best_views
+from napari_singlestrip.engine.learning.segmenter import predict
+from napari_singlestrip.engine.masks import evaluation
+from napari_singlestrip.engine.masks.metrics import compare
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Failed, Finished, Note, Progress, Started
 from napari_singlestrip.failures import attempt, describe
+from napari_singlestrip.pipeline import apply as applying
+from napari_singlestrip.pipeline import export_masks as masks_export
+from napari_singlestrip.pipeline import live_prediction as present_answer
+from napari_singlestrip.pipeline import stages
+from napari_singlestrip.pipeline.score_keeping import FILE
+from napari_singlestrip.pipeline.worker import drive
 from napari_singlestrip.report import pictures, write_report
-from napari_singlestrip.rounds import RoundFolder
-from napari_singlestrip.score_keeping import FILE
-from napari_singlestrip.study import Study
-from napari_singlestrip.worker import drive
+from napari_singlestrip.study.round_folder import RoundFolder
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.volumes_table import TABLE, add_row, read_table
 
 if TYPE_CHECKING:
     from conftest import Heads

@@ -63,7 +63,7 @@ def test_wheel_holds_every_module_and_the_manifest(wheel: zipfile.ZipFile) -> No
 
 def test_entry_points(wheel: zipfile.ZipFile) -> None:
     entry_points = _entry_points(wheel)
-    assert entry_points["console_scripts"]["singlestrip"] == "napari_singlestrip.cli:main"
+    assert entry_points["console_scripts"]["singlestrip"] == "napari_singlestrip.cli.app:main"
     # npe2 wants the manifest's name to be that of the distribution, and no slash in the value.
     manifest = entry_points["napari.manifest"]["napari-singlestrip"]
     assert manifest == "napari_singlestrip:napari.yaml"

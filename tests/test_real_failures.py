@@ -17,11 +17,11 @@ import pytest
 from conftest import make_study
 from test_kill import ROOT, check_files
 
+from napari_singlestrip.atomic_files import lock_path
 from napari_singlestrip.events import TERMINAL, Event, Failed, Finished, Started, parse_event
-from napari_singlestrip.files import lock_path
-from napari_singlestrip.study import Study
-from napari_singlestrip.study_lock import is_locked
-from napari_singlestrip.worker import ended
+from napari_singlestrip.pipeline.worker import ended
+from napari_singlestrip.study.lock import is_locked
+from napari_singlestrip.study.study import Study
 
 if TYPE_CHECKING:
     from conftest import Heads

@@ -16,15 +16,15 @@ from typing import Any
 
 import pytest
 
-from napari_singlestrip.cli import main
+from napari_singlestrip.cli.app import main
 from napari_singlestrip.errors import NOTHING_DONE, OK, SOME_FAILED, USER_MISTAKE, UserError
-from napari_singlestrip.finished_study import unfold
 from napari_singlestrip.report import charts
-from napari_singlestrip.reviewing import finetuning_plan, review
-from napari_singlestrip.study import Study
-from napari_singlestrip.trained_rounds import trained_rounds
-from napari_singlestrip.widgets.models_list import models_of
-from napari_singlestrip.widgets.training_facts import tracks, training_facts
+from napari_singlestrip.sample_data.finished_study import unfold
+from napari_singlestrip.study.review import finetuning_plan, review
+from napari_singlestrip.study.round_facts import trained_rounds
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.widgets.apply.model_list import models_of
+from napari_singlestrip.widgets.train.facts import tracks, training_facts
 
 Spoil = Callable[[Path], None]
 

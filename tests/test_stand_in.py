@@ -22,26 +22,28 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from napari_singlestrip.engine import separable, synthesis, training, transfer
-from napari_singlestrip.engine.autoencoder import (
+from napari_singlestrip.engine.config import NetworkConfig, override
+from napari_singlestrip.engine.devices import transfer
+from napari_singlestrip.engine.heads import separable, synthesis
+from napari_singlestrip.engine.heads.deformation import COARSE
+from napari_singlestrip.engine.heads.synthesis import render, sample_params
+from napari_singlestrip.engine.imaging.grid import Grid, Volume
+from napari_singlestrip.engine.judging.consistency import consistency
+from napari_singlestrip.engine.judging.ranking import autoencoder_error, best_views
+from napari_singlestrip.engine.learning import training
+from napari_singlestrip.engine.learning.autoencoder import (
     Autoencoder,
     MaskAutoencoder,
     autoencoder_task,
     mask_frame,
 )
-from napari_singlestrip.engine.config import NetworkConfig, override
-from napari_singlestrip.engine.consistency import consistency
-from napari_singlestrip.engine.deformation import COARSE
-from napari_singlestrip.engine.grid import Grid, Volume
-from napari_singlestrip.engine.networks import build_segmenter
-from napari_singlestrip.engine.ranking import autoencoder_error, best_views
-from napari_singlestrip.engine.segmenter import Segmenter, predict, segmenter_task, to_mask
-from napari_singlestrip.engine.synthesis import render, sample_params
+from napari_singlestrip.engine.learning.networks import build_segmenter
+from napari_singlestrip.engine.learning.segmenter import Segmenter, predict, segmenter_task, to_mask
 
 if TYPE_CHECKING:
     from napari_singlestrip.engine.config import Settings
-    from napari_singlestrip.engine.examples import Geometry
-    from napari_singlestrip.engine.label_map import LabelBank
+    from napari_singlestrip.engine.heads.label_bank import Geometry
+    from napari_singlestrip.engine.heads.label_map import LabelBank
     from napari_singlestrip.sample_data import SampleHead
 
 META = torch.device("meta")

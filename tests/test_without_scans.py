@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_singlestrip import stages
-from napari_singlestrip.applied_table import MASK_SUFFIX, read_table
-from napari_singlestrip.cli import main
-from napari_singlestrip.engine.model_card import read_card
-from napari_singlestrip.engine.volume import load_mask, open_scan
+from napari_singlestrip.cli.app import main
+from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
+from napari_singlestrip.engine.learning.model_card import read_card
 from napari_singlestrip.events import Note
-from napari_singlestrip.finished_study import unfold
-from napari_singlestrip.study import Study
+from napari_singlestrip.pipeline import stages
+from napari_singlestrip.sample_data.finished_study import unfold
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.volumes_table import MASK_SUFFIX, read_table
 
 if TYPE_CHECKING:
     from conftest import Heads
@@ -51,7 +51,7 @@ def test_it_is_ranked_reported_and_decided(
 
 
 def test_its_masks_are_written_as_they_are_stored(far: Study, tmp_path: Path) -> None:
-    from napari_singlestrip.masks_export import export_masks
+    from napari_singlestrip.pipeline.export_masks import export_masks
 
     events = list(export_masks(far, tmp_path / "out", brain=True))
     (note,) = (event for event in events if isinstance(event, Note))

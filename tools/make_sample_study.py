@@ -21,17 +21,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_singlestrip import stages
-from napari_singlestrip.engine.checkpoint import load_checkpoint, save_checkpoint
-from napari_singlestrip.engine.segmenter import load_segmenter, predict, to_mask
-from napari_singlestrip.engine.volume import load_mask, open_scan, save_map
+from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_map
+from napari_singlestrip.engine.learning.checkpoint import load_checkpoint, save_checkpoint
+from napari_singlestrip.engine.learning.segmenter import load_segmenter, predict, to_mask
 from napari_singlestrip.events import Event
-from napari_singlestrip.finished_study import FOLDER, PACK, Heads, fold
+from napari_singlestrip.pipeline import stages
 from napari_singlestrip.sample_data import sample_name
-from napari_singlestrip.sample_making import make_samples
-from napari_singlestrip.study import Study
-from napari_singlestrip.study_document import DOCUMENT_NAME
-from napari_singlestrip.study_tables import write_records
+from napari_singlestrip.sample_data.finished_study import FOLDER, PACK, Heads, fold
+from napari_singlestrip.sample_data.making import make_samples
+from napari_singlestrip.study.document import DOCUMENT_NAME
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.tables import write_records
 
 HEADS = Heads(n=12, seed=0, spacing_mm=2.0)
 # Not what a window, a worker or the next training left behind.

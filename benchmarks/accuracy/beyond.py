@@ -23,8 +23,8 @@ import numpy as np
 from experiment import PAINTED, arguments, command, evaluated, no_data, run_options, stem
 from scipy import ndimage
 
-from napari_singlestrip.ranking_report import ranking_report
-from napari_singlestrip.study import Study
+from napari_singlestrip.study.ranking_report import ranking_report
+from napari_singlestrip.study.study import Study
 
 
 def main() -> None:

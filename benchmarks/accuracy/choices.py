@@ -27,8 +27,8 @@ from pathlib import Path
 
 from experiment import Piece, arguments, command, no_data
 
-from napari_singlestrip.ranking_report import ranking_report
-from napari_singlestrip.study import Study
+from napari_singlestrip.study.ranking_report import ranking_report
+from napari_singlestrip.study.study import Study
 
 SETTINGS: dict[str, tuple[str, ...]] = {
     "network": (

@@ -35,9 +35,9 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from source import commit
 
 from napari_singlestrip.engine.config import parse_assignments, settings_for
-from napari_singlestrip.engine.evaluation import evaluate_folders
-from napari_singlestrip.ranking_report import RankingReport, ranking_report
-from napari_singlestrip.study import Study
+from napari_singlestrip.engine.masks.evaluation import evaluate_folders
+from napari_singlestrip.study.ranking_report import RankingReport, ranking_report
+from napari_singlestrip.study.study import Study
 
 ROOT = Path(__file__).resolve().parents[2]
 PAINTED = "sub-07_studyforrest_T1w"

@@ -25,9 +25,9 @@ import numpy as np
 from nibabel import orientations
 from scipy import ndimage
 
-from napari_singlestrip.engine.cleanup import bounding_box, largest_component
-from napari_singlestrip.engine.geometry import resample
-from napari_singlestrip.engine.grid import Grid, Volume
+from napari_singlestrip.engine.imaging.geometry import resample
+from napari_singlestrip.engine.imaging.grid import Grid, Volume
+from napari_singlestrip.engine.masks.cleanup import bounding_box, largest_component
 from napari_singlestrip.sample_data import CONTRASTS, TISSUES, SampleHead, write_sample_head
 from napari_singlestrip.sample_data.contrast import acquire, draw_signals, textured
 from napari_singlestrip.sample_data.person import rotation

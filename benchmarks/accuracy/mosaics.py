@@ -12,11 +12,11 @@ import numpy as np
 from page_sections import table
 from results import Results
 
-from napari_singlestrip import previews
-from napari_singlestrip.applied_table import MASK_SUFFIX
-from napari_singlestrip.engine.geometry import conform, resample
-from napari_singlestrip.engine.grid import Volume
-from napari_singlestrip.engine.volume import load_mask, open_scan
+from napari_singlestrip.engine.imaging.geometry import conform, resample
+from napari_singlestrip.engine.imaging.grid import Volume
+from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
+from napari_singlestrip.pipeline import previews
+from napari_singlestrip.study.volumes_table import MASK_SUFFIX
 
 ARMS = ("initial", "ae_k")  # left and right; the worst are those of the last
 GREEN = np.array([0.2, 0.9, 0.3], np.float32)

@@ -30,14 +30,14 @@ import numpy as np
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from other_tools import COMMANDS, is_installed
 
-from napari_singlestrip.engine.geometry import resample
-from napari_singlestrip.engine.grid import Grid, Volume
-from napari_singlestrip.engine.metrics import compare
-from napari_singlestrip.engine.scan import Scan
-from napari_singlestrip.engine.scan_names import scan_name
-from napari_singlestrip.engine.volume import load_mask, open_scan, save_mask
+from napari_singlestrip.atomic_files import temporary_folder, write_json_atomic
+from napari_singlestrip.engine.imaging.geometry import resample
+from napari_singlestrip.engine.imaging.grid import Grid, Volume
+from napari_singlestrip.engine.imaging.scan import Scan
+from napari_singlestrip.engine.imaging.scan_names import scan_name
+from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_mask
+from napari_singlestrip.engine.masks.metrics import compare
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.files import temporary_folder, write_json_atomic
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = {"bet": "brainextractor", "deepbet": "deepbet"}  # the packages that they come in

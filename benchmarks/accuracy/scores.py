@@ -16,7 +16,7 @@ import numpy as np
 from results import FEWEST_PEOPLE, Results, contrast, person
 from scipy.stats import rankdata
 
-from napari_singlestrip.engine.evaluation import correlation
+from napari_singlestrip.engine.masks.evaluation import correlation
 
 SCORES = ("autoencoder_error", "consistency", "mean")  # as here, higher is better
 FEWEST_SCANS = 6  # of a contrast, for a figure of its own

@@ -39,12 +39,12 @@ from measuring import (
 sys.path.append(str(ROOT / "benchmarks"))
 from other_tools import COMMANDS, is_installed
 
-from napari_singlestrip.applied_table import MASK_SUFFIX
-from napari_singlestrip.engine.geometry import resample
-from napari_singlestrip.engine.grid import Grid, Volume
-from napari_singlestrip.engine.metrics import dice
-from napari_singlestrip.engine.volume import load_mask, open_scan
+from napari_singlestrip.engine.imaging.geometry import resample
+from napari_singlestrip.engine.imaging.grid import Grid, Volume
+from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
+from napari_singlestrip.engine.masks.metrics import dice
 from napari_singlestrip.sample_data import render_head, write_sample_heads
+from napari_singlestrip.study.volumes_table import MASK_SUFFIX
 
 SIDE = 256
 SCAN, REFERENCE = "sub-09_seg3d_T1w", "reference.nii.gz"  # not the scan that models learn from
@@ -55,13 +55,13 @@ READ_AND_WRITE = (
     "n.save(n.Nifti1Image((d > d.mean()).astype(p.uint8), i.affine), sys.argv[2])"
 )
 STAGES = (
-    ("napari_singlestrip.applying", "open_model", "opening the model"),
-    ("napari_singlestrip.engine.scan", "Scan.load", "reading the scan"),
-    ("napari_singlestrip.engine.segmenter", "conform", "to the network's grid"),
-    ("napari_singlestrip.engine.segmenter", "_predict_all", "network (floor of the rest)"),
-    ("napari_singlestrip.applying", "to_mask", "to the scan's grid, cleaned"),
-    ("napari_singlestrip.applying", "reconstruct", "autoencoder, to flag doubtful masks"),
-    ("napari_singlestrip.applying", "save_mask", "writing the mask"),
+    ("napari_singlestrip.pipeline.apply", "open_model", "opening the model"),
+    ("napari_singlestrip.engine.imaging.scan", "Scan.load", "reading the scan"),
+    ("napari_singlestrip.engine.learning.segmenter", "conform", "to the network's grid"),
+    ("napari_singlestrip.engine.learning.segmenter", "_predict_all", "network (floor of the rest)"),
+    ("napari_singlestrip.pipeline.apply", "to_mask", "to the scan's grid, cleaned"),
+    ("napari_singlestrip.pipeline.apply", "reconstruct", "autoencoder, to flag doubtful masks"),
+    ("napari_singlestrip.pipeline.apply", "save_mask", "writing the mask"),
 )
 
 
@@ -207,7 +207,7 @@ def overlap(path: Path, folder: Path) -> str | float:
 
 def stages(scan: Path, models: dict[str, Path], folder: Path) -> Table:
     """Say where our time goes, in one process that is warm."""
-    from napari_singlestrip.applying import apply
+    from napari_singlestrip.pipeline.apply import apply
 
     table = Table("Where the time of ours goes, second scan of a process (CPU ms)", ["stage"])
     columns: list[dict[str, float]] = []

@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 from measuring import Table, machine, parser, process, report
 
-from napari_singlestrip import previews
-from napari_singlestrip.engine.geometry import conform, resample
-from napari_singlestrip.engine.grid import Volume
-from napari_singlestrip.engine.volume import load_mask, open_scan
-from napari_singlestrip.ranking_report import ranking_report
-from napari_singlestrip.rounds import RoundFolder
+from napari_singlestrip.engine.imaging.geometry import conform, resample
+from napari_singlestrip.engine.imaging.grid import Volume
+from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
+from napari_singlestrip.pipeline import previews
 from napari_singlestrip.sample_data import sample_name, write_sample_heads
-from napari_singlestrip.study import Study
+from napari_singlestrip.study.ranking_report import ranking_report
+from napari_singlestrip.study.round_folder import RoundFolder
+from napari_singlestrip.study.study import Study
 
 GREEN = np.array([0.2, 0.9, 0.3], np.float32)
 SAMPLE_HEADS = 12

@@ -32,7 +32,7 @@ LIMITS = {"switch": 300, "dab": 40, "undo": 40, "autosave": 20, "planes": 10}
 
 def make_study(folder: Path) -> Any:
     """Two scans of 256 voxels a side, with values that do not compress away."""
-    from napari_singlestrip.study import Study
+    from napari_singlestrip.study.study import Study
 
     rng = np.random.default_rng(0)
     for name in ("a", "b"):
@@ -54,7 +54,7 @@ def median_ms(action: Callable[[int], object]) -> float:
 
 def measure(session: Any) -> dict[str, float]:
     """Time what a person waits for; both scans are in memory."""
-    from napari_singlestrip.study_drafts import save_draft
+    from napari_singlestrip.study.drafts import save_draft
 
     layers, names = session.layers, session.study.names
     for name in names:
@@ -94,7 +94,7 @@ def in_a_window() -> dict[str, float]:
     screen = open_screen()
     import napari
 
-    from napari_singlestrip.widgets.main_widget import StripWidget
+    from napari_singlestrip.widgets.dock.main_widget import StripWidget
 
     viewer = napari.Viewer()
     dock = StripWidget(viewer)

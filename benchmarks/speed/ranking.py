@@ -19,23 +19,23 @@ import torch
 from inference import REFERENCE, make_scan
 from measuring import Table, in_turns, machine, parser, report, stopwatch
 
-from napari_singlestrip.engine.autoencoder import (
+from napari_singlestrip.engine.config import EFFORTS, Effort, settings_for
+from napari_singlestrip.engine.heads.label_bank import training_geometry
+from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
+from napari_singlestrip.engine.judging.consistency import consistency
+from napari_singlestrip.engine.judging.ranking import autoencoder_error, best_views
+from napari_singlestrip.engine.learning.autoencoder import (
     Autoencoder,
     MaskAutoencoder,
     mask_frame,
 )
-from napari_singlestrip.engine.config import EFFORTS, Effort, settings_for
-from napari_singlestrip.engine.consistency import consistency
-from napari_singlestrip.engine.examples import training_geometry
-from napari_singlestrip.engine.networks import build_segmenter
-from napari_singlestrip.engine.ranking import autoencoder_error, best_views
-from napari_singlestrip.engine.segmenter import Segmenter
-from napari_singlestrip.engine.volume import load_mask, open_scan
+from napari_singlestrip.engine.learning.networks import build_segmenter
+from napari_singlestrip.engine.learning.segmenter import Segmenter
 
 ASKED = 100
 FOLDS = 8
 ONCE = "thorough"  # minutes of augmentation: one fold, once, times eight
-AUTOENCODER = "napari_singlestrip.engine.autoencoder"
+AUTOENCODER = "napari_singlestrip.engine.learning.autoencoder"
 STAGES = (
     (AUTOENCODER, "frame_grid", "centre of mass"),
     (AUTOENCODER, "_cut_out", "cutting the mask out"),

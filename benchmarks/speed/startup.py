@@ -44,7 +44,7 @@ viewer = napari.Viewer()
 from qtpy.QtWidgets import QApplication
 QApplication.processEvents()
 shown = time.perf_counter()
-from napari_singlestrip.widgets.main_widget import StripWidget
+from napari_singlestrip.widgets.dock.main_widget import StripWidget
 dock = StripWidget(viewer)
 viewer.window.add_dock_widget(dock, area="right", name="SingleStrip")
 QApplication.processEvents()

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from measuring import Table, copy_bandwidth, in_turns, judged, machine, parser, report, stopwatch
 
-from napari_singlestrip.engine import synthesis
 from napari_singlestrip.engine.config import settings_for
-from napari_singlestrip.engine.examples import BankBuilder, Geometry, make_example
-from napari_singlestrip.engine.grid import Volume
-from napari_singlestrip.engine.label_map import LabelBank, untiled
+from napari_singlestrip.engine.heads import synthesis
+from napari_singlestrip.engine.heads.label_bank import BankBuilder, Geometry, make_example
+from napari_singlestrip.engine.heads.label_map import LabelBank, untiled
+from napari_singlestrip.engine.imaging.grid import Volume
 from napari_singlestrip.sample_data import render_head
 
 ASKED_MS = {96: 40.0}
@@ -32,7 +32,7 @@ ASKED_RATIO = {"torchio": 20, "cornucopia": 60}
 BYTES_PER_VOXEL = 1 + 1 + 4 + 4 + 4 + 4
 OWN_SETTINGS = "cornucopia, its own settings"
 CALLS = 10  # of ours in each turn, since it is so much shorter
-STAGES = tuple(("napari_singlestrip.engine.synthesis", *stage) for stage in (
+STAGES = tuple(("napari_singlestrip.engine.heads.synthesis", *stage) for stage in (
     ("sample_params", "drawing the numbers"),
     ("_gather_index", "affine and warp: where each voxel comes from"),
     ("_distance", "distances, looked up"),

@@ -19,17 +19,17 @@ import torch
 from measuring import Table, judged, machine, median, parser, report, stopwatch
 
 from napari_singlestrip.engine.config import settings_for
-from napari_singlestrip.engine.segmenter import segmenter_task
-from napari_singlestrip.engine.training import Task, train
+from napari_singlestrip.engine.learning.segmenter import segmenter_task
+from napari_singlestrip.engine.learning.training import Task, train
 from napari_singlestrip.events import Event
+from napari_singlestrip.pipeline.stages import Job, TrainingData, training_data
 from napari_singlestrip.sample_data import write_sample_heads
-from napari_singlestrip.stages import Job, TrainingData, training_data
-from napari_singlestrip.study import Study
-from napari_singlestrip.training_set import masks_by_hand
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.training_set import masks_by_hand
 
 CPU = torch.device("cpu")
 ASKED = 0.05
-TRAINING, SEGMENTER = "napari_singlestrip.engine.training", "napari_singlestrip.engine.segmenter"
+TRAINING, SEGMENTER = "napari_singlestrip.engine.learning.training", "napari_singlestrip.engine.learning.segmenter"
 NETWORK = ("network, forward", "network, backward")
 SYNTHESIS = ("synthesis, numbers", "synthesis, pictures")
 PARTS = (

@@ -54,7 +54,7 @@ def open_screen() -> Any:
 def make_study(folder: Path) -> Any:
     """Sample heads, one of them painted."""
     from napari_singlestrip.sample_data import write_sample_heads
-    from napari_singlestrip.study import Study
+    from napari_singlestrip.study.study import Study
 
     scans, masks = write_sample_heads(folder / "heads", 3, spacing_mm=2.0)
     name = scans[0].name.removesuffix(".nii.gz")
@@ -69,7 +69,7 @@ class Bench:
         from qtpy.QtCore import QTimer
 
         from napari_singlestrip.events import Progress
-        from napari_singlestrip.widgets.main_widget import StripWidget
+        from napari_singlestrip.widgets.dock.main_widget import StripWidget
 
         self.viewer = napari.Viewer()
         self.dock = StripWidget(self.viewer)
@@ -137,7 +137,7 @@ def _given(environment: dict[str, str], launcher: Sequence[str] = ()) -> dict[st
 
 def measure(seconds: float, rounds: int, folder: Path) -> dict[str, Measured]:
     """Let the variants take turns."""
-    from napari_singlestrip.widgets import job as job_module
+    from napari_singlestrip.widgets.session import job_process as job_module
 
     found = {name: Measured() for name in VARIANTS}
     bench = Bench(make_study(folder))

@@ -8,15 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from napari_singlestrip.atomic_files import read_json
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.failures import Failure, attempt
-from napari_singlestrip.files import read_json
-from napari_singlestrip.ranking_report import RankingReport, ranking_report, told
 from napari_singlestrip.report.results import DemoResults
-from napari_singlestrip.rounds import RoundFolder, read_metrics
-from napari_singlestrip.study import Study
-from napari_singlestrip.study_references import References
-from napari_singlestrip.study_tables import Decision
+from napari_singlestrip.study.ranking_report import RankingReport, ranking_report, told
+from napari_singlestrip.study.references import References
+from napari_singlestrip.study.round_folder import RoundFolder, read_metrics
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.tables import Decision
 
 T = TypeVar("T")
 MAX_MASKS = 10_000  # of a round are listed

@@ -15,12 +15,12 @@ import numpy.typing as npt
 from matplotlib.colors import to_rgb
 from matplotlib.image import imsave
 
-from napari_singlestrip.engine.geometry import head_box, normalize, resample
-from napari_singlestrip.engine.grid import Grid, Volume
-from napari_singlestrip.engine.volume import load_mask, open_scan
+from napari_singlestrip.atomic_files import read_bytes
+from napari_singlestrip.engine.imaging.geometry import head_box, normalize, resample
+from napari_singlestrip.engine.imaging.grid import Grid, Volume
+from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.files import read_bytes
-from napari_singlestrip.previews import outline, side_by_side
+from napari_singlestrip.pipeline.previews import outline, side_by_side
 from napari_singlestrip.report.style import (
     MASK_COLOUR,
     REFERENCE_COLOUR,

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_singlestrip.ranking_report import RankedScan
 from napari_singlestrip.report.charts import Series, pairs_chart, scatter_chart
 from napari_singlestrip.report.content import Content, Round
 from napari_singlestrip.report.page import (
@@ -29,7 +28,8 @@ from napari_singlestrip.report.style import (
     TOO_LITTLE_COLOUR,
     TOO_MUCH_COLOUR,
 )
-from napari_singlestrip.rounds import heat_map_path
+from napari_singlestrip.study.ranking_report import RankedScan
+from napari_singlestrip.study.round_folder import heat_map_path
 
 MAX_CARDS = 40  # half of them the best, half the worst; the file stays small enough to send
 N_CHANGES = 4

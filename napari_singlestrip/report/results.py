@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from napari_singlestrip.engine.evaluation import EvaluationRow
+from napari_singlestrip.engine.masks.evaluation import EvaluationRow
 
 
 @dataclass(frozen=True)

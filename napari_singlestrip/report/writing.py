@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from napari_singlestrip import __version__
-from napari_singlestrip.files import remove_leftovers, write_text_atomic
+from napari_singlestrip.atomic_files import remove_leftovers, write_text_atomic
 from napari_singlestrip.report import learning, ranking, unseen
 from napari_singlestrip.report.content import Content, gather
 from napari_singlestrip.report.page import Html, element, number, page, section
 from napari_singlestrip.report.results import DemoResults
-from napari_singlestrip.study import Study
+from napari_singlestrip.study.study import Study
 
 SECTIONS = (
     learning.what_was_done,

@@ -19,29 +19,34 @@ import numpy as np
 import pytest
 import torch
 
-from napari_singlestrip.engine import training
-from napari_singlestrip.engine.autoencoder import autoencoder_task
-from napari_singlestrip.engine.checkpoint import load_checkpoint
 from napari_singlestrip.engine.config import NetworkConfig, Settings, override
-from napari_singlestrip.engine.consistency import consistency
-from napari_singlestrip.engine.device import choose_device, describe, probe_precision, trial
-from napari_singlestrip.engine.grid import Volume
-from napari_singlestrip.engine.metrics import dice
-from napari_singlestrip.engine.networks import build_segmenter
-from napari_singlestrip.engine.precision import TOLERANCE, Precision, disagreement
-from napari_singlestrip.engine.segmenter import (
+from napari_singlestrip.engine.devices.precision import TOLERANCE, Precision, disagreement
+from napari_singlestrip.engine.heads.synthesis import render, sample_params
+from napari_singlestrip.engine.imaging.grid import Volume
+from napari_singlestrip.engine.judging.consistency import consistency
+from napari_singlestrip.engine.learning import training
+from napari_singlestrip.engine.learning.autoencoder import autoencoder_task
+from napari_singlestrip.engine.learning.checkpoint import load_checkpoint
+from napari_singlestrip.engine.learning.device import (
+    choose_device,
+    describe,
+    probe_precision,
+    trial,
+)
+from napari_singlestrip.engine.learning.networks import build_segmenter
+from napari_singlestrip.engine.learning.segmenter import (
     Segmenter,
     load_segmenter,
     predict,
     segmenter_task,
     to_mask,
 )
-from napari_singlestrip.engine.synthesis import render, sample_params
-from napari_singlestrip.engine.training import Task, initial_weights, train
+from napari_singlestrip.engine.learning.training import Task, initial_weights, train
+from napari_singlestrip.engine.masks.metrics import dice
 
 if TYPE_CHECKING:
-    from napari_singlestrip.engine.examples import Geometry
-    from napari_singlestrip.engine.label_map import LabelBank
+    from napari_singlestrip.engine.heads.label_bank import Geometry
+    from napari_singlestrip.engine.heads.label_map import LabelBank
     from napari_singlestrip.sample_data import SampleHead
 
 CPU = torch.device("cpu")

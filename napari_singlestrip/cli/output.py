@@ -1,0 +1,189 @@
+"""What the command line prints of a new study, a ranking and an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from napari_singlestrip.atomic_files import read_json
+from napari_singlestrip.cli.console import format_cell, make_console, show_table, show_traceback
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.failures import Failure, attempt
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.texts import printable
+
+if TYPE_CHECKING:
+    from napari_singlestrip.study.ranking_report import RankingReport
+
+
+def scan_names_of(paths: Sequence[Path]) -> set[str]:
+    """Names of the scans among files and in folders, to tell what a person means."""
+    from napari_singlestrip.engine.imaging.scan_names import name_scans
+    from napari_singlestrip.study.document import scans_among
+
+    return set(name_scans(scans_among(paths)[0]).names.values())
+
+
+def describe_new(
+    study: Study, problems: Sequence[Failure], quiet: bool, notes: Sequence[str] = ()
+) -> int:
+    """Say what the new study holds, which scans are in trouble, and what to do next.
+
+    Returns
+    -------
+    int
+        How many that is, with `problems`: what was named and is no scan.
+    """
+    _say_notes(notes, quiet)
+    failed = _describe_scans(study, study.names, problems, quiet)
+    if quiet:
+        return failed
+    n_masks = len(study.masked_scans())
+    _echo(f"Study {study.name}: {_count(len(study.scans), 'scan')}, "
+               f"{_count(n_masks, 'painted mask')}.")  # fmt: skip
+    if len(study.scans) == 1:
+        _echo("With one scan there is nothing to predict and rank yet.")
+    if n_masks:
+        _echo(f"Next: singlestrip run {study.folder}")
+    else:
+        _echo("Next: paint the brain of one scan, in napari or with any other program.")
+    return failed
+
+
+def describe_added(
+    study: Study,
+    names: Sequence[str],
+    problems: Sequence[Failure],
+    quiet: bool,
+    notes: Sequence[str] = (),
+) -> int:
+    """Say which scans are new in the study, which are in trouble, and what to do next.
+
+    Returns
+    -------
+    int
+        How many that is, with `problems`: what was named and is no scan.
+    """
+    _say_notes(notes, quiet)
+    failed = _describe_scans(study, names, problems, quiet)
+    if quiet:
+        return failed
+    if not names:
+        _echo(f"Nothing is new: the study {study.name} has these scans already.")
+        return failed
+    for name in names:
+        _echo(name)
+    _echo(f"{_count(len(names), 'scan')} added to the study {study.name}, which has "
+               f"{len(study.scans)} now.")  # fmt: skip
+    _echo(f"Next: singlestrip run {study.folder}")
+    return failed
+
+
+def _echo(text: str, err: bool = False) -> None:
+    """Print a line; names in it may hold what a terminal obeys."""
+    typer.echo(printable(text), err=err)
+
+
+def _say_notes(notes: Sequence[str], quiet: bool) -> None:
+    """Say what was passed over in folders, and what was taken all the same."""
+    for note in () if quiet else notes:
+        _echo(note)
+
+
+def _describe_scans(
+    study: Study, names: Sequence[str], problems: Sequence[Failure], quiet: bool
+) -> int:
+    from napari_singlestrip.engine.imaging.volume import open_scan
+
+    for problem in problems:
+        warn(problem)
+    failed = len(problems)
+    for name in names:
+        scan = attempt(open_scan, study.scan_path(name))
+        if isinstance(scan, Failure):  # the rest of the study goes on
+            warn(scan, name)
+            failed += 1
+            continue
+        for note in () if quiet else scan.notes:
+            _echo(f"{name}: {note}")
+    return failed
+
+
+def warn(failure: Failure, scan: str = "") -> None:
+    """Say what is wrong with one scan; for a bug, its traceback first."""
+    if failure.traceback:
+        show_traceback(failure.traceback)
+    about = f"{scan}: " if scan and scan not in str(failure) else ""
+    _echo(f"Warning: {about}{failure}", err=True)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def show_ranking(study: Study, round_: int, report: RankingReport) -> None:
+    """Print the ranking of a round, and what the scores are worth where the truth is known."""
+    decisions = study.decisions()
+    rows = []
+    for ranked in report.rows:
+        row = asdict(ranked.score)
+        del row["mask_digest"], row["measured_with"]  # for the program
+        row = {"rank": row.pop("rank") or None, **row}
+        if report.correlations:
+            row["true_dice"] = ranked.dice
+        decision = decisions.get(ranked.score.scan)
+        said = decision.in_words(study.standing(decision)) if decision else ""
+        rows.append({**row, "decision": said})
+    show_table(make_console(), rows, f"Round {round_} of {study.name}")
+    for name, found in report.correlations.items():
+        _echo(
+            f"{name} and true Dice of {_count(found.n, 'scan')}: "
+            f"Spearman {format_cell(found.spearman)}, Pearson {format_cell(found.pearson)} "
+            "(1: ranks perfectly)"
+        )
+    for problem in report.problems:
+        _echo(f"Warning: {problem}", err=True)
+
+
+def show_evaluation(rows: Sequence[Any]) -> int:
+    """Print the figures of each mask (rows are dataclasses); return how many have none."""
+    show_table(make_console(), [asdict(row) for row in rows])
+    failed = sum(not row.is_measured for row in rows)
+    if failed:
+        what = _count(failed, "file")
+        _echo(f"Warning: {what} could not be compared: see the problems.", err=True)
+    return failed
+
+
+def show_demo(out: Path) -> None:
+    """Print the figures that a demo wrote: heads it never saw, what the scores are worth, time."""
+    path = out / "summary.json"
+    try:
+        _show_summary(read_json(path))
+    except FileNotFoundError:
+        return
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UserError(
+            f"{path} is damaged: {type(error).__name__}.", "Run the demo again in another folder."
+        ) from error
+
+
+def _show_summary(summary: Mapping[str, Any]) -> None:
+    console = make_console()
+    names = {"mean_dice": "mean Dice", "worst_dice": "worst Dice",
+             "mean_hd95_mm": "mean HD95 (mm)", "worst_hd95_mm": "worst HD95 (mm)"}  # fmt: skip
+    sides = summary["unseen"]
+    rows = [
+        {"": words, "before": sides["before"][name], "after": sides["after"][name]}
+        for name, words in names.items()
+    ]
+    show_table(console, rows, "\nHeads that were never seen, before and after fine-tuning")
+    show_table(console, summary["rounds"], "\nThe study's own heads, and each score with true Dice")
+    seconds = summary["seconds"]
+    seconds = {**seconds, "all": sum(seconds.values())}
+    rows = [{"stage": stage, "seconds": round(value)} for stage, value in seconds.items()]
+    show_table(console, rows, "\nTime")

@@ -1,0 +1,1 @@
+"""Processors and graphics cards: which, in what precision, with how much memory."""

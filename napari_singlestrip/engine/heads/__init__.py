@@ -1,0 +1,1 @@
+"""Label maps from one mask, and the synthetic heads rendered from them."""

@@ -1,0 +1,1 @@
+"""Scans as files and grids: reading, geometry, resampling, names."""

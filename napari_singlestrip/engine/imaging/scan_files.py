@@ -1,0 +1,326 @@
+"""Files that are named like scans: listing them in folders, and what is wrong with one."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import unicodedata
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError, HeaderTypeError
+
+from napari_singlestrip.atomic_files import open_regular
+from napari_singlestrip.engine.imaging.scan_bytes import COPY_AGAIN
+from napari_singlestrip.errors import UserError
+
+SCAN_EXTENSIONS = (
+    ".nii.gz", ".nii", ".mgz", ".mgh", ".img.gz", ".img", ".hdr.gz", ".hdr",
+)  # fmt: skip
+
+# What nibabel, gzip and numpy raise on a damaged file.
+_DAMAGE = (
+    ImageFileError, HeaderDataError, HeaderTypeError, OSError, EOFError, zlib.error, ValueError,
+    OverflowError, TypeError, KeyError, struct.error,
+)  # fmt: skip
+CONVERT = "Convert the scan to NIfTI (dcm2niix does so for DICOM) and use that file."
+
+# Endings of other files that people write results to with other programs.
+_OTHER_FILES = (
+    ".nii.bz2", ".nii.zst", ".nrrd", ".nhdr", ".mha", ".mhd", ".mif.gz", ".mif", ".mnc", ".dcm",
+    ".gz", ".zip", ".tar", ".csv", ".tsv", ".json", ".txt", ".html", ".pt", ".npz", ".npy", ".png",
+)  # fmt: skip
+
+# How the files that people take for scans begin.
+_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
+    (128, b"DICM", "a DICOM file"),
+    (0, b"\x89PNG", "a PNG picture"),
+    (0, b"\xff\xd8\xff", "a JPEG picture"),
+    (0, b"PK\x03\x04", "a zip archive"),
+    (0, b"NRRD", "an NRRD file"),
+    (0, b"\x89HDF", "an HDF5 or MINC file"),
+    (0, b"version https://git-lfs", "a Git LFS pointer, not the data (run `git lfs pull`)"),
+    (0, b"/annex/objects", "a git-annex pointer, not the data (run `git annex get`)"),
+    (0, b"<", "a web page or XML file"),
+)
+
+
+@dataclass
+class Listing:
+    """What lies in a folder, at any depth.
+
+    Attributes
+    ----------
+    files : list of Path
+        Files that are named like scans, sorted; of two ways to one file, the one without links.
+    problems : list of str
+        Links that lead nowhere and folders that cannot be read, in a sentence each.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def find_files(paths: Iterable[str | Path]) -> list[Path]:
+    """List all files that are named like scans, masks among them: see `scan_search.find_scans`.
+
+    Parameters
+    ----------
+    paths : iterable of str or Path
+        Files and folders. In folders, hidden files and other kinds of files are passed over.
+
+    Returns
+    -------
+    list of Path
+        Sorted, each file once, a pair of .hdr and .img as its .img.
+
+    Raises
+    ------
+    UserError
+        If a path does not exist, a file is not named like a scan, or a folder has no such file.
+    """
+    found: dict[str, Path] = {}
+    for path in (Path(p) for p in paths):
+        candidates = list_folder(path).files if path.is_dir() else [checked_name(path)]
+        if not candidates:
+            raise no_scan(path)
+        for candidate in map(image_of_pair, candidates):
+            found.setdefault(os.path.abspath(candidate), candidate)
+    return sorted(found.values())
+
+
+def list_folder(folder: Path, enter: Callable[[Path], bool] = lambda _: True) -> Listing:
+    """List a folder. Folders that are links are followed, each real one is looked into once.
+
+    Parameters
+    ----------
+    folder : Path
+    enter : callable
+        Whether to look into a folder; hidden ones never are.
+    """
+    listing, real_files = Listing(), dict[str, Path]()
+    waiting, seen = deque([folder]), set[str]()
+    while waiting:  # links last: a file is known by its own place rather than by a link to it
+        for parent, folders, names in os.walk(waiting.popleft(), onerror=_note(listing.problems)):
+            if _seen_before(parent, seen):
+                folders[:] = []
+                continue
+            inside = [Path(parent, name) for name in sorted(folders) if not name.startswith(".")]
+            inside = [path for path in inside if enter(path)]
+            waiting += [path for path in inside if path.is_symlink() and not _is_loop(path)]
+            folders[:] = [path.name for path in inside if not path.is_symlink()]
+            _take_files(Path(parent), sorted(names), real_files, listing.problems)
+    listing.files = sorted(real_files.values())
+    return listing
+
+
+def no_scan(folder: Path, why: str = "") -> UserError:
+    """Say that a folder holds no scan."""
+    return UserError(f"There is no scan in the folder {folder}.", why or f"Known: {_known()}.")
+
+
+def real_file(path: Path) -> str:
+    """What is equal for two ways to one file: links and spellings of Unicode are resolved."""
+    return unicodedata.normalize("NFC", os.path.realpath(path))
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what readers raise on a bad file into a sentence."""
+    try:
+        yield
+    except PermissionError as error:
+        raise UserError(f"You may not read {path}.", "Change its permissions.") from error
+    except FileNotFoundError as error:
+        raise missing_file(Path(error.filename or path)) from error
+    except MemoryError as error:
+        raise UserError(
+            f"There is not enough memory to read {path.name}.", "Close other programs."
+        ) from error
+    except OSError as error:
+        if error.errno is None:  # not the system's: gzip's
+            raise _damaged(path, error) from error
+        raise UserError(
+            f"{path} cannot be read: {error.strerror}.",
+            "Check its name, and that the disk is there.",
+        ) from error
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: BaseException) -> UserError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return UserError(
+        f"{path.name} is damaged, or not what its extension says ({reason}).", COPY_AGAIN
+    )
+
+
+def extension_of(name: str) -> str:
+    """Return the extension of a scan's file name, such as ".nii.gz"; empty when it has none."""
+    return next((e for e in SCAN_EXTENSIONS if name.lower().endswith(e)), "")
+
+
+def _known() -> str:
+    return ", ".join(SCAN_EXTENSIONS)
+
+
+def check_folder_name(path: Path, example: str = "DIR") -> None:
+    """Refuse a name of a file for a folder that is to be made: it would be taken for that file.
+
+    Raises
+    ------
+    UserError
+        If it ends like a file, unless it is a folder already; or is a file.
+    """
+    if path.is_dir():
+        return
+    if path.exists():
+        raise UserError(f"{path} is a file, and results go to a folder.", "Name a folder.")
+    ending = extension_of(path.name) or next(
+        (e for e in _OTHER_FILES if path.name.lower().endswith(e)), ""
+    )
+    if ending:
+        raise UserError(
+            f"{path} is the name of a file ({ending}), and results go to a folder.",
+            f"Name a folder, such as {path.name[: -len(ending)] or 'masks'}: {example}.",
+        )
+
+
+def check_file_name(path: Path) -> None:
+    """Refuse the name of a scan or a folder for a file of another kind that is to be written.
+
+    Raises
+    ------
+    UserError
+        If it ends like a scan, which it could replace, or is a folder.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder.", "Name the file to write, such as a file in it.")
+    if ending := extension_of(path.name):
+        raise UserError(
+            f"{path} is the name of a scan ({ending}).", "Choose another name for this file."
+        )
+
+
+def missing_file(path: Path) -> UserError:
+    """Say that a file is not there."""
+    if path.is_symlink():
+        return UserError(
+            f"{path} is a link to a file that is not there.", "Fetch it (such as `git annex get`)."
+        )
+    return UserError(f"There is no file {path}.", "Check the spelling, and that the disk is there.")
+
+
+def checked_name(path: Path) -> Path:
+    """Return `path` if it is a file and named like a scan."""
+    with readable(path):
+        mode = path.stat().st_mode  # follows links, and does not wait for pipes as opening does
+    if stat.S_ISDIR(mode):
+        raise UserError(f"{path} is a folder, not a scan.", "Name a file in it.")
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path} is no file but a pipe or a device.", "Name a scan's file.")
+    if not extension_of(path.name):
+        raise UserError(f"{path.name} does not end like a scan; known: {_known()}.", CONVERT)
+    return path
+
+
+def _take_files(
+    parent: Path, names: Iterable[str], real_files: dict[str, Path], problems: list[str]
+) -> None:
+    for name in names:
+        path = parent / name
+        if name.startswith("."):
+            continue
+        if extension_of(name):
+            path = image_of_pair(path)
+            known = real_files.get(real := real_file(path))
+            if known is None or (known.is_symlink() and not path.is_symlink()):
+                real_files[real] = path
+        elif path.is_symlink() and not path.exists():
+            problems.append(f"{path} is a link that leads nowhere.")
+
+
+def _seen_before(folder: str, seen: set[str]) -> bool:
+    real = os.path.realpath(folder)
+    if real in seen:
+        return True
+    seen.add(real)
+    return False
+
+
+def _is_loop(link: Path) -> bool:
+    """Whether a link leads up, to a folder that it lies in: that is no other data."""
+    return Path(os.path.realpath(link.parent)).is_relative_to(os.path.realpath(link))
+
+
+def _note(problems: list[str]) -> Callable[[OSError], None]:
+    def note(error: OSError) -> None:
+        problems.append(f"The folder {error.filename} cannot be read: {error.strerror}.")
+
+    return note
+
+
+def image_of_pair(path: Path) -> Path:
+    """Return the file with the values for the header of a pair; any other path as it is."""
+    return _partner(path, ".img") if extension_of(path.name).startswith(".hdr") else path
+
+
+def files_of(path: Path) -> tuple[Path, Path]:
+    """Return the files that hold a scan's header and its values: one file, or those of a pair.
+
+    Raises
+    ------
+    UserError
+        If the other file of a pair is missing.
+    """
+    extension = extension_of(path.name)
+    if not extension.startswith((".hdr", ".img")):
+        return path, path
+    other, missing = (".img", "values") if extension.startswith(".hdr") else (".hdr", "header")
+    with readable(path):
+        partner = _partner(path, other)
+    if partner == path:
+        raise UserError(
+            f"{path.name} is half of a pair: the file with its {missing} is missing "
+            f"({_stem(path)}{other} or {_stem(path)}{other}.gz).",
+            "Put it into the same folder.",
+        )
+    return (path, partner) if other == ".img" else (partner, path)
+
+
+def _partner(path: Path, extension: str) -> Path:
+    """The other file of a pair, in any mixture of case and compression; `path` without one."""
+    gz = ("", ".gz", ".GZ")
+    if extension_of(path.name).endswith(".gz"):
+        gz = (".gz", ".GZ", "")
+    cases = (extension, extension.upper(), extension.title())
+    if path.name[len(_stem(path)) :].isupper():
+        cases = (extension.upper(), extension, extension.title())
+    for end in (case + packed for packed in gz for case in cases):
+        if (other := path.with_name(_stem(path) + end)).exists():
+            return other
+    return path
+
+
+def _stem(path: Path) -> str:
+    return path.name[: len(path.name) - len(extension_of(path.name))]
+
+
+def check_kind(path: Path) -> None:
+    """Find files that are something else than their extension says."""
+    extension = extension_of(path.name)
+    with readable(path), open_regular(path) as file:
+        start = file.read(512)
+    if not start:
+        raise UserError(f"{path.name} is an empty file of 0 bytes.", COPY_AGAIN)
+    if extension.startswith(".img"):  # bare values may begin with anything
+        return
+    for offset, signature, what in _SIGNATURES:
+        if start[offset:].startswith(signature):
+            raise UserError(f"{path.name} is not a scan but {what}.", CONVERT)

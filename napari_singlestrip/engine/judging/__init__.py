@@ -1,0 +1,1 @@
+"""How good a mask probably is: autoencoder error, agreement, ranks."""

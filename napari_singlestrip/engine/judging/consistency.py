@@ -1,0 +1,160 @@
+"""The rival ranking: does the segmenter give the same mask when the scan is turned and tinted?
+
+Test-time augmentation after Specktor-Fadida et al. (2021): contrast, mirror and rotations; each
+prediction is turned back, and the score is the median over augmentations of the Dice with their
+voxelwise median.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy
+import torch
+from torch.nn import functional
+
+from napari_singlestrip.engine.devices import transfer
+from napari_singlestrip.engine.devices.memory import is_out_of_memory, release
+from napari_singlestrip.engine.devices.precision import REFUSALS
+from napari_singlestrip.engine.learning.losses import to_probability
+from napari_singlestrip.engine.learning.segmenter import Segmenter, predict_array
+
+Array = npt.NDArray[np.float32]
+Counts = list[tuple[int, int]]
+
+CONTRAST = 0.1  # largest change of contrast, fraction
+ROTATION_DEG = 30.0  # largest rotation, about a random axis
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """One way to look at a scan again."""
+
+    contrast: float
+    mirror: bool
+    rotation: npt.NDArray[np.float64]  # (3, 3)
+
+    def apply(self, data: Array) -> Array:
+        """Change a conformed scan."""
+        turned = _rotate(data, self.rotation)
+        turned = np.clip(0.5 + (turned - 0.5) * self.contrast, 0, 1).astype(np.float32)
+        return turned[::-1] if self.mirror else turned
+
+    def invert(self, probability: Array) -> Array:
+        """Turn a prediction back."""
+        return _rotate(probability[::-1] if self.mirror else probability, self.rotation.T)
+
+
+def sample_augmentation(rng: np.random.Generator) -> Augmentation:
+    """Draw one augmentation."""
+    axis = rng.standard_normal(3)
+    angle = np.deg2rad(rng.uniform(-ROTATION_DEG, ROTATION_DEG))
+    turn = scipy.spatial.transform.Rotation.from_rotvec(angle * axis / np.linalg.norm(axis))
+    return Augmentation(
+        float(rng.uniform(1 - CONTRAST, 1 + CONTRAST)), bool(rng.random() < 0.5), turn.as_matrix()
+    )
+
+
+def consistency(
+    segmenter: Segmenter, data: Array, n_augmentations: int, rng: np.random.Generator
+) -> float:
+    """Agreement of a segmenter with itself on a scan, 0 to 1 (higher is better).
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    data : (I, J, K) float32
+        What it sees of the scan, 0 to 1: the view of `segmenter.find_window`.
+    n_augmentations : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    float
+        NaN if no augmentation finds any brain.
+    """
+    augmentations = [sample_augmentation(rng) for _ in range(n_augmentations)]
+    dices = [2 * both / total for both, total in _overlaps(segmenter, data, augmentations) if total]
+    return float(np.median(dices)) if dices else float("nan")
+
+
+def _overlaps(segmenter: Segmenter, data: Array, augmentations: Sequence[Augmentation]) -> Counts:
+    """Of each mask with the voxelwise median of all: voxels in both, and added up."""
+    if segmenter.device.type not in ("cpu", "mps"):  # which has no grid_sample of volumes
+        try:
+            return overlaps_on_device(segmenter, data, augmentations)
+        except REFUSALS as error:
+            if not is_out_of_memory(error):
+                raise
+        release(segmenter.device)
+    masks = [
+        a.invert(predict_array(segmenter, a.apply(data), flip=False)) > 0.5 for a in augmentations
+    ]
+    median = np.mean(masks, axis=0) >= 0.5
+    return [(int((mask & median).sum()), int(mask.sum() + median.sum())) for mask in masks]
+
+
+def overlaps_on_device(
+    segmenter: Segmenter, data: Array, augmentations: Sequence[Augmentation]
+) -> Counts:
+    """What `consistency` needs to know, all of it found on the segmenter's device.
+
+    Nothing comes back but a few counts: turning a scan on the CPU takes longer than the network.
+    """
+    device, n = segmenter.device, len(augmentations)
+    # Both ways: the inverse of a rotation is its transpose.
+    turns = np.stack([turn for a in augmentations for turn in (a.rotation, a.rotation.T)])
+    sent = transfer.upload({"data": data, "turns": _normalised(turns, data.shape)}, device)
+    there, back = sent["turns"].view(n, 2, 3, 4).unbind(1)
+    with torch.inference_mode():
+        seen = _turn(sent["data"].expand(n, 1, *data.shape), there)
+        views = [
+            (0.5 + (view - 0.5) * a.contrast).clamp(0, 1)
+            for view, a in zip(seen, augmentations, strict=True)
+        ]
+        batch = torch.stack([v.flip(1) if a.mirror else v for v, a in _pairs(views, augmentations)])
+        found = to_probability(segmenter.net(batch), segmenter.settings.network)
+        found = torch.stack([f.flip(1) if a.mirror else f for f, a in _pairs(found, augmentations)])
+        masks = _turn(found, back) > 0.5
+        median = 2 * masks.sum(0, keepdim=True) >= n
+        axes = (1, 2, 3, 4)
+        counts = torch.stack([(masks & median).sum(axes), masks.sum(axes) + median.sum()], 1)
+    return [(both, total) for both, total in transfer.read(counts).tolist()]
+
+
+def _pairs(
+    pictures: Sequence[torch.Tensor] | torch.Tensor, augmentations: Sequence[Augmentation]
+) -> list[tuple[torch.Tensor, Augmentation]]:
+    return list(zip(pictures, augmentations, strict=True))
+
+
+def _normalised(turns: npt.NDArray[np.float64], shape: Sequence[int]) -> Array:
+    """Rotations about the middle as torch takes them: axes from last to first, sides from -1 to 1.
+
+    Returns
+    -------
+    (N, 3, 4) float32
+    """
+    half = (np.asarray(shape) - 1) / 2
+    scaled = (turns * half / half[:, None])[:, ::-1, ::-1]
+    return np.concatenate([scaled, np.zeros((len(turns), 3, 1))], 2).astype(np.float32)
+
+
+def _turn(pictures: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
+    """Rotate (N, 1, I, J, K) pictures as `_rotate` does: 0 where nothing is known."""
+    size = list(pictures.shape)
+    grid = functional.affine_grid(turns, size, align_corners=True)
+    turned = functional.grid_sample(pictures, grid, align_corners=True)
+    inside = (grid.abs() <= 1 + 1e-6).all(-1).unsqueeze(1)
+    return turned * inside
+
+
+def _rotate(data: Array, rotation: npt.NDArray[np.float64]) -> Array:
+    middle = (np.asarray(data.shape) - 1) / 2
+    turned: Array = scipy.ndimage.affine_transform(
+        data, rotation, middle - rotation @ middle, order=1, cval=0.0
+    )
+    return turned

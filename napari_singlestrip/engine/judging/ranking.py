@@ -1,0 +1,244 @@
+"""From reconstructions to scores, from scores to ranks, from ranks to a selection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_singlestrip.engine.config import RankingConfig
+from napari_singlestrip.engine.imaging.grid import Grid
+from napari_singlestrip.engine.imaging.pose import climb
+from napari_singlestrip.engine.learning.autoencoder import Autoencoder, Reconstruction, reconstruct
+from napari_singlestrip.engine.masks.cleanup import bounding_box
+
+Looks = list[npt.NDArray[np.float64]]  # what scans look like, from `appearance`
+PITCH_STEP = 10.0  # degrees
+QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+def best_views(
+    autoencoder: Autoencoder, mask: npt.NDArray[np.bool_], grid: Grid, config: RankingConfig
+) -> list[Reconstruction]:
+    """Redraw a mask, pitched as that succeeds best: a head that lies otherwise is no worse a mask.
+
+    Parameters
+    ----------
+    autoencoder : Autoencoder
+    mask : (i, j, k) bool
+        On a scan's own grid, not empty.
+    grid : Grid
+        That grid.
+    config : RankingConfig
+        How many views, what their error is, and how far the head may be pitched.
+
+    Returns
+    -------
+    list of Reconstruction
+        Its views, for `autoencoder_error`.
+    """
+
+    def views(degrees: float, n: int) -> list[Reconstruction]:
+        return reconstruct(autoencoder, mask, grid, n, degrees)
+
+    @cache
+    def height(degrees: float) -> float:
+        return -autoencoder_error(views(degrees, 1), config.error)  # one view tells enough
+
+    if config.pitch_deg < PITCH_STEP:
+        return views(0.0, config.views)
+    side = max((PITCH_STEP, -PITCH_STEP), key=height)
+    return views(climb(height, side, config.pitch_deg), config.views)
+
+
+def autoencoder_error(views: Sequence[Reconstruction], kind: str) -> float:
+    """How badly a mask was redrawn, mean over its views; 0 is perfect.
+
+    Parameters
+    ----------
+    views : sequence of Reconstruction
+        Of one mask, from `autoencoder.reconstruct`.
+    kind : {"dice", "mse", "surface"}
+        1 - soft Dice; mean squared error over the mask's volume; mean distance of the surfaces
+        (mm).
+    """
+    return float(np.mean([_ERRORS[kind](view) for view in views]))
+
+
+def _dice_error(r: Reconstruction) -> float:
+    overlap = float((r.mask * r.redrawn).sum())
+    total = float(np.square(r.mask).sum() + np.square(r.redrawn).sum())
+    return 1 - 2 * overlap / total if total else 1.0
+
+
+def _mse_error(r: Reconstruction) -> float:
+    return float(np.square(r.mask - r.redrawn).sum() / max(float(r.mask.sum()), 1.0))
+
+
+def _surface_error(r: Reconstruction) -> float:
+    from napari_singlestrip.engine.masks.metrics import mean_surface_distance_mm
+
+    return mean_surface_distance_mm(r.mask > 0.5, r.redrawn > 0.5, r.grid.spacing)
+
+
+_ERRORS: Mapping[str, Callable[[Reconstruction], float]] = {
+    "dice": _dice_error, "mse": _mse_error, "surface": _surface_error,
+}
+
+
+def ranked_by(
+    errors: Sequence[float], consistencies: Sequence[float], score: str
+) -> npt.NDArray[np.float64]:
+    """What masks are ranked by; lower is better.
+
+    Parameters
+    ----------
+    errors : sequence of N floats
+        Of the autoencoder.
+    consistencies : sequence of N floats
+        Agreement under augmentation, 0 to 1.
+    score : {"mean", "autoencoder", "consistency"}
+        The autoencoder's error, 1 - agreement, or the mean of these: the autoencoder does not
+        see what has the shape of a brain in the wrong place, agreement not what is wrong each time.
+
+    Returns
+    -------
+    (N,) float64
+    """
+    disagreement = 1 - np.asarray(consistencies, float)
+    if score == "consistency":
+        return disagreement
+    shapes = np.asarray(errors, float)
+    return shapes if score == "autoencoder" else (shapes + disagreement) / 2
+
+
+def rank(errors: Sequence[float]) -> npt.NDArray[np.int64]:
+    """Rank errors: 1 is the smallest; equal errors keep their order; NaN comes last.
+
+    Parameters
+    ----------
+    errors : sequence of N floats
+
+    Returns
+    -------
+    (N,) int64
+    """
+    filled = np.where(np.isfinite(errors), errors, np.inf)
+    ranks = np.empty(len(filled), np.int64)
+    ranks[np.argsort(filled, kind="stable")] = np.arange(1, len(filled) + 1)
+    return ranks
+
+
+def select(
+    errors: Sequence[float], config: RankingConfig, looks: Looks | None = None
+) -> npt.NDArray[np.bool_]:
+    """Say which masks are good enough to learn from when nobody decides.
+
+    Parameters
+    ----------
+    errors : sequence of N floats
+        Lower is better; NaN is never selected.
+    config : RankingConfig
+        The rule: the best `top_k`, the best `fraction` (at least one), all errors up to
+        `max_error`, or as many as `fraction` says, the best of each group of scans that look
+        alike.
+    looks : list of N arrays, optional
+        From `appearance`; only the rule "varied" needs them.
+
+    Returns
+    -------
+    (N,) bool
+    """
+    usable = np.isfinite(np.asarray(errors, float))
+    order = rank(errors)
+    if config.select == "top_k":
+        chosen = order <= config.top_k
+    elif config.select == "threshold":
+        chosen = np.asarray(errors, float) <= config.max_error
+    else:
+        n = max(1, round(config.fraction * int(usable.sum())))
+        if config.select == "varied" and looks and usable.any():
+            order = _in_turn(order, usable, np.stack(looks), n)
+        chosen = order <= n
+    return chosen & usable
+
+
+def _in_turn(
+    order: npt.NDArray[np.int64], usable: npt.NDArray[np.bool_], looks: npt.NDArray[np.float64],
+    n: int,
+) -> npt.NDArray[np.int64]:
+    """Rank anew: the best of each of n groups of scans that look alike before all others."""
+    from sklearn.cluster import AgglomerativeClustering
+    from sklearn.preprocessing import scale
+
+    group = np.full(len(order), -1)
+    group[usable] = 0
+    if n > 1:
+        group[usable] = AgglomerativeClustering(n).fit_predict(scale(looks[usable]))
+    first = np.zeros(len(order), bool)
+    for g in range(n):
+        members = np.flatnonzero(group == g)
+        first[members[np.argmin(order[members])]] = True
+    return rank(np.where(first, order, order + len(order)).tolist())
+
+
+def appearance(
+    data: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """What a scan looks like: how bright it is inside the brain, and around it.
+
+    Parameters
+    ----------
+    data : (I, J, K) float32
+    mask : (I, J, K) bool
+        The brain, not empty.
+
+    Returns
+    -------
+    (10,) float64
+        Quantiles inside the mask and in the rest of its box, relative to the median inside.
+    """
+    box = bounding_box(mask)
+    if box is None:
+        raise ValueError("the mask is empty")
+    near, brain = data[box], mask[box]
+    around = near[~brain] if not brain.all() else near[brain]
+    inside, outside = (np.quantile(part, QUANTILES) for part in (near[brain], around))
+    middle = abs(float(inside[len(QUANTILES) // 2])) or 1.0
+    return np.concatenate([inside, outside]) / middle
+
+
+def unusual(errors: Sequence[float], volumes_ml: Sequence[float]) -> list[str]:
+    """Say which masks a person should look at: far from the others in error or volume.
+
+    Far is more than three robust standard deviations (1.4826 times the median absolute
+    deviation) from the median, at least 0.02 in error and a quarter in volume.
+
+    Parameters
+    ----------
+    errors, volumes_ml : sequences of N floats
+
+    Returns
+    -------
+    list of N str
+        Empty where nothing is unusual.
+    """
+    high_error = _far(errors, 0.02) > 0
+    volume = _far(np.log(np.maximum(volumes_ml, 1e-9)), np.log(1.25))
+    words = {-1: "small", 1: "large"}
+    return [
+        ", ".join(filter(None, ["unlike a brain" if e else "", words.get(int(v), "")]))
+        for e, v in zip(high_error, volume, strict=True)
+    ]
+
+
+def _far(values: npt.ArrayLike, least: float) -> npt.NDArray[np.int64]:
+    """-1, 0 or 1 for values far below, near or far above the median; NaN is near."""
+    x = np.asarray(values, float)
+    if not np.isfinite(x).any():
+        return np.zeros(len(x), np.int64)
+    offset = x - np.nanmedian(x)
+    limit = max(least, 3 * 1.4826 * float(np.nanmedian(np.abs(offset))))
+    return np.where(np.abs(offset) > limit, np.sign(offset), 0).astype(np.int64)

@@ -1,0 +1,70 @@
+"""A model that can be applied: segmenter, autoencoder and a card that says where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from napari_singlestrip.engine.learning.autoencoder import Autoencoder, autoencoder_from
+from napari_singlestrip.engine.learning.checkpoint import load_checkpoint, save_checkpoint
+from napari_singlestrip.engine.learning.model_card import ModelCard, card_from_json, card_to_json
+from napari_singlestrip.engine.learning.saved_state import malformed
+from napari_singlestrip.engine.learning.segmenter import Segmenter, segmenter_from
+
+# What applying needs; optimiser and random state stay behind.
+_KEPT = ("settings", "spacing_mm", "shape", "offset", "average")
+
+
+@dataclass(frozen=True)
+class Model:
+    """What `apply` needs."""
+
+    segmenter: Segmenter
+    autoencoder: Autoencoder | None = None
+    card: ModelCard = field(default_factory=ModelCard)
+
+
+def load_model(path: Path, device: torch.device) -> Model:
+    """Read an exported model; nothing in the file is executed.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged, not a model or of a newer version.
+    """
+    saved = load_checkpoint(path, "model")
+    drawn = saved.get("autoencoder")
+    try:
+        card = card_from_json(saved.get("card"))
+    except ValueError as error:
+        raise malformed(path, f"card: {error}") from error
+    return Model(
+        segmenter_from(saved.get("segmenter"), device, path),
+        None if drawn == {} else autoencoder_from(drawn, device, path),
+        card,
+    )
+
+
+def save_model(path: Path, segmenter: Path, autoencoder: Path | None, card: ModelCard) -> None:
+    """Put two checkpoints and a card into one file.
+
+    Parameters
+    ----------
+    path : Path
+        The file to make.
+    segmenter, autoencoder : Path
+        Checkpoints of the training.
+    card : ModelCard
+    """
+    save_checkpoint(path, "model", {
+        "segmenter": _lean(load_checkpoint(segmenter, "segmenter")),
+        "autoencoder": _lean(load_checkpoint(autoencoder, "autoencoder")) if autoencoder else {},
+        "card": card_to_json(card),
+    })
+
+
+def _lean(saved: dict[str, Any]) -> dict[str, Any]:
+    return {name: saved[name] for name in _KEPT if name in saved}

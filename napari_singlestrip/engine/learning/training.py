@@ -1,0 +1,354 @@
+"""The training loop: one function, read from top to bottom, for segmenter and autoencoder alike.
+
+`train` is a generator of events. Closing it cancels; what was learned is saved either way, and
+the same call goes on from there. On a CPU the net is then the same, bit for bit, as without a stop.
+On a graphics card it is as good: nothing there fixes the order in which sums are taken.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_singlestrip.engine.config import NetworkConfig, TrainingConfig
+from napari_singlestrip.engine.devices import transfer
+from napari_singlestrip.engine.devices.memory import is_out_of_memory
+from napari_singlestrip.engine.devices.precision import REFUSALS, Precision
+from napari_singlestrip.engine.learning.checkpoint import (
+    load_checkpoint,
+    restore_rng,
+    rng_state,
+    save_checkpoint,
+)
+from napari_singlestrip.engine.learning.device import identity, in_words, probe_precision
+from napari_singlestrip.engine.learning.losses import (
+    partial_volume,
+    segmentation_loss,
+    to_probability,
+)
+from napari_singlestrip.engine.learning.saved_state import malformed, read_loop
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.events import Progress
+
+Weights = dict[str, torch.Tensor]
+Pair = tuple[torch.Tensor, torch.Tensor]
+
+READ_EVERY = 10  # steps, on a graphics card: reading the loss waits for all that was asked for
+FUSED = ("cpu", "cuda", "mps")  # where the optimiser takes all weights in one pass
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, on what, for how long.
+
+    Attributes
+    ----------
+    kind : {"segmenter", "autoencoder"}
+        Kind of the checkpoint.
+    stage : str
+        Name in the events.
+    net : nn.Module
+        With its initial weights, on its device.
+    draw : callable
+        From a generator to a batch: input, and true signed distance in voxels, (B, 1, I, J, K).
+    held_out : list of pairs
+        Batches of one that training never draws, for validation.
+    real : list of pairs
+        Whole labelled scans, batches of one of any shape, to watch what training is for.
+    network : NetworkConfig
+        What the output means.
+    config : TrainingConfig
+        Steps, learning rate and the like.
+    seed : int
+        Of the stream that batches are drawn from.
+    probe : bool
+        Look for the fastest precision first (nets that take pictures of `device.PROBE_SIDE`).
+    extra : dict
+        Plain values to keep in the checkpoint.
+    """
+
+    kind: str
+    stage: str
+    net: nn.Module
+    draw: Callable[[np.random.Generator], Pair]
+    held_out: list[Pair]
+    network: NetworkConfig
+    config: TrainingConfig
+    seed: int
+    real: list[Pair] = field(default_factory=list)
+    probe: bool = True
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class TrainingState:
+    """All that changes while training; what a checkpoint holds."""
+
+    net: nn.Module
+    average: Weights
+    optimiser: torch.optim.Optimizer
+    rng: np.random.Generator
+    device: torch.device
+    scaler: torch.amp.GradScaler
+    precision: Precision = field(default_factory=Precision)
+    losses: list[torch.Tensor] = field(default_factory=list)  # not read yet
+    step: int = 0
+    seconds: float = 0.0
+
+    def save(self, path: Path, task: Task) -> None:
+        """Write the checkpoint; "done" says whether all steps were taken."""
+        save_checkpoint(path, task.kind, {
+            **task.extra,
+            "weights": _on_cpu(self.net.state_dict()),
+            "average": _on_cpu(self.average),
+            "optimiser": self.optimiser.state_dict(),
+            "rng": rng_state(self.rng),
+            "precision": asdict(self.precision),
+            "device": identity(self.device),
+            "scaler": self.scaler.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "done": self.step >= task.config.steps,
+        })
+
+    def restore(self, saved: dict[str, Any], path: Path) -> bool:
+        """Go back to a checkpoint, the one in `path`; False if it was written on another device.
+
+        Then its precision may not pay here, or not be there at all.
+
+        Raises
+        ------
+        UserError
+            If it is not one of this network.
+        """
+        found = read_loop(saved, path, self.net, self.optimiser)
+        try:
+            self.rng = restore_rng(found.rng)
+        except ValueError as error:
+            raise malformed(path, f"rng: {error}") from error
+        self.net.load_state_dict(dict(found.weights))
+        self.average = {
+            name: transfer.move(value, self.device) for name, value in found.average.items()
+        }
+        # Decay and the like are those of the settings.
+        groups = self.optimiser.state_dict()["param_groups"]
+        for group in groups:
+            group["lr"] = found.learning_rate
+        self.optimiser.load_state_dict({"state": dict(found.optimiser), "param_groups": groups})
+        self.step, self.seconds = found.step, found.seconds
+        if found.device != identity(self.device):
+            return False
+        # Another layout or number of threads adds up in another order: not quite the same net.
+        self.compute_in(found.precision)
+        if self.scaler.is_enabled() and found.scaler:
+            self.scaler.load_state_dict(dict(found.scaler))
+        return True
+
+    def compute_in(self, precision: Precision) -> None:
+        """Take a precision for all that follows."""
+        self.precision, self.scaler = precision, precision.scaler(self.device)
+        precision.lay_out(self.net)
+
+
+def train(task: Task, path: Path, device: torch.device) -> Iterator[Progress]:
+    """Train a network, or go on where `path` left off.
+
+    Parameters
+    ----------
+    task : Task
+    path : Path
+        The checkpoint, written every `config.checkpoint_seconds`, at the end and at a stop.
+    device : torch.device
+
+    Yields
+    ------
+    Progress
+        One a step, with "loss"; on a graphics card the mean loss of `READ_EVERY` steps comes with
+        the last of them. Whenever they were measured, "validation_dice" (of the averaged weights
+        on held-out batches) and "painted_dice" (on the labelled scans).
+
+    Raises
+    ------
+    UserError
+        If a step does not fit into memory, or the device cannot train the network.
+    """
+    config = task.config
+    state = begin(task, device)
+    known = path.is_file() and state.restore(load_checkpoint(path, task.kind), path)
+    if task.probe and not known and state.step < config.steps:
+        i, j, k = task.held_out[0][0].shape[2:]
+        state.compute_in(probe_precision(state.net, (i, j, k), device, config.batch_size))
+    started, last_saved = time.monotonic() - state.seconds, time.monotonic()
+    try:
+        while state.step < config.steps:
+            with state.precision.computing(), _enough_memory(task, device):
+                take_step(state, task)
+                metrics = _metrics(state, task)
+            state.seconds = time.monotonic() - started
+            if time.monotonic() - last_saved > config.checkpoint_seconds:
+                state.save(path, task)
+                last_saved = time.monotonic()
+            yield Progress(task.stage, state.step, config.steps, metrics, _left(state, config))
+    finally:
+        state.save(path, task)
+
+
+def take_step(state: TrainingState, task: Task) -> None:
+    """Learn from one batch; nothing here waits for a graphics card."""
+    config, precision = task.config, state.precision
+    inputs, distance = task.draw(state.rng)
+    _set_learning_rate(state, config)
+    with precision.autocast(state.device):
+        output = state.net(inputs.to(memory_format=precision.memory_format))
+    loss = segmentation_loss(output, distance, task.network, config.cross_entropy)
+    state.optimiser.zero_grad(set_to_none=True)
+    state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    state.scaler.unscale_(state.optimiser)
+    nn.utils.clip_grad_norm_(state.net.parameters(), config.clip_norm)
+    state.scaler.step(state.optimiser)
+    state.scaler.update()
+    state.step += 1
+    _average(state, config.ema)
+    state.losses.append(loss.detach())
+
+
+def _metrics(state: TrainingState, task: Task) -> dict[str, float]:
+    """What there is to say after a step."""
+    config, metrics = task.config, {}
+    validates = state.step % config.validate_every == 0 or state.step == config.steps
+    if state.device.type == "cpu" or state.step % READ_EVERY == 0 or validates:
+        metrics["loss"] = float(transfer.read(torch.stack(state.losses)).mean())
+        state.losses.clear()
+    return metrics | _validate(state, task) if validates else metrics
+
+
+@contextmanager
+def _enough_memory(task: Task, device: torch.device) -> Iterator[None]:
+    """Say in words when a step does not fit."""
+    try:
+        yield
+    except REFUSALS as error:
+        if not is_out_of_memory(error):
+            raise
+        i, j, k = task.held_out[0][0].shape[2:]
+        n, where = task.config.batch_size, ""
+        if device.type != "cpu":
+            where = f" on {in_words(device)}"
+        raise UserError(
+            f"There was not enough memory{where} for a training step of {n} "
+            f"picture{'s' * (n > 1)} of {i} x {j} x {k} voxels.",
+            "Close other programs, or make the job smaller: `--set training.batch_size=1` or a "
+            "larger voxel size, such as `--set conform.spacing_mm=5`"
+            f"{'; or --device cpu' * bool(where)}.",
+        ) from error
+
+
+def is_done(path: Path, kind: str) -> bool:
+    """Whether a training run was carried out to its end.
+
+    Raises
+    ------
+    UserError
+        If the file is damaged: it is not taken for one that is still to be trained.
+    """
+    if not path.is_file():
+        return False
+    done = load_checkpoint(path, kind).get("done")
+    if not isinstance(done, bool):
+        raise malformed(path, f"done: {done!r:.60}")
+    return done
+
+
+def step_of(path: Path, kind: str) -> int:
+    """How far a training run is; 0 if it was not begun."""
+    if not path.is_file():
+        return 0
+    step = load_checkpoint(path, kind).get("step")
+    if not isinstance(step, int) or step < 0:
+        raise malformed(path, f"step: {step!r:.60}")
+    return step
+
+
+def initial_weights(net: nn.Module, rng: np.random.Generator) -> None:
+    """Draw all weights (He et al. 2015) from `rng`, in place; biases are zero."""
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    for module in net.modules():
+        if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d, nn.Linear)):
+            nn.init.kaiming_normal_(
+                module.weight, a=0.1, nonlinearity="leaky_relu", generator=generator
+            )
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def begin(task: Task, device: torch.device) -> TrainingState:
+    """Return the state before the first step."""
+    optimiser = torch.optim.AdamW(
+        task.net.train().parameters(),
+        task.config.learning_rate,
+        weight_decay=task.config.weight_decay,
+        fused=device.type in FUSED,  # five times faster on a CPU
+    )
+    average = {name: value.clone() for name, value in task.net.state_dict().items()}
+    rng, scaler = np.random.default_rng([task.seed, 0]), Precision().scaler(device)
+    return TrainingState(task.net, average, optimiser, rng, device, scaler)
+
+
+def _set_learning_rate(state: TrainingState, config: TrainingConfig) -> None:
+    """Linear warm-up, then half a cosine to 1% of the peak."""
+    rise = max(1.0, config.warmup * config.steps)
+    if state.step < rise:
+        factor = (state.step + 1) / rise
+    else:
+        along = (state.step - rise) / max(1.0, config.steps - rise)
+        factor = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * along))
+    for group in state.optimiser.param_groups:
+        group["lr"] = config.learning_rate * min(factor, 1.0)
+
+
+def _average(state: TrainingState, decay: float) -> None:
+    """Update the running average; it forgets faster at the beginning."""
+    decay = min(decay, (1 + state.step) / (10 + state.step)) if decay else 0.0
+    weights = state.net.state_dict()
+    with torch.no_grad():
+        torch._foreach_lerp_(
+            list(state.average.values()), [weights[name] for name in state.average], 1 - decay
+        )
+
+
+def _validate(state: TrainingState, task: Task) -> dict[str, float]:
+    """Dice of the averaged weights on held-out batches and on labelled scans."""
+    groups = {"validation_dice": task.held_out, "painted_dice": task.real}
+    return {name: _mean_dice(state, task, pairs) for name, pairs in groups.items() if pairs}
+
+
+def _mean_dice(state: TrainingState, task: Task, pairs: list[Pair]) -> float:
+    counts = transfer.read(torch.stack([_overlap(state, task, pair) for pair in pairs]))
+    return float(np.mean([2 * both / total if total else 1.0 for both, total in counts.tolist()]))
+
+
+def _overlap(state: TrainingState, task: Task, pair: Pair) -> torch.Tensor:
+    """Voxels in the predicted and in the true mask: in both, and added up."""
+    inputs, distance = pair
+    with torch.inference_mode(), state.precision.autocast(state.device):
+        output = torch.func.functional_call(state.net, state.average, (inputs,))
+        mask = to_probability(output, task.network) > 0.5
+        truth = partial_volume(distance) > 0.5
+        return torch.stack([(mask & truth).sum(), mask.sum() + truth.sum()])
+
+
+def _left(state: TrainingState, config: TrainingConfig) -> float:
+    return state.seconds / state.step * (config.steps - state.step)
+
+
+def _on_cpu(weights: Weights) -> Weights:
+    return {name: transfer.download(value) for name, value in weights.items()}

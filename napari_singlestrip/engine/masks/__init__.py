@@ -1,0 +1,1 @@
+"""Masks: cleaning, editing, checking and measuring them."""

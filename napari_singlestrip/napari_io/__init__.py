@@ -1,0 +1,1 @@
+"""What napari's menus offer: reader, writer and sample data."""

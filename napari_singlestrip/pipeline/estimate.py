@@ -1,0 +1,183 @@
+"""How long will it take? A few real steps of each stage, timed on this computer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from napari_singlestrip.atomic_files import remove_leftovers, temporary_folder
+from napari_singlestrip.engine.config import override
+from napari_singlestrip.engine.imaging.geometry import unconform
+from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_map
+from napari_singlestrip.engine.judging.consistency import consistency
+from napari_singlestrip.engine.judging.ranking import best_views
+from napari_singlestrip.engine.learning.autoencoder import (
+    autoencoder_task,
+    load_autoencoder,
+)
+from napari_singlestrip.engine.learning.device import choose_device, in_words
+from napari_singlestrip.engine.learning.segmenter import (
+    find_window,
+    load_segmenter,
+    predict,
+    segmenter_task,
+    to_mask,
+)
+from napari_singlestrip.engine.learning.training import Task, train
+from napari_singlestrip.events import Event, Progress, Started
+from napari_singlestrip.pipeline.stages import (
+    Job,
+    TrainingData,
+    real_fraction_at_first,
+    training_data,
+)
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.training_set import TrainingMask, masks_by_hand
+
+STEPS = 12  # at least, of each network,
+SECONDS = 2.0  # and for at least so long: short steps are soon disturbed by other programs;
+ENOUGH_SECONDS = 10.0  # but of long steps, fewer will do
+FORWARD = 0.35  # of a training step: its forward pass, which validation repeats
+PARTS = 4  # the stages up to the first ranking
+
+
+class _Timing:
+    """Seconds of the stages."""
+
+    def __init__(self, job: Job, folder: Path) -> None:
+        self.job, self.folder = job, folder
+        self.seconds: dict[str, float] = {}
+
+    def measure(self) -> Iterator[Event]:
+        masks = masks_by_hand(self.job.study)
+        started = time.monotonic()
+        data = yield from training_data(self.job, masks, n_maps=None)
+        yield Progress("estimate", 1, PARTS)
+        self._time_segmenter(data, time.monotonic() - started)
+        yield Progress("estimate", 2, PARTS)
+        self._time_autoencoder(masks_data=data)
+        yield Progress("estimate", 3, PARTS)
+        self._time_scans(data.masks[0])
+        yield Progress("estimate", 4, PARTS)
+
+    def _time_segmenter(self, data: TrainingData, preparing: float) -> None:
+        settings, device = self.job.settings, self.job.device
+        started = time.monotonic()
+        task = segmenter_task(
+            data.bank, data.geometry, settings, device, watched=data.watched,
+            real_fraction=real_fraction_at_first(settings, len(data.watched)),
+        )
+        preparing += time.monotonic() - started
+        first, step = self._time_steps(task, "segmenter.pt")
+        config = settings.training
+        validations = config.steps / config.validate_every * (
+            config.validation_heads + len(data.watched)
+        )
+        self.seconds["train"] = preparing + first + step * (config.steps + FORWARD * validations)
+
+    def _time_autoencoder(self, masks_data: TrainingData) -> None:
+        settings, device = self.job.settings, self.job.device
+        started = time.monotonic()
+        task = autoencoder_task(masks_data.bank, masks_data.geometry, settings, device)
+        preparing = time.monotonic() - started
+        first, step = self._time_steps(task, "autoencoder.pt")
+        self.seconds["autoencoder"] = preparing + first + step * settings.autoencoder.steps
+
+    def _time_steps(self, task: Task, name: str) -> tuple[float, float]:
+        """Seconds until the first step is done, and of each step after it."""
+        times = [time.monotonic()]
+        training = cast(Generator[Progress], train(task, self.folder / name, self.job.device))
+        for _ in training:
+            times.append(time.monotonic())
+            taken = times[-1] - times[0]
+            if len(times) > (STEPS if taken < ENOUGH_SECONDS else 2) and taken > SECONDS:
+                break
+        training.close()
+        first = times[1] - times[0]
+        later = np.diff(times[1:])
+        return first, float(np.mean(later)) if len(later) else first
+
+    def _time_scans(self, painted: TrainingMask) -> None:
+        """Predict and rank a painted scan, as a stand-in for the others."""
+        study, settings = self.job.study, self.job.settings
+        n_scans = len([name for name in study.names if name not in study.labelled().painted])
+        # An untrained network finds nothing: a threshold of nearly 0 makes it look as closely as
+        # a trained one does.
+        eager = override(settings, {"prediction.threshold": 1e-9})
+        segmenter = load_segmenter(self.folder / "segmenter.pt", self.job.device)
+        segmenter = replace(segmenter, settings=eager)
+        autoencoder = load_autoencoder(self.folder / "autoencoder.pt", self.job.device)
+        scan = open_scan(study.scan_path(painted.scan))
+        mask = load_mask(study.folder / painted.path, like=scan)
+
+        def predict_one() -> None:
+            to_mask(predict(segmenter, scan.load()), scan.grid, settings)
+
+        def rank_one() -> None:
+            views = best_views(autoencoder, mask, scan.grid, settings.ranking)
+            heat = unconform(views[0].redrawn, views[0].grid, scan.grid, fill=0.0)
+            save_map(self.folder / "heat.nii.gz", np.round(mask - heat, 2), like=scan)
+            if settings.ranking.measures_consistency:
+                data = find_window(segmenter, scan.load()).view.data
+                n = settings.ranking.n_augmentations
+                consistency(segmenter, data, n, np.random.default_rng(0))
+
+        for stage, work in (("predict", predict_one), ("rank", rank_one)):
+            first, each = _time_scan(work)
+            self.seconds[stage] = first + each * (n_scans - 1) if n_scans else 0.0
+
+
+def _time_scan(work: Callable[[], None]) -> tuple[float, float]:
+    """Seconds of the first scan, in which modules load and kernels are chosen, and of the next."""
+    times = [time.monotonic()]
+    for _ in range(2):
+        work()
+        times.append(time.monotonic())
+    return times[1] - times[0], times[2] - times[1]
+
+
+def estimate(
+    study: Study,
+    *,
+    effort: str | None = None,
+    device: str = "auto",
+    overrides: Mapping[str, Any] | None = None,
+) -> Iterator[Event]:
+    """Time a few steps of each stage up to the first ranking; the study is not changed.
+
+    The networks of these steps lie in a folder within the study, which is removed at the end.
+
+    Parameters
+    ----------
+    study : Study
+    effort, overrides
+        Changes of the study's settings.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+
+    Yields
+    ------
+    Event
+        The last one is `Finished`; its summary has the seconds that "train", "autoencoder",
+        "predict" and "rank" will take.
+
+    Raises
+    ------
+    UserError
+        If nothing is painted.
+    """
+    started = time.monotonic()
+    chosen = choose_device(device)
+    job = Job(study, study.settings(effort, overrides), chosen)
+    yield Started("estimate", in_words(chosen), job.settings.effort)
+    remove_leftovers(study.folder)  # of an estimate that was killed
+    with temporary_folder(study.folder) as folder:
+        timing = _Timing(job, folder)
+        yield from timing.measure()
+    seconds = {name: round(value, 1) for name, value in timing.seconds.items()}
+    yield replace(job.tally.finished(time.monotonic() - started), summary=seconds)

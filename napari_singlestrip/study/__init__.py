@@ -1,0 +1,1 @@
+"""The study folder: scans, masks, decisions and rounds on disk."""

@@ -1,0 +1,1 @@
+"""Step 5: apply a model, look at the results, export."""

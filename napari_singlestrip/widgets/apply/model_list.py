@@ -1,0 +1,218 @@
+"""The models that can be applied, with the facts a person chooses by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from html import escape
+from pathlib import Path
+
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QWidget
+
+from napari_singlestrip.engine.learning.model_card import read_card
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.study.round_facts import TrainedRound, trained_rounds
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.texts import printable
+
+ROWS_SHOWN = 3
+MAX_CHARACTERS = 80  # of a name
+MAX_NAMES = 20  # in a tooltip
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model that can be applied.
+
+    Attributes
+    ----------
+    path : Path
+        A study folder or a model file.
+    round : int or None
+        Of the study; None for a model file.
+    title, facts, tip : str
+        What a person reads.
+    """
+
+    path: Path
+    round: int | None = None
+    title: str = field(default="", compare=False)
+    facts: str = field(default="", compare=False)
+    tip: str = field(default="", compare=False)
+
+    @property
+    def options(self) -> list[str]:
+        """Options that go with it."""
+        return [] if self.round is None else ["--round", str(self.round)]
+
+    @property
+    def short(self) -> str:
+        """A few letters for the name of a folder."""
+        return self.path.stem if self.round is None else f"round-{self.round:02d}"
+
+
+class ModelsList(QListWidget):
+    """A list of cards; the first (newest) one is chosen until a person chooses.
+
+    Signals
+    -------
+    chosen_changed()
+    """
+
+    chosen_changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("models")
+        self.setToolTip("The model that is applied: the newest one unless you choose another")
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._choices: tuple[ModelChoice, ...] = ()
+        self._wanted: ModelChoice | None = None
+        self.currentRowChanged.connect(self._on_row)
+
+    def value(self) -> ModelChoice | None:
+        """The model that is chosen; None when there is none."""
+        row = self.currentRow()
+        return self._choices[row] if 0 <= row < len(self._choices) else None
+
+    def setValue(self, choice: ModelChoice) -> None:
+        """Choose a model."""
+        if choice in self._choices:
+            self.setCurrentRow(self._choices.index(choice))
+
+    def choices(self) -> tuple[ModelChoice, ...]:
+        """All that can be chosen."""
+        return self._choices
+
+    def set_choices(self, choices: Sequence[ModelChoice]) -> None:
+        """Show these models; what a person chose stays chosen while it is there."""
+        if [(c.path, c.facts, c.title) for c in choices] == [
+            (c.path, c.facts, c.title) for c in self._choices
+        ]:
+            return
+        wanted = self._wanted
+        self.blockSignals(True)
+        self.clear()
+        self._choices = tuple(choices)
+        for choice in choices:
+            self._add(choice)
+        self.setCurrentRow(self._choices.index(wanted) if wanted in self._choices else 0)
+        self.blockSignals(False)
+        rows = min(len(choices), ROWS_SHOWN)
+        self.setFixedHeight(4 + sum(self.sizeHintForRow(row) for row in range(rows)))
+        self.chosen_changed.emit()
+
+    def _add(self, choice: ModelChoice) -> None:
+        label = QLabel(
+            f"<b>{escape(choice.title)}</b><br><span style='font-size: small'>"
+            f"{escape(choice.facts)}</span>"
+        )
+        label.setContentsMargins(6, 3, 6, 3)
+        label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        item = QListWidgetItem()
+        item.setToolTip(choice.tip)
+        # What screen readers say; the card is drawn over it.
+        item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{choice.title}. {choice.facts}")
+        self.addItem(item)
+        self.setItemWidget(item, label)
+        item.setSizeHint(QSize(10, label.sizeHint().height()))
+
+    def _on_row(self, row: int) -> None:
+        self._wanted = self.value()
+        self.chosen_changed.emit()
+
+
+def models_of(study: Study | None, files: Sequence[Path]) -> list[ModelChoice]:
+    """The trained rounds of a study, newest first, and model files that can be read."""
+    rounds = trained_rounds(study) if study is not None else ()
+    found = [
+        _round_choice(study, one, newest=one is rounds[0]) for one in rounds if study is not None
+    ]
+    for path in files:
+        with suppress(UserError):  # said when it was added; it may have been damaged since
+            found.append(file_choice(path))
+    return found
+
+
+def models_elsewhere(folders: Sequence[Path]) -> list[ModelChoice]:
+    """The newest model of each of these studies; those that cannot be read are left out."""
+    found = []
+    for folder in folders:
+        with suppress(UserError):
+            study = Study.open(folder)
+            for newest in trained_rounds(study)[:1]:
+                choice = _round_choice(study, newest, newest=False)
+                found.append(replace(choice, title=_title_elsewhere(study, newest)))
+    return found
+
+
+def file_choice(path: Path) -> ModelChoice:
+    """Describe a model file by its card.
+
+    Raises
+    ------
+    UserError
+        If it is not a model.
+    """
+    card = read_card(path)
+    n = len(card.training_scans)
+    day = card.created[:10]
+    name = _short(card.name)
+    facts = _join(
+        f"{name}, {day}" if day else name, _learned(n), _dice(card.validation_dice),
+        _short(card.effort),
+    )
+    tip = f"{path}\nLearned from: {_some(card.training_scans) or 'not known'}"
+    return ModelChoice(
+        path, None, path.name, facts, f"{tip}\nMade by version {_short(card.version)}"
+    )
+
+
+def _title_elsewhere(study: Study, one: TrainedRound) -> str:
+    return f"{study.name}, round {one.round}  ·  in {study.folder.parent.name}"
+
+
+def _round_choice(study: Study, one: TrainedRound, newest: bool) -> ModelChoice:
+    title = f"Round {one.round}" + ("  ·  newest" if newest else "")
+    facts = _join(
+        f"{one.finished:%d %b %Y %H:%M}",
+        "" if one.parent is None else f"from round {one.parent}",
+        _learned(len(one.scans)), _dice(one.validation_dice), one.effort,
+    )
+    kinds = _some([f"{n} {kind}" for kind, n in one.kinds.items()])
+    painted = "" if math.isnan(one.painted_dice) else (
+        f"\nDice on what it learned from: {one.painted_dice:.3f}"
+    )
+    tip = (
+        f"Learned from {kinds or 'masks that are not known'}: {_some(one.scans)}"
+        f"\nDice on held-out synthetic heads: {one.validation_dice:.3f}{painted}"
+        f"\nTrained on {one.device} with version {one.version}"
+    )
+    return ModelChoice(study.folder, one.round, title, facts, tip)
+
+
+def _short(text: str) -> str:
+    """What comes from a file, as far as there is room for it."""
+    shown = printable(text)
+    return shown if len(shown) <= MAX_CHARACTERS else shown[: MAX_CHARACTERS - 1] + "…"
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(map(_short, names[:MAX_NAMES]))
+    more = len(names) - MAX_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _learned(n: int) -> str:
+    return f"{n} scan{'s' * (n != 1)}"
+
+
+def _dice(value: float) -> str:
+    return "" if math.isnan(value) else f"Dice {value:.2f}"
+
+
+def _join(*parts: str) -> str:
+    return "  ·  ".join(part for part in parts if part)

@@ -1,0 +1,222 @@
+"""What a model found in each scan: a table that fills while the job runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt, Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+
+from napari_singlestrip.study.volumes_table import AppliedRow
+
+HEADER = ("Scan", "mL", "AE error", "Look at it?")
+TIPS = (
+    "Double click shows the scan with its mask",
+    "Volume of the mask in millilitres",
+    "How badly the autoencoder redraws the mask: large for masks unlike a brain",
+    "Where the volume or the error is outside the range that was seen in training",
+)
+FLAGGED, FAILED = QColor("#d98a00"), QColor("#f0524a")  # read on dark and on light
+WAITING = "..."
+SORT_ROLE = Qt.ItemDataRole.UserRole
+
+
+class ResultModel(QAbstractTableModel):
+    """Rows of volumes.csv, and the scans that are still to come."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.rows: tuple[AppliedRow, ...] = ()
+        self._waiting = WAITING
+
+    def set_rows(
+        self, rows: Sequence[AppliedRow], to_come: Sequence[str] = (), running: bool = False
+    ) -> None:
+        """Show rows, and below them the scans named in `to_come` that have none yet."""
+        done = {row.scan for row in rows}
+        shown = (*rows, *(AppliedRow(name, flag=WAITING) for name in to_come if name not in done))
+        waiting = WAITING if running else "not done: stopped"
+        if shown == self.rows and waiting == self._waiting:
+            return
+        same = [row.scan for row in shown] == [row.scan for row in self.rows]
+        if not same:
+            self.beginResetModel()
+        self.rows, self._waiting = shown, waiting
+        if same:
+            last = self.index(len(shown) - 1, len(HEADER) - 1)
+            self.dataChanged.emit(self.index(0, 0), last)
+        else:
+            self.endResetModel()
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:
+        """Number of scans."""
+        return len(self.rows)
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:
+        """Number of facts."""
+        return len(HEADER)
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Names of the columns, and what they mean."""
+        if orientation == Qt.Orientation.Horizontal:
+            if role == Qt.ItemDataRole.DisplayRole:
+                return HEADER[section]
+            if role == Qt.ItemDataRole.ToolTipRole:
+                return TIPS[section]
+        return None
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """A fact of a scan."""
+        row, column = self.rows[index.row()], index.column()
+        if role == Qt.ItemDataRole.DisplayRole:
+            return (row.scan, _number(row.volume_ml, 0), _number(row.autoencoder_error, 3),
+                    self._verdict(row))[column]
+        if role == SORT_ROLE:
+            return (row.scan.casefold(), _or_last(row.volume_ml),
+                    _or_last(row.autoencoder_error), _order(row))[column]
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return row.file if column == 0 else f"{row.scan}: {self._words(row)}"
+        if role == Qt.ItemDataRole.ForegroundRole and needs_a_look(row):
+            return FLAGGED if row.mask else FAILED
+        if role == Qt.ItemDataRole.TextAlignmentRole and column in (1, 2):
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        return None
+
+    def _verdict(self, row: AppliedRow) -> str:
+        if row.flag == WAITING:
+            return self._waiting
+        if not row.mask:
+            return f"failed: {row.flag}"
+        return f"look: {row.flag}" if row.flag else "usual"
+
+    def _words(self, row: AppliedRow) -> str:
+        if row.flag == WAITING:
+            return self._waiting
+        return row.flag or "volume and error are within the range that was seen"
+
+
+class ResultTable(QTableView):
+    """A sortable table of results.
+
+    Signals
+    -------
+    opened(AppliedRow)
+        A person wants to see a scan.
+    selected_changed()
+    """
+
+    opened = Signal(object)
+    selected_changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("results")
+        self.results = ResultModel(self)
+        self._sorted = _Filter(self)
+        self._sorted.setSourceModel(self.results)
+        self._sorted.setSortRole(SORT_ROLE)
+        self.setModel(self._sorted)
+        self.setSortingEnabled(True)
+        self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)  # in the order of the job
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setWordWrap(False)
+        self.setMinimumHeight(170)
+        self._size_columns()
+        self.doubleClicked.connect(lambda _index: self.open_selected())
+        chosen = self.selectionModel()
+        assert chosen is not None
+        chosen.selectionChanged.connect(lambda *_: self.selected_changed.emit())
+
+    def set_rows(
+        self, rows: Sequence[AppliedRow], to_come: Sequence[str] = (), running: bool = False
+    ) -> None:
+        """Show rows; the selection stays."""
+        chosen = self.selected()
+        self.results.set_rows(rows, to_come, running)
+        if chosen is not None and self.selected() is None:
+            self.select(chosen.scan)
+
+    def show_only_flagged(self, only: bool) -> None:
+        """Leave out scans that need no look."""
+        self._sorted.set_only_flagged(only)
+
+    def selected(self) -> AppliedRow | None:
+        """The row that is selected; None for none."""
+        rows = self._selected_rows()
+        return self.results.rows[self._sorted.mapToSource(rows[0]).row()] if rows else None
+
+    def select(self, scan: str) -> None:
+        """Select a scan."""
+        for n, row in enumerate(self.results.rows):
+            if row.scan == scan:
+                self.selectRow(self._sorted.mapFromSource(self.results.index(n, 0)).row())
+
+    def step(self, by: int) -> None:
+        """Select the next or previous row and open it."""
+        n = self._sorted.rowCount()
+        if not n:
+            return
+        rows = self._selected_rows()
+        start = rows[0].row() + by if rows else 0 if by > 0 else n - 1
+        self.selectRow(min(max(start, 0), n - 1))
+        self.open_selected()
+
+    def open_selected(self) -> None:
+        """Ask for the scan that is selected."""
+        row = self.selected()
+        if row is not None:
+            self.opened.emit(row)
+
+    def _size_columns(self) -> None:
+        header, side = self.horizontalHeader(), self.verticalHeader()
+        assert header is not None and side is not None
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        header.setStretchLastSection(True)
+        for column, width in enumerate((150, 52, 66)):
+            header.resizeSection(column, width)
+        side.hide()
+        side.setDefaultSectionSize(22)
+
+    def _selected_rows(self) -> list[QModelIndex]:
+        chosen = self.selectionModel()
+        return chosen.selectedRows() if chosen is not None else []
+
+
+class _Filter(QSortFilterProxyModel):
+    """Leaves out what needs no look, if so wished."""
+
+    _only = False
+
+    def set_only_flagged(self, only: bool) -> None:
+        self._only = only
+        self.invalidateFilter()
+
+    def filterAcceptsRow(self, row: int, parent: QModelIndex) -> bool:
+        model = self.sourceModel()
+        return not self._only or (isinstance(model, ResultModel) and needs_a_look(model.rows[row]))
+
+
+def needs_a_look(row: AppliedRow) -> bool:
+    """Whether something is unusual about a result, or went wrong."""
+    return bool(row.flag) and row.flag != WAITING
+
+
+def _number(value: float, digits: int) -> str:
+    return "" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _or_last(value: float) -> float:
+    return math.inf if math.isnan(value) else value
+
+
+def _order(row: AppliedRow) -> int:
+    if row.flag == WAITING:
+        return 3
+    return 2 if not row.flag else 1 if row.mask else 0

@@ -1,0 +1,1 @@
+"""Controls and helpers that more than one step uses."""

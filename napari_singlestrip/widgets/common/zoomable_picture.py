@@ -1,0 +1,87 @@
+"""A picture that the worker wrote; a click enlarges it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QImage, QMouseEvent, QPixmap, QResizeEvent
+from qtpy.QtWidgets import QDialog, QLabel, QScrollArea, QVBoxLayout
+
+from napari_singlestrip.widgets.common.png_file import read_png
+
+
+class Picture(QLabel):
+    """A picture as wide as the page.
+
+    Parameters
+    ----------
+    name : str
+        Of the object.
+    title : str
+        Of the enlarged picture.
+    """
+
+    def __init__(self, name: str, title: str, tip: str) -> None:
+        super().__init__()
+        self.setObjectName(name)
+        self.setToolTip(tip)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setMinimumWidth(1)
+        self.title = title
+        self._whole = QPixmap()
+        self._shown: tuple[Path, int] | None = None
+
+    def show_file(self, path: Path | None) -> None:
+        """Show a picture file, again when it has changed; hide without one."""
+        try:
+            key = None if path is None else (path, path.stat().st_mtime_ns)
+        except OSError:
+            key = None
+        if key != self._shown:
+            self._shown = key
+            image = QImage() if key is None else read_png(key[0])
+            self._whole = QPixmap.fromImage(image)
+            self._scale()
+        self.setVisible(not self._whole.isNull())
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Fill the width."""
+        super().resizeEvent(event)
+        self._scale()
+
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:
+        """Enlarge."""
+        if not self._whole.isNull():
+            self.enlarge()
+
+    def enlarge(self) -> QDialog:
+        """Open the picture in a window of its own, as large as it is."""
+        dialog = QDialog(self)
+        dialog.setObjectName("enlarged")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setWindowTitle(self.title)
+        label = QLabel()
+        label.setPixmap(self._whole)
+        area = QScrollArea()
+        area.setWidget(label)
+        column = QVBoxLayout(dialog)
+        column.addWidget(area)
+        room = self.screen()
+        size = self._whole.size()
+        if room is not None:
+            size = size.boundedTo(room.availableSize() * 0.8)
+        dialog.resize(size.width() + 40, size.height() + 40)
+        dialog.show()
+        return dialog
+
+    def _scale(self) -> None:
+        if self._whole.isNull():
+            return
+        width = max(1, min(self.width(), self._whole.width()))
+        height = round(self._whole.height() * width / self._whole.width())
+        if self.height() != height:
+            self.setFixedHeight(height)
+        smooth = Qt.TransformationMode.SmoothTransformation
+        self.setPixmap(self._whole.scaledToWidth(width, smooth))
+

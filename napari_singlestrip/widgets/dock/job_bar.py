@@ -1,0 +1,265 @@
+"""The bar at the bottom of every step: what the job does, how long it takes, and how to stop it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QGuiApplication, QPalette
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QProgressBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_singlestrip.events import Cancelled, Crashed, Event, Failed, Finished, Note
+from napari_singlestrip.widgets.session.job_process import JobStatus
+from napari_singlestrip.widgets.session.panel import button, words
+from napari_singlestrip.widgets.session.session import Session
+
+STAGE_WORDS = {
+    "": "Starting",
+    "prepare": "Preparing the scans",
+    "train": "Training the segmenter",
+    "autoencoder": "Training the autoencoder",
+    "predict": "Predicting masks",
+    "rank": "Ranking masks",
+    "finetune": "Fine-tuning",
+    "apply": "Applying the model",
+    "estimate": "Timing a few steps",
+    "heads": "Making sample heads",
+    "report": "Writing the report",
+    "export": "Writing the model",
+    "masks": "Writing the masks",
+}
+# Readable on a dark and on a light background.
+COLOURS = {
+    "dark": {"info": "", "warning": "color: #e8b04a;", "error": "color: #ff7b6b;"},
+    "light": {"info": "", "warning": "color: #8a5a00;", "error": "color: #b3261e;"},
+}
+LEVELS = tuple(COLOURS["dark"])
+LOG_LINES = 400
+LOG_SHOWN = 100_000  # characters at the end of job.log
+
+
+class JobBar(QWidget):
+    """Progress with time left, pause, stop, log, and the last thing that was said."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.setObjectName("job_bar")
+        self.log: list[str] = []
+        self.message = words(name="message")
+        self.message.setTextFormat(Qt.TextFormat.PlainText)  # file names may hold <brackets>
+        self._level = "info"
+        self.progress = QProgressBar()
+        self.progress.setObjectName("progress")
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(6)
+        self.label = QLabel()
+        self.label.setObjectName("job_label")
+        self.label.setTextFormat(Qt.TextFormat.PlainText)
+        self.label.setWordWrap(True)  # the buttons beside it leave it 200 pixels
+        self.pause = button("Pause", "Let the job wait; it goes on where it stopped",
+                            self._pause, "pause")
+        self.stop = button("Stop", "Stop and keep what was reached: starting again goes on there",
+                           session.job.cancel, "stop")
+        self.show_log = button("Log", "What the job said: copy it into a question or a report",
+                               self._open_log, "log")
+        self._lay_out()
+        self._clock = QTimer(self)
+        self._clock.setInterval(1000)
+        self._clock.timeout.connect(self._tick)
+        session.job_changed.connect(self.show_status)
+        session.job_event.connect(self.show_event)
+        session.told.connect(self.tell)
+        self.show_status(session.job.status)
+
+    def tell(self, text: str, level: str = "info") -> None:
+        """Show a sentence until the next one."""
+        self.message.setText(text)
+        self._level = level if level in LEVELS else "info"
+        self._colour()
+        self.message.setVisible(bool(text))
+        self._keep(text)
+
+    def show_status(self, status: JobStatus) -> None:
+        """Show the job's snapshot."""
+        self.label.setText(in_words(status))
+        self.label.setToolTip(status.device)
+        self.progress.setVisible(status.busy)
+        self.progress.setMaximum(status.n_steps)  # 0 of 0 shows that it is busy
+        self.progress.setValue(status.step)
+        for widget in (self.pause, self.stop):
+            widget.setVisible(status.busy)
+        self.pause.setText("Resume" if status.state == "paused" else "Pause")
+        self.pause.setEnabled(status.state in ("running", "paused"))
+        self.stop.setEnabled(status.state != "stopping")
+        if status.busy:
+            self._clock.start()
+        else:
+            self._clock.stop()
+
+    def show_event(self, event: Event) -> None:
+        """Say what a person should know of an event."""
+        if isinstance(event, Note):
+            self.tell(event.text, event.level)
+            self._keep(event.traceback)
+        elif isinstance(event, (Failed, Crashed, Cancelled, Finished)):
+            self.tell(*ending(event))
+            if isinstance(event, Failed) and event.traceback:
+                self._keep(event.traceback)
+            if isinstance(event, Crashed):
+                self._keep(event.stderr_tail)
+
+    # --- inside
+
+    def _lay_out(self) -> None:
+        row = QHBoxLayout()
+        row.addWidget(self.label, 1)
+        for widget in (self.pause, self.stop, self.show_log):
+            row.addWidget(widget)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 4, 8, 6)
+        column.setSpacing(4)
+        column.addWidget(self.message)
+        column.addWidget(self.progress)
+        column.addLayout(row)
+        self.message.hide()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Follow napari's theme: it sets the style of the whole window."""
+        if event is not None and event.type() == QEvent.Type.StyleChange:
+            self._colour()
+        super().changeEvent(event)
+
+    def _colour(self) -> None:
+        style = COLOURS["dark" if is_dark(self) else "light"][self._level]
+        if style != self.message.styleSheet():
+            self.message.setStyleSheet(style)
+
+    def _tick(self) -> None:
+        self.label.setText(in_words(self.session.job.status))
+
+    def _pause(self) -> None:
+        job = self.session.job
+        if job.status.state == "paused":
+            job.resume()
+        else:
+            job.pause()
+
+    def _keep(self, text: str) -> None:
+        if text:
+            self.log.append(f"{time.strftime('%H:%M:%S')}  {text}")
+            del self.log[:-LOG_LINES]
+
+    def _open_log(self) -> None:
+        # Not modal: the job and the person go on.
+        dialog = LogDialog(self._log_text(), self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.show()
+
+    def _log_text(self) -> str:
+        study = self.session.study
+        written = ""
+        if study is not None and (study.folder / "job.log").is_file():
+            with suppress(OSError):
+                written = (study.folder / "job.log").read_text(encoding="utf-8", errors="replace")
+        here = "\n".join(self.log)
+        return f"{written[-LOG_SHOWN:]}\n--- this window ---\n{here}".strip()
+
+
+class LogDialog(QDialog):
+    """The log, with a button that copies it."""
+
+    def __init__(self, text: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("log_dialog")
+        self.setWindowTitle("Log")
+        self.resize(760, 420)
+        self.text = QPlainTextEdit(text)
+        self.text.setReadOnly(True)
+        self.text.setToolTip("The newest is at the bottom")
+        self.text.moveCursor(self.text.textCursor().MoveOperation.End)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        copy = buttons.addButton("Copy all", QDialogButtonBox.ButtonRole.ActionRole)
+        assert copy is not None
+        copy.setToolTip("To paste it into a mail or an issue")
+        copy.clicked.connect(self._copy)
+        buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        column.addWidget(self.text)
+        column.addWidget(buttons)
+
+    def _copy(self) -> None:
+        clipboard = QGuiApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(self.text.toPlainText())
+
+
+def in_words(status: JobStatus) -> str:
+    """Describe the job's status in one line."""
+    if not status.busy:
+        return "No job is running."
+    what = STAGE_WORDS.get(status.stage, status.stage)
+    before = {"paused": "Paused: ", "stopping": "Stopping: "}.get(status.state, "")
+    parts = [before + (what[0].lower() + what[1:] if before else what)]
+    if status.stage_number and len(status.stages) > 1:
+        parts[0] += f" ({status.stage_number} of {len(status.stages)})"
+    if status.n_steps:
+        parts.append(f"{status.step} of {status.n_steps}")
+    else:
+        parts.append(duration(time.monotonic() - status.began))
+    if status.seconds_left is not None and status.state == "running":
+        parts.append(f"{duration(status.seconds_left)} left")
+    return "  ·  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Say a time span: "40 s", "3 min", "2 h 10 min"."""
+    if seconds < 90:
+        return f"{max(0, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def ending(event: Event) -> tuple[str, str]:
+    """Say how a job ended, and how bad that is."""
+    if isinstance(event, Finished) and event.n_failed:
+        scans = "1 scan" if event.n_failed == 1 else f"{event.n_failed} scans"
+        how = "Finished, but" if event.n_done else "Nothing was done:"
+        return f"{how} {scans} failed. The log says why.", "warning"
+    if isinstance(event, Finished):
+        return f"Done in {duration(event.seconds)}.", "info"
+    if isinstance(event, Cancelled):
+        return "Stopped. What was reached is kept: start again to go on from there.", "info"
+    if isinstance(event, Failed):
+        return f"{event.what} {event.hint}".strip(), "error"
+    assert isinstance(event, Crashed)
+    said = event.stderr_tail.strip().splitlines()
+    last = f' It said: "{said[-1][:160]}"' if said and event.exit_code > 0 else ""
+    return (
+        f"The job's process ended unexpectedly ({_crash(event.exit_code)}).{last} Nothing in the "
+        "study is lost: start again to go on from the last save. The log says more.",
+        "error",
+    )
+
+
+def is_dark(widget: QWidget) -> bool:
+    """Whether a widget stands on a dark background."""
+    return widget.palette().color(QPalette.ColorRole.WindowText).lightness() > 127
+
+
+def _crash(code: int) -> str:
+    known = {9: "killed, perhaps for lack of memory", 11: "crashed", 6: "aborted"}
+    number = -code if code < 0 else code - 128 if 128 < code < 160 else 0
+    return known.get(number, f"exit code {code}")

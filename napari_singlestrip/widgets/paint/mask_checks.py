@@ -1,0 +1,127 @@
+"""Checks of the mask on screen, soon after each stroke; counted in a thread."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QGroupBox, QLabel, QVBoxLayout
+
+from napari_singlestrip.engine.masks.mask_checks import MaskChecks, check_mask
+from napari_singlestrip.widgets.paint.tool_runner import ToolRunner
+from napari_singlestrip.widgets.session.session import Session
+
+DELAY_MS = 300
+GOOD, WARNING = "\u2713", "!"
+
+
+class ChecksBox(QGroupBox):
+    """Pieces, holes, volume, edge and missing slices of the mask on screen.
+
+    Parameters
+    ----------
+    session : Session
+
+    Signals
+    -------
+    checked(MaskChecks or None)
+        None when no scan is on screen.
+    """
+
+    checked = Signal(object)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__("Checks")
+        self.session = session
+        self.setObjectName("checks")
+        self.setToolTip("What to look at before training; counted again after each stroke")
+        self.lines = QLabel()
+        self.lines.setObjectName("check_lines")
+        self.lines.setWordWrap(True)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 4, 8, 4)
+        column.addWidget(self.lines)
+        self._runner = ToolRunner(session, self, tell=False)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DELAY_MS)
+        self._timer.timeout.connect(self.check)
+        session.mask_edited.connect(self.check_soon)
+        session.scan_changed.connect(self.check_soon)
+
+    def check_soon(self, *_: object) -> None:
+        """Check when the person pauses."""
+        if self.isVisible():
+            self._timer.start()
+
+    def check(self) -> None:
+        """Check the mask on screen, in a thread."""
+        layers = self.session.layers
+        mask, now = layers.mask_on_scan(), layers.now
+        if mask is None or now is None:
+            self._show(None)
+            return
+        axis = now.upright.source_axes[layers.viewpoint.axes[0]]
+        grid = now.scan.grid
+        if not self._runner.run("Checks", lambda: check_mask(mask, grid, axis), self._show):
+            self._timer.start()
+
+    def showEvent(self, event: object) -> None:
+        """Catch up with what was painted while another step was open."""
+        super().showEvent(event)  # type: ignore[arg-type]
+        self._timer.start()
+
+    def close_all(self) -> None:
+        """End timer and thread."""
+        self._timer.stop()
+        self._runner.close_all()
+
+    def _show(self, checks: MaskChecks | None) -> None:
+        self.lines.setText("" if checks is None else "\n".join(in_words(checks)))
+        self.checked.emit(checks)
+
+
+def in_words(checks: MaskChecks) -> list[str]:
+    """Say the checks, each with a tick or a warning mark."""
+    report = checks.report
+    if report.pieces == 0:
+        return ["Nothing is painted yet."]
+    lines = [_pieces(checks)]
+    lines.append(_line(report.holes == 0, "no holes",
+                       f"{_count(report.holes, 'hole')}: \u201cFill holes\u201d closes them"))
+    lines.append(f"{GOOD}  volume {report.volume_ml:.{0 if report.volume_ml >= 10 else 2}f} mL")
+    lines.append(_line(not report.touches_border, "inside the picture",
+                       "touches the picture's edge: is the head cut off there?"))
+    if checks.is_flat:
+        lines.append(f"{WARNING}  flat: is it painted to both ends of the brain?")
+    painted = _count(checks.painted, "painted slice")
+    missing = f"{checks.missing} empty between them"
+    lines.append(_line(checks.missing == 0, f"{painted}, none missing between them",
+                       f"{painted}, {missing}"))
+    return lines
+
+
+def _pieces(checks: MaskChecks) -> str:
+    """Say how many pieces there are; never advise to delete what a person painted on purpose."""
+    n = checks.report.pieces
+    if checks.is_outlined:
+        slices = _count(checks.painted, "outlined slice")
+        return f"{WARNING}  {slices}: press I to fill between them"
+    if checks.missing:  # the next outline, the other hemisphere, or a slip of the brush?
+        return (f"{WARNING}  {n} pieces, empty slices between: press I if brain lies between "
+                "them, else erase what is none")
+    if n == 1:
+        return f"{GOOD}  one piece"
+    if checks.has_specks:
+        return f"{WARNING}  {n} pieces, all but one tiny: \u201cKeep largest\u201d leaves one"
+    beside = checks.report.volume_ml * checks.beside_share
+    return (
+        f"{WARNING}  {n} pieces, {beside:.{0 if beside >= 10 else 2}f} mL beside the largest: join "
+        "them, or erase what is not brain"
+    )
+
+
+def _line(good: bool, yes: str, no: str) -> str:
+    return f"{GOOD}  {yes}" if good else f"{WARNING}  {no}"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"

@@ -1,0 +1,155 @@
+"""Which scan to paint: a list, next and previous, and a suggestion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+from superqt.utils import signals_blocked
+
+from napari_singlestrip.engine.judging.most_typical_scan import Portrait, most_typical, portrait
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.study.drafts import drafted
+from napari_singlestrip.widgets.paint.tool_runner import ToolRunner
+from napari_singlestrip.widgets.session.panel import button, words
+from napari_singlestrip.widgets.session.session import Session
+
+MAX_LOOKED_AT = 24  # more would take long to read, and say little more
+
+
+class ScanChoice(QWidget):
+    """Chooses the scan on screen.
+
+    Parameters
+    ----------
+    session : Session
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.setObjectName("scan_choice")
+        self.typical = ""
+        self._looked_at: tuple[str, ...] = ()
+        self._portraits: dict[Path, Portrait] = {}
+        self.scans = QComboBox()
+        self.scans.setObjectName("paint_scan")
+        self.scans.setToolTip("The scan to paint")
+        self.scans.setMinimumContentsLength(12)
+        self.scans.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.scans.activated.connect(self._on_chosen)
+        self.hint = words(name="typical_hint")
+        self.hint.linkActivated.connect(lambda _link: session.show_scan(self.typical))
+        self._runner = ToolRunner(session, self, tell=False)
+        self._lay_out()
+        session.study_changed.connect(self.refresh)
+        session.scan_changed.connect(self.refresh)
+
+    def go(self, by: int) -> None:
+        """Show the scan that is `by` further down the list."""
+        study = self.session.study
+        if study is None or not study.names:
+            return
+        names = list(study.names)
+        here = names.index(self.session.scan) if self.session.scan in names else -1
+        self.session.show_scan(names[(here + by) % len(names)])
+
+    def refresh(self, *_: object) -> None:
+        """Show the scans of the study, with what is painted."""
+        if not self.isVisible():
+            return
+        study = self.session.study
+        names = () if study is None else study.names
+        with signals_blocked(self.scans):
+            self.scans.clear()
+            for name, marks in self._marks().items():
+                self.scans.addItem(f"{name}   ({', '.join(marks)})" if marks else name, name)
+            self.scans.setCurrentIndex(
+                names.index(self.session.scan) if self.session.scan in names else -1
+            )
+        self._look(names)
+        self._show_hint()
+
+    def showEvent(self, event: object) -> None:
+        """Catch up."""
+        super().showEvent(event)  # type: ignore[arg-type]
+        self.refresh()
+
+    def close_all(self) -> None:
+        """End the thread."""
+        self._runner.close_all()
+
+    # --- inside
+
+    def _lay_out(self) -> None:
+        row = QHBoxLayout()
+        row.setSpacing(2)
+        row.addWidget(self.scans, 1)
+        before = button("\u25c2", "Scan before  (Shift+N)", lambda: self.go(-1), "previous_scan")
+        after = button("\u25b8", "Next scan  (N)", lambda: self.go(1), "next_scan")
+        for made in (before, after):
+            made.setFixedWidth(30)
+            row.addWidget(made)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addLayout(row)
+        column.addWidget(self.hint)
+
+    def _marks(self) -> dict[str, list[str]]:
+        """What a person did to each scan."""
+        study = self.session.study
+        if study is None:
+            return {}
+        marks: dict[str, list[str]] = {name: [] for name in study.names}
+        for name, record in study.mask_records().items():
+            marks[name].append(record.kind)
+        for name in drafted(study.folder):
+            if name in marks:
+                marks[name].append("unfinished")
+        return marks
+
+    def _on_chosen(self, index: int) -> None:
+        self.session.show_scan(str(self.scans.itemData(index)))
+
+    # --- the suggestion
+
+    def _look(self, names: tuple[str, ...]) -> None:
+        """Find the most typical scan, in a thread."""
+        study = self.session.study
+        if study is None or len(names) < 3 or names == self._looked_at or self._runner.busy:
+            return
+        step = -(-len(names) // MAX_LOOKED_AT)
+        paths = {name: study.scan_path(name) for name in names[::step]}
+        known = dict(self._portraits)
+
+        def take(found: Mapping[str, Portrait]) -> None:
+            self._looked_at = names
+            self._portraits.update({paths[name]: one for name, one in found.items()})
+            self.typical = most_typical(found)
+            self._show_hint()
+
+        self._runner.run("Looking at the scans", lambda: _portraits(paths, known), take,
+                         whatever=True)
+
+    def _show_hint(self) -> None:
+        study = self.session.study
+        useful = study is not None and self.typical in study.names and not study.masked_scans()
+        self.hint.setVisible(useful)
+        if self.typical == self.session.scan:
+            self.hint.setText("The most typical scan of this study: a good one to paint.")
+        else:
+            self.hint.setText(f'A good one to paint, as the most typical: '
+                              f'<a href="#">{self.typical}</a>')
+
+
+def _portraits(paths: Mapping[str, Path], known: Mapping[Path, Portrait]) -> dict[str, Portrait]:
+    found = {}
+    for name, path in paths.items():
+        with suppress(UserError):  # the table of scans says what is wrong with it
+            found[name] = known[path] if path in known else portrait(path)
+    return found

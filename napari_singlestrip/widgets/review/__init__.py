@@ -1,0 +1,1 @@
+"""Step 4: accept, correct or reject the ranked masks."""

@@ -1,0 +1,110 @@
+"""The scores of a round as a plot in which one can click."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
+
+from napari_singlestrip.study.review import Review, ReviewRow
+from napari_singlestrip.widgets.common.scatter_plot import Scatter, Spot
+from napari_singlestrip.widgets.review.reference_dice import Truth
+from napari_singlestrip.widgets.review.table_model import STATE_COLOURS
+from napari_singlestrip.widgets.session.panel import words
+
+RANK, AGREEMENT, TRUTH = "AE error by rank", "AE error and agreement", "AE error and true Dice"
+AXES = {
+    RANK: ("rank", "AE error"),
+    AGREEMENT: ("agreement under augmentation", "AE error"),
+    TRUTH: ("true Dice", "AE error"),
+}
+
+
+class ScorePlot(QWidget):
+    """Each spot is a scan, in the colour of its state; a click shows it.
+
+    Signals
+    -------
+    scan_chosen(str)
+    """
+
+    scan_chosen = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("score_plot")
+        self.mode = QComboBox()
+        self.mode.setObjectName("plot_mode")
+        self.mode.setToolTip("What is plotted")
+        self.mode.addItems([RANK, AGREEMENT])
+        self.plot = Scatter()
+        self.plot.setObjectName("plot")
+        self.plot.setToolTip("Each spot is a scan: click one to look at it")
+        self.hint = words(name="correlations")
+        self._rows: Sequence[ReviewRow] = ()
+        self._truth = Truth({})
+        self._current = ""
+        self.mode.currentTextChanged.connect(self._draw)
+        self.plot.chosen.connect(self.scan_chosen)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        for widget in (self.mode, self.plot, self.hint):
+            column.addWidget(widget)
+
+    def show_review(self, review: Review, truth: Truth, current: str) -> None:
+        """Take the scores as they are now.
+
+        Parameters
+        ----------
+        review : Review
+        truth : Truth
+            Adds the plot against the true Dice, and what the scores are worth.
+        current : str
+            Scan on screen: its spot gets a ring.
+        """
+        self._rows, self._truth, self._current = review.rows, truth, current
+        place = self.mode.findText(TRUTH)
+        if truth.dices and place < 0:
+            self.mode.addItem(TRUTH)
+        elif not truth.dices and place >= 0:
+            self.mode.removeItem(place)
+        self.hint.setText(in_words(truth))
+        self.hint.setVisible(bool(self.hint.text()))
+        self._draw()
+
+    # --- inside
+
+    def _draw(self, *_: object) -> None:
+        mode = self.mode.currentText()
+        spots = []
+        for row in self._rows:
+            x, y = self._across(row, mode), row.score.autoencoder_error
+            if math.isfinite(x) and math.isfinite(y):
+                across, up = AXES[mode]
+                tip = f"{row.name}\n{up} {y:.3f}, {across} {x:.4g}\n{row.in_words}"
+                spots.append(Spot(row.name, x, y, STATE_COLOURS[row.state], tip))
+        self.plot.show_spots(spots, AXES[mode], self._current)
+
+    def _across(self, row: ReviewRow, mode: str) -> float:
+        if mode == AGREEMENT:
+            return row.score.consistency
+        if mode == TRUTH:
+            return self._truth.dices.get(row.name, math.nan)
+        return float(row.score.rank) if row.score.rank else math.nan
+
+
+def in_words(truth: Truth) -> str:
+    """Say what the scores are worth, where the truth is known."""
+    known: Mapping[str, float] = {
+        "ranking": truth.rank, "AE error": truth.autoencoder_error,
+        "agreement": truth.consistency,
+    }
+    said = [f"{name} {value:.2f}" for name, value in known.items() if math.isfinite(value)]
+    if not said:
+        return "Measuring the true Dice ..." if truth.n_missing else ""
+    more = f", {truth.n_missing} still to be measured" if truth.n_missing else ""
+    return (f"Spearman correlation with the true Dice of {len(truth.dices)} masks{more} "
+            f"(1 is perfect): {', '.join(said)}.")

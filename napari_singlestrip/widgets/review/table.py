@@ -1,0 +1,140 @@
+"""The ranked masks as a table; arrow keys move in it, letters go on to the window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from qtpy.QtCore import QModelIndex, QSize, Qt, Signal
+from qtpy.QtGui import QKeyEvent, QResizeEvent
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+
+from napari_singlestrip.widgets.review.table_model import (
+    COLUMNS,
+    KEYS,
+    SCAN,
+    THUMBNAIL,
+    Pictures,
+    ReviewFilter,
+    ReviewModel,
+)
+
+
+class ReviewTable(QTableView):
+    """The table; letters go on to napari, where the keys are bound.
+
+    Signals
+    -------
+    scan_chosen(str)
+        A person went to a row, with the mouse or the arrow keys.
+    """
+
+    scan_chosen = Signal(str)
+    _silent = False  # Qt asks while the model is being set
+
+    def __init__(self, pictures: Pictures, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("review_table")
+        self.setToolTip("Click a row, or press N or the arrow keys, to look at a scan")
+        self.rows = ReviewModel(pictures, self)
+        self.filter = ReviewFilter(self.rows, self)
+        self.setModel(self.filter)
+        self._set_up()
+        self.sort_by("rank", down=False)
+
+    # --- the row a person is at
+
+    @property
+    def current(self) -> str:
+        """Scan of the present row; empty for none."""
+        index = self.currentIndex()
+        return self.rows.rows[self.filter.mapToSource(index).row()].name if index.isValid() else ""
+
+    def go_to(self, name: str) -> None:
+        """Make the row of a scan the present one, without asking for the scan; "" for none."""
+        if name == self.current:
+            return
+        names = self.filter.names()
+        with self.quiet():
+            if name in names:
+                self.setCurrentIndex(self.filter.index(names.index(name), SCAN))
+                self.scrollTo(self.currentIndex())
+            else:
+                self.setCurrentIndex(QModelIndex())
+                self.clearSelection()
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Change rows or the filter without asking for the scan that the present row becomes."""
+        before, self._silent = self._silent, True
+        try:
+            yield
+        finally:
+            self._silent = before
+
+    def sort_by(self, key: str, down: bool) -> None:
+        """Sort by a column."""
+        order = Qt.SortOrder.DescendingOrder if down else Qt.SortOrder.AscendingOrder
+        self.sortByColumn(KEYS.index(key), order)
+
+    @property
+    def worst_first(self) -> bool:
+        """Whether the lowest rank is on top."""
+        header = self.horizontalHeader()
+        return header is not None and (
+            header.sortIndicatorSection() == KEYS.index("rank")
+            and header.sortIndicatorOrder() == Qt.SortOrder.DescendingOrder
+        )
+
+    def show_column(self, key: str, shown: bool) -> None:
+        """Show or hide a column."""
+        self.setColumnHidden(KEYS.index(key), not shown)
+
+    # --- Qt
+
+    def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
+        """Ask for the scan of the row a person went to."""
+        super().currentChanged(current, previous)
+        if not self._silent and current.isValid():
+            self.scan_chosen.emit(self.current)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Keep the present row in sight."""
+        super().resizeEvent(event)
+        if self.currentIndex().isValid():
+            self.scrollTo(self.currentIndex())
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Keep the keys that move; the letters belong to the window."""
+        if event is None:
+            return
+        if event.text().strip() and event.key() not in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            event.ignore()
+            return
+        super().keyPressEvent(event)
+
+    def _set_up(self) -> None:
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setTabKeyNavigation(False)
+        self.setShowGrid(False)
+        self.setIconSize(QSize(THUMBNAIL, THUMBNAIL))
+        self.setSortingEnabled(True)
+        self.setWordWrap(True)
+        down, across = self.verticalHeader(), self.horizontalHeader()
+        assert down is not None and across is not None
+        down.hide()
+        down.setDefaultSectionSize(THUMBNAIL + 4)
+        across.setHighlightSections(False)
+        across.setMinimumSectionSize(28)
+        for n, column in enumerate(COLUMNS):
+            stretch = QHeaderView.ResizeMode.Stretch
+            across.setSectionResizeMode(
+                n, QHeaderView.ResizeMode.Interactive if column.width else stretch
+            )
+            self.setColumnHidden(n, not column.shown)
+            if column.width:
+                self.setColumnWidth(n, column.width)

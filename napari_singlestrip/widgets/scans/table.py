@@ -1,0 +1,302 @@
+"""The table of scans: picture, name, size, checks, and what was done with each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QSortFilterProxyModel,
+    Qt,
+)
+from qtpy.QtGui import QColor
+
+from napari_singlestrip.engine.imaging.scan_facts import ScanFacts
+from napari_singlestrip.study.document import ScanEntry
+from napari_singlestrip.study.drafts import drafted
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.widgets.common.thumbnails import Thumbnails
+from napari_singlestrip.widgets.scans.header_reader import ScanChecks
+
+Index = QModelIndex | QPersistentModelIndex
+SCAN, CHECK, STATE = range(3)
+COLUMNS = ("Scan", "Check", "State")
+TIPS = (
+    "Name; voxels, their size in mm and where the axes of the file point",
+    "What its header and values say",
+    "What was done with its mask",
+)
+PICTURE = 44
+DETAIL_ROLE = Qt.ItemDataRole.UserRole + 1  # the smaller lines of a cell
+SORT_ROLE = Qt.ItemDataRole.UserRole + 2
+FILTER_ROLE = Qt.ItemDataRole.UserRole + 3
+COLOUR_ROLE = Qt.ItemDataRole.UserRole + 4  # of the dot before the state
+
+PROBLEM = QColor("#e5533d")  # can be read on dark and on light
+STATES = {
+    "unfinished": ("#f0a020", "Changes of its mask are saved, but not stored as painted yet"),
+    "painted": ("#00b8d0", "A person painted its mask: the network learns from it"),
+    "corrected": ("#5a8dee", "A person corrected its mask: the network learns from it"),
+    "accepted": ("#2fae60", "Its predicted mask was accepted: the network learns from it"),
+    "rejected": ("#e5533d", "Its predicted mask was rejected: nothing is learned from it"),
+    "predicted": ("#9a9a9a", "It has a predicted mask that nobody judged yet"),
+    "new": ("", "It has no mask yet"),
+}
+# What can be sorted by, and in which column.
+SORTS = {
+    "order added": SCAN, "name": SCAN, "size": SCAN, "voxel size": SCAN, "orientation": SCAN,
+    "check": CHECK, "state": STATE,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """A scan as the study knows it."""
+
+    name: str
+    path: Path
+    state: str
+    mask: Path | None
+    held_out: bool
+    number: int
+
+
+def rows_of(study: Study, known: Sequence[Row] = ()) -> list[Row]:
+    """Look up the state of each scan of a study; `known`: rows of before, for the same scans."""
+    drafts, decisions = set(drafted(study.folder)), study.decisions()
+    predicted = _predictions(study)
+    rows = []
+    for number, entry in enumerate(study.scans):
+        name = entry.name
+        decision = decisions.get(name)
+        by_hand = decision is not None and decision.state in ("painted", "corrected")
+        own = study.mask_path(name) if by_hand else None
+        state = "predicted" if name in predicted else "new"
+        if name in drafts:
+            state = "unfinished"
+        elif decision is not None and study.standing(decision) != "older":
+            state = decision.state
+        mask = own or predicted.get(name)
+        held_out = entry.role == "held_out"
+        path = known[number].path if known else study.scan_path(name)
+        rows.append(Row(name, path, state, mask, held_out, number))
+    return rows
+
+
+def _predictions(study: Study) -> dict[str, Path]:
+    """The newest pseudo-label of each scan: folders are listed, not asked file by file."""
+    found: dict[str, Path] = {}
+    for round_ in study.rounds():
+        folder = study.round_dir(round_) / "pseudo_labels"
+        for path in folder.glob("[!.]*.nii.gz"):
+            found[path.name.removesuffix(".nii.gz")] = path
+    return found
+
+
+class ScanTable(QAbstractTableModel):
+    """The scans of a study, three columns.
+
+    Parameters
+    ----------
+    thumbnails : Thumbnails
+    checks : ScanChecks
+    """
+
+    def __init__(
+        self, thumbnails: Thumbnails, checks: ScanChecks, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.study: Study | None = None
+        self.rows: list[Row] = []
+        self.sort_by = "order added"
+        self._scans: tuple[ScanEntry, ...] | None = None  # another tuple when scans come or go
+        self._row_of: dict[str, int] = {}
+        self._thumbnails, self._checks = thumbnails, checks
+        thumbnails.ready.connect(self._on_picture)
+        checks.found.connect(self._all_changed)
+
+    def show(self, study: Study | None) -> None:
+        """Show a study as it is now; the selection stays while its scans are the same."""
+        scans = None if study is None else study.scans
+        same = study is self.study and scans is self._scans
+        rows = [] if study is None else rows_of(study, self.rows if same else ())
+        if same:
+            changed, self.rows = rows != self.rows, rows
+            if changed:
+                self._all_changed()
+            else:  # a mask may have been painted anew: ask for its picture, but sort nothing
+                self._pictures_changed(0, len(rows) - 1)
+            return
+        self.beginResetModel()
+        self.study, self.rows, self._scans = study, rows, scans
+        self._row_of = {row.name: n for n, row in enumerate(rows)}
+        self.endResetModel()
+
+    def row_of(self, name: str) -> int:
+        """Row of a scan; -1 when there is none."""
+        return self._row_of.get(name, -1)
+
+    def facts(self, row: Row) -> ScanFacts | None:
+        """Header and values together; None while the header is not read."""
+        facts = self._checks.facts(row.path)
+        if facts is None or self.study is None:
+            return None
+        seen = self._thumbnails.notes(self.study, row.name)
+        if seen is None or facts.problem:
+            return facts
+        notes, problem = seen
+        return ScanFacts(
+            facts.shape, facts.spacing, facts.axes, (*facts.notes, *notes), problem
+        )
+
+    def check_next(self) -> bool:
+        """Have the next scan looked at that was not yet: tables ask only for what is on screen.
+
+        Returns
+        -------
+        bool
+            False when all were looked at.
+        """
+        if self.study is None:
+            return False
+        waiting = (r for r in self.rows if self._thumbnails.notes(self.study, r.name) is None)
+        row = next(waiting, None)
+        if row is not None and not self._thumbnails.busy:
+            self._thumbnails.pixmap(self.study, row.name, row.mask, PICTURE)
+        return row is not None
+
+    # --- what Qt asks
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        """Scans."""
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        """Columns."""
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Names of the columns."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[section]
+        return TIPS[section] if role == Qt.ItemDataRole.ToolTipRole else None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """What a cell shows."""
+        if not index.isValid() or self.study is None:
+            return None
+        row, column = self.rows[index.row()], index.column()
+        if role == Qt.ItemDataRole.DecorationRole:
+            if column != SCAN:
+                return None
+            return self._thumbnails.pixmap(self.study, row.name, row.mask, PICTURE)
+        if role == SORT_ROLE:
+            return self._sort_key(row, column)
+        if role == FILTER_ROLE:
+            return " ".join((row.name, row.state, detail(self.facts(row)), check(self.facts(row))))
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self._tip(row, column)
+        return self._look(row, column, role)
+
+    # --- inside
+
+    def _look(self, row: Row, column: int, role: int) -> Any:
+        facts = self.facts(row)
+        if role == Qt.ItemDataRole.DisplayRole:
+            return (row.name, check(facts), row.state)[column]
+        if role == DETAIL_ROLE:
+            return (detail(facts), "", "held out" if row.held_out else "")[column]
+        if role == COLOUR_ROLE and column == STATE:
+            return STATES[row.state][0]
+        if role == Qt.ItemDataRole.ForegroundRole and column == CHECK and facts and facts.problem:
+            return PROBLEM
+        return None
+
+    def _tip(self, row: Row, column: int) -> str:
+        facts = self.facts(row)
+        if column == CHECK and facts is not None:
+            return facts.problem or "\n".join(facts.notes) or "Nothing unusual was found"
+        if column == STATE:
+            more = "\nHeld out: predicted, never learned from" if row.held_out else ""
+            return STATES[row.state][1] + more
+        return f"{row.path}\n{detail(facts)}"
+
+    def _sort_key(self, row: Row, column: int) -> Any:
+        facts = self.facts(row) or ScanFacts()
+        if column == CHECK:
+            return (0 if facts.problem else 1 if facts.notes else 2) * 1e6 + row.number
+        if column == STATE:
+            return list(STATES).index(row.state) * 1e6 + row.number
+        volume = voxels = 1.0
+        for n, mm in zip(facts.shape, facts.spacing, strict=True):
+            volume, voxels = volume * n, voxels * mm
+        keys = {"size": volume, "voxel size": voxels, "orientation": facts.axes,
+                "name": row.name.casefold()}
+        return keys.get(self.sort_by, row.number)
+
+    def _on_picture(self, name: str) -> None:
+        n = self.row_of(name)
+        if n >= 0:
+            self._pictures_changed(n, n)
+
+    def _pictures_changed(self, first: int, last: int) -> None:
+        # Not the roles that sort: a thousand pictures must not sort a thousand times.
+        shown = [Qt.ItemDataRole.DecorationRole, Qt.ItemDataRole.DisplayRole]
+        if self.rows:
+            self.dataChanged.emit(self.index(first, SCAN), self.index(last, CHECK), shown)
+
+    def _all_changed(self) -> None:
+        if self.rows:
+            last = self.index(len(self.rows) - 1, len(COLUMNS) - 1)
+            self.dataChanged.emit(self.index(0, 0), last)
+
+
+class SortedScans(QSortFilterProxyModel):
+    """The table, sorted and filtered."""
+
+    def __init__(self, table: ScanTable, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.table = table
+        self.setSourceModel(table)
+        self.setSortRole(SORT_ROLE)
+        self.setFilterRole(FILTER_ROLE)
+        self.setFilterKeyColumn(SCAN)
+        self.setFilterCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+
+    def sort_by(self, what: str) -> None:
+        """Sort by one of `SORTS`."""
+        self.table.sort_by = what
+        self.invalidate()
+        self.sort(SORTS[what])
+
+    def name_at(self, index: QModelIndex) -> str:
+        """Name of the scan in a row."""
+        return self.table.rows[self.mapToSource(index).row()].name
+
+
+def detail(facts: ScanFacts | None) -> str:
+    """Say size, orientation and voxel size in two lines."""
+    if facts is None or not facts.shape:
+        return "" if facts is not None else "reading..."
+    size = "×".join(str(n) for n in facts.shape)
+    spacing = " × ".join(f"{round(mm, 2):.3g}" for mm in facts.spacing)
+    return f"{size} · {facts.axes}\n{spacing} mm"
+
+
+def check(facts: ScanFacts | None) -> str:
+    """Say what is unusual in a few words."""
+    if facts is None:
+        return "..."
+    if facts.problem:
+        return "cannot be used"
+    return "\n".join(facts.notes).replace(" degrees ", "° ") or "ok"

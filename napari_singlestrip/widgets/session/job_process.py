@@ -1,0 +1,388 @@
+"""One job at a time, in a process of its own: the command line, watched through its events.
+
+The window never imports torch. What is clicked is the command that a terminal would run, with
+``--events``; a launcher prefix (``ssh host``, ``srun``) runs the same command elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import psutil
+from qtpy.QtCore import QByteArray, QObject, QProcess, QProcessEnvironment, QTimer, Signal
+
+from napari_singlestrip.events import (
+    TERMINAL,
+    Cancelled,
+    Event,
+    Failed,
+    Note,
+    Progress,
+    Started,
+    parse_event,
+)
+from napari_singlestrip.pipeline.worker import ended
+
+State = Literal["idle", "starting", "running", "paused", "stopping"]
+
+KILL_AFTER_MS = 15_000  # a job that is asked to stop ends with its present step
+KILL_EARLY_AFTER_MS = 2_500  # one that has not said anything has nothing to lose
+END_AFTER_MS = 5_000  # a job that has said how it ended has only to leave
+CLOSE_AFTER_MS = 3_000
+NICENESS = 10  # the window goes first when every core works
+STDERR_TAIL = 8_000
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """What is known of the job, in one snapshot.
+
+    Attributes
+    ----------
+    state : {"idle", "starting", "running", "paused", "stopping"}
+    kind : str
+        What the job is for: "run", "apply", ...
+    stage : str
+        The stage it is in.
+    step, n_steps : int
+        How far the stage is; 0 of 0 before its first progress.
+    seconds_left : float or None
+        Of the stage.
+    device : str
+        In words.
+    detail : str
+        What the stage works on.
+    began : float
+        `time.monotonic` of the start.
+    end : Event or None
+        How the last job ended.
+    stages : tuple of str
+        What the job will go through, in order; empty when not known.
+    """
+
+    state: State = "idle"
+    kind: str = ""
+    stage: str = ""
+    step: int = 0
+    n_steps: int = 0
+    seconds_left: float | None = None
+    device: str = ""
+    detail: str = ""
+    began: float = 0.0
+    end: Event | None = None
+    stages: tuple[str, ...] = ()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way."""
+        return self.state != "idle"
+
+    @property
+    def stage_number(self) -> int:
+        """Place of the stage among `stages`, from 1; 0 when it is not one of them."""
+        return self.stages.index(self.stage) + 1 if self.stage in self.stages else 0
+
+
+def local_command() -> list[str]:
+    """Return how this Python runs the command line.
+
+    With ``-P``, else ``-m`` would import what lies in the working folder: a file queue.py there
+    would take the place of Python's own.
+    """
+    return [sys.executable, "-P", "-m", "napari_singlestrip"]
+
+
+def worker_environment(launcher: Sequence[str] = ()) -> dict[str, str]:
+    """Return what a job's process gets beside the environment of the window."""
+    everywhere = {"PYTHONUNBUFFERED": "1", **_python_path()}
+    if launcher:  # some hand it on to the computer where the job runs
+        return everywhere
+    return {
+        **everywhere,
+        "PYTHONSAFEPATH": "1",  # as ``-P``, for what the job starts itself
+        # Idle threads that spin would take the processor from the window.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        # One core is the window's: a thread that shares its core holds up all others.
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores() - 1))),
+    }
+
+
+def _python_path() -> dict[str, str]:
+    """PYTHONPATH without its empty entries, which mean the working folder."""
+    path = os.environ.get("PYTHONPATH")
+    if path is None:
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, path.split(os.pathsep)))}
+
+
+def job_process(parent: QObject, launcher: Sequence[str] = ()) -> QProcess:
+    """Make a process for a command of ours: it takes nothing from the working folder.
+
+    Parameters
+    ----------
+    parent : QObject
+    launcher : sequence of str
+        Prefix that starts the command elsewhere.
+    """
+    process = QProcess(parent)
+    environment = QProcessEnvironment.systemEnvironment()
+    for name, value in worker_environment(launcher).items():
+        environment.insert(name, value)
+    process.setProcessEnvironment(environment)
+    if not launcher:
+        # Libraries look there too, such as matplotlib for its settings. Whoever may write here
+        # owns this Python anyway. A launcher may need the person's own folder.
+        process.setWorkingDirectory(sys.prefix)
+    return process
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def full_command(arguments: Sequence[str], launcher: Sequence[str] = ()) -> list[str]:
+    """Return the command that runs ``singlestrip ARGUMENTS``, here or through a launcher."""
+    if not launcher:
+        return [*local_command(), *arguments]
+    command = ["singlestrip", *arguments]
+    if Path(launcher[0]).stem == "ssh":  # it hands one line to a shell there
+        command = [shlex.quote(word) for word in command]
+    return [*launcher, *command]
+
+
+class Job(QObject):
+    """Starts, watches and stops the process of a job.
+
+    Signals
+    -------
+    changed(JobStatus)
+        After each change of the status.
+    happened(Event)
+        Each event of the job; exactly one terminal one, the last.
+    """
+
+    changed = Signal(object)
+    happened = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._status = JobStatus()
+        self._process: QProcess | None = None
+        self._end: Event | None = None
+        self._line = b""
+        self._stderr = b""
+        self._kill_timer = QTimer(self)
+        self._kill_timer.setSingleShot(True)
+        self._kill_timer.timeout.connect(self._kill)
+
+    @property
+    def status(self) -> JobStatus:
+        """The present snapshot."""
+        return self._status
+
+    @property
+    def pid(self) -> int:
+        """Process number; 0 without a job."""
+        return 0 if self._process is None else int(self._process.processId())
+
+    def start(
+        self, arguments: Sequence[str], kind: str, launcher: Sequence[str] = (),
+        stages: Sequence[str] = (),
+    ) -> None:
+        """Run ``singlestrip ARGUMENTS --events``.
+
+        Parameters
+        ----------
+        arguments : sequence of str
+            Command and its arguments, such as ``["run", "my_study"]``.
+        kind : str
+            Stands in the status.
+        launcher : sequence of str
+            Prefix that starts the command elsewhere, where ``singlestrip`` is on the path.
+        stages : sequence of str
+            What it will go through, for the status.
+
+        Raises
+        ------
+        RuntimeError
+            If a job is under way.
+        """
+        if self._process is not None:
+            raise RuntimeError("a job is under way")
+        program, *rest = full_command([*arguments, "--events"], launcher)
+        self._end, self._line, self._stderr = None, b"", b""
+        process = self._process = self._new_process(launcher)
+        self._set(JobStatus("starting", kind, began=time.monotonic(), stages=tuple(stages)))
+        process.start(program, rest)
+
+    def cancel(self) -> None:
+        """Ask the job to save what it has and stop; kill it when it does not."""
+        if self._process is None or self._status.state == "stopping":
+            return
+        self._say("cancel")
+        early = self._status.state == "starting"
+        self._set(replace(self._status, state="stopping"))
+        self._kill_timer.start(KILL_EARLY_AFTER_MS if early else KILL_AFTER_MS)
+
+    def pause(self) -> None:
+        """Let the job wait where it is."""
+        if self._status.state == "running":
+            self._say("pause")
+            self._set(replace(self._status, state="paused"))
+
+    def resume(self) -> None:
+        """Let a paused job go on."""
+        if self._status.state == "paused":
+            self._say("resume")
+            self._set(replace(self._status, state="running"))
+
+    def close(self) -> None:
+        """Stop at once, for a window that closes: saves what it can within three seconds."""
+        process, self._process = self._process, None
+        self._kill_timer.stop()
+        if process is None:
+            return
+        end = self._end or Cancelled(self._status.stage, self._status.step)
+        process.blockSignals(True)
+        with suppress(RuntimeError):
+            process.write(b"cancel\n")
+            process.waitForBytesWritten(100)
+            process.closeWriteChannel()
+            if not process.waitForFinished(CLOSE_AFTER_MS):
+                process.kill()
+                process.waitForFinished(1000)
+        process.deleteLater()
+        self._tell_end(end)
+
+    # --- inside
+
+    def _new_process(self, launcher: Sequence[str]) -> QProcess:
+        process = job_process(self, launcher)
+        process.started.connect(self._started)
+        process.readyReadStandardOutput.connect(self._read_events)
+        process.readyReadStandardError.connect(self._read_stderr)
+        process.finished.connect(self._finished)
+        process.errorOccurred.connect(self._failed_to_start)
+        return process
+
+    def _started(self) -> None:
+        with suppress(psutil.Error):
+            process = psutil.Process(self.pid)
+            process.nice(getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", NICENESS))  # Windows
+
+    def _read_events(self) -> None:
+        if self._process is None:
+            return
+        *lines, self._line = (self._line + _bytes(self._process.readAllStandardOutput())).split(
+            b"\n"
+        )
+        for line in lines:
+            self._read_line(line)
+
+    def _read_line(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        try:
+            event = parse_event(line.decode(errors="replace"))
+        except (ValueError, TypeError):  # a launcher's greeting, or half a line
+            self._keep_stderr(line + b"\n")
+            return
+        self._handle(event)
+
+    def _handle(self, event: Event) -> None:
+        if self._process is None or self._end is not None:
+            return  # closed while its last words were read, or said after its end
+        if isinstance(event, TERMINAL):
+            self._end = event  # told when the process is gone: only then may another start
+            self._kill_timer.start(END_AFTER_MS)
+            return
+        self._set(self._after(event))
+        self.happened.emit(event)
+
+    def _after(self, event: Event) -> JobStatus:
+        status = self._status
+        if status.state == "starting":
+            status = replace(status, state="running")
+        if isinstance(event, Started):
+            return replace(
+                status, stage=event.stage, step=0, n_steps=0, seconds_left=None,
+                device=event.device or status.device, detail=event.detail,
+            )
+        if isinstance(event, Progress):
+            return replace(
+                status, stage=event.stage, step=event.step, n_steps=event.n_steps,
+                seconds_left=event.seconds_left,
+            )
+        if isinstance(event, Note) and event.text == "Resumed." and status.state == "paused":
+            return replace(status, state="running")
+        return status
+
+    def _read_stderr(self) -> None:
+        if self._process is not None:
+            self._keep_stderr(_bytes(self._process.readAllStandardError()))
+
+    def _keep_stderr(self, content: bytes) -> None:
+        self._stderr = (self._stderr + content)[-STDERR_TAIL:]
+
+    def _finished(self, code: int, status: QProcess.ExitStatus) -> None:
+        self._read_events()
+        self._read_line(self._line)  # it ended without a newline
+        self._read_stderr()
+        crashed = status == QProcess.ExitStatus.CrashExit
+        tail = self._stderr.decode(errors="replace")
+        stopped = Cancelled(self._status.stage, self._status.step)
+        missing = stopped if self._status.state == "stopping" else ended(
+            -code if crashed else code, tail
+        )
+        self._done(self._end or missing)
+
+    def _failed_to_start(self, error: QProcess.ProcessError) -> None:
+        if error == QProcess.ProcessError.FailedToStart and self._process is not None:
+            program = self._process.program()
+            self._done(Failed(
+                f"{program} could not be started: {self._process.errorString()}.",
+                "Check the launcher in the settings of the training step.",
+            ))
+
+    def _done(self, end: Event) -> None:
+        process, self._process = self._process, None
+        self._kill_timer.stop()
+        if process is not None:
+            process.deleteLater()
+        self._tell_end(end)
+
+    def _tell_end(self, end: Event) -> None:
+        before = self._status
+        self._set(JobStatus(
+            kind=before.kind, stage=before.stage, step=before.step, n_steps=before.n_steps,
+            device=before.device, end=end, stages=before.stages,
+        ))
+        self.happened.emit(end)
+
+    def _say(self, word: str) -> None:
+        if self._process is not None:
+            self._process.write(f"{word}\n".encode())
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    def _set(self, status: JobStatus) -> None:
+        if status != self._status:
+            self._status = status
+            self.changed.emit(status)
+
+
+def _bytes(array: QByteArray | bytes) -> bytes:
+    return bytes(array.data()) if isinstance(array, QByteArray) else bytes(array)

@@ -1,0 +1,104 @@
+"""The curves of all rounds: one of them on screen, that of the running training by itself."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_singlestrip.events import Event, Progress, Started
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.widgets.session.session import Session
+from napari_singlestrip.widgets.train.curves import Curves, Track
+from napari_singlestrip.widgets.train.facts import tracks
+
+WORDS = {"train": "Segmenter", "autoencoder": "Autoencoder", "finetune": "Fine-tuning"}
+Key = tuple[int, str]  # round, stage
+
+
+class CurvesBox(QWidget):
+    """Curves, and a choice of what they are of.
+
+    Parameters
+    ----------
+    session : Session
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.setObjectName("curves_box")
+        self.session = session
+        self.which = QComboBox()
+        self.which.setObjectName("curves_of")
+        self.which.setToolTip("Which training the curves are of")
+        self.curves = Curves()
+        self._keys: list[Key] = []
+        self._tracks: dict[Key, Track] = {}
+        self._study: Study | None = None
+        self._new_stage = False
+        row = QHBoxLayout()
+        row.addWidget(QLabel("Curves"))
+        row.addWidget(self.which, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(row)
+        column.addWidget(self.curves)
+        self.which.activated.connect(lambda n: self._choose(self._keys[n]))
+        session.job_event.connect(self._on_event)
+
+    def refresh(self) -> None:
+        """Show what the study's folder says; of a job under way, its events say more."""
+        study, status = self.session.study, self.session.job.status
+        if not status.busy or study is not self._study:
+            self._tracks = {}
+            with self.session.guarded():  # a damaged file
+                self._tracks = {} if study is None else tracks(study)
+            self._study = study
+        self._list()
+
+    def forget(self) -> None:
+        """Training starts anew: the curves so far are set aside with it."""
+        self._tracks = {}
+        self._list()
+
+    # --- inside
+
+    def _list(self) -> None:
+        before = self._keys[self.which.currentIndex()] if self._keys else None
+        keys = sorted(self._tracks, key=lambda key: (key[0], key[1] != "train"))
+        if keys != self._keys:
+            self._keys = keys
+            self.which.clear()
+            for round_, stage in keys:
+                number = f", round {round_}" if round_ else ""
+                self.which.addItem(WORDS.get(stage, stage) + number)
+        if keys:
+            self._choose(before if before in self._tracks and before is not None else keys[0])
+        self.setVisible(bool(keys))
+
+    def _choose(self, key: Key) -> None:
+        self.which.setCurrentIndex(self._keys.index(key))
+        if self._tracks[key] is not self.curves.track:
+            self.curves.show_track(self._tracks[key])
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self._new_stage = True  # its round has no folder yet
+        elif isinstance(event, Progress) and event.stage in WORDS:
+            key = self._key(event.stage)
+            if self._new_stage or key not in self._tracks:
+                self._new_stage = False
+                self._begin(key)
+            if self._tracks[key] is self.curves.track:
+                self.curves.add(event.step, event.n_steps, event.metrics)
+            else:
+                self._tracks[key].add(event.step, event.metrics)
+
+    def _begin(self, key: Key) -> None:
+        if self.session.study is not self._study:
+            self.refresh()
+        self._tracks.setdefault(key, Track())
+        self._list()
+        self._choose(key)
+
+    def _key(self, stage: str) -> Key:
+        study, later = self.session.study, "finetune" in self.session.job.status.stages
+        return (study.current_round() if study is not None and later else 0, stage)

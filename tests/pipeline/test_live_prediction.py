@@ -1,0 +1,89 @@
+"""The network's present answer on a scan: written while it trains, and never in its way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from conftest import make_study
+
+from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.events import Event, Note, Progress, Wrote
+from napari_singlestrip.pipeline import live_prediction as present_answer
+from napari_singlestrip.pipeline import stages
+from napari_singlestrip.pipeline.live_prediction import PresentAnswer
+from napari_singlestrip.study.study import Study
+
+if TYPE_CHECKING:
+    from conftest import Heads
+
+
+def steps(n: int, checkpoint: Path) -> Iterator[Event]:
+    """Training that writes its checkpoint at every step."""
+    for step in range(1, n + 1):
+        content = checkpoint.read_bytes()
+        checkpoint.write_bytes(content)
+        yield Progress("train", step, n)
+
+
+def watched(study: Study, name: str = "") -> tuple[PresentAnswer, Path]:
+    name = name or study.names[1]
+    folder = study.round_dir(0)
+    answer = PresentAnswer(study, name, folder / "previews", torch.device("cpu"))
+    return answer, folder / "segmenter.pt"
+
+
+def test_each_checkpoint_is_answered(trained_copy: Study) -> None:
+    answer, checkpoint = watched(trained_copy)
+    events = list(answer.follow(steps(3, checkpoint), checkpoint))
+    wrote = [event for event in events if isinstance(event, Wrote)]
+    assert len(wrote) == 4  # the last one when training has ended
+    assert {event.what for event in wrote} == {"answer"}
+    scan = open_scan(trained_copy.scan_path(trained_copy.names[1]))
+    mask = load_mask(trained_copy.folder / wrote[-1].path, like=scan)
+    said = load_mask(trained_copy.pseudo_label_path(0, trained_copy.names[1]), like=scan)
+    assert 2 * (mask & said).sum() / (mask.sum() + said.sum()) > 0.8  # it does not look as closely
+
+
+def test_watching_keeps_to_its_share(trained_copy: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(present_answer, "GRACE_SECONDS", 0.0)
+    answer, checkpoint = watched(trained_copy)
+    events = list(answer.follow(steps(5, checkpoint), checkpoint))
+    # One answer has cost more than 3% of the time since: only that after the end is left.
+    assert [type(event).__name__ for event in events].count("Wrote") == 2
+
+
+def test_bad_scan_does_not_stop_training(trained_copy: Study) -> None:
+    answer, checkpoint = watched(trained_copy)
+    answer._study = Study.open(trained_copy.folder)
+    damaged = trained_copy.folder / "damaged.nii.gz"
+    damaged.write_bytes(b"no scan")
+    answer._study.scan_path = lambda name: damaged  # type: ignore[method-assign]
+    events = list(answer.follow(steps(3, checkpoint), checkpoint))
+    assert sum(isinstance(event, Progress) for event in events) == 3
+    notes = [event for event in events if isinstance(event, Note)]
+    assert len(notes) == 1
+    assert notes[0].level == "warning"
+
+
+def test_run_watches(tmp_path: Path, heads: Heads) -> None:
+    study = make_study(tmp_path / "study", heads, training__steps=4, autoencoder__steps=2)
+    name = study.names[2]
+    events = list(stages.run(study, stages=["train"], device="cpu", watch=name))
+    wrote = [event.path for event in events if isinstance(event, Wrote)]
+    assert f"rounds/00/previews/answer_{name}.nii.gz" in wrote
+    with pytest.raises(UserError, match="no scan"):
+        list(stages.run(study, device="cpu", watch="nobody"))
+
+
+def test_watching_changes_nothing_that_is_learned(tmp_path: Path, heads: Heads) -> None:
+    losses = []
+    for name in ("", heads.names[1]):
+        study = make_study(tmp_path / f"study{bool(name)}", heads, training__steps=6)
+        events = stages.run(study, stages=["train"], device="cpu", watch=name)
+        losses.append([e.metrics["loss"] for e in events if isinstance(e, Progress)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)

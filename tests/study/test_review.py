@@ -1,0 +1,172 @@
+"""What is reviewed, and what fine-tuning would learn from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_singlestrip.engine.imaging.volume import open_scan, save_mask
+from napari_singlestrip.study.drafts import save_draft
+from napari_singlestrip.study.review import (
+    change,
+    finetuning_plan,
+    ranked_round,
+    review,
+)
+from napari_singlestrip.study.round_facts import unfinished_round
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.tables import ScoreRow
+from napari_singlestrip.study.training_set import masks_of_round, write_training_set
+
+
+def rank(study: Study, round_: int, *names: str) -> None:
+    """Do what a worker does, in short: write pseudo-labels, scores and what was learned from."""
+    for name in names:
+        scan = open_scan(study.scan_path(name))
+        mask = np.ones(scan.grid.shape, dtype=bool)
+        mask[0] = False
+        save_mask(study.pseudo_label_path(round_, name), mask, like=scan)
+    rows = [ScoreRow(n, 0.1 * r, 0.9, 1400, r, r == 1) for r, n in enumerate(names, 1)]
+    study.save_scores(round_, rows)
+    config = study.settings().finetuning.model_copy(update={"pseudo_labels": "decided"})
+    masks = masks_of_round(study, max(1, round_), config)
+    write_training_set(study.round_dir(round_) / "training_set.json", masks)
+
+
+@pytest.fixture
+def ranked(study: Study) -> Study:
+    """Four scans, the first painted, the others ranked in the order 3, 1, 2."""
+    _, b, c, d = study.names
+    rank(study, 0, d, b, c)
+    return study
+
+
+def test_nothing_is_ranked_yet(study: Study) -> None:
+    assert ranked_round(study) is None
+    assert review(study).rows == ()
+
+
+def test_rows_say_what_a_person_made_of_the_masks(ranked: Study) -> None:
+    _, b, c, d = ranked.names
+    shape = open_scan(ranked.scan_path(b)).grid.shape
+    ranked.decide(d, "accepted")
+    ranked.set_mask(c, _half(ranked, c), "corrected", note="eye")
+    save_draft(ranked.folder, b, np.zeros(shape, dtype=bool))
+    rows = review(ranked).rows
+    assert [(row.name, row.state) for row in rows] == [
+        (d, "accepted"), (b, "unsaved changes"), (c, "corrected")
+    ]
+    assert [row.is_open for row in rows] == [False, True, False]
+    assert rows[2].decision is not None and rows[2].decision.note == "eye"
+
+
+def _half(study: Study, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    mask = np.zeros(open_scan(study.scan_path(name)).grid.shape, dtype=bool)
+    mask[: len(mask) // 2] = True
+    return mask
+
+
+def test_newest_ranked_round_counts_even_when_a_newer_one_is_unfinished(ranked: Study) -> None:
+    (ranked.round_dir(1)).mkdir()
+    assert review(ranked).round == 0
+    rank(ranked, 1, *ranked.names[1:])
+    assert review(ranked).round == 1
+    found = ranked.newest_pseudo_label(ranked.names[1])
+    assert found == (1, ranked.pseudo_label_path(1, ranked.names[1]))
+
+
+def test_decisions_about_an_earlier_round_are_marked(ranked: Study) -> None:
+    _, b, c, d = ranked.names
+    ranked.decide(b, "accepted")
+    ranked.decide(c, "rejected")
+    rank(ranked, 1, b, c, d)
+    rows = {row.name: row for row in review(ranked).rows}
+    assert (rows[b].in_words, rows[b].is_open) == ("accepted before", False)
+    # The mask that was rejected is not there any more: the new one is to be looked at.
+    assert (rows[c].in_words, rows[c].is_open) == ("rejected before", True)
+    assert rows[d].in_words == "to review"
+
+
+def test_the_rest_leaves_out_what_was_decided_or_changed(ranked: Study) -> None:
+    _, b, c, d = ranked.names
+    assert review(ranked).undecided_to(2) == [d, b]
+    ranked.decide(d, "rejected")
+    save_draft(ranked.folder, b, _half(ranked, b))
+    assert review(ranked).undecided_to(3) == [c]
+
+
+def test_held_out_scans_are_not_accepted_with_the_rest(ranked: Study, tmp_path: Path) -> None:
+    other = tmp_path / "other.nii.gz"
+    shutil.copy(ranked.scan_path(ranked.names[1]), other)
+    (name,) = ranked.add_scans([other], "held_out")
+    rank(ranked, 0, name, *ranked.names[1:-1])
+    assert review(ranked).rows[0].held_out
+    assert name not in review(ranked).undecided_to(9)
+
+
+# --- fine-tuning
+
+
+def test_plan_is_what_the_worker_learns_from(ranked: Study) -> None:
+    _, b, c, d = ranked.names
+    ranked.decide(b, "accepted")
+    ranked.decide(d, "rejected")
+    ranked.set_mask(c, _half(ranked, c), "corrected")
+    plan = finetuning_plan(ranked, top_ranked=False)
+    assert plan.counts == {"painted": 1, "corrected": 1, "accepted": 1}
+    assert plan.problem == ""
+    assert d not in {mask.scan for mask in plan.masks}  # also where the ranking selects it
+    assert finetuning_plan(ranked, top_ranked=True).counts == plan.counts
+
+
+def test_top_ranked_masks_until_enough_is_decided(ranked: Study) -> None:
+    plan = finetuning_plan(ranked, top_ranked=False)
+    assert plan.counts == {"painted": 1}
+    assert "accept or correct" in plan.problem
+    for more in (finetuning_plan(ranked, top_ranked=True), finetuning_plan(ranked)):
+        assert more.counts == {"painted": 1, "selected": 1}
+        assert more.problem == ""
+    ranked.set_settings({"finetuning.enough": 1})
+    assert finetuning_plan(ranked).counts == {"painted": 1}
+
+
+def test_learning_twice_from_the_same_is_not_offered(ranked: Study) -> None:
+    _, b, c, d = ranked.names
+    ranked.set_mask(c, _half(ranked, c), "corrected")
+    rank(ranked, 1, b, c, d)
+    assert finetuning_plan(ranked, top_ranked=False).problem
+    later = time.time() + 5
+    os.utime(ranked.mask_path(c), (later, later))  # corrected once more
+    assert not finetuning_plan(ranked, top_ranked=False).problem
+
+
+def test_without_a_painted_mask(ranked: Study) -> None:
+    ranked.remove_mask(ranked.names[0])
+    plan = finetuning_plan(ranked)
+    assert plan.masks == () and "no painted mask" in plan.problem
+
+
+def test_what_a_stopped_job_left(ranked: Study) -> None:
+    assert unfinished_round(ranked) == ""
+    ranked.round_dir(1).mkdir()
+    assert finetuning_plan(ranked).unfinished == "fine-tuning"
+    assert finetuning_plan(ranked).problem == ""
+    name = ranked.names[1]
+    save_mask(ranked.pseudo_label_path(1, name), _half(ranked, name),
+              like=open_scan(ranked.scan_path(name)))
+    assert unfinished_round(ranked) == "ranking"
+
+
+def test_change_in_overlap_and_volume() -> None:
+    before = np.zeros((4, 4, 4), dtype=bool)
+    before[:2] = True
+    after = before.copy()
+    after[2] = True
+    found = change(after, before, voxel_ml=0.5)
+    assert found.dice == pytest.approx(2 * 32 / (32 + 48))
+    assert found.volume_ml == 8.0

@@ -1,0 +1,195 @@
+"""The job bar: what it says of a job, how a job is paused and stopped, and the log."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gui_fixtures import child, click, process_events, wait_until
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QWidget
+
+from napari_singlestrip.events import Cancelled, Crashed, Failed, Finished, Note
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.widgets.dock.job_bar import JobBar, LogDialog, duration, ending, in_words
+from napari_singlestrip.widgets.session import job_process as job_module
+from napari_singlestrip.widgets.session.job_process import JobStatus
+from napari_singlestrip.widgets.session.session import Session
+
+pytest_plugins = ("gui_fixtures",)
+
+SCRIPT = """
+import json, os, select, sys, time
+def say(kind, **fields):
+    os.write(1, (json.dumps({"event": kind, **fields}) + "\\n").encode())
+"""
+
+
+@pytest.fixture
+def bar(qapp: object) -> Iterator[JobBar]:
+    from napari.components import ViewerModel
+
+    holder = QWidget()
+    session = Session(ViewerModel(), holder)
+    made = JobBar(session)
+    made.setParent(holder)
+    made.resize(400, 120)
+    holder.resize(400, 120)
+    holder.show()
+    process_events()
+    yield made
+    session.close()
+    holder.close()
+    holder.deleteLater()
+
+
+def begin(bar: JobBar, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    import sys
+
+    script = SCRIPT + textwrap.dedent(body)
+    monkeypatch.setattr(job_module, "local_command", lambda: [sys.executable, "-S", "-c", script])
+    bar.session.start_job(["run", "study"], "run", ("train", "autoencoder", "predict", "rank"))
+
+
+TRAINING = """
+say("Started", stage="autoencoder", device="CPU")
+for step in range(1, 1000):
+    if select.select([0], [], [], 0.02)[0]:
+        word = sys.stdin.readline().strip()
+        while word == "pause":
+            word = sys.stdin.readline().strip()
+        if word == "cancel":
+            say("Cancelled", stage="autoencoder", step=step)
+            break
+    say("Progress", stage="autoencoder", step=step, n_steps=1000, seconds_left=100.0)
+"""
+
+
+def test_idle_bar_offers_only_the_log(bar: JobBar) -> None:
+    assert bar.label.text() == "No job is running."
+    assert not bar.pause.isVisible()
+    assert not bar.stop.isVisible()
+    assert not bar.progress.isVisible()
+    assert bar.show_log.isVisible()
+
+
+def test_pause_resume_stop_by_mouse(bar: JobBar, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(bar, monkeypatch, TRAINING)
+    assert "Starting" in bar.label.text()
+    wait_until(lambda: bar.session.job.status.step > 3, "progress")
+    assert "Training the autoencoder (2 of 4)" in bar.label.text()
+    assert "2 min left" in bar.label.text()
+    assert bar.progress.value() > 0
+    click(bar.pause)
+    assert bar.pause.text() == "Resume"
+    assert bar.label.text().startswith("Paused: training the autoencoder")
+    click(bar.pause)
+    assert bar.pause.text() == "Pause"
+    step = bar.session.job.status.step
+    wait_until(lambda: bar.session.job.status.step > step, "more progress")
+    began = time.monotonic()
+    click(bar.stop)
+    assert not bar.stop.isEnabled() or not bar.stop.isVisible()
+    wait_until(lambda: not bar.session.job.status.busy, "the end")
+    assert time.monotonic() - began < 3
+    assert "kept" in bar.message.text()
+    assert not bar.stop.isVisible()
+
+
+def test_second_job_is_refused_in_words(bar: JobBar, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(bar, monkeypatch, TRAINING)
+    with bar.session.guarded():
+        bar.session.start_job(["run", "study"], "run")
+    assert "under way" in bar.message.text()
+
+
+def test_full_disk_and_crash_are_sentences(bar: JobBar, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(bar, monkeypatch, """
+        say("Failed", what="The disk is full: No space left on device.", hint="Free some space.")
+    """)
+    wait_until(lambda: not bar.session.job.status.busy, "the end")
+    assert bar.message.text() == "The disk is full: No space left on device. Free some space."
+    begin(bar, monkeypatch, """
+        sys.stderr.write("Segmentation fault in conv3d\\n")
+        sys.stderr.flush()
+        os.kill(os.getpid(), 11)
+    """)
+    wait_until(lambda: not bar.session.job.status.busy, "the end")
+    assert "crashed" in bar.message.text()
+    assert "conv3d" in "\n".join(bar.log)  # the log says more
+
+
+def test_log_can_be_copied(bar: JobBar, study: Study) -> None:
+    bar.session.take_study(study)
+    (study.folder / "job.log").write_text("what the job said\n", encoding="utf-8")
+    bar.session.tell("what the window said")
+    click(bar.show_log)
+    dialog: Any = child(bar, "log_dialog")
+    assert isinstance(dialog, LogDialog)
+    assert not dialog.isModal()  # the window goes on
+    text = dialog.text.toPlainText()
+    assert "what the job said" in text
+    assert "what the window said" in text
+    dialog._copy()
+    clipboard = QGuiApplication.clipboard()
+    assert clipboard is not None
+    assert clipboard.text() == text
+    dialog.close()
+
+
+def test_messages_have_the_colour_of_their_level(bar: JobBar) -> None:
+    bar.session.tell("<b>file</b>.nii is odd", "warning")
+    assert bar.message.text() == "<b>file</b>.nii is odd"  # shown as it is
+    holder: Any = bar.parentWidget()
+    colours = set()
+    for background, text in (("#222", "#eee"), ("#eee", "#222")):
+        holder.setStyleSheet(f"QWidget {{ background: {background}; color: {text}; }}")
+        process_events()
+        colours.add(bar.message.styleSheet())
+    assert len(colours) == 2
+    bar.session.tell("fine")
+    assert bar.message.styleSheet() == ""
+
+
+@pytest.mark.parametrize(("event", "words", "level"), [
+    (Finished(150.0), "Done in 2 min", "info"),
+    (Finished(150.0, n_done=3, n_failed=2), "Finished, but 2 scans failed", "warning"),
+    (Finished(150.0, n_failed=1), "Nothing was done: 1 scan failed", "warning"),
+    (Cancelled("train", 3), "go on from there", "info"),
+    (Failed("It is broken.", "Mend it."), "It is broken. Mend it.", "error"),
+    (Crashed(-9, ""), "lack of memory", "error"),
+    (Crashed(137, ""), "lack of memory", "error"),
+    (Crashed(-11, ""), "crashed", "error"),
+    (Crashed(255, "a\nssh: no route to host\n"), "no route to host", "error"),
+])
+def test_endings(event: Any, words: str, level: str) -> None:
+    assert words in ending(event)[0]
+    assert ending(event)[1] == level
+
+
+def test_words_of_a_status() -> None:
+    assert in_words(JobStatus()) == "No job is running."
+    running = JobStatus("running", "run", "train", 5, 9, 200.0, stages=("train", "rank"))
+    assert in_words(running) == "Training the segmenter (1 of 2)  ·  5 of 9  ·  3 min left"
+    stopping = JobStatus("stopping", "apply", "apply", 1, 2, 3.0)
+    assert in_words(stopping) == "Stopping: applying the model  ·  1 of 2"
+
+
+@pytest.mark.parametrize(("seconds", "words"), [
+    (-1, "0 s"), (40.4, "40 s"), (179, "3 min"), (7800, "2 h 10 min"),
+])
+def test_durations(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_notes_are_told_and_kept(bar: JobBar, tmp_path: Path) -> None:
+    bar.session.job_event.emit(Note("Round 1 learns from 3 masks.", "odd level"))
+    assert bar.message.text() == "Round 1 learns from 3 masks."
+    for n in range(500):
+        bar.session.tell(f"sentence {n}")
+    assert len(bar.log) <= 400
+    assert bar.log[-1].endswith("sentence 499")

@@ -1,0 +1,480 @@
+"""The review step in a real window: by keyboard, by mouse, and back again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from gui_fixtures import canvas_of, child, click, press_key, process_events, stroke, wait_until
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QScrollArea
+
+from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_mask
+from napari_singlestrip.events import Wrote
+from napari_singlestrip.study.drafts import drafted, load_draft
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.widgets.viewer.study_layers import BEFORE, HEAT, PSEUDO_LABEL
+
+if TYPE_CHECKING:
+    from napari_singlestrip.widgets.dock.main_widget import StripWidget
+    from napari_singlestrip.widgets.review.panel import ReviewPanel
+
+pytest_plugins = ("gui_fixtures",)
+KEY = Qt.Key
+
+
+@pytest.fixture
+def told(window: StripWidget) -> list[str]:
+    """What the window says."""
+    said: list[str] = []
+    window.session.told.connect(lambda text, _level: said.append(text))
+    return said
+
+
+@pytest.fixture
+def panel(window: StripWidget, ranked_study: Study) -> ReviewPanel:
+    """The review step of a study with three ranked masks."""
+    window.session.take_study(ranked_study)
+    window.session.step_requested.emit("review")
+    process_events()
+    found = window.panels["review"]
+    assert found.isVisible()
+    return found  # type: ignore[return-value]
+
+
+def ranked_names(panel: ReviewPanel) -> list[str]:
+    """Scans from the top of the table to its end."""
+    return panel.table.filter.names()
+
+
+def states(study: Study) -> dict[str, str]:
+    """What stands in decisions.csv, read anew."""
+    opened = Study.open(study.folder)
+    return {name: d.state for name, d in opened.decisions().items() if d.state != "painted"}
+
+
+def key(panel: ReviewPanel, *keys: Qt.Key) -> None:
+    """Press keys over the picture."""
+    for one in keys:
+        press_key(panel.session.viewer, one)
+
+
+def paint(panel: ReviewPanel) -> None:
+    """Draw a short stroke where there is no mask yet."""
+    QTest.qWait(50)  # the picture follows the scan when it is drawn
+    layers = panel.session.layers
+    layers.brush.set_mode("paint")
+    mask = layers.mask_on_display()
+    assert mask is not None
+    level = layers.point[0]
+    row = next(r for r in range(2, mask.shape[1]) if not mask[level, r].any())
+    middle = mask.shape[2] // 2
+    stroke(panel.session.viewer, [(level, row, middle - 2), (level, row, middle + 2)])
+    layers.brush.set_mode("pan_zoom")
+
+
+# --- empty states
+
+
+def test_from_nothing_to_the_first_ranking(window: StripWidget, ranked_study: Study) -> None:
+    from napari_singlestrip.events import Wrote
+
+    scores = ranked_study.scores(0)
+    ranked_study.scores_path(0).unlink()
+    window.session.step_requested.emit("review")
+    process_events()
+    panel: Any = window.panel
+    assert "open a study" in child(panel, "review_empty").text()
+    assert not panel.content.isVisible()
+    window.session.take_study(ranked_study)
+    assert "Train first" in child(panel, "review_empty").text()
+    ranked_study.save_scores(0, scores)
+    window.session.job.happened.emit(Wrote("rounds/00/scores.csv", "scores"))
+    assert panel.content.isVisible()
+    assert panel.table.rows.rowCount() == 3
+    ranked_study.scores_path(0).unlink()
+    panel.refresh()
+    click(child(panel, "review_go_on"))
+    assert window.session.step == "train"
+
+
+# --- the table
+
+
+def test_table_by_mouse(panel: ReviewPanel) -> None:
+    scores = panel.session.need_study().scores(0)
+    worst = max(scores, key=lambda row: row.autoencoder_error).scan
+    names = ranked_names(panel)
+    assert names[-1] == worst  # where the mask was broken on purpose
+    assert panel.session.scan == names[0]  # the best one is shown first
+    click(child(panel, "worst_first"))
+    assert ranked_names(panel)[0] == worst
+    click(child(panel, "worst_first"))
+    assert ranked_names(panel) == names
+    viewport = panel.table.viewport()
+    assert viewport is not None
+    place = panel.table.visualRect(panel.table.filter.index(2, 2)).center()
+    QTest.mouseClick(viewport, Qt.MouseButton.LeftButton, pos=place)
+    wait_until(lambda: panel.session.scan == names[2], "the scan of the row")
+    assert panel.session.layers.mask_on_scan() is not None
+    wait_until(lambda: "#00d8f0" in colours(panel, names[0]), "the picture with the outline")
+
+
+def colours(panel: ReviewPanel, name: str) -> set[str]:
+    """Colours in the small picture of a scan."""
+    image = panel._picture(name).toImage()
+    return {
+        image.pixelColor(x, y).name()
+        for x in range(image.width()) for y in range(image.height())
+    }
+
+
+def test_table_by_keys_and_filters(panel: ReviewPanel) -> None:
+    names, study = ranked_names(panel), panel.session.need_study()
+    panel.table.setFocus()
+    QTest.keyClick(panel.table, KEY.Key_Down)
+    QTest.keyClick(panel.table, KEY.Key_Down)
+    # Letters go on to napari; the row that was reached is decided about, not the one before.
+    QTest.keyClick(panel.table, KEY.Key_A)
+    process_events()
+    assert states(study) == {names[2]: "accepted"}
+    assert panel.session.scan == names[0]
+    panel.head.states.setCurrentText("accepted")
+    assert ranked_names(panel) == [names[2]]
+    panel.head.states.setCurrentText("still to review")
+    assert ranked_names(panel) == names[:2]
+    panel.head.states.setCurrentText("all states")
+    QTest.keyClicks(panel.head.search, names[2])
+    process_events()
+    assert ranked_names(panel) == [names[2]]
+    assert panel.session.scan == names[0]  # filtering shows no other scan
+    assert states(study) == {names[2]: "accepted"}
+
+
+# --- decisions
+
+
+def test_review_by_keyboard_only(
+    window: StripWidget, panel: ReviewPanel, told: list[str]
+) -> None:
+    first, second, third = ranked_names(panel)
+    study, viewer = panel.session.need_study(), panel.session.viewer
+    key(panel, KEY.Key_A)
+    assert panel.session.scan == second
+    paint(panel)
+    assert drafted(study.folder) == (second,)
+    shown = panel.session.layers.mask_on_scan()
+    key(panel, KEY.Key_S)
+    kept = load_mask(study.mask_path(second), like=open_scan(study.scan_path(second)))
+    assert shown is not None and np.array_equal(kept, shown)
+    assert panel.session.scan == third
+    key(panel, KEY.Key_R)
+    decided = {first: "accepted", second: "corrected", third: "rejected"}
+    assert states(study) == decided
+    assert drafted(study.folder) == ()
+    assert "All ranked masks are decided" in told[-1]
+    press_key(viewer, KEY.Key_N, Qt.KeyboardModifier.ShiftModifier)
+    assert panel.session.scan == second
+    key(panel, KEY.Key_N)
+    assert panel.session.scan == third
+    paint(panel)
+    window.session.close_study()
+    assert not panel.content.isVisible()
+    window.session.open_study(study.folder)  # tomorrow
+    process_events()
+    assert {row.name: row.state for row in panel.review.rows} == {
+        **decided, third: "unsaved changes"
+    }
+    assert panel.session.scan == third
+
+
+def test_unchanged_mask_is_accepted_not_corrected(panel: ReviewPanel, told: list[str]) -> None:
+    name, study = panel.session.scan, panel.session.need_study()
+    key(panel, KEY.Key_S)
+    assert states(study) == {} and panel.session.scan == name
+    assert "press A to accept" in told[-1]
+    paint(panel)
+    panel.session.layers.undo()
+    wait_until(lambda: panel.layers.n_changed == 0, "the count of changed voxels")
+    key(panel, KEY.Key_A)  # what was undone is no change
+    assert states(study) == {name: "accepted"} and drafted(study.folder) == ()
+
+
+def test_changes_are_never_passed_over(panel: ReviewPanel) -> None:
+    name, study = panel.session.scan, panel.session.need_study()
+    paint(panel)
+    changed = load_draft(study.folder, name)
+    question = child(panel, "question")
+    for letter, decision in ((KEY.Key_A, "accepted"), (KEY.Key_R, "rejected")):
+        key(panel, letter)
+        assert question.isVisible() and panel.session.scan == name
+        assert states(study) == {} and drafted(study.folder) == (name,)
+        click(child(panel, "discard_and"))
+        assert states(study) == {name: decision}
+        assert drafted(study.folder) == () and not question.isVisible()
+        click(child(panel, "undo_decision"))  # also brings the changes back
+        back = load_draft(study.folder, name)
+        assert states(study) == {} and panel.session.scan == name
+        assert back is not None and changed is not None and np.array_equal(back, changed)
+    key(panel, KEY.Key_A)
+    click(child(panel, "keep_changes"))
+    assert states(study) == {name: "corrected"}
+
+
+def test_discarded_changes_and_corrections_come_back(panel: ReviewPanel) -> None:
+    name, study, layers = panel.session.scan, panel.session.need_study(), panel.session.layers
+    before = layers.mask_on_scan()
+    paint(panel)
+    changed = layers.mask_on_scan()
+    assert before is not None and changed is not None
+    click(child(panel, "discard"))
+    assert drafted(study.folder) == ()
+    assert np.array_equal(layers.mask_on_scan(), before)  # type: ignore[arg-type]
+    click(child(panel, "undo_decision"))
+    assert np.array_equal(layers.mask_on_scan(), changed)  # type: ignore[arg-type]
+    key(panel, KEY.Key_S)
+    click(child(panel, "undo_decision"))
+    assert states(study) == {} and not study.mask_path(name).exists()
+    assert panel.session.scan == name and drafted(study.folder) == (name,)
+    assert np.array_equal(layers.mask_on_scan(), changed)  # type: ignore[arg-type]
+
+
+def test_nobody_decides_about_a_mask_that_was_not_seen(
+    panel: ReviewPanel, told: list[str]
+) -> None:
+    name, study = panel.session.scan, panel.session.need_study()
+    predict(study, 1, [name])
+    key(panel, KEY.Key_A)
+    assert states(study) == {} and "newer mask" in told[-1]
+    key(panel, KEY.Key_A)
+    assert study.decisions()[name].round == 1
+
+
+def test_accept_the_rest_is_one_step(panel: ReviewPanel) -> None:
+    first, second, third = ranked_names(panel)
+    study = panel.session.need_study()
+    key(panel, KEY.Key_R)
+    child(panel, "rest_rank").setValue(2)
+    rest = child(panel, "accept_rest")
+    assert rest.text() == "Accept 1"
+    child(panel, "rest_rank").setValue(3)
+    assert rest.text() == "Accept 2"
+    click(rest)
+    assert states(study) == {first: "rejected", second: "accepted", third: "accepted"}
+    assert rest.text() == "Accept 0" and not rest.isEnabled()
+    click(child(panel, "undo_decision"))
+    assert states(study) == {first: "rejected"}
+    click(child(panel, "undo_decision"))
+    assert states(study) == {}
+    assert not child(panel, "undo_decision").isEnabled()
+
+
+# --- notes
+
+
+def test_notes(panel: ReviewPanel) -> None:
+    first, second, _ = ranked_names(panel)
+    study, note = panel.session.need_study(), child(panel, "note")
+    note.setFocus()
+    QTest.keyClicks(note, "artNS")  # letters in the note decide nothing
+    process_events()
+    assert note.text() == "artNS"
+    assert states(study) == {} and panel.session.scan == first
+    QTest.keyClick(note, KEY.Key_Return)
+    key(panel, KEY.Key_N)
+    assert panel.session.scan == second and note.text() == ""
+    press_key(panel.session.viewer, KEY.Key_N, Qt.KeyboardModifier.ShiftModifier)
+    assert note.text() == "artNS"  # waits for the decision
+    key(panel, KEY.Key_R)
+    before = study.decisions()[first]
+    assert before.note == "artNS"
+    assert not panel.session.remembered().get("notes")
+    panel.session.show_scan(first)
+    note.clear()
+    QTest.keyClicks(note, "neck")
+    QTest.keyClick(note, KEY.Key_Return)
+    after = study.decisions()[first]
+    assert after.note == "neck"
+    assert (after.state, after.round, after.time) == (before.state, before.round, before.time)
+
+
+# --- overlays
+
+
+def test_heat_map_while_h_is_held(window: StripWidget, panel: ReviewPanel) -> None:
+    layers, canvas = panel.session.layers, canvas_of(panel.session.viewer)
+    assert not layers.has(HEAT)
+    QTest.keyPress(canvas, KEY.Key_H)
+    wait_until(lambda: layers.has(HEAT), "the heat map")
+    assert panel.session.viewer.layers.selection.active is layers.mask_layer
+    QTest.keyRelease(canvas, KEY.Key_H)
+    process_events()
+    assert not layers.has(HEAT)
+    panel.layers.heat.click()
+    assert layers.has(HEAT)
+    key(panel, KEY.Key_N)
+    wait_until(lambda: layers.has(HEAT), "the heat map of the next scan")
+    window.session.step_requested.emit("scans")
+    process_events()
+    assert not layers.has(HEAT)  # other steps have a clean screen
+
+
+def test_untouched_pseudo_label_while_u_is_held(panel: ReviewPanel) -> None:
+    layers, canvas = panel.session.layers, canvas_of(panel.session.viewer)
+    before = layers.mask_on_display()
+    paint(panel)
+    wait_until(lambda: panel.layers.n_changed, "the count of changed voxels")
+    painted = layers.mask_on_display()
+    assert before is not None and painted is not None
+    assert panel.layers.n_changed == int(np.count_nonzero(before != painted))
+    wait_until(lambda: f"{panel.layers.n_changed:,} voxels" in panel.layers.words.text())
+    QTest.keyPress(canvas, KEY.Key_U)
+    wait_until(lambda: layers.has(PSEUDO_LABEL), "the untouched pseudo-label")
+    shown = np.asarray(panel.session.viewer.layers[PSEUDO_LABEL].data) != 0
+    assert np.array_equal(shown, before)
+    assert layers.mask_layer is not None and not layers.mask_layer.visible
+    QTest.keyRelease(canvas, KEY.Key_U)
+    process_events()
+    assert not layers.has(PSEUDO_LABEL) and layers.mask_layer.visible
+    assert np.array_equal(layers.mask_on_display(), painted)  # type: ignore[arg-type]
+    key(panel, KEY.Key_O)
+    assert layers.mask_layer.contour == 1 and panel.layers.outline.isChecked()
+    key(panel, KEY.Key_O, KEY.Key_D)
+    assert layers.mask_layer.contour == 0 and panel.session.viewer.dims.ndisplay == 3
+    key(panel, KEY.Key_D)
+    assert panel.session.viewer.dims.ndisplay == 2 and not panel.layers.in_3d.isChecked()
+
+
+def predict(study: Study, round_: int, names: Sequence[str]) -> None:
+    """Write pseudo-labels that lack the first row of those of round 0."""
+    for name in names:
+        scan = open_scan(study.scan_path(name))
+        mask = load_mask(study.pseudo_label_path(0, name), like=scan)
+        mask[np.flatnonzero(mask.any(axis=(1, 2)))[0]] = False
+        save_mask(study.pseudo_label_path(round_, name), mask, like=scan)
+
+
+def test_next_round_with_before_and_after(panel: ReviewPanel) -> None:
+    study, session = panel.session.need_study(), panel.session
+    name = session.scan
+    assert not panel.layers.before.isVisible()
+    old = session.layers.mask_on_display()
+    predict(study, 1, ranked_names(panel))
+    study.save_scores(1, study.scores(0)[::-1])
+    session.study_changed.emit("rounds")
+    assert "Fine-tuning 1" in child(panel, "review_summary").text()
+    new = session.layers.mask_on_display()
+    assert old is not None and new is not None and new.sum() < old.sum()  # the newer one is shown
+    click(panel.layers.before)
+    wait_until(lambda: session.layers.has(BEFORE), "the mask of the round before")
+    assert np.array_equal(session.viewer.layers[BEFORE].data != 0, old)
+    wait_until(lambda: "Round before: Dice" in panel.layers.grown.text())
+    voxel_ml = session.layers.now.scan.grid.voxel_ml  # type: ignore[union-attr]
+    lost = (int(new.sum()) - int(old.sum())) * voxel_ml
+    assert f"volume {lost:+.0f} mL" in panel.layers.grown.text()
+    assert session.scan == name
+
+
+# --- fine-tuning
+
+
+@pytest.fixture
+def started(window: StripWidget, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Arguments of the jobs that would have been started."""
+    jobs: list[list[str]] = []
+    monkeypatch.setattr(
+        window.session.job, "start", lambda arguments, *_more: jobs.append([*arguments])
+    )
+    return jobs
+
+
+def test_fine_tuning_says_and_does_the_same(
+    panel: ReviewPanel, started: list[list[str]]
+) -> None:
+    study, button = panel.session.need_study(), child(panel, "finetune")
+    assert button.text() == "Fine-tune with 1 painted + 1 top-ranked" and button.isEnabled()
+    panel.finetune.top_ranked.click()  # ticked while little is decided
+    assert button.text() == "Fine-tune with 1 painted" and not button.isEnabled()
+    assert "accept or correct" in child(panel, "finetune_hint").text()
+    key(panel, KEY.Key_A)
+    paint(panel)
+    assert "1 scan has unsaved changes" in child(panel, "finetune_hint").text()
+    key(panel, KEY.Key_S, KEY.Key_R)
+    assert button.text() == "Fine-tune with 1 painted + 1 corrected + 1 accepted"
+    click(button)
+    assert started == [[
+        "run", str(study.folder), "--stages", "finetune,autoencoder,predict,rank",
+        "--set", "finetuning.pseudo_labels=decided",
+    ]]
+
+
+def test_other_ways_to_fine_tune(panel: ReviewPanel, started: list[list[str]]) -> None:
+    button = child(panel, "finetune")
+    assert panel.finetune.top_ranked.isChecked()
+    assert button.text() == "Fine-tune with 1 painted + 1 top-ranked"
+    click(button)
+    assert started[0][-1] == "finetuning.pseudo_labels=selected"
+    predict(panel.session.need_study(), 1, ranked_names(panel)[:1])  # stopped while predicting
+    panel.session.study_changed.emit("rounds")
+    assert button.text() == "Finish predicting and ranking"
+    click(button)
+    folder = str(panel.session.need_study().folder)
+    assert started[1] == ["run", folder, "--stages", "autoencoder,predict,rank"]
+
+
+# --- small screens, many scans
+
+
+def test_nothing_is_cut_off_on_a_small_screen(window: StripWidget, panel: ReviewPanel) -> None:
+    panel.painting.expand(animate=False)
+    panel.plotting.expand(animate=False)
+    for theme in ("light", "dark"):
+        panel.session.viewer.theme = theme
+        process_events()
+        area = window.stack.currentWidget()
+        assert isinstance(area, QScrollArea)
+        room = area.viewport()
+        assert room is not None and panel.minimumSizeHint().width() <= room.width()
+
+
+def test_review_begins_with_the_top_of_a_ranking_made_while_another_scan_was_watched(
+    window: StripWidget, ranked_study: Study
+) -> None:
+    names = [score.scan for score in ranked_study.scores(0)]
+    rounds, aside = ranked_study.folder / "rounds", ranked_study.folder / "aside"
+    rounds.rename(aside)
+    window.session.take_study(Study.open(ranked_study.folder))
+    window.session.step_requested.emit("train")
+    window.session.show_scan(names[-1])
+    assert not window.session.layers.mask_on_scan().any()  # type: ignore[union-attr]
+
+    aside.rename(rounds)  # the worker is done
+    window.session.job.happened.emit(Wrote("rounds/00/scores.csv", "scores"))
+    click(window.step_buttons["review"])
+    assert window.session.scan == names[0]
+
+    click(window.step_buttons["train"])
+    window.session.show_scan(names[-1])
+    click(window.step_buttons["review"])  # no new ranking: it stays with the scan
+    assert window.session.scan == names[-1]
+
+
+def test_a_scan_that_got_its_first_mask_meanwhile_is_shown_with_it(
+    window: StripWidget, ranked_study: Study
+) -> None:
+    name = ranked_study.scores(0)[-1].scan
+    rounds, aside = ranked_study.folder / "rounds", ranked_study.folder / "aside"
+    rounds.rename(aside)
+    window.session.take_study(Study.open(ranked_study.folder))
+    window.session.step_requested.emit("paint")
+    window.session.show_scan(name)
+    aside.rename(rounds)
+
+    click(window.step_buttons["review"])
+
+    now, untouched = window.session.layers.now, ranked_study.newest_pseudo_label(name)
+    assert now is not None and now.name == name and untouched is not None
+    np.testing.assert_array_equal(now.mask != 0, load_mask(untouched[1], like=now.scan))

@@ -1,0 +1,131 @@
+"""The model of the table: what cells say, how rows are sorted and let through."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QModelIndex, Qt
+from qtpy.QtGui import QKeyEvent, QPixmap
+from qtpy.QtTest import QTest
+
+from napari_singlestrip.study.review import Review, ReviewRow
+from napari_singlestrip.study.tables import Decision, ScoreRow
+from napari_singlestrip.widgets.review.table import ReviewTable
+from napari_singlestrip.widgets.review.table_model import ALL, FLAGGED, KEYS, OPEN, SORT_ROLE
+
+pytest_plugins = ("gui_fixtures",)
+
+ROWS = (
+    ReviewRow(ScoreRow("sub-1_T1w", 0.02, 0.97, 1400.4, 1), Decision("sub-1_T1w", "accepted")),
+    ReviewRow(ScoreRow("sub-2_T2w", 0.03, math.nan, 1500, 2), unsaved=True),
+    ReviewRow(ScoreRow("sub-3_FLAIR", 0.04, 0.99, 1200, 3),
+              Decision("sub-3_FLAIR", "rejected", "neck", round=0), earlier=True),
+    ReviewRow(ScoreRow("sub-4_T1w", 0.5, 0.5, 300, 4, flag="small")),
+)
+
+
+@pytest.fixture
+def table(qtbot: QtBot) -> ReviewTable:
+    pixmap = QPixmap(38, 38)
+    pixmap.fill(Qt.GlobalColor.gray)
+    made = ReviewTable(lambda name: pixmap)
+    qtbot.addWidget(made)
+    made.rows.show(Review(1, ROWS), {"sub-1_T1w": 0.98, "sub-4_T1w": 0.4})
+    made.resize(390, 300)
+    made.show()
+    return made
+
+
+def cell(table: ReviewTable, row: int, key: str, role: int = 0) -> object:
+    """What a cell of the unsorted table says."""
+    return table.rows.data(table.rows.index(row, KEYS.index(key)), role)
+
+
+def test_cells(table: ReviewTable) -> None:
+    assert [cell(table, 0, key) for key in ("rank", "error", "volume", "dice", "state")] == [
+        "1", "0.020", "1400", "0.980", "accepted"
+    ]
+    assert cell(table, 1, "dice") == cell(table, 1, "consistency") == "–"
+    assert cell(table, 1, "state") == "unsaved"
+    assert cell(table, 2, "state") == "rejected before"
+    assert cell(table, 2, "note") == "neck"
+    assert cell(table, 3, "flag") == "small" and str(cell(table, 3, "scan")).endswith("\nsmall")
+    tip = str(cell(table, 2, "scan", Qt.ItemDataRole.ToolTipRole))
+    assert "sub-3_FLAIR" in tip and "earlier round" in tip and "Note: neck" in tip
+    assert cell(table, 0, "error", SORT_ROLE) == 0.02
+
+
+def test_every_column_is_explained(table: ReviewTable) -> None:
+    for n in range(table.rows.columnCount()):
+        assert table.rows.headerData(n, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
+    assert table.isColumnHidden(KEYS.index("consistency"))
+    table.show_column("consistency", True)
+    assert not table.isColumnHidden(KEYS.index("consistency"))
+
+
+@pytest.mark.parametrize(("key", "down", "order"), [
+    ("rank", False, "1234"), ("rank", True, "4321"), ("error", True, "4321"),
+    ("consistency", False, "4132"), ("consistency", True, "3142"),  # 2 is unknown: last
+    ("dice", False, "4123"), ("volume", False, "4312"), ("scan", True, "4321"),
+    ("state", False, "1342"),
+])
+def test_sorting(table: ReviewTable, key: str, down: bool, order: str) -> None:
+    table.sort_by(key, down)
+    assert "".join(name[4] for name in table.filter.names()) == order
+    assert table.worst_first == (key == "rank" and down)
+
+
+def test_filtering(table: ReviewTable) -> None:
+    def left(name: str, state: str) -> str:
+        table.filter.only(name, state)
+        return "".join(found[4] for found in table.filter.names())
+
+    assert left("", ALL) == "1234"
+    assert left(" t1W", ALL) == "14"
+    assert left("", OPEN) == "234"  # the rejected mask is not there any more
+    assert left("", FLAGGED) == "4"
+    assert left("", "accepted") == "1"
+    assert left("sub-1", "rejected") == ""
+
+
+def test_changed_rows_leave_the_person_where_they_were(table: ReviewTable) -> None:
+    table.go_to("sub-3_FLAIR")
+    chosen, changed = list[str](), list[int]()
+    table.scan_chosen.connect(chosen.append)
+
+    def note(first: QModelIndex, _last: QModelIndex) -> None:
+        changed.append(first.row())
+
+    table.rows.dataChanged.connect(note)
+    rows = (*ROWS[:3], ReviewRow(ROWS[3].score, Decision("sub-4_T1w", "rejected")))
+    table.rows.show(Review(1, rows), {"sub-1_T1w": 0.98, "sub-4_T1w": 0.4})
+    assert changed == [3]
+    assert table.current == "sub-3_FLAIR" and chosen == []
+
+
+def test_arrows_choose_and_letters_pass(table: ReviewTable) -> None:
+    chosen: list[str] = []
+    table.scan_chosen.connect(chosen.append)
+    table.go_to("sub-1_T1w")
+    assert chosen == []
+    QTest.keyClick(table, Qt.Key.Key_Down)
+    assert chosen == ["sub-2_T2w"]
+    for key, text in ((Qt.Key.Key_S, "s"), (Qt.Key.Key_N, "N")):
+        event = QKeyEvent(QKeyEvent.Type.KeyPress, key, Qt.KeyboardModifier.NoModifier, text)
+        table.keyPressEvent(event)
+        assert not event.isAccepted()
+    assert table.current == "sub-2_T2w"
+
+
+def test_a_thousand_rows_are_shown_at_once(table: ReviewTable) -> None:
+    import time
+
+    rows = tuple(ReviewRow(ScoreRow(f"sub-{n}", n / 1000, 0.9, 1400, n)) for n in range(1, 1001))
+    started = time.perf_counter()
+    table.rows.show(Review(1, rows), {})
+    again = (ReviewRow(rows[0].score, Decision("sub-1", "accepted")), *rows[1:])
+    table.rows.show(Review(1, again), {})
+    assert len(table.filter.names()) == 1000
+    assert time.perf_counter() - started < 2.0  # a few tens of ms on a free machine

@@ -1,0 +1,453 @@
+"""Step 1 in a real window: drops, new studies, the table, removing, sample heads, two windows."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from gui_fixtures import child, click, press_key, process_events, wait_until
+from qtpy.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.widgets.scans import add_scans
+from napari_singlestrip.widgets.scans import dropped_files as incoming
+from napari_singlestrip.widgets.scans.table import CHECK
+from napari_singlestrip.widgets.session import user_settings as preferences
+from napari_singlestrip.widgets.session.window_lock import FILE, WindowMark
+
+pytest_plugins = ("gui_fixtures",)
+
+Window = Any
+
+
+@pytest.fixture(autouse=True)
+def own_preferences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of recent studies is that of the test, and home is a folder of its own."""
+    file = str(tmp_path / "preferences.ini")
+    kept = QSettings(file, QSettings.Format.IniFormat)
+    monkeypatch.setattr(preferences, "settings", lambda: kept)
+    for module in (incoming, add_scans):
+        monkeypatch.setattr(module, "home", lambda: tmp_path / "home")
+
+
+@pytest.fixture
+def said(window: Window) -> Iterator[list[tuple[str, str]]]:
+    """What the window told."""
+    told: list[tuple[str, str]] = []
+    window.session.told.connect(lambda text, level: told.append((text, level)))
+    yield told
+
+
+def drop(window: Window, *paths: Path) -> None:
+    """Drop files on the dock, as a file manager does."""
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    action, button = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
+    none = Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(QPoint(50, 50), action, data, button, none)
+    QApplication.sendEvent(window, enter)
+    assert enter.isAccepted()
+    QApplication.sendEvent(window, QDropEvent(QPointF(50, 50), action, data, button, none))
+    process_events()
+
+
+def scan(path: Path, codes: str = "RAS", *, frames: int = 1, tilt: float = 0.0,
+         spacing: tuple[float, float, float] = (6, 6, 6)) -> Path:
+    """A box of a head with a bright arrow at the patient's left."""
+    shape = tuple(int(180 / mm) for mm in spacing)
+    values = np.random.default_rng(0).integers(20, 40, shape).astype(np.int16)
+    values[:2, shape[1] // 2, shape[2] // 2] = 1000  # RAS: the first voxels are leftmost
+    turn = nib.orientations.ornt_transform(
+        nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(codes)
+    )
+    c, s = np.cos(np.radians(tilt)), np.sin(np.radians(tilt))
+    rotation = np.array([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    affine = rotation @ np.diag([*spacing, 1.0]) @ nib.orientations.inv_ornt_aff(turn, shape)
+    stored = nib.orientations.apply_orientation(values, turn)
+    if frames > 1:
+        stored = np.repeat(stored[..., None], frames, axis=3)
+    path.parent.mkdir(exist_ok=True)
+    nib.save(nib.Nifti1Image(stored, affine), path)
+    return path
+
+
+@pytest.fixture
+def hospital(tmp_path: Path) -> Path:
+    """A folder as it comes from a hospital."""
+    folder = tmp_path / "hospital"
+    scan(folder / "pir.nii.gz", "PIR")
+    scan(folder / "lps.nii.gz", "LPS")
+    scan(folder / "oblique.nii.gz", "RAS", tilt=8)
+    scan(folder / "fourd.nii.gz", "RAS", frames=3)
+    scan(folder / "thick.nii.gz", "LPS", spacing=(2, 2, 6))
+    (folder / "broken.nii.gz").write_bytes(b"\x1f\x8b\x08 no scan")
+    (folder / "letter.docx").write_bytes(b"Dear colleague")
+    return folder
+
+
+def panel_of(window: Window) -> Any:
+    return window.panels["scans"]
+
+
+def looked_at(window: Window) -> None:
+    """Wait until all headers and pictures are there."""
+    panel = panel_of(window)
+    wait_until(lambda: not panel.checks.busy and not panel.table.check_next()
+               and not window.session.thumbnails.busy, "checks", 60)
+
+
+def checks(window: Window) -> dict[str, str]:
+    table = panel_of(window).table
+    return {row.name: str(table.data(table.index(n, CHECK))) for n, row in enumerate(table.rows)}
+
+
+def open_study(window: Window, study: Study) -> None:
+    window.session.take_study(study)
+    process_events()
+    looked_at(window)
+
+
+def click_row(window: Window, name: str) -> None:
+    view = panel_of(window).view
+    index = view.scans.mapFromSource(view.scans.table.index(view.scans.table.row_of(name), 0))
+    view.scrollTo(index)
+    QTest.mouseClick(view.viewport(), Qt.MouseButton.LeftButton,
+                     pos=view.visualRect(index).center())
+    process_events()
+
+
+# --- beginning
+
+
+def test_empty_state_says_what_to_do(window: Window) -> None:
+    assert child(window, "empty").isVisible()
+    assert "Drop a folder of head MRIs here" in child(window, "empty_text").text()
+    for name in ("add_folder", "add_files", "open_study", "try_samples"):
+        assert child(window, name).isVisible() and child(window, name).toolTip()
+    assert not child(window, "scan_table").isVisible()
+    assert not child(window, "recent").isVisible()
+
+
+def test_a_hospital_folder_is_dropped(
+    window: Window, hospital: Path, said: list[tuple[str, str]]
+) -> None:
+    before = {path: path.read_bytes() for path in hospital.iterdir()}
+    drop(window, hospital)
+    assert child(window, "place_row").isVisible()
+    assert child(window, "place").text() == str(hospital.with_name("hospital_singlestrip"))
+    assert "6 scans found" in child(window, "place_question").text()
+    click(child(window, "place_ok"))
+    looked_at(window)
+    found = checks(window)
+    assert found["pir"] == "ok" and found["lps"] == "ok"
+    assert found["oblique"] == "8° oblique"
+    assert found["fourd"] == "4D: mean of 3 frames"
+    assert found["thick"] == "6 mm slices"
+    assert found["broken"] == "cannot be used"
+    summary = child(window, "summary")
+    wait_until(lambda: "passed over: broken" in summary.text(), "the summary")
+    assert not [text for text, level in said if level == "error"]
+    assert {path: path.read_bytes() for path in hospital.iterdir()} == before
+
+    left_to_right = {}
+    for name in ("pir", "lps", "oblique", "fourd", "thick"):
+        click_row(window, name)
+        assert window.session.scan == name
+        image = np.asarray(window.session.layers.image_layer.data)
+        bright = np.argwhere(image > 500)
+        left_to_right[name] = bright[:, 2].min() / image.shape[2]
+        assert bright[:, 2].max() == image.shape[2] - 1  # the patient's left is at the right
+    assert min(left_to_right.values()) > 0.9
+
+    click_row(window, "broken")
+    assert said[-1][1] == "error" and said[-1][0].startswith("broken.nii.gz")
+    assert window.session.scan == "thick"  # what was on screen stays
+
+
+def test_what_is_no_scan_is_told_and_the_rest_goes_on(
+    window: Window, hospital: Path, said: list[tuple[str, str]]
+) -> None:
+    drop(window, hospital / "pir.nii.gz", hospital / "letter.docx", hospital / "gone.nii.gz")
+    assert "letter.docx does not end like a scan" in said[-1][0] and said[-1][1] == "warning"
+    assert "1 scan found" in child(window, "place_question").text()
+    press_key(child(window, "place"), Qt.Key.Key_Return)
+    assert window.session.need_study().names == ("pir",)
+
+
+def test_only_rubbish_is_told(
+    window: Window, hospital: Path, said: list[tuple[str, str]]
+) -> None:
+    drop(window, hospital / "letter.docx")
+    assert said[-1][1] == "error" and "letter.docx" in said[-1][0]
+    assert not child(window, "place_row").isVisible()
+    assert child(window, "empty").isVisible()
+
+
+def test_cancel_leaves_everything_as_it_was(window: Window, hospital: Path) -> None:
+    drop(window, hospital)
+    click(child(window, "place_cancel"))
+    assert child(window, "empty").isVisible() and not child(window, "place_row").isVisible()
+    assert not hospital.with_name("hospital_singlestrip").exists()
+
+
+def test_a_place_that_is_in_use_is_told(
+    window: Window, hospital: Path, said: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    drop(window, hospital)
+    child(window, "place").setText(str(hospital))
+    click(child(window, "place_ok"))
+    assert said[-1][1] == "error" and "not empty" in said[-1][0]
+    assert child(window, "place_row").isVisible()  # to be corrected
+    child(window, "place").setText(str(tmp_path / "elsewhere"))
+    click(child(window, "place_ok"))
+    assert window.session.need_study().folder == tmp_path / "elsewhere"
+
+
+def test_a_study_is_dropped(window: Window, study: Study) -> None:
+    drop(window, study.folder)
+    assert window.session.need_study().folder == study.folder
+    assert child(window, "scan_table").isVisible() and not child(window, "empty").isVisible()
+    window.session.close_study()
+    drop(window, study.folder / "study.json")
+    assert window.session.need_study().folder == study.folder
+
+
+def test_more_scans_are_dropped_on_a_study(
+    window: Window, study: Study, hospital: Path, said: list[tuple[str, str]]
+) -> None:
+    open_study(window, study)
+    shutil.copy(hospital / "pir.nii.gz", hospital / "pir.nii")
+    (hospital / "broken.nii.gz").unlink()
+    drop(window, hospital)
+    assert len(window.session.need_study().names) == 4 + 5
+    assert "5 scans added" in said[-1][0] and "has the same name as" in said[-1][0]
+    drop(window, hospital / "pir.nii")
+    assert said[-1][0] == "The study has these scans already."
+
+
+def test_scans_of_one_file_name_are_told_apart_by_their_folders(
+    window: Window, hospital: Path, said: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    for patient in ("patient1", "patient2", "patient3"):
+        (tmp_path / "ward" / patient).mkdir(parents=True)
+        shutil.copy(hospital / "pir.nii.gz", tmp_path / "ward" / patient / "T1.nii.gz")
+    drop(window, tmp_path / "ward" / "patient1", tmp_path / "ward" / "patient2")
+    assert "2 scans found" in child(window, "place_question").text()
+    press_key(child(window, "place"), Qt.Key.Key_Return)
+    assert window.session.need_study().names == ("patient1_T1", "patient2_T1")
+    assert "told apart by their folders: patient1_T1" in said[-1][0]
+    drop(window, tmp_path / "ward")
+    names = ("patient1_T1", "patient2_T1", "patient3_T1")
+    assert window.session.need_study().names == names
+    assert [row.name for row in window.panels["scans"].table.rows] == list(names)
+    click_row(window, "patient3_T1")
+    assert window.session.scan == "patient3_T1"
+
+
+def test_a_chosen_row_is_drawn_without_a_word_of_qt(
+    window: Window, study: Study, qtlog: Any
+) -> None:
+    open_study(window, study)
+    click_row(window, study.names[0])
+    child(window, "scan_table").grab()
+    assert [record.message for record in qtlog.records] == []
+
+
+def test_a_damaged_study_is_told(
+    window: Window, study: Study, said: list[tuple[str, str]]
+) -> None:
+    (study.folder / "study.json").write_text("{")
+    drop(window, study.folder)
+    assert said[-1][1] == "error" and "is damaged" in said[-1][0]
+    assert window.session.study is None and child(window, "empty").isVisible()
+
+
+def test_studies_of_before_are_offered(window: Window, study: Study) -> None:
+    open_study(window, study)
+    window.session.close_study()
+    process_events()
+    label = child(window, "recent")
+    assert label.isVisible() and study.folder.name in label.text()
+    label.linkActivated.emit(str(study.folder))
+    assert window.session.need_study().folder == study.folder
+
+
+def test_recent_studies_are_few_and_exist(tmp_path: Path) -> None:
+    for n in range(7):
+        (tmp_path / f"s{n}").mkdir()
+        (tmp_path / f"s{n}" / "study.json").write_text("{}")
+        preferences.remember_study(tmp_path / f"s{n}")
+    preferences.remember_study(tmp_path / "s4")
+    assert [path.name for path in preferences.recent_studies()] == ["s4", "s6", "s5", "s3", "s2"]
+    shutil.rmtree(tmp_path / "s6")
+    assert [path.name for path in preferences.recent_studies()] == ["s4", "s5", "s3", "s2"]
+
+
+# --- the table
+
+
+def test_a_click_shows_the_scan_and_enter_too(window: Window, study: Study) -> None:
+    open_study(window, study)
+    click_row(window, study.names[2])
+    assert window.session.scan == study.names[2]
+    view = child(window, "scan_table")
+    press_key(view, Qt.Key.Key_Up)
+    assert window.session.scan == study.names[1]
+    assert view.chosen == [study.names[1]]
+    press_key(view, Qt.Key.Key_Return)
+    assert window.session.scan == study.names[1]
+
+
+def test_the_table_follows_the_scan_on_screen(window: Window, study: Study) -> None:
+    open_study(window, study)
+    window.session.show_scan(study.names[3])
+    assert child(window, "scan_table").chosen == [study.names[3]]
+    panel_of(window).previous_scan()
+    assert window.session.scan == study.names[2]
+    panel_of(window).next_scan()
+    assert window.session.scan == study.names[3]
+    panel_of(window).next_scan()  # the last one
+    assert window.session.scan == study.names[3]
+
+
+def test_paint_this_one(window: Window, study: Study) -> None:
+    open_study(window, study)
+    assert not child(window, "paint_this_one").isEnabled()
+    click_row(window, study.names[1])
+    click(child(window, "paint_this_one"))
+    assert window.session.step == "paint" and window.session.scan == study.names[1]
+
+
+def test_remove_and_undo(window: Window, study: Study) -> None:
+    open_study(window, study)
+    name = study.names[0]  # the painted one
+    path = study.scan_path(name)
+    click_row(window, name)
+    click(child(window, "remove_scan"))
+    assert name not in study.names and path.exists()
+    assert window.session.scan == ""  # it is not on screen any more
+    click(child(window, "undo_remove"))
+    assert name in study.names and study.masked_scans() == (name,)
+    assert not child(window, "undo_remove").isVisible()
+
+
+def test_all_scans_cannot_be_removed(window: Window, study: Study) -> None:
+    open_study(window, study)
+    child(window, "scan_table").selectAll()
+    assert not child(window, "remove_scan").isEnabled()
+
+
+def test_sort_and_filter(window: Window, study: Study) -> None:
+    open_study(window, study)
+    child(window, "sort").setCurrentIndex(child(window, "sort").findData("state"))
+    view = child(window, "scan_table")
+    assert view.scans.name_at(view.scans.index(0, 0)) == study.names[0]
+    QTest.keyClicks(child(window, "filter"), "painted")
+    assert view.scans.rowCount() == 1
+    click_row(window, study.names[0])
+    assert window.session.scan == study.names[0]
+
+
+def test_summary_counts(window: Window, ranked_study: Study) -> None:
+    open_study(window, ranked_study)
+    assert child(window, "summary").text() == "4 scans · 1 painted · 3 predicted"
+
+
+def test_every_control_is_explained_and_fits(window: Window, study: Study) -> None:
+    open_study(window, study)
+    window.resize(430, 768)
+    process_events()
+    from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton
+
+    panel = panel_of(window)
+    for kind in (QPushButton, QComboBox, QLineEdit):
+        for widget in panel.findChildren(kind):
+            if widget.objectName().startswith("qt_"):
+                continue
+            assert widget.objectName() and widget.toolTip(), widget
+            if widget.isVisible() and kind is QPushButton:
+                assert widget.width() >= widget.minimumSizeHint().width(), widget.text()
+    assert panel.width() <= 430
+
+
+# --- two windows
+
+
+def test_a_second_window_is_warned(
+    window: Window, study: Study, said: list[tuple[str, str]]
+) -> None:
+    first = WindowMark(study.folder)
+    open_study(window, study)
+    assert any("Another window on this computer" in text for text, _ in said)
+    window.session.close_study()
+    assert (study.folder / FILE).exists()  # that of the first window
+    first.release()
+    assert not (study.folder / FILE).exists()
+    process_events()
+
+
+def test_a_window_alone_is_not_warned(
+    window: Window, study: Study, said: list[tuple[str, str]]
+) -> None:
+    open_study(window, study)
+    assert (study.folder / FILE).exists()
+    assert not [text for text, level in said if level == "warning"]
+    window.session.close_study()
+    assert not (study.folder / FILE).exists()
+
+
+@pytest.mark.parametrize("change", [{}, {"pid": 2**22 + 1}, {"host": "gpu-box"}, {"pid": "?"}])
+def test_a_killed_window_is_not_in_the_way(
+    window: Window, study: Study, said: list[tuple[str, str]], change: dict[str, Any]
+) -> None:
+    dead = WindowMark(study.folder)
+    content = json.loads((study.folder / FILE).read_text())
+    dead.release()
+    (study.folder / FILE).write_text(json.dumps({**content, **change}))
+    if change.keys() & {"host"} or change == {"pid": "?"}:  # only time tells
+        os.utime(study.folder / FILE, (0, 0))
+    open_study(window, study)
+    assert not [text for text, level in said if level == "warning"]
+    process_events()
+
+
+# --- sample heads
+
+
+def test_the_sample_heads_are_made_and_opened(
+    window: Window, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The real command in a real process, with large voxels."""
+    session = window.session
+    start = session.start_job
+    monkeypatch.setattr(
+        session, "start_job",
+        lambda command, kind: start([*command[:3], "3", "--spacing", "8"], kind),
+    )
+    click(child(window, "try_samples"))
+    assert child(window, "place").text() == str(tmp_path / "home" / "sample_heads")
+    click(child(window, "place_ok"))
+    assert session.job.status.busy
+    wait_until(lambda: session.study is not None, "the sample heads", 120)
+    assert len(session.study.names) == 3
+    assert session.study.reference_path(session.study.names[1]) is not None
+    assert session.study.masked_scans() == ()  # to be painted
+    looked_at(window)
+
+    session.close_study()
+    process_events()
+    click(child(window, "try_samples"))
+    assert "there already" in child(window, "place_question").text()
+    click(child(window, "place_ok"))
+    assert session.study is not None and len(session.study.names) == 3
+    looked_at(window)
