@@ -135,3 +135,20 @@ def parse_event(line: str) -> Event:
         return cls(**{name: value for name, value in fields.items() if name in known})
     except TypeError as error:  # a field is missing
         raise ValueError(f"not an event: {line[:200]!r}") from error
+
+
+STAGE_WORDS = {
+    "": "Starting",
+    "prepare": "Preparing the scans",
+    "train": "Training the segmenter",
+    "autoencoder": "Training the autoencoder",
+    "predict": "Predicting masks",
+    "rank": "Ranking masks",
+    "finetune": "Fine-tuning",
+    "apply": "Applying the model",
+    "estimate": "Timing a few steps",
+    "heads": "Making sample heads",
+    "report": "Writing the report",
+    "export": "Writing the model",
+    "masks": "Writing the masks",
+}

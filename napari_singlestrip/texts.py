@@ -82,3 +82,13 @@ def without_apostrophe(cell: str) -> str:
     """Inverse of `table_cell`."""
     escaped = cell.startswith("'") and cell.lstrip("'").startswith(_FORMULA_STARTS)
     return cell[1:] if escaped else cell
+
+
+def duration(seconds: float) -> str:
+    """Say a time span: "40 s", "3 min", "2 h 10 min"."""
+    if seconds < 90:
+        return f"{max(0, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"

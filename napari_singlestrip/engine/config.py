@@ -151,6 +151,11 @@ class NetworkConfig(Config):
         "distance to the brain's surface",
     )
 
+    @property
+    def side_multiple(self) -> int:
+        """Sides of a picture must be multiples of this (voxels)."""
+        return int(2 ** (len(self.channels) - 1))
+
 
 class TrainingConfig(Config):
     """Training of the segmenter on synthetic heads."""

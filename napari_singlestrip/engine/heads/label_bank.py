@@ -28,7 +28,6 @@ from napari_singlestrip.engine.imaging.geometry import (
 )
 from napari_singlestrip.engine.imaging.grid import Grid, Shape, Volume
 from napari_singlestrip.engine.imaging.resampling import inside_view
-from napari_singlestrip.engine.learning.networks import side_multiple
 from napari_singlestrip.engine.masks.cleanup import bounding_box
 from napari_singlestrip.errors import UserError
 
@@ -102,7 +101,7 @@ def training_geometry(mask: npt.NDArray[np.bool_], grid: Grid, settings: Setting
     size = float((mask.sum() * grid.voxel_ml / ADULT_BRAIN_ML) ** (1 / 3))
     if settings.conform.scale_to_brain and not HUMAN[0] <= size <= HUMAN[1]:
         spacing *= size
-    multiple = side_multiple(settings.network)
+    multiple = settings.network.side_multiple
     wanted = (high - low) * (1 + 2 * settings.conform.margin) / spacing
     sides = np.maximum(np.ceil(wanted / multiple - 0.25), 2).astype(int) * multiple
     i, j, k = (int(n) for n in sides)

@@ -18,16 +18,11 @@ def build_segmenter(config: NetworkConfig) -> nn.Module:
     """Make an untrained segmenter, (B, 1, I, J, K) intensities to (B, 1, I, J, K) output.
 
     The output is a logit (target "probability") or a signed distance in voxels (target
-    "distance"). Sides must be multiples of `side_multiple`.
+    "distance"). Sides must be multiples of ``config.side_multiple``.
     """
     if config.architecture == "synthstrip":
         return SynthStripNet(config.channels)
     return StridedUNet(config.channels, config.norm)
-
-
-def side_multiple(config: NetworkConfig) -> int:
-    """Sides of a picture must be multiples of this (voxels)."""
-    return int(2 ** (len(config.channels) - 1))
 
 
 class StridedUNet(nn.Module):

@@ -25,7 +25,7 @@ from napari_singlestrip.engine.imaging.pose import climb, pitch
 from napari_singlestrip.engine.imaging.scipy_parts import load_scipy_parts
 from napari_singlestrip.engine.learning.checkpoint import load_checkpoint
 from napari_singlestrip.engine.learning.inference import Reader, probabilities
-from napari_singlestrip.engine.learning.networks import build_segmenter, side_multiple
+from napari_singlestrip.engine.learning.networks import build_segmenter
 from napari_singlestrip.engine.learning.saved_state import build, read_network
 from napari_singlestrip.engine.learning.training import Pair, Task, Weights, initial_weights
 from napari_singlestrip.engine.masks.cleanup import clean_mask, largest_component
@@ -164,7 +164,7 @@ def segmenter_task(
     """
     bank, config = bank.to(device), config or settings.training
     net = _initial_net(settings, initial).to(device)
-    wide_shape = _wide_shape(geometry, config, side_multiple(settings.network))
+    wide_shape = _wide_shape(geometry, config, settings.network.side_multiple)
 
     def draw(rng: np.random.Generator) -> Pair:
         params = [
@@ -225,7 +225,7 @@ def watched_scan(
     low, high = brain_box(mask, volume.grid)
     reach = np.asarray(geometry.shape) * geometry.spacing_mm / 2
     box = ((low + high) / 2 - reach, (low + high) / 2 + reach)
-    multiple = side_multiple(settings.network)
+    multiple = settings.network.side_multiple
     conformed = conform(volume, geometry.spacing_mm, multiple=multiple, box=box)
     soft = resample(Volume(mask.astype(np.float32), volume.affine), conformed.grid, fill=0.0)
     return torch.from_numpy(conformed.data)[None, None], torch.from_numpy(0.5 - soft)[None, None]
@@ -253,7 +253,7 @@ def segmenter_from(saved: Any, device: torch.device, path: Path) -> Segmenter:
     found = read_network(saved, path)
     network = found.settings.network
     net = build(
-        found, path, lambda: build_segmenter(network), network.channels, side_multiple(network)
+        found, path, lambda: build_segmenter(network), network.channels, network.side_multiple
     )
     return Segmenter(
         net.to(device).eval(), found.settings, found.spacing_mm, found.shape, found.offset
@@ -331,7 +331,7 @@ def _pitched_view(
     segmenter: Segmenter, volume: Volume, middle: npt.NDArray[np.float64], degrees: float
 ) -> Volume:
     """What is seen around `middle` (RAS mm) when the head is pitched, with room for all windows."""
-    multiple = side_multiple(segmenter.settings.network)
+    multiple = segmenter.settings.network.side_multiple
     turn = pitch(degrees)
     centre = nib.affines.apply_affine(turn, middle)
     reach = (np.asarray(segmenter.shape) + multiple) * segmenter.spacing_mm / 2
@@ -353,7 +353,7 @@ def _certainty(segmenter: Segmenter, view: Volume, n_windows: int) -> float:
 def _find_window(segmenter: Segmenter, volume: Volume) -> Window:
     """Find the brain in a scan as it lies."""
     settings = segmenter.settings
-    multiple = side_multiple(settings.network)
+    multiple = settings.network.side_multiple
     conformed = conform(
         volume, segmenter.spacing_mm, multiple=multiple,
         box=_large_enough(head_box(volume), multiple * segmenter.spacing_mm),
@@ -417,7 +417,7 @@ def _mean_of_windows(
     flip: bool,
 ) -> npt.NDArray[np.float32]:
     """Brain probability in the window at `place`, mean of windows a little apart."""
-    apart = side_multiple(segmenter.settings.network) // 2
+    apart = segmenter.settings.network.side_multiple // 2
     total = np.zeros(segmenter.shape, np.float32)
     weight = np.zeros(segmenter.shape, np.float32)
     shifts = [0, apart, -apart][:n_windows]

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QGroupBox
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.widgets.apply.model_list import ModelsList
-from napari_singlestrip.widgets.session.panel import button
+from napari_singlestrip.widgets.common.controls import button
 from napari_singlestrip.widgets.session.session import Session
 
 REPORT = "report.html"

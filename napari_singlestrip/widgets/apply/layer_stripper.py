@@ -23,7 +23,7 @@ from napari_singlestrip.study.volumes_table import TABLE, AppliedRow, read_table
 from napari_singlestrip.widgets.apply.layer_as_scan import LayerScan, picture_of, scan_of
 from napari_singlestrip.widgets.apply.model_list import ModelChoice, models_elsewhere
 from napari_singlestrip.widgets.common.background_thread import Background
-from napari_singlestrip.widgets.session.panel import button, words
+from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.session.session import Session
 from napari_singlestrip.widgets.session.user_settings import recent_studies
 from napari_singlestrip.widgets.viewer.result_layers import COLOUR

@@ -20,8 +20,9 @@ from napari_singlestrip.widgets.apply.layer_stripper import LayerBox
 from napari_singlestrip.widgets.apply.model_list import ModelsList, file_choice, models_of
 from napari_singlestrip.widgets.apply.results_box import ResultsBox
 from napari_singlestrip.widgets.apply.scan_picker import ScanPicker
+from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.session.job_process import JobStatus
-from napari_singlestrip.widgets.session.panel import Panel, button, words
+from napari_singlestrip.widgets.session.panel import Panel
 from napari_singlestrip.widgets.session.session import Session
 
 APPLIED = "applied"  # folder within a study

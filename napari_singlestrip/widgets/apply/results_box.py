@@ -13,7 +13,7 @@ from napari_singlestrip.study.drafts import save_draft
 from napari_singlestrip.study.volumes_table import TABLE, AppliedRow, read_table
 from napari_singlestrip.widgets.apply.export_box import open_outside
 from napari_singlestrip.widgets.apply.result_table import ResultTable, needs_a_look
-from napari_singlestrip.widgets.session.panel import button, words
+from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.session.session import Session
 
 EMPTY = "Results appear here, one scan after the other, with a flag on those to look at."

@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_singlestrip.study.document import find_scan_files
-from napari_singlestrip.widgets.session.panel import button, words
+from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.session.session import Session
 
 PATTERN = "Scans (*.nii *.nii.gz *.mgz *.mgh *.img *.hdr);;All files (*)"

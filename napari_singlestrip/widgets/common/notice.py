@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
 
-from napari_singlestrip.widgets.session.panel import button, words
+from napari_singlestrip.widgets.common.controls import button, words
 
 
 class Notice(QFrame):

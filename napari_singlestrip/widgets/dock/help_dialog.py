@@ -5,8 +5,8 @@ from __future__ import annotations
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_singlestrip import __version__
+from napari_singlestrip.widgets.common.controls import words
 from napari_singlestrip.widgets.dock.keys import KEYS, NAPARI_KEYS
-from napari_singlestrip.widgets.session.panel import words
 
 
 class HelpDialog(QDialog):

@@ -18,26 +18,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_singlestrip.events import Cancelled, Crashed, Event, Failed, Finished, Note
+from napari_singlestrip.events import STAGE_WORDS, Cancelled, Crashed, Event, Failed, Finished, Note
+from napari_singlestrip.texts import duration
+from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.session.job_process import JobStatus
-from napari_singlestrip.widgets.session.panel import button, words
 from napari_singlestrip.widgets.session.session import Session
 
-STAGE_WORDS = {
-    "": "Starting",
-    "prepare": "Preparing the scans",
-    "train": "Training the segmenter",
-    "autoencoder": "Training the autoencoder",
-    "predict": "Predicting masks",
-    "rank": "Ranking masks",
-    "finetune": "Fine-tuning",
-    "apply": "Applying the model",
-    "estimate": "Timing a few steps",
-    "heads": "Making sample heads",
-    "report": "Writing the report",
-    "export": "Writing the model",
-    "masks": "Writing the masks",
-}
 # Readable on a dark and on a light background.
 COLOURS = {
     "dark": {"info": "", "warning": "color: #e8b04a;", "error": "color: #ff7b6b;"},
@@ -220,16 +206,6 @@ def in_words(status: JobStatus) -> str:
     if status.seconds_left is not None and status.state == "running":
         parts.append(f"{duration(status.seconds_left)} left")
     return "  ·  ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Say a time span: "40 s", "3 min", "2 h 10 min"."""
-    if seconds < 90:
-        return f"{max(0, round(seconds))} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def ending(event: Event) -> tuple[str, str]:

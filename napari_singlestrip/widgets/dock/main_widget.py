@@ -22,10 +22,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_singlestrip.texts import printable
+from napari_singlestrip.texts import duration, printable
 from napari_singlestrip.widgets.apply.panel import ApplyPanel
 from napari_singlestrip.widgets.common.background_thread import import_slow_parts
-from napari_singlestrip.widgets.dock.job_bar import COLOURS, JobBar, duration, is_dark
+from napari_singlestrip.widgets.common.controls import button, scrollable
+from napari_singlestrip.widgets.dock.job_bar import COLOURS, JobBar, is_dark
 from napari_singlestrip.widgets.dock.key_guard import KeyGuard
 from napari_singlestrip.widgets.dock.keys import bind_keys, unbind_keys
 from napari_singlestrip.widgets.dock.orientation_labels import CanvasLetters
@@ -33,7 +34,7 @@ from napari_singlestrip.widgets.dock.orthogonal_planes import OtherPlanes
 from napari_singlestrip.widgets.paint.panel import PaintPanel
 from napari_singlestrip.widgets.review.panel import ReviewPanel
 from napari_singlestrip.widgets.scans.panel import ScansPanel
-from napari_singlestrip.widgets.session.panel import Panel, button, scrollable
+from napari_singlestrip.widgets.session.panel import Panel
 from napari_singlestrip.widgets.session.session import STEPS, Session
 from napari_singlestrip.widgets.train.panel import TrainPanel
 from napari_singlestrip.widgets.viewer.viewpoint import canvas_of

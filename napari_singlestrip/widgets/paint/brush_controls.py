@@ -19,7 +19,7 @@ from superqt import QLabeledDoubleRangeSlider
 from superqt.utils import signals_blocked
 
 from napari_singlestrip.engine.masks.mask_tools import range_of
-from napari_singlestrip.widgets.session.panel import button
+from napari_singlestrip.widgets.common.controls import button
 from napari_singlestrip.widgets.session.session import Session
 from napari_singlestrip.widgets.viewer.brush import Mode
 from napari_singlestrip.widgets.viewer.study_layers import PLANES

@@ -12,10 +12,11 @@ from napari_singlestrip.engine.masks.growing import suggest_brain
 from napari_singlestrip.engine.masks.mask_checks import MaskChecks
 from napari_singlestrip.study.study import MaskKind
 from napari_singlestrip.widgets.common.confirm_button import TwiceButton
+from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.paint.mask_checks import ChecksBox
 from napari_singlestrip.widgets.paint.scan_choice import ScanChoice
 from napari_singlestrip.widgets.paint.tools import PaintTools
-from napari_singlestrip.widgets.session.panel import Panel, button, words
+from napari_singlestrip.widgets.session.panel import Panel
 from napari_singlestrip.widgets.session.session import Session
 
 HOW = (

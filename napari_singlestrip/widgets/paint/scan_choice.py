@@ -12,8 +12,8 @@ from superqt.utils import signals_blocked
 from napari_singlestrip.engine.judging.most_typical_scan import Portrait, most_typical, portrait
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study.drafts import drafted
+from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.paint.tool_runner import ToolRunner
-from napari_singlestrip.widgets.session.panel import button, words
 from napari_singlestrip.widgets.session.session import Session
 
 MAX_LOOKED_AT = 24  # more would take long to read, and say little more

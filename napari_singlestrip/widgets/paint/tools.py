@@ -10,9 +10,9 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 from napari_singlestrip.engine.masks import mask_tools
 from napari_singlestrip.engine.masks.growing import grow_from_seeds
 from napari_singlestrip.engine.masks.mask_tools import Image, Mask, Spacing
+from napari_singlestrip.widgets.common.controls import button
 from napari_singlestrip.widgets.paint.brush_controls import BrushControls
 from napari_singlestrip.widgets.paint.tool_runner import ToolRunner
-from napari_singlestrip.widgets.session.panel import button
 from napari_singlestrip.widgets.session.session import Session
 
 # A tool makes a new mask from the mask and the picture, axes (I, P, L); it runs in a thread.

@@ -20,7 +20,7 @@ from napari_singlestrip.study.decision_history import ReviewHistory
 from napari_singlestrip.study.review import ReviewRow
 from napari_singlestrip.study.tables import State
 from napari_singlestrip.texts import printable
-from napari_singlestrip.widgets.session.panel import button, words
+from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.session.session import Session
 from napari_singlestrip.widgets.viewer.toast import Toast
 from napari_singlestrip.widgets.viewer.viewpoint import canvas_of

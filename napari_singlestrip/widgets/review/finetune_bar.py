@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
 
 from napari_singlestrip.study.review import FinetuningPlan, Review, finetuning_plan
-from napari_singlestrip.widgets.session.panel import button, words
+from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.session.session import Session
 
 STAGES = ("finetune", "autoencoder", "predict", "rank")

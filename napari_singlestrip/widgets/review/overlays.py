@@ -18,8 +18,8 @@ from napari_singlestrip.engine.imaging.volume import Scan, load_mask, open_scan
 from napari_singlestrip.study.review import Change, change
 from napari_singlestrip.study.round_folder import heat_map_path
 from napari_singlestrip.widgets.common.background_thread import Background
+from napari_singlestrip.widgets.common.controls import words
 from napari_singlestrip.widgets.common.napari_preferences import wishes
-from napari_singlestrip.widgets.session.panel import words
 from napari_singlestrip.widgets.session.session import Session
 from napari_singlestrip.widgets.viewer.study_layers import BEFORE, PSEUDO_LABEL
 

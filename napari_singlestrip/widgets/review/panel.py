@@ -12,6 +12,7 @@ from superqt import QCollapsible
 
 from napari_singlestrip.events import Event, Wrote
 from napari_singlestrip.study.review import Review, ReviewRow, review
+from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.common.thumbnails import Thumbnails, placeholder
 from napari_singlestrip.widgets.paint.tools import PaintTools
 from napari_singlestrip.widgets.review.decision_bar import DecisionBar
@@ -22,7 +23,7 @@ from napari_singlestrip.widgets.review.score_plot import ScorePlot
 from napari_singlestrip.widgets.review.table import ReviewTable
 from napari_singlestrip.widgets.review.table_header import ReviewHead
 from napari_singlestrip.widgets.review.table_model import THUMBNAIL
-from napari_singlestrip.widgets.session.panel import Panel, button, words
+from napari_singlestrip.widgets.session.panel import Panel
 from napari_singlestrip.widgets.session.session import Session
 from napari_singlestrip.widgets.viewer.viewpoint import canvas_of
 

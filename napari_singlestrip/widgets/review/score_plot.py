@@ -9,10 +9,10 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_singlestrip.study.review import Review, ReviewRow
+from napari_singlestrip.widgets.common.controls import words
 from napari_singlestrip.widgets.common.scatter_plot import Scatter, Spot
 from napari_singlestrip.widgets.review.reference_dice import Truth
 from napari_singlestrip.widgets.review.table_model import STATE_COLOURS
-from napari_singlestrip.widgets.session.panel import words
 
 RANK, AGREEMENT, TRUTH = "AE error by rank", "AE error and agreement", "AE error and true Dice"
 AXES = {

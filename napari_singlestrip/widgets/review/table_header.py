@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_singlestrip.study.review import Review
+from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.review.table import ReviewTable
 from napari_singlestrip.widgets.review.table_model import (
     ALL,
@@ -25,7 +26,6 @@ from napari_singlestrip.widgets.review.table_model import (
     STATE_COLOURS,
     STATE_FILTERS,
 )
-from napari_singlestrip.widgets.session.panel import button, words
 
 
 class ReviewHead(QWidget):

@@ -16,6 +16,7 @@ from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished
 from napari_singlestrip.study.document import DOCUMENT_NAME
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.common.napari_preferences import wishes
 from napari_singlestrip.widgets.common.path_prompt import PlaceRow
 from napari_singlestrip.widgets.scans.dropped_files import (
@@ -26,7 +27,6 @@ from napari_singlestrip.widgets.scans.dropped_files import (
     study_among,
     suggested_place,
 )
-from napari_singlestrip.widgets.session.panel import button, words
 from napari_singlestrip.widgets.session.session import WINDOW_FILE, Session
 from napari_singlestrip.widgets.session.user_settings import recent_studies
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QWidget
 
+from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.scans.add_scans import AddScans
 from napari_singlestrip.widgets.scans.header_reader import ScanChecks
 from napari_singlestrip.widgets.scans.table import SORTS, ScanTable, SortedScans
 from napari_singlestrip.widgets.scans.table_view import ScanView
-from napari_singlestrip.widgets.session.panel import Panel, button, words
+from napari_singlestrip.widgets.session.panel import Panel
 from napari_singlestrip.widgets.session.session import Session
 from napari_singlestrip.widgets.session.user_settings import remember_study
 

@@ -14,7 +14,7 @@ from qtpy.QtCore import QPointF, QRectF, Qt, QTimer
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_singlestrip.widgets.session.panel import words
+from napari_singlestrip.widgets.common.controls import words
 
 REDRAW_MS = 250  # several points at once
 HEIGHT = 110

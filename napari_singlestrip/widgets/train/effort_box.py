@@ -8,8 +8,8 @@ from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QRadioButton, QVBo
 
 from napari_singlestrip.engine.config import EFFORTS, Effort
 from napari_singlestrip.events import Finished
-from napari_singlestrip.widgets.dock.job_bar import duration
-from napari_singlestrip.widgets.session.panel import button, words
+from napari_singlestrip.texts import duration
+from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.session.session import Session
 
 EXPLAINED = {

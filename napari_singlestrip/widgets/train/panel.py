@@ -8,11 +8,12 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
 from napari_singlestrip.events import Crashed, Event, Failed, Wrote
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.common.napari_preferences import DEVICES, wishes
 from napari_singlestrip.widgets.common.notice import Notice
 from napari_singlestrip.widgets.common.zoomable_picture import Picture
 from napari_singlestrip.widgets.session.job_process import JobStatus
-from napari_singlestrip.widgets.session.panel import Panel, button, words
+from napari_singlestrip.widgets.session.panel import Panel
 from napari_singlestrip.widgets.session.session import Session
 from napari_singlestrip.widgets.train.advanced_box import AdvancedBox
 from napari_singlestrip.widgets.train.curves_box import CurvesBox

@@ -22,7 +22,7 @@ from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_singlestrip.engine.config import Config, Effort, Settings, settings_for
-from napari_singlestrip.widgets.session.panel import button, words
+from napari_singlestrip.widgets.common.controls import button, words
 
 GROUPS = {
     "training": "Training",

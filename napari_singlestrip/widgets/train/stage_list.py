@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
-from napari_singlestrip.widgets.dock.job_bar import STAGE_WORDS, duration
+from napari_singlestrip.events import STAGE_WORDS
+from napari_singlestrip.texts import duration
 from napari_singlestrip.widgets.session.job_process import JobStatus
 from napari_singlestrip.widgets.train.facts import Stage
 

@@ -25,7 +25,6 @@ from napari_singlestrip.engine.heads.label_bank import (
 from napari_singlestrip.engine.heads.label_map import LabelBank, untiled
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.learning.losses import partial_volume
-from napari_singlestrip.engine.learning.networks import side_multiple
 from napari_singlestrip.errors import UserError
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def test_sides_suit_the_network_and_hold_the_brain(
     phantom: SampleHead, geometry: Geometry, tiny_settings: Settings
 ) -> None:
     assert geometry.spacing_mm == 8
-    assert all(n % side_multiple(tiny_settings.network) == 0 for n in geometry.shape)
+    assert all(n % tiny_settings.network.side_multiple == 0 for n in geometry.shape)
     where = np.argwhere(phantom.mask)
     extent = (np.ptp(where, axis=0) + 1) * 6.0
     assert np.all(np.array(geometry.shape) * 8.0 > extent)
@@ -73,7 +72,7 @@ def test_a_mouse_gets_as_many_voxels_as_a_man(
     geometry = training_geometry(phantom.mask, small, tiny_settings)
     human = training_geometry(phantom.mask, grid_of(phantom.mask, phantom.affine), tiny_settings)
     assert geometry.spacing_mm == pytest.approx(8 * factor, rel=0.1)
-    step = side_multiple(tiny_settings.network)
+    step = tiny_settings.network.side_multiple
     assert np.abs(np.array(geometry.shape) - human.shape).max() <= step
 
 

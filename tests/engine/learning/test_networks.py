@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from napari_singlestrip.engine.config import NetworkConfig
-from napari_singlestrip.engine.learning.networks import build_segmenter, side_multiple
+from napari_singlestrip.engine.learning.networks import build_segmenter
 from napari_singlestrip.engine.learning.training import initial_weights
 
 Architecture = Literal["unet", "synthstrip"]
@@ -38,7 +38,7 @@ def test_output_has_the_shape_of_the_picture(
     architecture: Architecture, channels: tuple[int, ...]
 ) -> None:
     settings = config(architecture, channels)
-    n = side_multiple(settings)
+    n = settings.side_multiple
     assert n == 2 ** (len(channels) - 1)
     x = picture(2, 1, n, 2 * n, 3 * n)
     assert build_segmenter(settings).eval()(x).shape == x.shape

@@ -18,7 +18,6 @@ from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.imaging.pose import pitch
 from napari_singlestrip.engine.imaging.resampling import resample
 from napari_singlestrip.engine.learning.checkpoint import load_checkpoint
-from napari_singlestrip.engine.learning.networks import side_multiple
 from napari_singlestrip.engine.learning.segmenter import (
     Prediction,
     Segmenter,
@@ -99,7 +98,7 @@ def test_prediction_sees_a_grid_that_fits_the_net(
     phantom: SampleHead, tiny_settings: Settings
 ) -> None:
     prediction = predict(segmenter(tiny_settings), volume_of(phantom))
-    multiple = side_multiple(tiny_settings.network)
+    multiple = tiny_settings.network.side_multiple
     assert prediction.probability.shape == prediction.conformed.data.shape
     assert all(n % multiple == 0 for n in prediction.probability.shape)
     assert prediction.grid.orientation == "RAS"

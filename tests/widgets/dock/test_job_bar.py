@@ -15,7 +15,8 @@ from qtpy.QtWidgets import QWidget
 
 from napari_singlestrip.events import Cancelled, Crashed, Failed, Finished, Note
 from napari_singlestrip.study.study import Study
-from napari_singlestrip.widgets.dock.job_bar import JobBar, LogDialog, duration, ending, in_words
+from napari_singlestrip.texts import duration
+from napari_singlestrip.widgets.dock.job_bar import JobBar, LogDialog, ending, in_words
 from napari_singlestrip.widgets.session import job_process as job_module
 from napari_singlestrip.widgets.session.job_process import JobStatus
 from napari_singlestrip.widgets.session.session import Session
