@@ -29,7 +29,8 @@ from napari_singlestrip.study.training_set import masks_by_hand
 
 CPU = torch.device("cpu")
 ASKED = 0.05
-TRAINING, SEGMENTER = "napari_singlestrip.engine.learning.training", "napari_singlestrip.engine.learning.segmenter"
+LEARNING = "napari_singlestrip.engine.learning"
+TRAINING, SEGMENTER = f"{LEARNING}.training", f"{LEARNING}.segmenter"
 NETWORK = ("network, forward", "network, backward")
 SYNTHESIS = ("synthesis, numbers", "synthesis, pictures")
 PARTS = (

@@ -18,7 +18,7 @@ from napari_singlestrip.atomic_files import atomic_path
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study.document import DOCUMENT_NAME
 
-PACK = Path(__file__).parent / "sample_data" / "finished.zip"
+PACK = Path(__file__).with_name("finished.zip")
 ABOUT = "about.json"  # the heads of the study; the rest of the pack is the study's folder
 FOLDER = "finished"
 

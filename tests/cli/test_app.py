@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -17,8 +18,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-import napari_singlestrip
-from napari_singlestrip import __version__, engine
+from napari_singlestrip import __version__
 from napari_singlestrip.cli import app as cli
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import (
@@ -109,19 +109,20 @@ class FakeStages(ModuleType):
         path.write_text(study.name if round_ is None else f"{study.name} {round_}")
 
 
-def put_module(monkeypatch: pytest.MonkeyPatch, parent: ModuleType, module: ModuleType) -> None:
+def put_module(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
     """Have `import` find `module`, whether or not the real one was imported before."""
+    package, _, name = module.__name__.rpartition(".")
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(parent, module.__name__.split(".")[-1], module, raising=False)
+    monkeypatch.setattr(importlib.import_module(package), name, module, raising=False)
 
 
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
     fake = FakeStages()
-    put_module(monkeypatch, napari_singlestrip, fake)
+    put_module(monkeypatch, fake)
     applying = ModuleType("napari_singlestrip.pipeline.apply")
     vars(applying).update(apply=fake.apply, export_model=fake.export_model)
-    put_module(monkeypatch, napari_singlestrip, applying)
+    put_module(monkeypatch, applying)
     return fake
 
 
@@ -431,7 +432,7 @@ def test_log_of_the_study_can_be_sent(study: Study, stages: FakeStages) -> None:
 FAKE_RUN = """
 import sys, types, time
 from napari_singlestrip.events import *
-import napari_singlestrip
+import napari_singlestrip.pipeline
 fake = types.ModuleType("napari_singlestrip.pipeline.stages")
 fake.STAGES = ("train",)
 def run(study, **options):
@@ -474,7 +475,8 @@ def test_module_runs_and_mistakes_exit_with_2(tmp_path: Path) -> None:
 
 def test_bug_outside_a_job_keeps_its_traceback(study: Study) -> None:
     code = (
-        "import sys, napari_singlestrip.study.study as s; from napari_singlestrip.cli.app import main;"
+        "import sys, napari_singlestrip.study.study as s; "
+        "from napari_singlestrip.cli.app import main; "
         "s.Study.open = lambda folder: 1 / 0; sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "rank", str(study.folder)]
@@ -587,7 +589,7 @@ def test_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Output) -
 
     fake = ModuleType("napari_singlestrip.demo.run")
     fake.demo = demo  # type: ignore[attr-defined]
-    put_module(monkeypatch, napari_singlestrip, fake)
+    put_module(monkeypatch, fake)
     assert run_cli("demo", "--out", tmp_path, "--seed", 5, "--set", "training.steps=5") == 0
     assert calls == [
         {
@@ -626,7 +628,7 @@ def test_evaluate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Outpu
 
     fake.evaluate_folders = evaluate_folders  # type: ignore[attr-defined]
     fake.write_csv = write_csv  # type: ignore[attr-defined]
-    put_module(monkeypatch, engine, fake)
+    put_module(monkeypatch, fake)
     csv = tmp_path / "figures.csv"
     assert run_cli("evaluate", tmp_path / "m", tmp_path / "r", "--csv", csv) == 0
     assert csv.read_text() == "1"
@@ -640,7 +642,7 @@ def test_doctor(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
         return {"torch": "2.8.0", "memory": "8 GiB"}
 
     fake.describe = describe  # type: ignore[attr-defined]
-    put_module(monkeypatch, engine, fake)
+    put_module(monkeypatch, fake)
     assert run_cli("doctor") == 0
     text = capsys.readouterr().out
     assert re.search(r"^torch +2\.8\.0$", text, re.MULTILINE)
