@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_study import write_volume
+from small_study import write_volume
 
 from napari_singlestrip.study.document import ScanEntry, StudyDocument, write_document
 from napari_singlestrip.study.study import Study

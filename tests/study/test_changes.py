@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_study import cube, predict, write_volume
 from test_kill import check_files
-from test_study import cube, predict, write_volume
 
 from napari_singlestrip.atomic_files import STUDY_MARK, refuse_links
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from test_study import cube, predict, write_volume
+from small_study import cube, predict, write_volume
 
 from napari_singlestrip.atomic_files import file_digest
 from napari_singlestrip.engine.config import FinetuningConfig

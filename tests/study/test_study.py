@@ -13,6 +13,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from small_study import SHAPE, cube, predict, write_volume
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study import document as study_document
@@ -20,28 +21,10 @@ from napari_singlestrip.study.document import StudyDocument, resolved_path, stor
 from napari_singlestrip.study.study import Labelled, Study
 from napari_singlestrip.study.tables import ScoreRow
 
-SHAPE = (6, 7, 8)
-
-
-def write_volume(path: Path, values: np.ndarray[Any, Any] | None = None) -> Path:
-    """Write a small scan, or the given values as one."""
-    if values is None:
-        values = np.random.default_rng(0).random(SHAPE, dtype=np.float32)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(values, np.diag([1.0, 2.0, 3.0, 1.0])), path)
-    return path
-
 
 def load(path: Path) -> Any:
     """Open a volume (nibabel's own types do not know of values)."""
     return nib.load(path)
-
-
-def cube(size: int = 3) -> np.ndarray[Any, Any]:
-    """Return a mask with a cube in it."""
-    mask = np.zeros(SHAPE, dtype=np.uint8)
-    mask[1 : 1 + size, 1 : 1 + size, 1 : 1 + size] = 1
-    return mask
 
 
 @pytest.fixture
@@ -57,14 +40,6 @@ def mask_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def study(tmp_path: Path, scans: list[Path], mask_file: Path) -> Study:
     return Study.create(tmp_path / "study", scans, {"a": mask_file})
-
-
-def predict(study: Study, round_: int, *names: str) -> None:
-    """Do what a worker does, in short: write pseudo-labels and scores."""
-    for name in names:
-        write_volume(study.pseudo_label_path(round_, name), cube())
-    rows = [ScoreRow(name, 0.1 * rank, 0.9, 27.0, rank) for rank, name in enumerate(names, 1)]
-    study.save_scores(round_, rows)
 
 
 def test_what_is_created_is_opened_again(tmp_path: Path, scans: list[Path]) -> None:
