@@ -26,8 +26,12 @@ from napari_singlestrip.events import Event, Failed, Finished, Note, Progress, S
 from napari_singlestrip.failures import attempt, describe
 from napari_singlestrip.pipeline import apply as applying
 from napari_singlestrip.pipeline import export_masks as masks_export
+from napari_singlestrip.pipeline import learn as learn_stage
 from napari_singlestrip.pipeline import live_prediction as present_answer
+from napari_singlestrip.pipeline import predict as predict_stage
+from napari_singlestrip.pipeline import rank as rank_stage
 from napari_singlestrip.pipeline import stages
+from napari_singlestrip.pipeline import training_data as training_data_stage
 from napari_singlestrip.pipeline.score_keeping import FILE
 from napari_singlestrip.pipeline.worker import drive
 from napari_singlestrip.report import pictures, write_report
@@ -118,7 +122,7 @@ def test_a_full_disk_concerns_all(number: int) -> None:
 def test_prediction_goes_on(
     trained_copy: Study, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str
 ) -> None:
-    monkeypatch.setattr(stages, "predict", failing(predict, 2, error))
+    monkeypatch.setattr(predict_stage, "predict", failing(predict, 2, error))
     events = run(trained_copy, stages=["predict"])
     bad = trained_copy.names[2]
     assert failures(events) == [(bad, kind)]
@@ -132,7 +136,7 @@ def test_prediction_goes_on(
 def test_ranking_goes_on(
     trained_copy: Study, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str
 ) -> None:
-    monkeypatch.setattr(stages, "best_views", failing(best_views, 1, error))
+    monkeypatch.setattr(rank_stage, "best_views", failing(best_views, 1, error))
     events = run(trained_copy, stages=["rank"])
     bad, *others = trained_copy.names[1:]
     assert failures(events) == [(bad, kind)]
@@ -143,7 +147,7 @@ def test_ranking_goes_on(
 def test_no_brain_counts_as_failed(
     trained_copy: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stages, "to_mask", lambda _, grid, __: np.zeros(grid.shape, bool))
+    monkeypatch.setattr(predict_stage, "to_mask", lambda _, grid, __: np.zeros(grid.shape, bool))
     end = end_of(run(trained_copy, stages=["predict"]))
     assert (end.n_done, end.n_failed) == (0, 3)
 
@@ -153,7 +157,7 @@ def test_full_disk_stops_the_run_with_one_sentence(
 ) -> None:
     full = UserError("Cannot write x: the disk is full.", "Free some space.")
     full.__cause__ = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    monkeypatch.setattr(stages, "save_mask", failing(save_mask, 1, full))
+    monkeypatch.setattr(predict_stage, "save_mask", failing(save_mask, 1, full))
     seen: list[Event] = []
     assert drive(stages.run(trained_copy, device="cpu", stages=["predict"]), seen.append) == 2
     assert seen[-1] == Failed("Cannot write x: the disk is full.", "Free some space.")
@@ -165,7 +169,7 @@ def test_disk_that_fails_for_one_mask_is_told(
 ) -> None:
     broken = UserError("Cannot write x: the disk reports an error.")
     broken.__cause__ = OSError(errno.EIO, os.strerror(errno.EIO))
-    monkeypatch.setattr(stages, "save_mask", failing(save_mask, 1, broken))
+    monkeypatch.setattr(predict_stage, "save_mask", failing(save_mask, 1, broken))
     assert drive(stages.run(trained_copy, device="cpu", stages=["predict"]), lambda _: None) == 3
 
 
@@ -198,7 +202,7 @@ def test_watching_and_previews_do_not_stop_training(
 ) -> None:
     study = make_study(tmp_path / "study", heads, **SOON)
     monkeypatch.setattr(present_answer, "predict", failing(predict, 1, error))
-    monkeypatch.setattr(stages, "render", failing(render, 1, error))
+    monkeypatch.setattr(learn_stage, "render", failing(render, 1, error))
     events = run(study, stages=["train"], watch=heads.names[1])
     assert failures(events) == [("", kind), (heads.names[1], kind)]
     assert end_of(events).n_failed == 1
@@ -211,7 +215,7 @@ def test_watching_and_previews_do_not_stop_training(
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each mask that is scored."""
     calls: list[int] = []
-    monkeypatch.setattr(stages, "best_views", failing(best_views, -1, ValueError(), calls))
+    monkeypatch.setattr(rank_stage, "best_views", failing(best_views, -1, ValueError(), calls))
     return calls
 
 
@@ -232,7 +236,7 @@ def test_a_scan_that_failed_does_not_have_the_others_scored_again(
         assert set(table(trained_copy)) == set(before) - {bad}
         assert {rank for _, rank, _ in table(trained_copy).values()} == {1, 2}
         assert end_of(events).n_failed == 1
-    monkeypatch.setattr(stages, "open_scan", open_scan)
+    monkeypatch.setattr(training_data_stage, "open_scan", open_scan)
     run(trained_copy, stages=["predict"])  # all masks again: as they were, but for the bad one
     run(trained_copy)
     assert table(trained_copy) == before

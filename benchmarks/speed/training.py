@@ -22,7 +22,8 @@ from napari_singlestrip.engine.config import settings_for
 from napari_singlestrip.engine.learning.segmenter import segmenter_task
 from napari_singlestrip.engine.learning.training import Task, train
 from napari_singlestrip.events import Event
-from napari_singlestrip.pipeline.stages import Job, TrainingData, training_data
+from napari_singlestrip.pipeline.job import Job
+from napari_singlestrip.pipeline.training_data import TrainingData, training_data
 from napari_singlestrip.sample_data import write_sample_heads
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.training_set import masks_by_hand

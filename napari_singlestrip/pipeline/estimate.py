@@ -30,12 +30,8 @@ from napari_singlestrip.engine.learning.segmenter import (
 )
 from napari_singlestrip.engine.learning.training import Task, train
 from napari_singlestrip.events import Event, Progress, Started
-from napari_singlestrip.pipeline.stages import (
-    Job,
-    TrainingData,
-    real_fraction_at_first,
-    training_data,
-)
+from napari_singlestrip.pipeline.job import Job, real_fraction_at_first
+from napari_singlestrip.pipeline.training_data import TrainingData, training_data
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.training_set import TrainingMask, masks_by_hand
 

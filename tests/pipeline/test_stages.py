@@ -26,8 +26,13 @@ from napari_singlestrip.engine.learning.training import is_done
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
 from napari_singlestrip.pipeline import apply as applying
+from napari_singlestrip.pipeline import learn as learn_stage
+from napari_singlestrip.pipeline import predict as predict_stage
 from napari_singlestrip.pipeline import stages
+from napari_singlestrip.pipeline import training_data as training_data_stage
 from napari_singlestrip.pipeline.autoencoder_choice import autoencoder_path
+from napari_singlestrip.pipeline.job import Job
+from napari_singlestrip.pipeline.training_data import geometry_of_study, load_example
 from napari_singlestrip.study.round_folder import RoundFolder, heat_map_path, settings_of_run
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.training_set import masks_by_hand, masks_of_round
@@ -181,8 +186,8 @@ def test_real_scans_are_learned_from_where_several_were_painted(
         thresholds.append(settings.prediction.threshold)
         return to_mask(found, grid, settings)
 
-    monkeypatch.setattr(stages, "segmenter_task", record)
-    monkeypatch.setattr(stages, "to_mask", threshold)
+    monkeypatch.setattr(learn_stage, "segmenter_task", record)
+    monkeypatch.setattr(predict_stage, "to_mask", threshold)
     study = make_study(tmp_path / "soon", heads, training__real_fraction=0.5, **SOON)
     for name, mask in list(zip(heads.names, heads.masks, strict=True))[1:n_painted]:
         study.import_mask(name, mask)
@@ -205,7 +210,7 @@ def test_network_fine_tuned_on_synthetic_heads_alone_is_still_generous(
 
     study = make_study(tmp_path / "soon", heads, finetuning__real_fraction=share, **SOON)
     run(study, stages=["train", "autoencoder", "predict", "rank"])
-    monkeypatch.setattr(stages, "to_mask", record)
+    monkeypatch.setattr(predict_stage, "to_mask", record)
     run(study, stages=["finetune", "predict"])
     model = RoundFolder(study.round_dir(1)).segmenter
     applied_with = load_segmenter(model, torch.device("cpu")).settings.prediction.threshold
@@ -299,7 +304,7 @@ def test_threshold_is_that_of_how_the_round_was_trained(
         thresholds.append(settings.prediction.threshold)
         return to_mask(found, grid, settings)
 
-    monkeypatch.setattr(stages, "to_mask", record)
+    monkeypatch.setattr(predict_stage, "to_mask", record)
     run(trained_copy, stages=["finetune"], overrides={"finetuning.real_fraction": 0.0})
     run(trained_copy, stages=["predict"])
     model = RoundFolder(trained_copy.round_dir(2)).segmenter
@@ -310,7 +315,7 @@ def test_threshold_is_that_of_how_the_round_was_trained(
 def test_mask_that_is_no_longer_found_is_not_learned_from(
     trained_copy: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stages, "to_mask", lambda _, grid, __: np.zeros(grid.shape, bool))
+    monkeypatch.setattr(predict_stage, "to_mask", lambda _, grid, __: np.zeros(grid.shape, bool))
     events = run(trained_copy, stages=["predict", "rank"])
     names = trained_copy.names[1:]
     assert {e.scan for e in events if isinstance(e, Note) and "no brain" in e.text} == set(names)
@@ -323,14 +328,14 @@ def test_grid_stays_that_of_the_scan_that_was_painted_first(
     """Even if scans that come earlier in the list are painted later."""
     masks = masks_by_hand(trained_copy)
     later = replace(masks[0], scan=heads.names[1])
-    monkeypatch.setattr(stages, "masks_by_hand", lambda _: [later, *masks])
+    monkeypatch.setattr(training_data_stage, "masks_by_hand", lambda _: [later, *masks])
     opened: list[str] = []
 
     def record(path: Path) -> Any:
         opened.append(path.name)
         return open_scan(path)
 
-    monkeypatch.setattr(stages, "open_scan", record)
+    monkeypatch.setattr(training_data_stage, "open_scan", record)
     run(trained_copy, stages=["finetune"], overrides={"finetuning.steps": 1})
     assert opened[0] == trained_copy.scan_path(masks[0].scan).name
 
@@ -348,16 +353,16 @@ def test_a_round_learns_on_or_anew(trained_copy: Study, start: str) -> None:
 
 def test_soft_labels_are_those_of_pseudo_labels_only(trained_copy: Study) -> None:
     settings = settings_of_run(trained_copy, None, {}, None)
-    job = stages.Job(trained_copy, settings, torch.device("cpu"))
+    job = Job(trained_copy, settings, torch.device("cpu"))
     soft = replace(job, settings=override(settings, {"finetuning.soft_labels": True}))
     masks = masks_of_round(trained_copy, 1, job.settings.finetuning)
     kinds = {mask.kind for mask in masks}
     assert "painted" in kinds
     assert "selected" in kinds
-    geometry = stages._geometry(job)
+    geometry = geometry_of_study(job)
     for mask in masks:
         hard, probable = (
-            stages._load_example(each, mask, geometry)[0].distance for each in (job, soft)
+            load_example(each, mask, geometry)[0].distance for each in (job, soft)
         )
         assert np.array_equal(hard, probable) == (mask.kind == "painted")
         # Where it was brain it is probably brain: 0.5 lies on the surface of the mask.

@@ -1,0 +1,117 @@
+"""The labelled scans of a study, ready for training."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_singlestrip.engine.heads.label_bank import (
+    Example,
+    Geometry,
+    make_example,
+    training_geometry,
+)
+from napari_singlestrip.engine.heads.label_map import LabelBank
+from napari_singlestrip.engine.imaging.volume import (
+    Volume,
+    load_mask,
+    open_scan,
+)
+from napari_singlestrip.engine.learning.segmenter import (
+    load_segmenter,
+    predict,
+)
+from napari_singlestrip.engine.learning.training import Pair
+from napari_singlestrip.events import Event
+from napari_singlestrip.failures import attempt
+from napari_singlestrip.pipeline.job import Job, has_seen_real, prediction_settings
+from napari_singlestrip.pipeline.supply import Supply
+from napari_singlestrip.pipeline.tally import LEARN
+from napari_singlestrip.study.round_facts import describe_round
+from napari_singlestrip.study.training_set import (
+    TRUSTED,
+    TrainingMask,
+    masks_by_hand,
+)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Labelled scans, ready for training."""
+
+    bank: LabelBank
+    geometry: Geometry
+    watched: list[Pair]
+    supply: Supply  # of scans that take turns, where not all fit into memory
+
+    @property
+    def masks(self) -> list[TrainingMask]:
+        """Those that are learned from."""
+        return self.supply.used
+
+
+def training_data(
+    job: Job, masks: Sequence[TrainingMask], n_maps: int | None, n_steps: int = 1, step: int = 0
+) -> Generator[Event, None, TrainingData]:
+    """Load the labelled scans and make their label maps: those that are there at a step.
+
+    A bad scan is left out; see `Supply`.
+    """
+    geometry = geometry_of_study(job)
+
+    def load(mask: TrainingMask) -> tuple[Example, Volume, npt.NDArray[np.bool_]]:
+        return load_example(job, mask, geometry)
+
+    supply = Supply(masks, load, geometry, job.settings, n_maps, n_steps)
+    yield from supply.fill(step)
+    for name, failure in supply.failed.items():
+        job.tally.count(LEARN, name, failure)
+    job.tally.learned.update(mask.scan for mask in supply.used)
+    return TrainingData(supply.bank(), geometry, supply.watched, supply)
+
+
+def load_example(
+    job: Job, mask: TrainingMask, geometry: Geometry
+) -> tuple[Example, Volume, npt.NDArray[np.bool_]]:
+    scan = open_scan(job.study.scan_path(mask.scan))
+    array = load_mask(job.study.folder / mask.path, like=scan)
+    volume = scan.load()
+    soft = None
+    if job.settings.finetuning.soft_labels and mask.kind not in TRUSTED:
+        soft = _probability(job, mask, volume)
+    return make_example(mask.scan, volume, array, geometry, mask.weight, soft), volume, array
+
+
+def _probability(job: Job, mask: TrainingMask, volume: Volume) -> Volume:
+    """The probability that a pseudo-label was made from, with 0.5 where its surface was."""
+    round_ = mask.round or 0
+    prediction = predict(load_segmenter(job.folder(round_).segmenter, job.device), volume)
+    settings = prediction_settings(job.settings, real=has_seen_real(job, round_))
+    p, threshold = prediction.probability, settings.prediction.threshold
+    odds = p * (1 - threshold)
+    soft = (odds / (odds + (1 - p) * threshold)).astype(np.float32)
+    return Volume(soft, prediction.grid.affine)
+
+
+def geometry_of_study(job: Job) -> Geometry:
+    """The training grid: from the first mask that was painted, the same in all rounds.
+
+    From the next one, if the scan of the first cannot be read.
+    """
+    masks, folder = masks_by_hand(job.study), job.folder(0)
+    first = describe_round(job.study, 0).scans[:1] if folder.segmenter.is_file() else ()
+    masks.sort(key=lambda mask: mask.scan not in first)
+    for mask in masks[:-1]:
+        found = attempt(_geometry_of, job, mask)
+        if isinstance(found, Geometry):
+            return found
+    return _geometry_of(job, masks[-1])
+
+
+def _geometry_of(job: Job, mask: TrainingMask) -> Geometry:
+    scan = open_scan(job.study.scan_path(mask.scan))
+    array = load_mask(job.study.folder / mask.path, like=scan)
+    return training_geometry(array, scan.grid, job.settings)
