@@ -1,0 +1,130 @@
+"""Commands that train, predict and rank, and that say how long it will take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_singlestrip.cli.jobs import (
+    run_job,
+)
+from napari_singlestrip.cli.options import (
+    DeviceOption,
+    EffortOption,
+    EventsOption,
+    QuietOption,
+    SeedOption,
+    SetOption,
+    StudyFolder,
+    parse_stages,
+)
+
+if TYPE_CHECKING:
+    from napari_singlestrip.events import Event
+
+
+def run(
+    study: StudyFolder,
+    stages: Annotated[
+        str | None,
+        typer.Option(
+            "--stages",
+            metavar="LIST",
+            help="Of train,autoencoder,predict,rank,finetune; without it, all that is missing.",
+        ),
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", min=0, help="Rounds of self-training.")
+    ] = None,
+    effort: EffortOption = None,
+    device: DeviceOption = "auto",
+    seed: SeedOption = None,
+    settings: SetOption = None,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart", help="Set the rounds that exist aside, and start anew."),
+    ] = False,
+    watch: Annotated[
+        str,
+        typer.Option(
+            "--watch", metavar="SCAN",
+            help="While training, write the network's present answer on this scan now and then.",
+        ),
+    ] = "",
+    events: EventsOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Do everything that is still missing: train, predict, rank, fine-tune.
+
+    Ctrl+C stops and keeps what was reached; the same command goes on from there.
+
+    \b
+    Examples:
+      singlestrip run my_study
+      singlestrip run my_study --rounds 0            up to the first ranking, to decide yourself
+      singlestrip run my_study --stages finetune,autoencoder,predict,rank    one more round
+      singlestrip run my_study --rounds 2 --device cuda
+      singlestrip run my_study --set training.steps=500 --set prediction.border_mm=1
+    """
+
+    def job() -> Iterator[Event]:
+        from napari_singlestrip.engine.config import parse_assignments
+        from napari_singlestrip.events import Started
+        from napari_singlestrip.study.lock import StudyLock
+        from napari_singlestrip.study.study import Study
+
+        overrides = parse_assignments(settings or [])
+        opened = Study.open(study)
+        opened.settings(effort, overrides, seed)  # a wrong setting is said before torch is loaded
+        with StudyLock(opened.folder):
+            if events:  # importing torch takes seconds: a sign of life first
+                yield Started("", detail="loading torch")
+            from napari_singlestrip.pipeline import stages as work
+
+            yield from work.run(
+                opened,
+                stages=parse_stages(stages, work.STAGES),
+                rounds=rounds,
+                effort=effort,
+                device=device,
+                seed=seed,
+                overrides=overrides,
+                restart=restart,
+                watch=opened.scan(watch).name if watch else "",
+            )
+
+    run_job(job, events, quiet, log_folder=study)
+
+
+def estimate(
+    study: StudyFolder,
+    effort: EffortOption = None,
+    device: DeviceOption = "auto",
+    settings: SetOption = None,
+    events: EventsOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Say how long training, prediction and ranking will take on this computer.
+
+    Times a few real steps; nothing in the study is changed.
+
+    \b
+    Examples:
+      singlestrip estimate my_study
+      singlestrip estimate my_study --effort standard --device cuda
+    """
+
+    def job() -> Iterator[Event]:
+        from napari_singlestrip.engine.config import parse_assignments
+        from napari_singlestrip.study.study import Study
+
+        overrides = parse_assignments(settings or [])
+        opened = Study.open(study)
+        opened.settings(effort, overrides)
+        from napari_singlestrip.pipeline import estimate as estimating
+
+        yield from estimating.estimate(opened, effort=effort, device=device, overrides=overrides)
+
+    run_job(job, events, quiet)
