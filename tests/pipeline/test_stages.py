@@ -28,6 +28,7 @@ from napari_singlestrip.events import Event, Finished, Note, Progress, Started, 
 from napari_singlestrip.pipeline import apply as applying
 from napari_singlestrip.pipeline import learn as learn_stage
 from napari_singlestrip.pipeline import predict as predict_stage
+from napari_singlestrip.pipeline import rank as rank_stage
 from napari_singlestrip.pipeline import stages
 from napari_singlestrip.pipeline import training_data as training_data_stage
 from napari_singlestrip.pipeline.autoencoder_choice import autoencoder_path
@@ -401,7 +402,7 @@ def test_ranking_and_model_take_the_autoencoder_of_their_round(
     trained_copy.decide(heads.names[1], "corrected", mask=heads.masks[1])
     run(trained_copy, stages=["finetune", "autoencoder", "predict"])
     taken: list[Path] = []
-    for module in (stages, applying):
+    for module in (rank_stage, applying):
         def load_and_note(path: Path, device: Any) -> Any:
             taken.append(path)
             return load_autoencoder(path, device)

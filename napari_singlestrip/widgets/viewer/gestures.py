@@ -37,22 +37,37 @@ def cancel_gesture(layer: Any) -> bool:
 def keep_strokes_flat(layer: Any, across: Callable[[], Sequence[int]]) -> None:
     """Let a stroke begin anew when another slice is shown while the button is down.
 
+    Beside the scan, where a larger layer of a person's own may lead, nothing is painted: napari
+    raises an error there.
+
     Parameters
     ----------
     layer : napari.layers.Labels
     across : callable
         Axes that are not displayed.
     """
-    draw = getattr(layer, DRAW, None)
-    if draw is None:
-        return
+    draw: Callable[..., Any] | None = getattr(layer, DRAW, None)
+    fill = layer.paint_polygon
+
+    def is_outside(point: Any) -> bool:
+        shape = layer.data.shape
+        return any(not 0 <= round(float(point[axis])) < shape[axis] for axis in across())
 
     def draw_on_one_slice(new_label: int, last: Any, now: Any) -> Any:
+        assert draw is not None
+        if now is not None and is_outside(now):
+            return None
         if last is not None and now is not None and _differ(last, now, across()):
             last = now
         return draw(new_label, last, now)
 
-    setattr(layer, DRAW, draw_on_one_slice)
+    def fill_inside(points: Any, new_label: int) -> None:
+        if len(points) and not is_outside(points[0]):
+            fill(points, new_label)
+
+    layer.paint_polygon = fill_inside
+    if draw is not None:
+        setattr(layer, DRAW, draw_on_one_slice)
 
 
 def _differ(one: Sequence[float], other: Sequence[float], axes: Sequence[int]) -> bool:

@@ -19,8 +19,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_singlestrip.engine.imaging.display_orientation import Upright
 from napari_singlestrip.engine.imaging.volume import load_mask
-from napari_singlestrip.study.review import stamp
-from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.study.review import stamp
+from napari_singlestrip.study.study.study import Study
 from napari_singlestrip.widgets.viewer.brush import Brush
 from napari_singlestrip.widgets.viewer.gestures import cancel_gesture, keep_strokes_flat
 from napari_singlestrip.widgets.viewer.layer_place import LayersInPlace
@@ -244,6 +244,8 @@ class StudyLayers(QObject):
             return 0
         changed = np.nonzero((layer.data != 0) != mask)
         if len(changed[0]):
+            if not layer.visible:  # nothing changes unseen; and napari fails on a hidden layer
+                self.reveal_mask()
             with self._one_step(layer):
                 layer.data_setitem(changed, mask[changed].astype(np.uint8))
         return len(changed[0])
@@ -488,6 +490,8 @@ class StudyLayers(QObject):
             if cancel_gesture(self.mask_layer):  # the last thing that was done
                 return
             if can():
+                if not self.mask_is_seen:
+                    self.reveal_mask()
                 method()
                 self._on_edited()
             else:

@@ -11,8 +11,8 @@ from gui_fixtures import canvas_of, pixel_of, press_key, process_events, stroke
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_singlestrip.study.drafts import load_draft
-from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.study.drafts import load_draft
+from napari_singlestrip.study.study.study import Study
 from napari_singlestrip.widgets.viewer.study_layers import HEAT, IMAGE, MASK, PSEUDO_LABEL
 
 pytest_plugins = ("gui_fixtures",)
@@ -259,6 +259,23 @@ def test_a_stroke_whose_button_is_down_stays_on_the_slices_that_are_seen(session
     assert np.array_equal(draft_of(session), layers.mask_on_scan())
 
 
+def test_nothing_is_painted_beside_the_scan(session: Any) -> None:
+    """A larger layer of the person's own lets napari go there."""
+    layers, viewer = session.layers, session.viewer
+    other = viewer.add_labels(np.zeros((90, 9, 9), np.uint8), name="mine", scale=(6, 6, 6))
+    before = layers.mask_on_scan()
+    for mode in ("paint", "fill", "polygon"):
+        layers.brush.set_mode(mode)
+        viewer.dims.set_point(0, 85 * 6)
+        beside = (85, 8, 8)
+        stroke(viewer, [beside, (85, 12, 12)])
+        stroke(viewer, [beside], Qt.MouseButton.RightButton)
+        press_key(viewer, Qt.Key.Key_Escape)
+    layers.mask_layer.paint_polygon([(85, 1, 1), (85, 9, 1), (85, 9, 9)], 1)
+    assert np.array_equal(layers.mask_on_scan(), before)
+    viewer.layers.remove(other)
+
+
 def test_an_unfinished_outline_does_not_go_to_another_scan(session: Any) -> None:
     layers, viewer, study = session.layers, session.viewer, session.study
     layers.brush.set_mode("paint")
@@ -292,6 +309,21 @@ def move(viewer: Any, voxel: Any) -> None:
 
 
 # --- hiding
+
+
+def test_a_tool_shows_a_hidden_mask_that_it_changes(session: Any) -> None:
+    layers = session.layers
+    layers.mask_layer.visible = False
+    session.show_scan(session.study.names[2])  # a hidden layer is not sliced
+    layers.mask_layer.visible = False
+    mask = layers.mask_on_display()
+    mask[4:8] ^= True
+    assert layers.change_mask(mask)
+    assert layers.mask_is_seen
+    assert np.array_equal(layers.now.upright.to_display(draft_of(session)), mask)
+    layers.mask_layer.visible = False
+    layers.undo()
+    assert layers.mask_is_seen
 
 
 def test_hiding_the_mask_with_naparis_eye_and_leaving_the_review(
