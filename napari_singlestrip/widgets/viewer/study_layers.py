@@ -19,8 +19,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_singlestrip.engine.imaging.display_orientation import Upright
 from napari_singlestrip.engine.imaging.volume import load_mask
-from napari_singlestrip.study.study.review import stamp
-from napari_singlestrip.study.study.study import Study
+from napari_singlestrip.study.review import stamp
+from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.viewer.brush import Brush
 from napari_singlestrip.widgets.viewer.gestures import cancel_gesture, keep_strokes_flat
 from napari_singlestrip.widgets.viewer.layer_place import LayersInPlace

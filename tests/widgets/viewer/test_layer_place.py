@@ -11,8 +11,8 @@ from gui_fixtures import canvas_of, pixel_of, press_key, process_events, stroke
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_singlestrip.study.study.drafts import load_draft
-from napari_singlestrip.study.study.study import Study
+from napari_singlestrip.study.drafts import load_draft
+from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.viewer.study_layers import HEAT, IMAGE, MASK, PSEUDO_LABEL
 
 pytest_plugins = ("gui_fixtures",)
