@@ -22,8 +22,8 @@ from napari_singlestrip.engine.geometry import signed_distance
 from napari_singlestrip.engine.grid import Grid, Volume
 from napari_singlestrip.engine.mask_tools import interpolate_slices
 from napari_singlestrip.engine.resampling import resample
-from napari_singlestrip.engine.spreading_field import SetOutline, fit_displacement
-from napari_singlestrip.engine.spreading_image import BAND_MM, Look, fit_border, look_at
+from napari_singlestrip.engine.spreading_field import SetOutline, fit_displacement, on_plane
+from napari_singlestrip.engine.spreading_image import Look, fit_border, look_at
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float32]
@@ -121,11 +121,9 @@ class Follower:
             return self._before.copy()
         if self._box is None:
             return self._from_nothing(edited, slices, coarse)
+        scene = self._scene(_drawn_box(edited, slices), coarse)
         out = self._before.copy()
-        _keep(out, edited, slices)
-        drawn = _only(edited, slices)
-        scene = self._scene(bounding_box(drawn), coarse)
-        out[scene.box] = scene.follow(drawn, slices)
+        out[scene.box] = scene.follow(edited, slices)
         _keep(out, edited, slices)
         return out
 
@@ -188,9 +186,9 @@ class _Scene:
             scan = resample(Volume(np.asarray(image, np.float32), self.own.affine), self.grid)
             self.look = look_at(scan, inside, self.distance, self.grid.spacing, size)
 
-    def follow(self, drawn: Mask, slices: list[SetSlice]) -> Mask:
+    def follow(self, edited: Mask, slices: list[SetSlice]) -> Mask:
         """The mask of the box; set slices are put in later."""
-        outlines = [self._outline(drawn, s) for s in slices if self._inside(s)]
+        outlines = [self._outline(edited, s) for s in slices if self._inside(s)]
         if not outlines:
             return self.before.copy()
         field = fit_displacement(outlines, self.size)
@@ -203,8 +201,10 @@ class _Scene:
         found = border.probability(moved)
         sigma = [SMOOTH_MM * self.size / s for s in self.grid.spacing]
         soft = scipy.ndimage.gaussian_filter(found, sigma, truncate=3.0)
-        mask = resample(Volume(soft, self.grid.affine), self.own) > 0.5
-        return _without_crumbs(mask, [self._own_slice(s) for s in slices if self._inside(s)])
+        clean = _without_crumbs(soft > 0.5, [self._nearest(s) for s in slices if self._inside(s)])
+        soft[clean != (soft > 0.5)] = clean[clean != (soft > 0.5)]
+        mask: Mask = resample(Volume(soft, self.grid.affine), self.own) > 0.5
+        return mask
 
     def _moved(self, moved: Array) -> Mask:
         """Where nothing moves the mask stays as it is, to the voxel."""
@@ -218,17 +218,21 @@ class _Scene:
         side = self.box[s.axis]
         return bool(side.start <= s.index < side.stop)
 
-    def _own_slice(self, s: SetSlice) -> SetSlice:
-        return SetSlice(s.axis, s.index - self.box[s.axis].start)
+    def _nearest(self, s: SetSlice) -> SetSlice:
+        """The slice of the coarser voxels at the place of one of the scan's own."""
+        place = self.own.affine[s.axis, 3] + (
+            (s.index - self.box[s.axis].start) * self.own.spacing[s.axis]
+        )
+        index = round((place - self.grid.affine[s.axis, 3]) / self.grid.spacing[s.axis])
+        return SetSlice(s.axis, int(np.clip(index, 0, self.grid.shape[s.axis] - 1)))
 
-    def _outline(self, drawn: Mask, s: SetSlice) -> SetOutline:
+    def _outline(self, edited: Mask, s: SetSlice) -> SetOutline:
         """A set slice and what was there, on the plane's own place and the coarser voxels."""
-        own, here = self._own_slice(s), _one(s.axis, s.index - self.box[s.axis].start)
-        thin = _plane(self.own, s.axis, self.own, own.index)
-        plane = _plane(self.grid, s.axis, self.own, own.index)
-        inside = _onto(drawn[self.box][here], thin, plane) > 0.5
-        distance = resample(Volume(self.distance, self.grid.affine), plane)
-        return SetOutline(s.axis, plane, inside, distance)
+        index = s.index - self.box[s.axis].start
+        thin = _plane(self.own, s.axis, self.own, index)
+        plane = _plane(self.grid, s.axis, self.own, index)
+        inside = _onto(edited[self.box][_one(s.axis, index)], thin, plane) > 0.5
+        return SetOutline(s.axis, plane, inside, on_plane(self.distance, self.grid, plane, s.axis))
 
 
 # --- grids
@@ -309,6 +313,18 @@ def _checked(set_slices: Sequence[SetSlice], edited: Mask, before: Mask) -> list
 def _one(axis: int, index: int) -> Box:
     i, p, l = (slice(index, index + 1) if a == axis else slice(None) for a in range(3))  # noqa: E741
     return i, p, l
+
+
+def _drawn_box(edited: Mask, slices: Sequence[SetSlice]) -> Box | None:
+    """Box around what is drawn on the set slices."""
+    found: Box | None = None
+    for s in slices:
+        box = bounding_box(edited[_one(s.axis, s.index)])
+        if box is not None:
+            here = [slice(s.index, s.index + 1) if a == s.axis else box[a] for a in range(3)]
+            mine = (here[0], here[1], here[2])
+            found = mine if found is None else _around(found, mine)
+    return found
 
 
 def _only(mask: Mask, slices: Sequence[SetSlice]) -> Mask:

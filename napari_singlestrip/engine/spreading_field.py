@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import scipy
@@ -20,13 +21,14 @@ from napari_singlestrip.engine.grid import Grid
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float32]
 Points = NDArray[np.float64]
+_Samples: TypeAlias = tuple[Points, NDArray[np.floating], NDArray[np.floating]]
 
 LENGTH_MM = 14.0  # over which errors of the surface become unlike
 COMMON = 0.2  # part of their variance that the whole brain shares
 ERROR_MM = 3.0  # how large they are
 HAND_MM = 1.5  # how far a hand wobbles
 CELL_MM = 7.0  # one point of the process stands for so much of a slice
-MOST_POINTS = 500
+MOST_POINTS = 400
 NEAR_MM = 10.0  # from the surface, where it is known on a slice
 STEEP_MM = 4.0  # standard deviation of the weight across the surface
 FAR_MM = 20.0  # more than a surface ever moves at once
@@ -59,6 +61,11 @@ class SetOutline:
     def place_mm(self) -> float:
         """Where the slice is along its axis."""
         return float(self.plane.affine[self.axis, 3])
+
+    def places(self, index: NDArray[np.intp]) -> Points:
+        """Places in mm of voxels of the plane, shape (n, 3)."""
+        found: Points = index @ self.plane.affine[:3, :3].T + self.plane.affine[:3, 3]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,45 +144,64 @@ def fit_displacement(outlines: Sequence[SetOutline], size: float) -> Displacemen
     size : float
         Of the brain; 1 for an adult's.
     """
-    points, moved, noise, slice_of = _samples(outlines, CELL_MM * size, size)
-    wider = CELL_MM * size
+    heard = [_heard(o, outlines[n + 1 :], size) for n, o in enumerate(outlines)]
+    cell = CELL_MM * size
+    points, moved, noise, slice_of = _samples(heard, cell)
     while len(points) > MOST_POINTS:
-        wider *= 1.2
-        points, moved, noise, slice_of = _samples(outlines, wider, size)
+        cell *= 1.2
+        points, moved, noise, slice_of = _samples(heard, cell)
     covariance = _covariance(points, points, size).astype(np.float64)
     inverse = np.linalg.inv(covariance + np.diag((HAND_MM * size) ** 2 * noise))
     return Displacement(points, slice_of, inverse @ moved, inverse, size)
 
 
 def _samples(
-    outlines: Sequence[SetOutline], cell_mm: float, size: float
+    heard: Sequence[_Samples], cell_mm: float
 ) -> tuple[Points, NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
     """Place, displacement, noise and slice of the points: means over cells of each slice."""
-    found = [_cells(o, outlines[n + 1 :], cell_mm, size) for n, o in enumerate(outlines)]
+    found = [_cells(samples, cell_mm) for samples in heard]
     slice_of = np.repeat(np.arange(len(found)), [len(f[0]) for f in found])
     points, moved, weight = (np.concatenate([f[i] for f in found]) for i in range(3))
     usual = np.median(weight) if weight.size else 1.0
     return points, moved, 1 / np.clip(weight / usual, 0.1, 2), slice_of
 
 
-def _cells(
-    outline: SetOutline, later: Sequence[SetOutline], cell_mm: float, size: float
-) -> tuple[Points, NDArray[np.float64], NDArray[np.float64]]:
+def _heard(outline: SetOutline, later: Sequence[SetOutline], size: float) -> _Samples:
+    """Places, displacements and weights of a slice, away from later ones."""
     moved, weight = displacement_on(outline, size)
-    index = np.argwhere(weight > 0)
-    places = index @ outline.plane.affine[:3, :3].T + outline.plane.affine[:3, 3]
+    places = outline.places(np.argwhere(weight > 0))
     heard = np.ones(len(places), dtype=bool)
     for other in later:
         heard &= np.abs(places[:, other.axis] - other.place_mm) > LATER_MM * size
-    values, w, places = (a[heard] for a in (moved[weight > 0], weight[weight > 0], places))
+    return places[heard], moved[weight > 0][heard], weight[weight > 0][heard]
+
+
+def _cells(samples: _Samples, cell_mm: float) -> _Samples:
+    places, moved, weight = samples
     if not len(places):
         return np.empty((0, 3)), np.empty(0), np.empty(0)
     cells = np.rint(places / cell_mm).astype(int)
-    _, cell = np.unique(cells, axis=0, return_inverse=True)
-    cell = cell.ravel()
-    total = np.bincount(cell, w)
-    means = [np.bincount(cell, w * v) / total for v in (*places.T, values)]
+    cells -= cells.min(axis=0)
+    _, cell = np.unique(np.ravel_multi_index(cells.T, cells.max(axis=0) + 1), return_inverse=True)
+    total = np.bincount(cell, weight)
+    means = [np.bincount(cell, weight * v) / total for v in (*places.T, moved)]
     return np.stack(means[:3], axis=1), means[3], total
+
+
+def on_plane(data: Array, grid: Grid, plane: Grid, axis: int) -> Array:
+    """Values on a plane whose voxels are those of the grid but for their place along `axis`."""
+    lower, upper, part = between_slices(grid, plane, axis)
+    values = np.moveaxis(data, axis, 0)
+    between: Array = values[lower] + np.float32(part) * (values[upper] - values[lower])
+    return np.moveaxis(between[None], 0, axis)
+
+
+def between_slices(grid: Grid, plane: Grid, axis: int) -> tuple[int, int, float]:
+    """Slices of the grid on both sides of a plane, and how far it is from the first to the other."""
+    place = (plane.affine[axis, 3] - grid.affine[axis, 3]) / grid.spacing[axis]
+    place = float(np.clip(place, 0, grid.shape[axis] - 1))
+    lower = int(place)
+    return lower, min(lower + 1, grid.shape[axis] - 1), place - lower
 
 
 def displacement_on(outline: SetOutline, size: float) -> tuple[Array, Array]:

@@ -16,9 +16,8 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from napari_singlestrip.engine.grid import Grid, Volume
-from napari_singlestrip.engine.resampling import resample
-from napari_singlestrip.engine.spreading_field import Displacement, SetOutline
+from napari_singlestrip.engine.grid import Grid
+from napari_singlestrip.engine.spreading_field import Displacement, SetOutline, between_slices
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float32]
@@ -30,7 +29,7 @@ THROUGH_MM = (-5.0, -3.0, 3.0, 5.0)  # along the normal of the surface, inwards 
 SURROUND_MM = 4.0  # within which the darkest is looked for
 STEADY = 0.014  # weight of the penalty, per voxel learned from
 STEPS = 12  # of Newton's method
-MOST_VOXELS = 12_000  # to learn from
+MOST_VOXELS = 10_000  # to learn from
 FEWEST_VOXELS = 200  # of the rarer side
 CHUNK = 100_000
 
@@ -77,8 +76,16 @@ class Border:
         for start in range(0, where.size, CHUNK):
             part = where[start : start + CHUNK]
             rows = np.vstack([distance.ravel()[part], features[:, part]]).T
-            out.ravel()[part] = _sigmoid(_products((rows - self.mean) / self.width) @ self.weights)
+            out.ravel()[part] = _sigmoid(self._odds((rows - self.mean) / self.width))
         return out
+
+    def _odds(self, x: Array) -> Array:
+        """As the products of all columns times their weights, without making the products."""
+        n = x.shape[1]
+        square = np.zeros((n, n), np.float32)
+        square[np.triu_indices(n)] = self.weights[n + 1 :]
+        odds: Array = ((x @ square + self.weights[1 : n + 1]) * x).sum(axis=1) + self.weights[0]
+        return odds
 
 
 def look_at(scan: Array, inside: Mask, distance: Array, spacing: Spacing, size: float) -> Look:
@@ -143,11 +150,14 @@ def fit_border(
         None if there is too little to learn from.
     """
     band = max(BAND_MM * size, 2 * max(grid.spacing[a] for a in _thin_axes(grid)))
-    tables = [_table(look, grid, o, field, n, band) for n, o in enumerate(outlines)]
+    near = [np.argwhere(np.abs(o.distance) < 2 * band) for o in outlines]
+    step = -(-sum(map(len, near)) // MOST_VOXELS) or 1
+    tables = [
+        _table(look, grid, o, index[::step], field.at(o.places(index[::step]), without=n), band)
+        for n, (o, index) in enumerate(zip(outlines, near, strict=True))
+    ]
     rows = np.concatenate([t[0] for t in tables])
     inside = np.concatenate([t[1] for t in tables])
-    step = -(-len(inside) // MOST_VOXELS) or 1
-    rows, inside = rows[::step], inside[::step]
     if min(np.count_nonzero(inside), np.count_nonzero(~inside)) < FEWEST_VOXELS:
         return None
     mean, width = rows.mean(axis=0), rows.std(axis=0)
@@ -163,17 +173,21 @@ def _thin_axes(grid: Grid) -> list[int]:
 
 
 def _table(
-    look: Look, grid: Grid, outline: SetOutline, field: Displacement, number: int, band: float
+    look: Look, grid: Grid, outline: SetOutline, index: NDArray[np.intp], moved: Array, band: float
 ) -> tuple[Array, Mask]:
     """Distance and look of the voxels of a slice near the surface, and which are inside."""
-    index = np.argwhere(np.abs(outline.distance) < 2 * band)
-    places = index @ outline.plane.affine[:3, :3].T + outline.plane.affine[:3, 3]
     here = tuple(index.T)
-    distance = outline.distance[here] + field.at(places, without=number)
+    distance = outline.distance[here] + moved
     near = np.abs(distance) < band
     here = tuple(index[near].T)
-    seen = [resample(Volume(f, grid.affine), outline.plane)[here] for f in look.features]
-    return np.stack([distance[near], *seen], axis=1), outline.inside[here]
+    lower, upper, part = between_slices(grid, outline.plane, outline.axis)
+    both = []
+    for slice_ in (lower, upper):
+        place = list(here)
+        place[outline.axis] = np.full_like(here[0], slice_)
+        both.append(look.features[:, place[0], place[1], place[2]])
+    seen = both[0] + np.float32(part) * (both[1] - both[0])
+    return np.vstack([distance[near], seen]).T, outline.inside[here]
 
 
 def _products(x: Array) -> Array:
@@ -184,17 +198,16 @@ def _products(x: Array) -> Array:
 
 def _logistic(x: Array, inside: Mask) -> Array:
     """Weights of a logistic regression with a quadratic penalty, by Newton's method."""
-    rows = x.astype(np.float64)
     penalty = np.full(x.shape[1], STEADY * len(x))
-    penalty[0] = 1e-6  # the constant is free
+    penalty[0] = 1e-3  # the constant is free
     weights = np.zeros(x.shape[1])
     for _ in range(STEPS):
-        p = _sigmoid(rows @ weights)
-        slope = rows.T @ (p - inside) + penalty * weights
-        bend = (rows * (p * (1 - p))[:, None]).T @ rows + np.diag(penalty)
+        p = _sigmoid(x @ weights.astype(np.float32))
+        slope = x.T @ (p - inside) + penalty * weights
+        bend = (x * (p * (1 - p))[:, None]).T @ x + np.diag(penalty)
         step = np.linalg.solve(bend, slope)
         weights -= step
-        if np.abs(step).max() < 1e-4:
+        if np.abs(step).max() < 1e-3:
             break
     return weights.astype(np.float32)
 
