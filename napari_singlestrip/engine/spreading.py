@@ -22,7 +22,12 @@ from napari_singlestrip.engine.geometry import signed_distance
 from napari_singlestrip.engine.grid import Grid, Volume
 from napari_singlestrip.engine.mask_tools import interpolate_slices
 from napari_singlestrip.engine.resampling import resample
-from napari_singlestrip.engine.spreading_field import SetOutline, fit_displacement, on_plane
+from napari_singlestrip.engine.spreading_field import (
+    ERROR_MM,
+    SetOutline,
+    fit_displacement,
+    on_plane,
+)
 from napari_singlestrip.engine.spreading_image import Look, fit_border, look_at
 
 Mask = NDArray[np.bool_]
@@ -127,6 +132,22 @@ class Follower:
         _keep(out, edited, slices)
         return out
 
+    def doubt(self, *, coarse: bool = False) -> Array:
+        """Where the newest answer may be wrong: 0 where it is sure, 1 where it could be either.
+
+        Before any answer, and without a picture, that is near the surface.
+
+        Returns
+        -------
+        ndarray of float32, shape of the mask
+        """
+        out = np.zeros(self._before.shape, dtype=np.float32)
+        if self._box is not None:
+            kept = [scene for key, scene in self._scenes.items() if key[0] == coarse]
+            scene = kept[0] if kept else self._scene(None, coarse)
+            out[scene.box] = scene.doubt()
+        return out
+
     def _scene(self, drawn: Box | None, coarse: bool) -> _Scene:
         """Surroundings of both masks; kept, since corrections seldom reach beyond the room."""
         assert self._box is not None
@@ -181,6 +202,7 @@ class _Scene:
         self.grid = _work_grid(self.own, step_mm)
         inside = _onto(before, self.own, self.grid) > 0.5
         self.distance = signed_distance(inside, self.grid.spacing)
+        self.sure = _sure(self.distance, size)
         self.look: Look | None = None
         if image is not None:
             scan = resample(Volume(np.asarray(image, np.float32), self.own.affine), self.grid)
@@ -197,14 +219,20 @@ class _Scene:
         if self.look is not None:
             border = fit_border(self.look, self.grid, outlines, field, self.size)
         if border is None:
+            self.sure = _sure(moved, self.size)
             return self._moved(moved)
-        found = border.probability(moved)
+        self.sure = found = border.probability(moved)
         sigma = [SMOOTH_MM * self.size / s for s in self.grid.spacing]
         soft = scipy.ndimage.gaussian_filter(found, sigma, truncate=3.0)
         clean = _without_crumbs(soft > 0.5, [self._nearest(s) for s in slices if self._inside(s)])
         soft[clean != (soft > 0.5)] = clean[clean != (soft > 0.5)]
         mask: Mask = resample(Volume(soft, self.grid.affine), self.own) > 0.5
         return mask
+
+    def doubt(self) -> Array:
+        """Of the newest answer, on the scan's own voxels."""
+        doubt: Array = resample(Volume(4 * self.sure * (1 - self.sure), self.grid.affine), self.own)
+        return doubt
 
     def _moved(self, moved: Array) -> Mask:
         """Where nothing moves the mask stays as it is, to the voxel."""
@@ -233,6 +261,12 @@ class _Scene:
         plane = _plane(self.grid, s.axis, self.own, index)
         inside = _onto(edited[self.box][_one(s.axis, index)], thin, plane) > 0.5
         return SetOutline(s.axis, plane, inside, on_plane(self.distance, self.grid, plane, s.axis))
+
+
+def _sure(distance: Array, size: float) -> Array:
+    """Probability of being inside, by the distance to a surface alone."""
+    likely: Array = scipy.special.expit(-distance / (ERROR_MM * size / 1.7)).astype(np.float32)
+    return likely
 
 
 # --- grids
