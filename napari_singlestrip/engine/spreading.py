@@ -24,6 +24,7 @@ from napari_singlestrip.engine.mask_tools import interpolate_slices
 from napari_singlestrip.engine.resampling import resample
 from napari_singlestrip.engine.spreading_field import (
     ERROR_MM,
+    FAR_MM,
     SetOutline,
     fit_displacement,
     on_plane,
@@ -201,7 +202,8 @@ class _Scene:
         self.own = _centred(before.shape, spacing)
         self.grid = _work_grid(self.own, step_mm)
         inside = _onto(before, self.own, self.grid) > 0.5
-        self.distance = signed_distance(inside, self.grid.spacing)
+        far = FAR_MM * size
+        self.distance = np.clip(signed_distance(inside, self.grid.spacing), -far, far)
         self.sure = _sure(self.distance, size)
         self.look: Look | None = None
         if image is not None:
@@ -236,8 +238,7 @@ class _Scene:
 
     def _moved(self, moved: Array) -> Mask:
         """Where nothing moves the mask stays as it is, to the voxel."""
-        both = [resample(Volume(np.clip(f, -30 * self.size, 30 * self.size), self.grid.affine),
-                         self.own) for f in (moved, self.distance)]
+        both = [resample(Volume(f, self.grid.affine), self.own) for f in (moved, self.distance)]
         still = np.abs(both[0] - both[1]) < UNMOVED * min(self.own.spacing)
         mask: Mask = np.where(still, self.before, both[0] < 0)
         return mask

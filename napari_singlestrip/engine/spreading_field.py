@@ -31,7 +31,8 @@ CELL_MM = 7.0  # one point of the process stands for so much of a slice
 MOST_POINTS = 400
 NEAR_MM = 10.0  # from the surface, where it is known on a slice
 STEEP_MM = 4.0  # standard deviation of the weight across the surface
-FAR_MM = 20.0  # more than a surface ever moves at once
+FAR_MM = 20.0  # distances beyond are alike
+ENOUGH_MM = 4.0  # beyond the surface, so that what goes is gone
 LATER_MM = 5.0  # around a later slice, within which earlier ones are not heard
 REACH_MM, NODE_MM = 12.0, 5.0  # where, and how densely, the field is worked out
 
@@ -209,7 +210,8 @@ def displacement_on(outline: SetOutline, size: float) -> tuple[Array, Array]:
 
     On the person's outline it is minus the old distance there. Around it distances within the
     slice go on; they are longer than those to a slanting surface, so that they are scaled by how
-    fast the old ones change within the slice.
+    fast the old ones change within the slice. Where a piece goes or comes, its surface moves as far
+    as it must, and a little further.
     """
     spacing, shape = outline.plane.spacing, outline.distance.shape
     far = FAR_MM * size
@@ -224,8 +226,12 @@ def displacement_on(outline: SetOutline, size: float) -> tuple[Array, Array]:
     slant = np.clip(scipy.ndimage.gaussian_filter(slant, sigma), 0.15, 1)
     near = np.minimum(np.abs(old), np.abs(new))
     weight = np.where(near < NEAR_MM * size, np.exp(-((near / (STEEP_MM * size)) ** 2) / 2), 0)
+    changed = outline.inside != (old < 0)
+    weight[changed] = 1  # however far from any outline, as where a whole piece goes
+    enough = np.where(changed, 0, np.abs(old))
+    enough = np.maximum(enough, ENOUGH_MM * size)
     area = float(np.prod([spacing[a] for a in within])) if within else 1.0
-    moved: Array = np.clip(new * slant, -far, far) - old
+    moved: Array = np.clip(new * slant, -enough, enough) - old
     return moved, (weight * area).astype(np.float32)
 
 
