@@ -32,7 +32,7 @@ MOST_POINTS = 400
 NEAR_MM = 10.0  # from the surface, where it is known on a slice
 STEEP_MM = 4.0  # standard deviation of the weight across the surface
 FAR_MM = 20.0  # distances beyond are alike
-ENOUGH_MM = 4.0  # beyond the surface, so that what goes is gone
+ENOUGH_MM = 8.0  # beyond the surface, so that what goes is gone
 LATER_MM = 5.0  # around a later slice, within which earlier ones are not heard
 REACH_MM, NODE_MM = 12.0, 5.0  # where, and how densely, the field is worked out
 
