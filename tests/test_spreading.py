@@ -222,8 +222,9 @@ def test_a_scan_with_other_axes_has_the_same_answer(order: tuple[int, int, int])
     turned = [SetSlice(order.index(2), s.index) for s in slices]
     spacing: Any = tuple(THICK[a] for a in order)
 
-    answer = follow(*(a.transpose(order) for a in (before, after)), turned, spacing,
-                    image.transpose(order))  # fmt: skip
+    answer = follow(
+        before.transpose(order), after.transpose(order), turned, spacing, image.transpose(order)
+    )
 
     assert np.count_nonzero(answer ^ straight.transpose(order)) < 0.003 * straight.sum()
 
@@ -434,7 +435,7 @@ def test_doubt_is_largest_where_the_answer_is_least_sure() -> None:
     later = follower.doubt()
 
     assert first.shape == later.shape == before.shape
-    assert 0 <= later.min() and later.max() <= 1
+    assert later.min() >= 0 and later.max() <= 1
     assert first[np.unravel_index(first.argmax(), first.shape)] > 0.5
     assert later.sum() < first.sum()
 

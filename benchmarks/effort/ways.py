@@ -16,9 +16,9 @@ SIGMA_MM = 14.0
 BAND_MM = 10.0
 
 
-def ways(before: np.ndarray, image: np.ndarray, spacing: tuple[float, float, float]) -> dict[
-    str, Follow
-]:
+def ways(
+    before: np.ndarray, image: np.ndarray, spacing: tuple[float, float, float]
+) -> dict[str, Follow]:
     """Functions of the edited mask and the set slices, by name."""
     plain, seeing = Follower(before, spacing), Follower(before, spacing, image)
     return {
@@ -61,13 +61,15 @@ class OneGaussian:
     def _blurred(self, field: np.ndarray) -> np.ndarray:
         """Gaussian of 14 mm; on every third voxel or so, which it does not notice."""
         step = [max(1, round(3 / s)) for s in self.spacing]
-        few = ndimage.uniform_filter(field, step, mode="constant")[tuple(slice(None, None, s) for s in step)]
+        few = ndimage.uniform_filter(field, step, mode="constant")
+        few = few[tuple(slice(None, None, s) for s in step)]
         sigma = [SIGMA_MM / h / s for h, s in zip(self.spacing, step, strict=True)]
         few = ndimage.gaussian_filter(few, sigma, mode="constant")
         for axis, (s, n) in enumerate(zip(step, field.shape, strict=True)):
             place = np.arange(n) / s
             lower = np.minimum(place.astype(int), few.shape[axis] - 1)
             upper = np.minimum(lower + 1, few.shape[axis] - 1)
-            part = (place - lower).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+            part = (place - lower).astype(np.float32)
+            part = part.reshape([-1 if a == axis else 1 for a in range(3)])
             few = np.take(few, lower, axis) * (1 - part) + np.take(few, upper, axis) * part
         return few

@@ -11,53 +11,24 @@ one, so that a mouse's mask follows as a man's does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 from napari_singlestrip.engine.cleanup import bounding_box
-from napari_singlestrip.engine.geometry import signed_distance
-from napari_singlestrip.engine.grid import Grid, Volume
 from napari_singlestrip.engine.mask_tools import interpolate_slices
-from napari_singlestrip.engine.resampling import resample
-from napari_singlestrip.engine.spreading_field import (
-    ERROR_MM,
-    FAR_MM,
-    SetOutline,
-    fit_displacement,
-    on_plane,
-)
-from napari_singlestrip.engine.spreading_image import Look, fit_border, look_at
+from napari_singlestrip.engine.spreading_scene import Scene, SetSlice, one_slice
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float32]
 Spacing = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
 
+__all__ = ["Follower", "SetSlice", "spread_corrections"]
+
 FINE_MM, COARSE_MM = 2.0, 3.5  # voxels on which the mask moves, and those of a first quick answer
 ROOM_MM = 20.0  # around the masks
 ADULT_RADIUS_MM = 69.0  # of a ball as large as an adult's brain
-SMOOTH_MM = 1.2  # of the probability, before it becomes a mask
-UNMOVED = 0.25  # of a voxel; where the surface moves by less, no voxel changes
-CRUMB = 0.01  # pieces and holes below this part of the brain that nobody set are noise
-
-
-@dataclass(frozen=True)
-class SetSlice:
-    """A slice that a person set right as a whole.
-
-    Parameters
-    ----------
-    axis : int
-        Across the slice, 0 to 2.
-    index : int
-        Its number along that axis.
-    """
-
-    axis: int
-    index: int
 
 
 def spread_corrections(
@@ -116,7 +87,7 @@ class Follower:
             raise ValueError(f"a mask of shape {before.shape} for a scan of shape {image.shape}")
         self._before, self._spacing, self._image = before, spacing, image
         self._box = bounding_box(before)
-        self._scenes: dict[tuple[object, ...], _Scene] = {}
+        self._scenes: dict[tuple[object, ...], Scene] = {}
 
     def follow(
         self, edited: Mask, set_slices: Sequence[SetSlice], *, coarse: bool = False
@@ -149,7 +120,7 @@ class Follower:
             out[scene.box] = scene.doubt()
         return out
 
-    def _scene(self, drawn: Box | None, coarse: bool) -> _Scene:
+    def _scene(self, drawn: Box | None, coarse: bool) -> Scene:
         """Surroundings of both masks; kept, since corrections seldom reach beyond the room."""
         assert self._box is not None
         size = _scale(self._before[self._box], self._spacing)
@@ -163,7 +134,7 @@ class Follower:
             step = (COARSE_MM if coarse else FINE_MM) * size
             # The newest box of each fineness: scenes are large.
             self._scenes = {k: v for k, v in self._scenes.items() if k[0] != coarse}
-            self._scenes[key] = _Scene(self._before[box], box, self._spacing, image, step, size)
+            self._scenes[key] = Scene(self._before[box], box, self._spacing, image, step, size)
         return self._scenes[key]
 
     def _from_nothing(self, edited: Mask, slices: list[SetSlice], coarse: bool) -> Mask:
@@ -186,123 +157,7 @@ class Follower:
         return out
 
 
-class _Scene:
-    """The box around a brain, on coarser voxels: distances and looks, kept between corrections."""
-
-    def __init__(
-        self,
-        before: Mask,
-        box: Box,
-        spacing: Spacing,
-        image: NDArray[np.floating] | None,
-        step_mm: float,
-        size: float,
-    ) -> None:
-        self.box, self.size, self.before = box, size, before
-        self.own = _centred(before.shape, spacing)
-        self.grid = _work_grid(self.own, step_mm)
-        inside = _onto(before, self.own, self.grid) > 0.5
-        far = FAR_MM * size
-        self.distance = np.clip(signed_distance(inside, self.grid.spacing), -far, far)
-        self.sure = _sure(self.distance, size)
-        self.look: Look | None = None
-        if image is not None:
-            scan = resample(Volume(np.asarray(image, np.float32), self.own.affine), self.grid)
-            self.look = look_at(scan, inside, self.distance, self.grid.spacing, size)
-
-    def follow(self, edited: Mask, slices: list[SetSlice]) -> Mask:
-        """The mask of the box; set slices are put in later."""
-        outlines = [self._outline(edited, s) for s in slices if self._inside(s)]
-        if not outlines:
-            return self.before.copy()
-        field = fit_displacement(outlines, self.size)
-        moved = self.distance + field.onto(self.grid, self.distance)
-        border = None
-        if self.look is not None:
-            border = fit_border(self.look, self.grid, outlines, field, self.size)
-        if border is None:
-            self.sure = _sure(moved, self.size)
-            return self._moved(moved)
-        self.sure = found = border.probability(moved)
-        sigma = [SMOOTH_MM * self.size / s for s in self.grid.spacing]
-        soft = scipy.ndimage.gaussian_filter(found, sigma, truncate=3.0)
-        clean = _without_crumbs(soft > 0.5, [self._nearest(s) for s in slices if self._inside(s)])
-        soft[clean != (soft > 0.5)] = clean[clean != (soft > 0.5)]
-        mask: Mask = resample(Volume(soft, self.grid.affine), self.own) > 0.5
-        return mask
-
-    def doubt(self) -> Array:
-        """Of the newest answer, on the scan's own voxels."""
-        doubt: Array = resample(Volume(4 * self.sure * (1 - self.sure), self.grid.affine), self.own)
-        return doubt
-
-    def _moved(self, moved: Array) -> Mask:
-        """Where nothing moves the mask stays as it is, to the voxel."""
-        both = [resample(Volume(f, self.grid.affine), self.own) for f in (moved, self.distance)]
-        still = np.abs(both[0] - both[1]) < UNMOVED * min(self.own.spacing)
-        mask: Mask = np.where(still, self.before, both[0] < 0)
-        return mask
-
-    def _inside(self, s: SetSlice) -> bool:
-        side = self.box[s.axis]
-        return bool(side.start <= s.index < side.stop)
-
-    def _nearest(self, s: SetSlice) -> SetSlice:
-        """The slice of the coarser voxels at the place of one of the scan's own."""
-        place = self.own.affine[s.axis, 3] + (
-            (s.index - self.box[s.axis].start) * self.own.spacing[s.axis]
-        )
-        index = round((place - self.grid.affine[s.axis, 3]) / self.grid.spacing[s.axis])
-        return SetSlice(s.axis, int(np.clip(index, 0, self.grid.shape[s.axis] - 1)))
-
-    def _outline(self, edited: Mask, s: SetSlice) -> SetOutline:
-        """A set slice and what was there, on the plane's own place and the coarser voxels."""
-        index = s.index - self.box[s.axis].start
-        thin = _plane(self.own, s.axis, self.own, index)
-        plane = _plane(self.grid, s.axis, self.own, index)
-        inside = _onto(edited[self.box][_one(s.axis, index)], thin, plane) > 0.5
-        return SetOutline(s.axis, plane, inside, on_plane(self.distance, self.grid, plane, s.axis))
-
-
-def _sure(distance: Array, size: float) -> Array:
-    """Probability of being inside, by the distance to a surface alone."""
-    likely: Array = scipy.special.expit(-distance / (ERROR_MM * size / 1.7)).astype(np.float32)
-    return likely
-
-
-# --- grids
-
-
-def _centred(shape: tuple[int, ...], spacing: Spacing) -> Grid:
-    """Grid of a box whose middle is at 0, so that a mirrored scan has a mirrored grid."""
-    affine = np.diag([*spacing, 1.0])
-    affine[:3, 3] = -(np.array(shape) - 1) / 2 * np.array(spacing)
-    i, p, l = shape  # noqa: E741
-    return Grid((i, p, l), affine)
-
-
-def _work_grid(own: Grid, step_mm: float) -> Grid:
-    """Coarser where voxels are finer than `step_mm`, else the scan's own slices."""
-    sides, steps = [], []
-    for n, s in zip(own.shape, own.spacing, strict=True):
-        coarser = s < 0.75 * step_mm
-        steps.append(step_mm if coarser else s)
-        sides.append(int(np.ceil(n * s / step_mm)) if coarser else n)
-    return _centred(tuple(sides), (steps[0], steps[1], steps[2]))
-
-
-def _plane(grid: Grid, axis: int, own: Grid, index: int) -> Grid:
-    """One slice of `own`, with the voxels of `grid` within it."""
-    affine, shape = grid.affine.copy(), list(grid.shape)
-    shape[axis] = 1
-    affine[axis, axis] = own.spacing[axis]
-    affine[axis, 3] = own.affine[axis, 3] + index * own.spacing[axis]
-    return Grid((shape[0], shape[1], shape[2]), affine)
-
-
-def _onto(mask: Mask, own: Grid, grid: Grid) -> Array:
-    """Part of each voxel that is inside."""
-    return resample(Volume(mask.astype(np.float32), own.affine), grid)
+# --- boxes
 
 
 def _scale(mask: Mask, spacing: Spacing) -> float:
@@ -345,16 +200,11 @@ def _checked(set_slices: Sequence[SetSlice], edited: Mask, before: Mask) -> list
     return list(dict.fromkeys(reversed(set_slices)))[::-1]
 
 
-def _one(axis: int, index: int) -> Box:
-    i, p, l = (slice(index, index + 1) if a == axis else slice(None) for a in range(3))  # noqa: E741
-    return i, p, l
-
-
 def _drawn_box(edited: Mask, slices: Sequence[SetSlice]) -> Box | None:
     """Box around what is drawn on the set slices."""
     found: Box | None = None
     for s in slices:
-        box = bounding_box(edited[_one(s.axis, s.index)])
+        box = bounding_box(edited[one_slice(s.axis, s.index)])
         if box is not None:
             here = [slice(s.index, s.index + 1) if a == s.axis else box[a] for a in range(3)]
             mine = (here[0], here[1], here[2])
@@ -370,28 +220,14 @@ def _only(mask: Mask, slices: Sequence[SetSlice]) -> Mask:
 
 def _keep(out: Mask, edited: Mask, slices: Sequence[SetSlice]) -> None:
     for s in slices:
-        out[_one(s.axis, s.index)] = edited[_one(s.axis, s.index)]
+        out[one_slice(s.axis, s.index)] = edited[one_slice(s.axis, s.index)]
 
 
 def _best_axis(drawn: Mask, slices: Sequence[SetSlice]) -> int:
     """Across most slices that are not empty; the newest of those as good."""
     counts = [0, 0, 0]
     for s in slices:
-        counts[s.axis] += bool(drawn[_one(s.axis, s.index)].any())
+        counts[s.axis] += bool(drawn[one_slice(s.axis, s.index)].any())
     return max((s.axis for s in reversed(slices)), key=lambda axis: counts[axis])
 
 
-def _without_crumbs(mask: Mask, slices: Sequence[SetSlice]) -> Mask:
-    """Drop specks and fill pinholes away from the set slices; large pieces are meant."""
-    for value in (True, False):
-        labels, n = scipy.ndimage.label(mask == value)
-        if n < 2:
-            continue
-        sizes = np.bincount(labels.ravel(), minlength=n + 1)
-        small = sizes < CRUMB * max(1, np.count_nonzero(mask))
-        small[0] = False
-        for s in slices:
-            small[np.unique(labels[_one(s.axis, s.index)])] = False
-        if small.any():
-            mask = mask ^ small[labels]
-    return mask

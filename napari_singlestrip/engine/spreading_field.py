@@ -33,6 +33,7 @@ NEAR_MM = 10.0  # from the surface, where it is known on a slice
 STEEP_MM = 4.0  # standard deviation of the weight across the surface
 FAR_MM = 20.0  # distances beyond are alike
 ENOUGH_MM = 8.0  # beyond the surface, so that what goes is gone
+JUST_ENOUGH_MM = 4.0  # the same far from the outline: of pieces and slices that go as a whole
 LATER_MM = 5.0  # around a later slice, within which earlier ones are not heard
 REACH_MM, NODE_MM = 12.0, 5.0  # where, and how densely, the field is worked out
 
@@ -152,7 +153,8 @@ def fit_displacement(outlines: Sequence[SetOutline], size: float) -> Displacemen
         cell *= 1.2
         points, moved, noise, slice_of = _samples(heard, cell)
     covariance = _covariance(points, points, size).astype(np.float64)
-    inverse = np.linalg.inv(covariance + np.diag((HAND_MM * size) ** 2 * noise))
+    covariance += np.diag((HAND_MM * size) ** 2 * noise)
+    inverse = np.linalg.inv(covariance).astype(np.float64)
     return Displacement(points, slice_of, inverse @ moved, inverse, size)
 
 
@@ -186,7 +188,7 @@ def _cells(samples: _Samples, cell_mm: float) -> _Samples:
     _, cell = np.unique(np.ravel_multi_index(cells.T, cells.max(axis=0) + 1), return_inverse=True)
     total = np.bincount(cell, weight)
     means = [np.bincount(cell, weight * v) / total for v in (*places.T, moved)]
-    return np.stack(means[:3], axis=1), means[3], total
+    return np.stack(means[:3], axis=1), means[3], np.asarray(total)
 
 
 def on_plane(data: Array, grid: Grid, plane: Grid, axis: int) -> Array:
@@ -198,7 +200,7 @@ def on_plane(data: Array, grid: Grid, plane: Grid, axis: int) -> Array:
 
 
 def between_slices(grid: Grid, plane: Grid, axis: int) -> tuple[int, int, float]:
-    """Slices of the grid on both sides of a plane, and how far it is from the first to the other."""
+    """Slices of the grid beside a plane, and how far it is from the first to the other."""
     place = (plane.affine[axis, 3] - grid.affine[axis, 3]) / grid.spacing[axis]
     place = float(np.clip(place, 0, grid.shape[axis] - 1))
     lower = int(place)
@@ -216,8 +218,7 @@ def displacement_on(outline: SetOutline, size: float) -> tuple[Array, Array]:
     spacing, shape = outline.plane.spacing, outline.distance.shape
     far = FAR_MM * size
     old = np.clip(outline.distance, -far, far)
-    flat = [max(spacing)] * 3
-    flat[:] = [s if a != outline.axis else max(spacing) for a, s in enumerate(spacing)]
+    flat = [s if a != outline.axis else max(spacing) for a, s in enumerate(spacing)]
     new = np.clip(signed_distance(outline.inside, (flat[0], flat[1], flat[2])), -far, far)
     within = [a for a in range(3) if a != outline.axis and shape[a] > 1]
     slopes = [np.gradient(old, spacing[a], axis=a) for a in within]
@@ -229,7 +230,8 @@ def displacement_on(outline: SetOutline, size: float) -> tuple[Array, Array]:
     changed = outline.inside != (old < 0)
     weight[changed] = 1  # however far from any outline, as where a whole piece goes
     enough = np.where(changed, 0, np.abs(old))
-    enough = np.maximum(enough, ENOUGH_MM * size)
+    gone = np.abs(new) >= NEAR_MM * size
+    enough = np.maximum(enough, np.where(gone, JUST_ENOUGH_MM * size, ENOUGH_MM * size))
     area = float(np.prod([spacing[a] for a in within])) if within else 1.0
     moved: Array = np.clip(new * slant, -enough, enough) - old
     return moved, (weight * area).astype(np.float32)

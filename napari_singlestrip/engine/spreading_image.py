@@ -3,8 +3,8 @@
 On the set slices each voxel near the surface is known to be inside or outside. A logistic
 regression learns from them, there and then, how that follows from the distance to the surface and
 from the picture around: brightness on several scales, the darkest nearby, and how the picture
-changes along the way through the surface. The distance it learns with is that of a surface which did not know
-the slice, as far from the truth as elsewhere: otherwise it would trust nothing else.
+changes along the way through the surface. The distance it learns with is that of a surface which
+did not know the slice, as far from the truth as elsewhere: otherwise it would trust nothing else.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def look_at(scan: Array, inside: Mask, distance: Array, spacing: Spacing, size: 
         Of the brain; 1 for an adult's.
     """
     bright = np.percentile(scan[inside], 95) if inside.any() else 0.0
-    scan = np.nan_to_num(scan / bright) if bright > 0 else scan
+    scan = scan / bright if bright > 0 else scan
     blurred = [_blur(scan, mm * size, spacing) for mm in SCALES_MM]
     window = [2 * round(SURROUND_MM * size / s) + 1 for s in spacing]
     darkest = scipy.ndimage.minimum_filter(blurred[0], window, mode="nearest")
