@@ -30,6 +30,7 @@ Array = NDArray[np.float32]
 Spacing = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
 
+TRUST_MM = 120.0  # from a set slice; the picture looks otherwise in other parts of the head
 SMOOTH_MM = 1.2  # of the probability, before it becomes a mask
 UNMOVED = 0.25  # of a voxel; where the surface moves by less, no voxel changes
 CRUMB = 0.01  # pieces and holes below this part of the brain that nobody set are noise
@@ -89,13 +90,27 @@ class Scene:
         if border is None:
             self.sure = _sure(moved, self.size)
             return self._moved(moved)
-        self.sure = found = border.probability(moved)
+        trust = np.exp(-self._away(slices) / (TRUST_MM * self.size))
+        seen, felt = border.probability(moved), _sure(moved, self.size)
+        near = np.abs(moved) < border.band_mm
+        self.sure = found = np.where(near, trust * seen + (1 - trust) * felt, seen)
         sigma = [SMOOTH_MM * self.size / s for s in self.grid.spacing]
         soft = scipy.ndimage.gaussian_filter(found, sigma, truncate=3.0)
         clean = _without_crumbs(soft > 0.5, [self._nearest(s) for s in slices if self._inside(s)])
         soft[clean != (soft > 0.5)] = clean[clean != (soft > 0.5)]
         mask: Mask = resample(Volume(soft, self.grid.affine), self.own) > 0.5
         return mask
+
+    def _away(self, slices: Sequence[SetSlice]) -> Array:
+        """Distance of each voxel to the nearest plane that was set (mm)."""
+        axes = [np.full(n, np.inf, np.float32) for n in self.grid.shape]
+        for s in slices:
+            places = np.arange(self.grid.shape[s.axis]) * self.grid.spacing[s.axis]
+            off = np.abs(places + self.grid.affine[s.axis, 3] - self._place(s))
+            axes[s.axis] = np.minimum(axes[s.axis], off.astype(np.float32))
+        i, p, l = np.ix_(*axes)  # noqa: E741
+        away: Array = np.minimum(np.minimum(i, p), l)
+        return away
 
     def doubt(self) -> Array:
         """Of the newest answer, on the scan's own voxels."""
@@ -115,11 +130,14 @@ class Scene:
 
     def _nearest(self, s: SetSlice) -> SetSlice:
         """The slice of the coarser voxels at the place of one of the scan's own."""
-        place = self.own.affine[s.axis, 3] + (
-            (s.index - self.box[s.axis].start) * self.own.spacing[s.axis]
-        )
-        index = round((place - self.grid.affine[s.axis, 3]) / self.grid.spacing[s.axis])
+        place = self._place(s) - self.grid.affine[s.axis, 3]
+        index = round(place / self.grid.spacing[s.axis])
         return SetSlice(s.axis, int(np.clip(index, 0, self.grid.shape[s.axis] - 1)))
+
+    def _place(self, s: SetSlice) -> float:
+        """Of one of the scan's own slices, along its axis (mm)."""
+        index = s.index - self.box[s.axis].start
+        return float(self.own.affine[s.axis, 3] + index * self.own.spacing[s.axis])
 
     def _outline(self, edited: Mask, s: SetSlice) -> SetOutline:
         """A set slice and what was there, on the plane's own place and the coarser voxels."""
