@@ -190,7 +190,7 @@ def test_far_from_all_slices_the_surface_moves_less() -> None:
     moved = follow(before, after, [SetSlice(2, 62)])
 
     grown = [np.count_nonzero(moved[..., k] & ~before[..., k]) for k in (60, 16)]
-    assert grown[0] > 1.5 * grown[1]
+    assert grown[0] > 1.2 * grown[1]
 
 
 # --- symmetry

@@ -32,8 +32,7 @@ MOST_POINTS = 400
 NEAR_MM = 10.0  # from the surface, where it is known on a slice
 STEEP_MM = 4.0  # standard deviation of the weight across the surface
 FAR_MM = 20.0  # distances beyond are alike
-ENOUGH_MM = 8.0  # beyond the surface, so that what goes is gone
-JUST_ENOUGH_MM = 4.0  # the same far from the outline: of pieces and slices that go as a whole
+ENOUGH_MM = 4.0  # beyond the surface, so that a piece that goes is gone
 LATER_MM = 5.0  # around a later slice, within which earlier ones are not heard
 REACH_MM, NODE_MM = 12.0, 5.0  # where, and how densely, the field is worked out
 
@@ -212,11 +211,12 @@ def displacement_on(outline: SetOutline, size: float) -> tuple[Array, Array]:
 
     On the person's outline it is minus the old distance there. Around it distances within the
     slice go on; they are longer than those to a slanting surface, so that they are scaled by how
-    fast the old ones change within the slice. Where a piece goes or comes, its surface moves as far
-    as it must, and a little further.
+    fast the old ones change within the slice. A piece that goes as a whole has no outline left to
+    say how far its surface moves: as far as it must and a little further, for the brain beside it
+    is to stay.
     """
     spacing, shape = outline.plane.spacing, outline.distance.shape
-    far = FAR_MM * size
+    far, near_mm = FAR_MM * size, NEAR_MM * size
     old = np.clip(outline.distance, -far, far)
     flat = [s if a != outline.axis else max(spacing) for a, s in enumerate(spacing)]
     new = np.clip(signed_distance(outline.inside, (flat[0], flat[1], flat[2])), -far, far)
@@ -226,15 +226,25 @@ def displacement_on(outline: SetOutline, size: float) -> tuple[Array, Array]:
     sigma = [3 * size / s if a in within else 0 for a, s in enumerate(spacing)]
     slant = np.clip(scipy.ndimage.gaussian_filter(slant, sigma), 0.15, 1)
     near = np.minimum(np.abs(old), np.abs(new))
-    weight = np.where(near < NEAR_MM * size, np.exp(-((near / (STEEP_MM * size)) ** 2) / 2), 0)
+    weight = np.where(near < near_mm, np.exp(-((near / (STEEP_MM * size)) ** 2) / 2), 0)
     changed = outline.inside != (old < 0)
     weight[changed] = 1  # however far from any outline, as where a whole piece goes
-    enough = np.where(changed, 0, np.abs(old))
-    gone = np.abs(new) >= NEAR_MM * size
-    enough = np.maximum(enough, np.where(gone, JUST_ENOUGH_MM * size, ENOUGH_MM * size))
+    gone = _gone(old < 0, outline.inside)
+    if outline.inside.any():
+        weight[~changed & (np.abs(new) >= near_mm)] = 0  # no outline near, and nothing was mended
+        enough = np.where(gone, ENOUGH_MM * size, far)
+    else:  # beyond the brain, whose surface stays where it is not in this slice
+        enough = np.where(gone, ENOUGH_MM * size, np.abs(old))
     area = float(np.prod([spacing[a] for a in within])) if within else 1.0
     moved: Array = np.clip(new * slant, -enough, enough) - old
     return moved, (weight * area).astype(np.float32)
+
+
+def _gone(before: Mask, after: Mask) -> Mask:
+    """Pieces of a slice of which nothing is left."""
+    pieces, _ = scipy.ndimage.label(before)
+    gone: Mask = before & ~np.isin(pieces, np.unique(pieces[after]))
+    return gone
 
 
 def _covariance(a: Points, b: Points, size: float) -> Array:
