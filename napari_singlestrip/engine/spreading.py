@@ -1,0 +1,233 @@
+"""The brain follows: a person sets a few slices right, and the rest of the mask comes along.
+
+What was set stays exactly as it was set. Around it the surface moves with the slices (a Gaussian
+process on their outlines, `spreading_field`), and where there is a picture it goes on to where the
+picture looks as it does at the person's outlines (`spreading_image`). All of that happens in the
+box around the brain and on voxels of about 2 mm, since neither changes within less, and is brought
+onto the scan's own voxels at the end. Lengths are those of an adult brain and shrink with a small
+one, so that a mouse's mask follows as a man's does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_singlestrip.engine.cleanup import bounding_box
+from napari_singlestrip.engine.mask_tools import interpolate_slices
+from napari_singlestrip.engine.spreading_scene import Scene, SetSlice, one_slice
+
+Mask = NDArray[np.bool_]
+Array = NDArray[np.float32]
+Spacing = tuple[float, float, float]
+Box = tuple[slice, slice, slice]
+
+__all__ = ["Follower", "SetSlice", "spread_corrections"]
+
+FINE_MM, COARSE_MM = 2.0, 3.5  # voxels on which the mask moves, and those of a first quick answer
+ROOM_MM = 20.0  # around the masks
+ADULT_RADIUS_MM = 69.0  # of a ball as large as an adult's brain
+
+
+def spread_corrections(
+    before: Mask,
+    edited: Mask,
+    set_slices: Sequence[SetSlice],
+    spacing: Spacing,
+    image: NDArray[np.floating] | None = None,
+    *,
+    coarse: bool = False,
+) -> Mask:
+    """Carry the corrections of a few slices into the rest of a mask.
+
+    Parameters
+    ----------
+    before : ndarray of bool, shape (I, P, L)
+        The mask before any correction. If it is empty, the slices that were set are interpolated.
+    edited : ndarray of bool, shape (I, P, L)
+        The mask with the slices that were set; only those are read.
+    set_slices : sequence of SetSlice
+        In the order in which they were set: near a later one, what an earlier one says of the
+        surroundings counts no longer.
+    spacing : tuple of float
+        Voxel size in mm.
+    image : ndarray, shape (I, P, L), optional
+        The scan. With it the surface also follows the picture.
+    coarse : bool
+        A quick first answer.
+
+    Returns
+    -------
+    ndarray of bool, shape (I, P, L)
+        On the set slices exactly as `edited`; as `before` elsewhere if nothing is set.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ or a slice is outside.
+    """
+    return Follower(before, spacing, image).follow(edited, set_slices, coarse=coarse)
+
+
+class Follower:
+    """A mask that follows corrections; what depends on it and on the scan alone is kept.
+
+    Parameters
+    ----------
+    before, spacing, image
+        As `spread_corrections`; the arrays are not copied and must not change.
+    """
+
+    def __init__(
+        self, before: Mask, spacing: Spacing, image: NDArray[np.floating] | None = None
+    ) -> None:
+        if image is not None and image.shape != before.shape:
+            raise ValueError(f"a mask of shape {before.shape} for a scan of shape {image.shape}")
+        self._before, self._spacing, self._image = before, spacing, image
+        self._box = bounding_box(before)
+        self._scenes: dict[tuple[object, ...], Scene] = {}
+
+    def follow(
+        self, edited: Mask, set_slices: Sequence[SetSlice], *, coarse: bool = False
+    ) -> Mask:
+        """As `spread_corrections`."""
+        slices = _checked(set_slices, edited, self._before)
+        if not slices:
+            return self._before.copy()
+        if self._box is None:
+            return self._from_nothing(edited, slices, coarse)
+        scene = self._scene(_drawn_box(edited, slices), coarse)
+        out = self._before.copy()
+        out[scene.box] = scene.follow(edited, slices)
+        _keep(out, edited, slices)
+        return out
+
+    def doubt(self, *, coarse: bool = False) -> Array:
+        """Where the newest answer may be wrong: 0 where it is sure, 1 where it could be either.
+
+        Before any answer, and without a picture, that is near the surface.
+
+        Returns
+        -------
+        ndarray of float32, shape of the mask
+        """
+        out = np.zeros(self._before.shape, dtype=np.float32)
+        if self._box is not None:
+            kept = [scene for key, scene in self._scenes.items() if key[0] == coarse]
+            scene = kept[0] if kept else self._scene(None, coarse)
+            out[scene.box] = scene.doubt()
+        return out
+
+    def _scene(self, drawn: Box | None, coarse: bool) -> Scene:
+        """Surroundings of both masks; kept, since corrections seldom reach beyond the room."""
+        assert self._box is not None
+        size = _scale(self._before[self._box], self._spacing)
+        box = _roomy(self._box, self._spacing, ROOM_MM * size, self._before.shape)
+        if drawn is not None and not _holds(box, drawn):
+            both = _around(self._box, drawn)
+            box = _roomy(both, self._spacing, ROOM_MM * size, self._before.shape)
+        key = (coarse, *((side.start, side.stop) for side in box))
+        if key not in self._scenes:
+            image = None if self._image is None else self._image[box]
+            step = (COARSE_MM if coarse else FINE_MM) * size
+            # The newest box of each fineness: scenes are large.
+            self._scenes = {k: v for k, v in self._scenes.items() if k[0] != coarse}
+            self._scenes[key] = Scene(self._before[box], box, self._spacing, image, step, size)
+        return self._scenes[key]
+
+    def _from_nothing(self, edited: Mask, slices: list[SetSlice], coarse: bool) -> Mask:
+        """Interpolate along the axis with most drawn slices, and correct that by the others."""
+        drawn = _only(edited, slices)
+        axis = _best_axis(drawn, slices)
+        own = _only(edited, [s for s in slices if s.axis == axis])
+        start = interpolate_slices(own, axis, self._spacing)
+        if not start.any():
+            return drawn
+        if self._image is None and all(s.axis == axis for s in slices):
+            _keep(start, edited, slices)
+            return start
+        out = Follower(start, self._spacing, self._image).follow(edited, slices, coarse=coarse)
+        beyond = np.ones(out.shape[axis], dtype=bool)
+        used = np.flatnonzero(start.any(axis=tuple(a for a in range(3) if a != axis)))
+        beyond[used[0] : used[-1] + 1] = False
+        np.moveaxis(out, axis, 0)[beyond] = False  # nobody has said anything of that side
+        _keep(out, edited, slices)
+        return out
+
+
+# --- boxes
+
+
+def _scale(mask: Mask, spacing: Spacing) -> float:
+    """Size of a brain, 1 for an adult's; a few voxels alone tell nothing below their own size."""
+    volume = np.count_nonzero(mask) * float(np.prod(spacing))
+    radius = (3 * volume / (4 * np.pi)) ** (1 / 3)
+    return float(np.clip(radius / ADULT_RADIUS_MM, min(spacing) / FINE_MM, 1.0))
+
+
+def _roomy(box: Box, spacing: Spacing, room_mm: float, shape: tuple[int, ...]) -> Box:
+    i, p, l = (  # noqa: E741
+        slice(max(side.start - int(np.ceil(room_mm / s)), 0),
+              min(side.stop + int(np.ceil(room_mm / s)), n))
+        for side, s, n in zip(box, spacing, shape, strict=True)
+    )  # fmt: skip
+    return i, p, l
+
+
+def _holds(box: Box, other: Box) -> bool:
+    return all(a.start <= b.start and b.stop <= a.stop for a, b in zip(box, other, strict=True))
+
+
+def _around(box: Box, other: Box) -> Box:
+    i, p, l = (  # noqa: E741
+        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(box, other, strict=True)
+    )
+    return i, p, l
+
+
+# --- slices
+
+
+def _checked(set_slices: Sequence[SetSlice], edited: Mask, before: Mask) -> list[SetSlice]:
+    """Each slice once, where it was set last."""
+    if edited.shape != before.shape:
+        raise ValueError(f"masks of shapes {before.shape} and {edited.shape}")
+    for s in set_slices:
+        if not (0 <= s.axis < 3 and 0 <= s.index < before.shape[s.axis]):
+            raise ValueError(f"{s} is outside a mask of shape {before.shape}")
+    return list(dict.fromkeys(reversed(set_slices)))[::-1]
+
+
+def _drawn_box(edited: Mask, slices: Sequence[SetSlice]) -> Box | None:
+    """Box around what is drawn on the set slices."""
+    found: Box | None = None
+    for s in slices:
+        box = bounding_box(edited[one_slice(s.axis, s.index)])
+        if box is not None:
+            here = [slice(s.index, s.index + 1) if a == s.axis else box[a] for a in range(3)]
+            mine = (here[0], here[1], here[2])
+            found = mine if found is None else _around(found, mine)
+    return found
+
+
+def _only(mask: Mask, slices: Sequence[SetSlice]) -> Mask:
+    out = np.zeros_like(mask)
+    _keep(out, mask, slices)
+    return out
+
+
+def _keep(out: Mask, edited: Mask, slices: Sequence[SetSlice]) -> None:
+    for s in slices:
+        out[one_slice(s.axis, s.index)] = edited[one_slice(s.axis, s.index)]
+
+
+def _best_axis(drawn: Mask, slices: Sequence[SetSlice]) -> int:
+    """Across most slices that are not empty; the newest of those as good."""
+    counts = [0, 0, 0]
+    for s in slices:
+        counts[s.axis] += bool(drawn[one_slice(s.axis, s.index)].any())
+    return max((s.axis for s in reversed(slices)), key=lambda axis: counts[axis])
+
+

@@ -1,0 +1,211 @@
+"""The box around a brain in which a mask follows corrections, on coarser voxels.
+
+Distances to the mask and what the scan looks like are worked out once and serve all corrections.
+Grids lie around the middle of the box, so that a mirrored scan has a mirrored answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from napari_singlestrip.engine.geometry import signed_distance
+from napari_singlestrip.engine.grid import Grid, Volume
+from napari_singlestrip.engine.resampling import resample
+from napari_singlestrip.engine.spreading_field import (
+    ERROR_MM,
+    FAR_MM,
+    SetOutline,
+    fit_displacement,
+    on_plane,
+)
+from napari_singlestrip.engine.spreading_image import Look, fit_border, look_at
+
+Mask = NDArray[np.bool_]
+Array = NDArray[np.float32]
+Spacing = tuple[float, float, float]
+Box = tuple[slice, slice, slice]
+
+TRUST_MM = 120.0  # from a set slice; the picture looks otherwise in other parts of the head
+SMOOTH_MM = 1.2  # of the probability, before it becomes a mask
+UNMOVED = 0.25  # of a voxel; where the surface moves by less, no voxel changes
+CRUMB = 0.01  # pieces and holes below this part of the brain that nobody set are noise
+
+
+@dataclass(frozen=True)
+class SetSlice:
+    """A slice that a person set right as a whole.
+
+    Parameters
+    ----------
+    axis : int
+        Across the slice, 0 to 2.
+    index : int
+        Its number along that axis.
+    """
+
+    axis: int
+    index: int
+
+
+class Scene:
+    """The box around a brain, on coarser voxels: distances and looks, kept between corrections."""
+
+    def __init__(
+        self,
+        before: Mask,
+        box: Box,
+        spacing: Spacing,
+        image: NDArray[np.floating] | None,
+        step_mm: float,
+        size: float,
+    ) -> None:
+        self.box, self.size, self.before = box, size, before
+        self.own = _centred(before.shape, spacing)
+        self.grid = _work_grid(self.own, step_mm)
+        inside = _onto(before, self.own, self.grid) > 0.5
+        far = FAR_MM * size
+        self.distance = np.clip(signed_distance(inside, self.grid.spacing), -far, far)
+        self.sure = _sure(self.distance, size)
+        self.look: Look | None = None
+        if image is not None:
+            values = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
+            scan = resample(Volume(values, self.own.affine), self.grid)
+            self.look = look_at(scan, inside, self.distance, self.grid.spacing, size)
+
+    def follow(self, edited: Mask, slices: list[SetSlice]) -> Mask:
+        """The mask of the box; set slices are put in later."""
+        outlines = [self._outline(edited, s) for s in slices if self._inside(s)]
+        if not outlines:
+            return self.before.copy()
+        field = fit_displacement(outlines, self.size)
+        moved = self.distance + field.onto(self.grid, self.distance)
+        border = None
+        if self.look is not None:
+            border = fit_border(self.look, self.grid, outlines, field, self.size)
+        if border is None:
+            self.sure = _sure(moved, self.size)
+            return self._moved(moved)
+        trust = np.exp(-self._away(slices) / (TRUST_MM * self.size))
+        seen, felt = border.probability(moved), _sure(moved, self.size)
+        near = np.abs(moved) < border.band_mm
+        self.sure = found = np.where(near, trust * seen + (1 - trust) * felt, seen)
+        sigma = [SMOOTH_MM * self.size / s for s in self.grid.spacing]
+        soft = scipy.ndimage.gaussian_filter(found, sigma, truncate=3.0)
+        clean = _without_crumbs(soft > 0.5, [self._nearest(s) for s in slices if self._inside(s)])
+        soft[clean != (soft > 0.5)] = clean[clean != (soft > 0.5)]
+        mask: Mask = resample(Volume(soft, self.grid.affine), self.own) > 0.5
+        return mask
+
+    def _away(self, slices: Sequence[SetSlice]) -> Array:
+        """Distance of each voxel to the nearest plane that was set (mm)."""
+        axes = [np.full(n, np.inf, np.float32) for n in self.grid.shape]
+        for s in slices:
+            places = np.arange(self.grid.shape[s.axis]) * self.grid.spacing[s.axis]
+            off = np.abs(places + self.grid.affine[s.axis, 3] - self._place(s))
+            axes[s.axis] = np.minimum(axes[s.axis], off.astype(np.float32))
+        i, p, l = np.ix_(*axes)  # noqa: E741
+        away: Array = np.minimum(np.minimum(i, p), l)
+        return away
+
+    def doubt(self) -> Array:
+        """Of the newest answer, on the scan's own voxels."""
+        doubt: Array = resample(Volume(4 * self.sure * (1 - self.sure), self.grid.affine), self.own)
+        return doubt
+
+    def _moved(self, moved: Array) -> Mask:
+        """Where nothing moves the mask stays as it is, to the voxel."""
+        both = [resample(Volume(f, self.grid.affine), self.own) for f in (moved, self.distance)]
+        still = np.abs(both[0] - both[1]) < UNMOVED * min(self.own.spacing)
+        mask: Mask = np.where(still, self.before, both[0] < 0)
+        return mask
+
+    def _inside(self, s: SetSlice) -> bool:
+        side = self.box[s.axis]
+        return bool(side.start <= s.index < side.stop)
+
+    def _nearest(self, s: SetSlice) -> SetSlice:
+        """The slice of the coarser voxels at the place of one of the scan's own."""
+        place = self._place(s) - self.grid.affine[s.axis, 3]
+        index = round(place / self.grid.spacing[s.axis])
+        return SetSlice(s.axis, int(np.clip(index, 0, self.grid.shape[s.axis] - 1)))
+
+    def _place(self, s: SetSlice) -> float:
+        """Of one of the scan's own slices, along its axis (mm)."""
+        index = s.index - self.box[s.axis].start
+        return float(self.own.affine[s.axis, 3] + index * self.own.spacing[s.axis])
+
+    def _outline(self, edited: Mask, s: SetSlice) -> SetOutline:
+        """A set slice and what was there, on the plane's own place and the coarser voxels."""
+        index = s.index - self.box[s.axis].start
+        thin = _plane(self.own, s.axis, self.own, index)
+        plane = _plane(self.grid, s.axis, self.own, index)
+        inside = _onto(edited[self.box][one_slice(s.axis, index)], thin, plane) > 0.5
+        return SetOutline(s.axis, plane, inside, on_plane(self.distance, self.grid, plane, s.axis))
+
+
+def _sure(distance: Array, size: float) -> Array:
+    """Probability of being inside, by the distance to a surface alone."""
+    likely: Array = scipy.special.expit(-distance / (ERROR_MM * size / 1.7)).astype(np.float32)
+    return likely
+
+
+# --- grids
+
+
+def _centred(shape: tuple[int, ...], spacing: Spacing) -> Grid:
+    """Grid of a box whose middle is at 0, so that a mirrored scan has a mirrored grid."""
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = -(np.array(shape) - 1) / 2 * np.array(spacing)
+    i, p, l = shape  # noqa: E741
+    return Grid((i, p, l), affine)
+
+
+def _work_grid(own: Grid, step_mm: float) -> Grid:
+    """Coarser where voxels are finer than `step_mm`, else the scan's own slices."""
+    sides, steps = [], []
+    for n, s in zip(own.shape, own.spacing, strict=True):
+        coarser = s < 0.75 * step_mm
+        steps.append(step_mm if coarser else s)
+        sides.append(int(np.ceil(n * s / step_mm)) if coarser else n)
+    return _centred(tuple(sides), (steps[0], steps[1], steps[2]))
+
+
+def _plane(grid: Grid, axis: int, own: Grid, index: int) -> Grid:
+    """One slice of `own`, with the voxels of `grid` within it."""
+    affine, shape = grid.affine.copy(), list(grid.shape)
+    shape[axis] = 1
+    affine[axis, axis] = own.spacing[axis]
+    affine[axis, 3] = own.affine[axis, 3] + index * own.spacing[axis]
+    return Grid((shape[0], shape[1], shape[2]), affine)
+
+
+def _onto(mask: Mask, own: Grid, grid: Grid) -> Array:
+    """Part of each voxel that is inside."""
+    return resample(Volume(mask.astype(np.float32), own.affine), grid)
+
+
+def _without_crumbs(mask: Mask, slices: Sequence[SetSlice]) -> Mask:
+    """Drop specks and fill pinholes away from the set slices; large pieces are meant."""
+    for value in (True, False):
+        labels, n = scipy.ndimage.label(mask == value)
+        if n < 2:
+            continue
+        sizes = np.bincount(labels.ravel(), minlength=n + 1)
+        small = sizes < CRUMB * np.count_nonzero(mask)
+        small[0] = False
+        for s in slices:
+            small[np.unique(labels[one_slice(s.axis, s.index)])] = False
+        if small.any():
+            mask = mask ^ small[labels]
+    return mask
+
+
+def one_slice(axis: int, index: int) -> Box:
+    """Where one slice is in an array."""
+    i, p, l = (slice(index, index + 1) if a == axis else slice(None) for a in range(3))  # noqa: E741
+    return i, p, l

@@ -1,0 +1,157 @@
+"""The simulated person of the effort benchmark, its tables, and all of it on made-up heads."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+FOLDERS = (BENCHMARKS, BENCHMARKS / "accuracy", BENCHMARKS / "effort")
+ONE_MM = (1.0, 1.0, 1.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def importable() -> Iterator[None]:
+    """Make the scripts importable, and forget them afterwards: their names are plain words."""
+    before, known = list(sys.path), set(sys.modules)
+    sys.path[:0] = map(str, FOLDERS)
+    yield
+    sys.path[:] = before
+    for name in set(sys.modules) - known:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent in FOLDERS:
+            del sys.modules[name]
+
+
+def script(name: str) -> ModuleType:
+    return importlib.import_module(name)
+
+
+def ball(radius: float, shape: tuple[int, int, int] = (60, 64, 30)) -> np.ndarray:
+    i, j, k = np.ogrid[tuple(slice(n) for n in shape)]
+    middle = [(n - 1) / 2 for n in shape]
+    squares = (i - middle[0]) ** 2 + (j - middle[1]) ** 2 + ((k - middle[2]) * 2) ** 2
+    return np.asarray(squares < radius**2)
+
+
+# --- the person
+
+
+def test_a_steady_hand_draws_the_reference() -> None:
+    hand = script("person").Hand(ball(24), ONE_MM, seed=0, wobble_mm=0)
+
+    drawn, seconds = hand.lasso(2, 15)
+
+    np.testing.assert_array_equal(drawn, ball(24)[..., 15])
+    assert 3 + 1 + 0.9 * 150 / 40 < seconds < 3 + 1 + 1.1 * 150 / 40  # 2 pi 24 mm of outline
+
+
+def test_a_hand_wobbles_as_much_as_stated_and_the_same_for_a_seed() -> None:
+    person = script("person")
+    true = ball(24)[..., 15]
+    drawn = [person.Hand(ball(24), ONE_MM, seed=s).lasso(2, 15)[0] for s in (0, 0, 1)]
+
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert (drawn[0] != drawn[2]).any()
+    # Mean absolute distance of a normal wobble is 0.8 standard deviations.
+    wrong = np.mean([np.count_nonzero(d ^ true) for d in (drawn[0], drawn[2])])
+    assert 0.4 * 1.5 < wrong / (2 * np.pi * 24) < 1.6 * 1.5
+
+
+def test_strokes_mend_what_is_visible_and_leave_the_rest() -> None:
+    hand = script("person").Hand(ball(24), ONE_MM, seed=0, wobble_mm=0)
+    seen = ball(24)[..., 15].copy()
+    seen[:18] = False  # a piece is missing
+    seen[55, 30] = True  # and a voxel too much, just outside
+
+    mended, seconds = hand.strokes(2, 15, seen)
+
+    assert mended[8, 32]
+    assert mended[55, 30] == (abs(55 - 29.5) - 24 < 2)
+    assert 4 < seconds < hand.lasso(2, 15)[1] + 2
+    same, looked = hand.strokes(2, 15, ball(24)[..., 15])
+    np.testing.assert_array_equal(same, ball(24)[..., 15])
+    assert looked == 3
+
+
+# --- the ways and the tables
+
+
+def test_every_way_keeps_the_slices_and_all_but_one_move_the_rest() -> None:
+    ways, spreading = script("ways"), importlib.import_module("napari_singlestrip.engine.spreading")
+    before, after = ball(20), ball(26)
+    edited = before.copy()
+    edited[..., 15] = after[..., 15]
+    slices = [spreading.SetSlice(2, 15)]
+
+    for name, follow in ways.ways(before, after.astype(np.float32), (1.0, 1.0, 2.0)).items():
+        out = follow(edited, slices)
+
+        np.testing.assert_array_equal(out[..., 15], after[..., 15])
+        moved = np.count_nonzero(out[..., 17]) > 1.2 * np.count_nonzero(before[..., 17])
+        assert moved == (name != "slices alone"), name
+
+
+def test_the_table_has_paired_differences_with_intervals_over_people() -> None:
+    rows: list[dict[str, Any]] = [{"n": 0, "dice": 0.9, "hd95_mm": 5.0}]
+    for n, who in enumerate("abcd"):
+        for way, dice in (("one Gaussian", 0.95), ("surface only", 0.96 + 0.001 * n)):
+            rows.append({
+                "n": 3, "person": who, "scan": who, "way": way, "order": "even", "seed": 0,
+                "hand": "strokes", "dice": dice, "hd95_mm": 4.0, "seconds": 30.0,
+            })  # fmt: skip
+
+    page = script("table").page(rows)
+
+    assert "**strokes, even**" in page
+    assert "| first mask | 0 | 0.9000 | | 5.0 | 0 |" in page
+    assert "| one Gaussian | 3 | 0.9500 |  | 4.0 | 30 |" in page
+    assert "| surface only | 3 | 0.9615 | +0.0115 (+0.010" in page
+
+
+# --- the whole
+
+
+def test_without_data_it_says_so(tmp_path: Path) -> None:
+    line = [sys.executable, str(BENCHMARKS / "effort" / "effort.py"), "--data", str(tmp_path)]
+
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+
+    assert done.stdout.startswith("skipped: there are no scans in")
+
+
+def test_curves_of_made_up_heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("scans", "masks", "first"):
+        (tmp_path / folder).mkdir()
+    affine = np.diag([3.0, 3.0, 6.0, 1.0])
+    for who in ("sub-1", "sub-2", "sub-3"):
+        for folder, data in (
+            ("scans", 100 * ball(26).astype(np.int16)), ("masks", ball(26)), ("first", ball(22)),
+        ):  # fmt: skip
+            picture = nib.Nifti1Image(data.astype(np.int16), affine)
+            nib.save(picture, tmp_path / folder / f"{who}_T1w.nii.gz")
+    effort = script("effort")
+    monkeypatch.setattr(effort, "COUNTS", (1, 3))
+    monkeypatch.setattr(sys, "argv", [
+        "effort.py", "--data", str(tmp_path), "--first", str(tmp_path / "first"), "--out",
+        str(tmp_path / "out"), "--painted", "sub-1_T1w", "--half", "dev", "test",
+        "--hands", "strokes", "lasso",
+    ])  # fmt: skip
+
+    effort.main()
+
+    rows = json.loads((tmp_path / "out" / "effort.json").read_text())["rows"]
+    assert len(rows) == 2 * (1 + 2 * 3 * 4 * 2)  # people; first mask, hands, orders, ways, counts
+    best = {n: np.mean([r["dice"] for r in rows if (r["way"], r["n"]) == ("surface only", n)])
+            for n in (1, 3)}  # fmt: skip
+    assert np.mean([r["dice"] for r in rows if not r["n"]]) < best[1] < best[3]
+    assert "**lasso, worst**" in (tmp_path / "out" / "effort.md").read_text()
