@@ -87,7 +87,8 @@ def test_strokes_mend_what_is_visible_and_leave_the_rest() -> None:
 
 
 def test_every_way_keeps_the_slices_and_all_but_one_move_the_rest() -> None:
-    ways, spreading = script("ways"), importlib.import_module("napari_singlestrip.engine.spreading")
+    ways = script("ways")
+    spreading = importlib.import_module("napari_singlestrip.engine.masks.spreading")
     before, after = ball(20), ball(26)
     edited = before.copy()
     edited[..., 15] = after[..., 15]

@@ -35,11 +35,11 @@ from source import commit  # noqa: E402
 from table import page  # noqa: E402
 from ways import alone, ways  # noqa: E402
 
-from napari_singlestrip.engine.cleanup import bounding_box  # noqa: E402
-from napari_singlestrip.engine.metrics import dice, hd95_mm  # noqa: E402
-from napari_singlestrip.engine.next_slice import next_slice  # noqa: E402
-from napari_singlestrip.engine.scan import open_scan  # noqa: E402
-from napari_singlestrip.engine.spreading import Follower, SetSlice  # noqa: E402
+from napari_singlestrip.engine.imaging.scan import open_scan  # noqa: E402
+from napari_singlestrip.engine.masks.cleanup import bounding_box  # noqa: E402
+from napari_singlestrip.engine.masks.metrics import dice, hd95_mm  # noqa: E402
+from napari_singlestrip.engine.masks.next_slice import next_slice  # noqa: E402
+from napari_singlestrip.engine.masks.spreading import Follower, SetSlice  # noqa: E402
 
 COUNTS = (1, 3, 5, 10)
 ROOM_MM = 25.0

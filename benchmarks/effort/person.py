@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from napari_singlestrip.engine.geometry import signed_distance
+from napari_singlestrip.engine.imaging.geometry import signed_distance
 
 WOBBLE_MM = 1.5
 WOBBLE_LENGTH_MM = 8.0  # standard deviation of the Gaussian that makes the wobble smooth

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import ndimage
 
-from napari_singlestrip.engine.geometry import signed_distance
-from napari_singlestrip.engine.spreading import Follower, SetSlice
+from napari_singlestrip.engine.imaging.geometry import signed_distance
+from napari_singlestrip.engine.masks.spreading import Follower, SetSlice
 
 Follow = Callable[[np.ndarray, Sequence[SetSlice]], np.ndarray]
 

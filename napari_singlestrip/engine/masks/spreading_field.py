@@ -15,8 +15,8 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from napari_singlestrip.engine.geometry import signed_distance
-from napari_singlestrip.engine.grid import Grid
+from napari_singlestrip.engine.imaging.geometry import signed_distance
+from napari_singlestrip.engine.imaging.grid import Grid
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float32]

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_singlestrip.engine.spreading import SetSlice
-from napari_singlestrip.engine.spreading_field import LENGTH_MM
+from napari_singlestrip.engine.masks.spreading import SetSlice
+from napari_singlestrip.engine.masks.spreading_field import LENGTH_MM
 
 Array = NDArray[np.float64]
 Spacing = tuple[float, float, float]

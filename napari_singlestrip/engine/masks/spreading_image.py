@@ -16,8 +16,8 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from napari_singlestrip.engine.grid import Grid
-from napari_singlestrip.engine.spreading_field import Displacement, SetOutline, between_slices
+from napari_singlestrip.engine.imaging.grid import Grid
+from napari_singlestrip.engine.masks.spreading_field import Displacement, SetOutline, between_slices
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float32]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_singlestrip.engine.growing import suggest_brain
-from napari_singlestrip.engine.mask_tools import interpolate_slices
-from napari_singlestrip.engine.metrics import dice
-from napari_singlestrip.engine.next_slice import doubt_of, expected_gains, next_slice
-from napari_singlestrip.engine.spreading import Follower, SetSlice, spread_corrections
+from napari_singlestrip.engine.masks.growing import suggest_brain
+from napari_singlestrip.engine.masks.mask_tools import interpolate_slices
+from napari_singlestrip.engine.masks.metrics import dice
+from napari_singlestrip.engine.masks.next_slice import doubt_of, expected_gains, next_slice
+from napari_singlestrip.engine.masks.spreading import Follower, SetSlice, spread_corrections
 
 Spacing = tuple[float, float, float]
 TWO_MM: Spacing = (2.0, 2.0, 2.0)

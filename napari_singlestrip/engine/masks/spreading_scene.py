@@ -13,17 +13,17 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from napari_singlestrip.engine.geometry import signed_distance
-from napari_singlestrip.engine.grid import Grid, Volume
-from napari_singlestrip.engine.resampling import resample
-from napari_singlestrip.engine.spreading_field import (
+from napari_singlestrip.engine.imaging.geometry import signed_distance
+from napari_singlestrip.engine.imaging.grid import Grid, Volume
+from napari_singlestrip.engine.imaging.resampling import resample
+from napari_singlestrip.engine.masks.spreading_field import (
     ERROR_MM,
     FAR_MM,
     SetOutline,
     fit_displacement,
     on_plane,
 )
-from napari_singlestrip.engine.spreading_image import Look, fit_border, look_at
+from napari_singlestrip.engine.masks.spreading_image import Look, fit_border, look_at
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float32]

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_singlestrip.engine.cleanup import bounding_box
-from napari_singlestrip.engine.mask_tools import interpolate_slices
-from napari_singlestrip.engine.spreading_scene import Scene, SetSlice, one_slice
+from napari_singlestrip.engine.masks.cleanup import bounding_box
+from napari_singlestrip.engine.masks.mask_tools import interpolate_slices
+from napari_singlestrip.engine.masks.spreading_scene import Scene, SetSlice, one_slice
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float32]
