@@ -236,7 +236,8 @@ def _text(row: ReviewRow, key: str, dices: Mapping[str, float]) -> str:
         return ""
     if key == "scan":
         more = score.flag or note_of(row) or ("held out" if row.held_out else "")
-        name = printable(row.name).replace("_", "_\u200b").replace("-", "-\u200b")  # may break there
+        name = printable(row.name)
+        name = name.replace("_", "_\u200b").replace("-", "-\u200b")  # may break there
         return f"{name}\n{more}" if more else name
     if key == "rank":
         return str(score.rank) if score.rank else "–"
