@@ -11,6 +11,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_singlestrip.study.volumes_table import AppliedRow
+from napari_singlestrip.texts import printable
 
 HEADER = ("Scan", "mL", "AE error", "Look at it?")
 TIPS = (
@@ -74,8 +75,8 @@ class ResultModel(QAbstractTableModel):
         """A fact of a scan."""
         row, column = self.rows[index.row()], index.column()
         if role == Qt.ItemDataRole.DisplayRole:
-            return (row.scan, _number(row.volume_ml, 0), _number(row.autoencoder_error, 3),
-                    self._verdict(row))[column]
+            return (printable(row.scan), _number(row.volume_ml, 0),
+                    _number(row.autoencoder_error, 3), self._verdict(row))[column]
         if role == SORT_ROLE:
             return (row.scan.casefold(), _or_last(row.volume_ml),
                     _or_last(row.autoencoder_error), _order(row))[column]

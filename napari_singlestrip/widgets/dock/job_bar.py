@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_singlestrip.events import STAGE_WORDS, Cancelled, Crashed, Event, Failed, Finished, Note
-from napari_singlestrip.texts import duration
+from napari_singlestrip.texts import duration, printable
 from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.session.job_process import JobStatus
 from napari_singlestrip.widgets.session.session import Session
@@ -69,7 +69,8 @@ class JobBar(QWidget):
         self.show_status(session.job.status)
 
     def tell(self, text: str, level: str = "info") -> None:
-        """Show a sentence until the next one."""
+        """Show a sentence until the next one; names in it may hold anything."""
+        text = "\n".join(printable(line) for line in text.split("\n"))
         self.message.setText(text)
         self._level = level if level in LEVELS else "info"
         self._colour()

@@ -319,12 +319,12 @@ class StripWidget(QWidget):
         study = self.session.study
         unsaved = () if study is None else self.session.unsaved.names(study.folder)
         if unsaved:
-            return f"  ·  NOT saved: {', '.join(map(printable, unsaved))}"
+            return f"NOT saved: {', '.join(map(printable, unsaved))}"
         if self._not_written:
-            return "  ·  the last change is NOT saved"
+            return "The last change is NOT saved"
         if not self._saved_at:
             return ""
-        return f"  ·  saved {duration(time.monotonic() - self._saved_at)} ago"
+        return f"saved {duration(time.monotonic() - self._saved_at)} ago"
 
     def _show_planes_button(self, name: str = "") -> None:
         self.planes_button.setEnabled(self.session.layers.now is not None)
@@ -337,7 +337,10 @@ class StripWidget(QWidget):
             self.header.setStyleSheet("")
             return
         n, saved = len(study.names), self._saved_words()
-        self.header.setText(f"{printable(study.name)}  ·  {n} scan{'s' * (n != 1)}{saved}")
+        facts = [printable(study.name), f"{n} scan{'s' * (n != 1)}"]
+        # What is not saved comes first: the end of a long line is cut off.
+        parts = [saved, *facts] if "NOT" in saved else [*facts, saved]
+        self.header.setText("  ·  ".join(filter(None, parts)))
         self.header.setToolTip(printable(str(study.folder)))
         level = "error" if "NOT" in saved else "info"
         style = COLOURS["dark" if is_dark(self) else "light"][level]

@@ -12,6 +12,7 @@ from superqt.utils import signals_blocked
 from napari_singlestrip.engine.judging.most_typical_scan import Portrait, most_typical, portrait
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study.drafts import drafted
+from napari_singlestrip.texts import printable
 from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.paint.tool_runner import ToolRunner
 from napari_singlestrip.widgets.session.session import Session
@@ -67,7 +68,8 @@ class ScanChoice(QWidget):
         with signals_blocked(self.scans):
             self.scans.clear()
             for name, marks in self._marks().items():
-                self.scans.addItem(f"{name}   ({', '.join(marks)})" if marks else name, name)
+                shown = printable(name)
+                self.scans.addItem(f"{shown}   ({', '.join(marks)})" if marks else shown, name)
             self.scans.setCurrentIndex(
                 names.index(self.session.scan) if self.session.scan in names else -1
             )

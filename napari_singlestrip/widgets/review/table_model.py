@@ -11,6 +11,7 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QSortFilterPr
 from qtpy.QtGui import QColor, QFont, QIcon, QPainter, QPixmap
 
 from napari_singlestrip.study.review import Review, ReviewRow
+from napari_singlestrip.texts import printable
 
 THUMBNAIL = 38
 SORT_ROLE = int(Qt.ItemDataRole.UserRole)
@@ -235,7 +236,8 @@ def _text(row: ReviewRow, key: str, dices: Mapping[str, float]) -> str:
         return ""
     if key == "scan":
         more = score.flag or note_of(row) or ("held out" if row.held_out else "")
-        name = row.name.replace("_", "_\u200b").replace("-", "-\u200b")  # may break there
+        name = printable(row.name)
+        name = name.replace("_", "_\u200b").replace("-", "-\u200b")  # may break there
         return f"{name}\n{more}" if more else name
     if key == "rank":
         return str(score.rank) if score.rank else "–"
@@ -250,7 +252,7 @@ def _text(row: ReviewRow, key: str, dices: Mapping[str, float]) -> str:
 
 
 def _tip(row: ReviewRow) -> str:
-    lines = [row.name, f"State: {row.in_words}"]
+    lines = [printable(row.name), f"State: {row.in_words}"]
     if row.unsaved and row.decision is not None:
         lines.append(f"Before the changes: {row.decision.state}")
     if row.decision is not None and row.standing == "older":

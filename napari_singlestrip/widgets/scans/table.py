@@ -21,6 +21,7 @@ from napari_singlestrip.engine.imaging.scan_facts import ScanFacts
 from napari_singlestrip.study.document import ScanEntry
 from napari_singlestrip.study.drafts import drafted
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.texts import printable
 from napari_singlestrip.widgets.common.thumbnails import Thumbnails
 from napari_singlestrip.widgets.scans.header_reader import ScanChecks
 
@@ -213,7 +214,7 @@ class ScanTable(QAbstractTableModel):
     def _look(self, row: Row, column: int, role: int) -> Any:
         facts = self.facts(row)
         if role == Qt.ItemDataRole.DisplayRole:
-            return (row.name, check(facts), row.state)[column]
+            return (printable(row.name), check(facts), row.state)[column]
         if role == DETAIL_ROLE:
             return (detail(facts), "", "held out" if row.held_out else "")[column]
         if role == COLOUR_ROLE and column == STATE:

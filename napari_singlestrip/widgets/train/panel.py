@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
 from napari_singlestrip.events import Crashed, Event, Failed, Wrote
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.texts import printable
 from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.common.napari_preferences import DEVICES, wishes
 from napari_singlestrip.widgets.common.notice import Notice
@@ -125,7 +127,7 @@ class TrainPanel(Panel):
             )
         else:
             n = len(facts.painted)
-            named = ", ".join(facts.painted[:3]) + (" and others" if n > 3 else "")
+            named = ", ".join(map(_named, facts.painted[:3])) + (" and others" if n > 3 else "")
             others = facts.n_to_predict
             text = (
                 f"It learns from <b>{n} painted mask{'s' * (n > 1)}</b>: {named}. Then it "
@@ -203,7 +205,7 @@ class TrainPanel(Panel):
             )
 
         elif facts.painted_since:
-            named = ", ".join(facts.painted_since[:3])
+            named = ", ".join(map(_named, facts.painted_since[:3]))
             self.notice.say(
                 f"The mask of {named} was painted after training began. What is trained already "
                 "does not know it: start anew to learn from it. Fine-tuning will use it anyway.",
@@ -296,6 +298,11 @@ class TrainPanel(Panel):
     def _connect(self) -> None:
         self.session.job_event.connect(self._on_event)
         self.probe.found.connect(lambda _device: self._stale())
+
+
+def _named(scan: str) -> str:
+    """Name of a scan within rich text."""
+    return escape(printable(scan))
 
 
 def _large(made: QPushButton) -> QPushButton:

@@ -194,3 +194,8 @@ def test_notes_are_told_and_kept(bar: JobBar, tmp_path: Path) -> None:
         bar.session.tell(f"sentence {n}")
     assert len(bar.log) <= 400
     assert bar.log[-1].endswith("sentence 499")
+
+
+def test_names_in_messages_are_shown_as_they_are(bar: JobBar) -> None:
+    bar.tell("sub\x1b[2J\u202e-01 is\nhere")
+    assert bar.message.text() == "sub\\x1b[2J\\u202e-01 is\nhere"
