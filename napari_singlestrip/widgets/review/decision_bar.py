@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent
@@ -74,7 +75,7 @@ class DecisionBar(QWidget):
         self._changed_voxels = changed_voxels
         self._history: ReviewHistory | None = None
         self._asked = ""
-        self._unkept: dict[str, str] = {}  # notes that could not be written
+        self._unkept: dict[tuple[Path, str], str] = {}  # notes that could not be written
         self._make_buttons()
         self.note = NoteField()
         self.note.setObjectName("note")
@@ -290,8 +291,9 @@ class DecisionBar(QWidget):
     # --- notes
 
     def _note_of(self, row: ReviewRow) -> str:
-        if row.name in self._unkept:
-            return self._unkept[row.name]
+        unkept = self._unkept.get((self.session.need_study().folder, row.name))
+        if unkept is not None:
+            return unkept
         if row.decision is not None and row.decision.note:
             return row.decision.note
         return str(self.session.remembered().get(NOTES, {}).get(row.name, ""))
@@ -302,7 +304,7 @@ class DecisionBar(QWidget):
         if row is None or study is None or not self.note.isModified():
             return
         self.note.setModified(False)
-        self._unkept[row.name] = text  # until it is written
+        self._unkept[study.folder, row.name] = text  # until it is written
         with self.session.guarded():
             decision = study.decisions().get(row.name)
             if decision is None:
@@ -312,10 +314,10 @@ class DecisionBar(QWidget):
                 self.session.study_changed.emit("decisions")
             elif decision.note != text:
                 study.put_decisions({row.name: replace(decision, note=text)})
-            self._unkept.pop(row.name, None)
+            self._unkept.pop((study.folder, row.name), None)
 
     def _forget_note(self, name: str) -> None:
-        self._unkept.pop(name, None)
+        self._unkept.pop((self.session.need_study().folder, name), None)
         notes = dict(self.session.remembered().get(NOTES, {}))
         if notes.pop(name, None) is not None:
             self.session.remember(**{NOTES: notes})

@@ -181,8 +181,8 @@ class Session(QObject):
 
     def close(self) -> None:
         """Let go of everything: the window closes."""
-        self.unsaved.close()
         self.close_study()
+        self.unsaved.close()
         self.job.close()
         self.layers.close()
         self.thumbnails.close_all()
@@ -366,7 +366,7 @@ class Session(QObject):
         self.study_changed.emit("drafts")
 
     def _on_unsaved(self) -> None:
-        names = () if self.study is None else self.unsaved.names(self.study.folder)
+        names = self.unsaved.names()
         self._closing.say("strokes", f"what you painted on {', '.join(map(printable, names))} is "
                           "NOT saved, and is lost when you close" if names else "")
         self.written.emit(not names)

@@ -65,9 +65,9 @@ class UnsavedMasks(QObject):
         self._masks.pop((folder, name), None)
         self.changed.emit()
 
-    def names(self, folder: Path) -> tuple[str, ...]:
-        """Scans of a study whose drafts are only here."""
-        return tuple(name for of, name in self._masks if of == folder)
+    def names(self, folder: Path | None = None) -> tuple[str, ...]:
+        """Scans of a study, or of all, whose drafts are only here."""
+        return tuple(name for of, name in self._masks if folder in (None, of))
 
     def mask(self, folder: Path, name: str) -> Mask | None:
         """A draft that is only here; None when there is none."""

@@ -156,7 +156,7 @@ def _voxel_at(viewer: Any, i: int, pixel: Any) -> tuple[float, float, float]:
 def test_another_napari_goes_without_letters(window: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from napari_singlestrip.widgets.dock import orientation_labels as canvas_letters
 
-    monkeypatch.setattr(canvas_letters, "_canvas", lambda viewer: None)
+    monkeypatch.setattr(canvas_letters, "canvas_of", lambda viewer: None)
     letters = canvas_letters.CanvasLetters(window.session)
     letters.refresh()
     letters.close_all()
