@@ -225,6 +225,8 @@ def open_bounded(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
             yield file
     except FileNotFoundError:
         raise
+    except NotADirectoryError as error:  # below a file, there is none
+        raise FileNotFoundError(error.errno, error.strerror, error.filename) from error
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
 

@@ -127,7 +127,7 @@ def _can_be_opened(text: str) -> str:
     """Refuse what no system takes for a path: asking whether it exists would raise."""
     content = os.fsencode(text)  # half a surrogate pair cannot be in any
     longest = max(map(len, content.replace(b"\\", b"/").split(b"/")))
-    if b"\0" in content or len(content) > MAX_PATH_BYTES or longest > MAX_PART_BYTES:
+    if not text or b"\0" in content or len(content) > MAX_PATH_BYTES or longest > MAX_PART_BYTES:
         raise ValueError("no path is like this")
     return text
 
