@@ -186,7 +186,7 @@ def about(bench: Bench) -> dict[str, Any]:
     facts = describe()
     facts["measured on"] = in_words(bench.device)
     facts["date"] = time.strftime("%Y-%m-%d", time.gmtime())
-    facts["machine"] = f"{platform.node()}, {os.cpu_count()} cores"
+    facts["machine"] = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
     facts["differs from the CPU"] = trial(bench.device) or "within the tolerance"
     return {"facts": facts}
 

@@ -92,3 +92,8 @@ def duration(seconds: float) -> str:
     if minutes < 90:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def counted(number: int, what: str) -> str:
+    """Say how many: "1 scan", "2 scans"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

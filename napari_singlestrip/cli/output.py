@@ -14,7 +14,7 @@ from napari_singlestrip.cli.console import format_cell, make_console, show_table
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.failures import Failure, attempt
 from napari_singlestrip.study.study import Study
-from napari_singlestrip.texts import printable
+from napari_singlestrip.texts import counted, printable
 
 if TYPE_CHECKING:
     from napari_singlestrip.study.ranking_report import RankingReport
@@ -43,8 +43,8 @@ def describe_new(
     if quiet:
         return failed
     n_masks = len(study.masked_scans())
-    _echo(f"Study {study.name}: {_count(len(study.scans), 'scan')}, "
-               f"{_count(n_masks, 'painted mask')}.")  # fmt: skip
+    _echo(f"Study {study.name}: {counted(len(study.scans), 'scan')}, "
+               f"{counted(n_masks, 'painted mask')}.")  # fmt: skip
     if len(study.scans) == 1:
         _echo("With one scan there is nothing to predict and rank yet.")
     if n_masks:
@@ -77,7 +77,7 @@ def describe_added(
         return failed
     for name in names:
         _echo(name)
-    _echo(f"{_count(len(names), 'scan')} added to the study {study.name}, which has "
+    _echo(f"{counted(len(names), 'scan')} added to the study {study.name}, which has "
                f"{len(study.scans)} now.")  # fmt: skip
     _echo(f"Next: singlestrip run {study.folder}")
     return failed
@@ -121,10 +121,6 @@ def warn(failure: Failure, scan: str = "") -> None:
     _echo(f"Warning: {about}{failure}", err=True)
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 def show_ranking(study: Study, round_: int, report: RankingReport) -> None:
     """Print the ranking of a round, and what the scores are worth where the truth is known."""
     decisions = study.decisions()
@@ -141,7 +137,7 @@ def show_ranking(study: Study, round_: int, report: RankingReport) -> None:
     show_table(make_console(), rows, f"Round {round_} of {study.name}")
     for name, found in report.correlations.items():
         _echo(
-            f"{name} and true Dice of {_count(found.n, 'scan')}: "
+            f"{name} and true Dice of {counted(found.n, 'scan')}: "
             f"Spearman {format_cell(found.spearman)}, Pearson {format_cell(found.pearson)} "
             "(1: ranks perfectly)"
         )
@@ -154,7 +150,7 @@ def show_evaluation(rows: Sequence[Any]) -> int:
     show_table(make_console(), [asdict(row) for row in rows])
     failed = sum(not row.is_measured for row in rows)
     if failed:
-        what = _count(failed, "file")
+        what = counted(failed, "file")
         _echo(f"Warning: {what} could not be compared: see the problems.", err=True)
     return failed
 

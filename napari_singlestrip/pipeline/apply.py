@@ -55,7 +55,7 @@ from napari_singlestrip.study.volumes_table import (
     read_table,
     tidy,
 )
-from napari_singlestrip.texts import printable
+from napari_singlestrip.texts import counted, printable
 
 # Beyond what was seen by this much, a result is flagged: volumes differ by a third between healthy
 # adults (Luders et al. 2002), errors grow a little on every new scan.
@@ -122,7 +122,7 @@ def apply(
     with temporary_folder(out):  # a folder that cannot be written is told before hours of work
         remove_leftovers(out)
     names = {file: name for file, name in given.items() if not job.is_done(file)}
-    yield Started("apply", in_words(chosen), f"{len(names)} scans")
+    yield Started("apply", in_words(chosen), counted(len(names), "scan"))
     for text in remarks(device, chosen):
         yield Note(text, "warning")
     for note in found.notes:

@@ -237,9 +237,7 @@ class ApplyPanel(Panel):
         self.out.setPlaceholderText("" if out is None else f"{out.parent.name}/{out.name} (new)")
         used = out is not None and (out / TABLE).is_file() and not self.session.job.status.busy
         self.where.setVisible(used)
-        self.where.setText(
-            "This folder has results: masks of the same scans and the table are replaced."
-        )
+        self.where.setText("This folder has results: masks that are there stay as they are.")
 
     def _list_models(self) -> None:
         self._models_old = False

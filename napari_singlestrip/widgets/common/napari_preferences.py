@@ -14,8 +14,8 @@ from napari_singlestrip.engine.config import EFFORTS, Effort
 
 PLUGIN = "napari-singlestrip"
 DEVICES = {
-    "auto": "the fastest there is", "cpu": "processor", "cuda": "NVIDIA graphics card",
-    "mps": "Apple graphics",
+    "auto": "a graphics card that computes as the processor does, else the processor",
+    "cpu": "processor", "cuda": "NVIDIA graphics card", "mps": "Apple graphics",
 }
 LARGEST_BRUSH = 100.0  # mm
 

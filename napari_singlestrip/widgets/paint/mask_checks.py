@@ -6,6 +6,7 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QGroupBox, QLabel, QVBoxLayout
 
 from napari_singlestrip.engine.masks.mask_checks import MaskChecks, check_mask
+from napari_singlestrip.texts import counted
 from napari_singlestrip.widgets.paint.tool_runner import ToolRunner
 from napari_singlestrip.widgets.session.session import Session
 
@@ -86,13 +87,13 @@ def in_words(checks: MaskChecks) -> list[str]:
         return ["Nothing is painted yet."]
     lines = [_pieces(checks)]
     lines.append(_line(report.holes == 0, "no holes",
-                       f"{_count(report.holes, 'hole')}: \u201cFill holes\u201d closes them"))
+                       f"{counted(report.holes, 'hole')}: \u201cFill holes\u201d closes them"))
     lines.append(f"{GOOD}  volume {report.volume_ml:.{0 if report.volume_ml >= 10 else 2}f} mL")
     lines.append(_line(not report.touches_border, "inside the picture",
                        "touches the picture's edge: is the head cut off there?"))
     if checks.is_flat:
         lines.append(f"{WARNING}  flat: is it painted to both ends of the brain?")
-    painted = _count(checks.painted, "painted slice")
+    painted = counted(checks.painted, "painted slice")
     missing = f"{checks.missing} empty between them"
     lines.append(_line(checks.missing == 0, f"{painted}, none missing between them",
                        f"{painted}, {missing}"))
@@ -103,7 +104,7 @@ def _pieces(checks: MaskChecks) -> str:
     """Say how many pieces there are; never advise to delete what a person painted on purpose."""
     n = checks.report.pieces
     if checks.is_outlined:
-        slices = _count(checks.painted, "outlined slice")
+        slices = counted(checks.painted, "outlined slice")
         return f"{WARNING}  {slices}: press I to fill between them"
     if checks.missing:  # the next outline, the other hemisphere, or a slip of the brush?
         return (f"{WARNING}  {n} pieces, empty slices between: press I if brain lies between "
@@ -121,7 +122,3 @@ def _pieces(checks: MaskChecks) -> str:
 
 def _line(good: bool, yes: str, no: str) -> str:
     return f"{GOOD}  {yes}" if good else f"{WARNING}  {no}"
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
