@@ -53,12 +53,11 @@ def changed_slices(
 
 def is_another_mask(before: Mask, edited: Mask) -> bool:
     """Whether so many slices changed that this is no correction of `before`."""
-    slices = changed_slices(before, edited)
     either = before | edited
-    counts = [sum(s.axis == axis for s in slices) for axis in range(3)]
-    return any(
-        n > MOST * painted_slices(either, axis).size for axis, n in enumerate(counts) if n
-    )
+    share = 0.0  # of all slices; the axes together, since any of them may be corrected
+    for s in changed_slices(before, edited):
+        share += 1 / max(painted_slices(either, s.axis).size, 1)
+    return share > MOST
 
 
 def _cover(changed: Mask, weights: Sequence[NDArray[np.float64]]) -> Iterator[tuple[int, int]]:

@@ -77,6 +77,9 @@ class _Story:
     known: list[Known]
     seen: list[SetSlice] = field(default_factory=list)
 
+    def fits(self, now: Shown) -> bool:
+        return self.known[0].mask.shape == now.upright.to_display(now.mask).shape
+
     def add(self, known: Known) -> None:
         # The first is what Discard goes back to; undo rarely reaches beyond the newest.
         self.known = [self.known[0], *self.known[1:][-(MAX_MASKS - 2) :], known]
@@ -137,7 +140,7 @@ class Originals(QObject):
         self._now = now
         key = (now.study.folder, now.name)
         story = self._stories.pop(key, None)
-        if story is None or now.source != "draft":
+        if story is None or now.source != "draft" or not story.fits(now):
             story = _begun(now)
         self._stories[key] = story
         for old in list(self._stories)[:-MAX_SCANS]:
