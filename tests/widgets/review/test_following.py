@@ -179,6 +179,46 @@ def test_unfinished_changes_of_yesterday_are_what_was_set(
     assert one.is_right(*slices)
 
 
+def test_the_original_stays_when_the_layer_is_removed_and_put_back(one: Corrector) -> None:
+    slices = one.slices(0.3, 0.7)
+    one.correct(*slices)
+    layer = one.layers.mask_layer
+    assert layer is not None
+    one.window.viewer.layers.remove(layer)
+    wait_until(lambda: one.layers.mask_layer not in (None, layer), "the layer")
+    one.follow()
+    assert one.said[-1].startswith("Followed 2 slices you set:")
+    assert one.is_right(*slices)
+
+
+def test_without_a_readable_original_the_unfinished_mask_is_followed(one: Corrector) -> None:
+    one.correct(*one.slices(0.3, 0.7))
+    session = one.window.session
+    session.originals._stories.clear()  # as in a new window
+    session.show_scan(_another(one))
+    session.need_study().pseudo_label_path(0, one.name).write_bytes(b"no mask")
+    session.show_scan(one.name)
+    one.follow()
+    assert one.said[-1] == following.SET_FIRST
+    one.correct(*one.slices(0.5, 0.6))
+    one.follow()
+    assert one.said[-1].startswith("Followed 2 slices you set:")
+
+
+def test_a_kept_mask_is_the_original_from_then_on(one: Corrector) -> None:
+    one.correct(*one.slices(0.3, 0.7))
+    one.follow()
+    session = one.window.session
+    session.keep_mask("corrected")
+    session.show_scan(_another(one))
+    session.show_scan(one.name)
+    one.follow()
+    assert one.said[-1] == following.SET_FIRST
+    one.correct(*one.slices(0.5))
+    one.follow()
+    assert one.said[-1].startswith(("Followed 1 slice you set:", "Nothing else changes"))
+
+
 def _another(person: Corrector) -> str:
     return next(n for n in person.window.session.need_study().names if n != person.name)
 
