@@ -233,14 +233,18 @@ def test_one_slice_alone_is_followed_without_the_picture(
     one: Corrector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures = []
-    monkeypatch.setattr(following, "spread_corrections", lambda b, e, s, mm, image: (
-        pictures.append(image is not None), e)[1])
+
+    def as_edited(_before: Any, edited: Any, _slices: Any, _mm: Any, image: Any) -> Any:
+        pictures.append(image is not None)
+        return edited
+
+    monkeypatch.setattr(following, "spread_corrections", as_edited)
     one.correct(*one.slices(0.4))
     one.follow()
     one.correct(*one.slices(0.6))
     one.follow()
     assert pictures == [False, True]
-    assert "Nothing else changes: the rest agrees with the 2 slices you set." == one.said[-1]
+    assert one.said[-1] == "Nothing else changes: the rest agrees with the 2 slices you set."
 
 
 def test_a_tool_that_makes_another_mask_makes_another_original(one: Corrector) -> None:
