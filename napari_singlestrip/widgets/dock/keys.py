@@ -46,6 +46,7 @@ KEYS = (
     Key("Shift-N", "previous_scan", "", "Previous scan"),
     Key("I", "interpolate", "", "Interpolate between the painted slices"),
     Key("G", "grow", "", "Grow from seeds"),
+    Key("W", "follow", "", "The rest of the mask follows the slices you set right"),
     Key("T", "toggle_range", "", "Paint only inside the range of intensities"),
     Key("O", "toggle_outline", "", "Mask as outline or filled"),
     Key("D", "toggle_3d", "", "3D"),

@@ -96,6 +96,10 @@ class PaintPanel(Panel):
         """Grow from what is painted to the border of the brain."""
         self.tools.grow()
 
+    def follow(self) -> None:
+        """Let the rest of the mask follow the slices that were set."""
+        self.tools.follow()
+
     def toggle_range(self) -> None:
         """Paint only in the range of intensities, or at any."""
         self.tools.toggle_range()
@@ -127,6 +131,7 @@ class PaintPanel(Panel):
                 return
             mask = now.upright.to_display(load_mask(path, like=now.scan))
             changed = self.session.layers.change_mask(mask)
+            self.session.originals.took(mask)
             said = "is now the mask. Ctrl+Z takes it back" if changed else "is the mask already"
             self.session.tell(f"{Path(path).name} {said}.")
 

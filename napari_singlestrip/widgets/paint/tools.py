@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
@@ -12,6 +13,7 @@ from napari_singlestrip.engine.masks.growing import grow_from_seeds
 from napari_singlestrip.engine.masks.mask_tools import Image, Mask, Spacing
 from napari_singlestrip.widgets.common.controls import button
 from napari_singlestrip.widgets.paint.brush_controls import BrushControls
+from napari_singlestrip.widgets.paint.following import Following
 from napari_singlestrip.widgets.paint.tool_runner import ToolRunner
 from napari_singlestrip.widgets.session.session import Session
 
@@ -70,6 +72,23 @@ class PaintTools(QWidget):
         self.use("Growing", grow_from_seeds, nothing="Nothing grew: paint some strokes "
                  "inside the brain first, on a few slices.")
 
+    def follow(self) -> None:
+        """Let the rest of the mask follow the slices that were set right."""
+        layers, originals = self.session.layers, self.session.originals
+        layers.settle()
+        mask = layers.mask_on_display()
+        start = None if mask is None else originals.nearest(mask)
+        if start is not None and not start.before.bits.any():
+            self.interpolate()  # nothing was there that could follow
+            return
+        following = Following(start, originals.seen)
+
+        def say(before: Mask, after: Mask, changed: int) -> str:
+            following.keep(originals, after)
+            return f"{following.said} {self._say_moved(before, after)}"
+
+        self.use("Following", following, say, lambda: following.why_nothing)
+
     def toggle_range(self) -> None:
         """Paint only in the range of intensities, or at any."""
         self.brush.toggle_range()
@@ -94,7 +113,7 @@ class PaintTools(QWidget):
         what: str,
         tool: Tool,
         say: Callable[[Mask, Mask, int], str] | None = None,
-        nothing: str = "",
+        nothing: str | Callable[[], str] = "",
     ) -> None:
         """Let a tool work on the mask in a thread; what it makes is one step of undo.
 
@@ -106,7 +125,7 @@ class PaintTools(QWidget):
             (mask, image, spacing) -> mask.
         say : callable, optional
             (mask before, mask after, voxels changed) -> what to tell.
-        nothing : str
+        nothing : str, or callable that returns it
             Told when nothing changed.
         """
         layers = self.session.layers
@@ -120,8 +139,10 @@ class PaintTools(QWidget):
             changed = layers.change_mask(made)
             if changed:
                 self.session.tell((say or self._say_changed)(mask, made, changed))
+                self.session.originals.took(made)
             else:
-                self.session.tell(nothing or f"{what} changed nothing.")
+                why = nothing if isinstance(nothing, str) else nothing()
+                self.session.tell(why or f"{what} changed nothing.")
 
         self.runner.run(what, lambda: tool(mask, image, now.upright.scale), take)
 
@@ -144,6 +165,8 @@ class PaintTools(QWidget):
              self.interpolate),
             ("grow", "Grow  G", "Grow from the strokes inside the brain to its border",
              self.grow),
+            ("follow", "Follow  W", "Set some slices right, and the rest of the mask follows them; "
+             "those you set stay as they are", self.follow),
             ("keep_largest", "Keep largest", "Keep the largest piece, erase the others",
              self._keep_largest),
             ("fill_holes", "Fill holes", "Fill cavities that are closed on all sides",
@@ -162,7 +185,7 @@ class PaintTools(QWidget):
         grid = QGridLayout()
         grid.setSpacing(4)
         rows = (
-            ("interpolate", "grow"), ("keep_largest", "fill_holes", "smooth"),
+            ("interpolate", "grow", "follow"), ("keep_largest", "fill_holes", "smooth"),
             ("copy_slice", "thicker", "thinner"), ("undo", "redo"),
         )
         for row, names in enumerate(rows):
@@ -245,3 +268,12 @@ class PaintTools(QWidget):
         assert now is not None
         ml = (int(after.sum()) - int(before.sum())) * now.scan.grid.voxel_ml
         return f"{changed} voxels changed ({ml:+.1f} mL). Ctrl+Z takes it back."
+
+    def _say_moved(self, before: Mask, after: Mask) -> str:
+        """Say what came and what went: where as much came as went, the sum would say nothing."""
+        now = self.session.layers.now
+        assert now is not None
+        came, went = (int(np.count_nonzero(m)) for m in (after & ~before, before & ~after))
+        ml = now.scan.grid.voxel_ml
+        return (f"{came + went:,} voxels changed elsewhere (+{came * ml:.1f} / "
+                f"\u2212{went * ml:.1f} mL). Ctrl+Z takes it back.")

@@ -96,6 +96,10 @@ class ReviewPanel(Panel):
         """Grow from seeds."""
         self._with_tools(self.tools.grow)
 
+    def follow(self) -> None:
+        """Let the rest of the mask follow the slices that were set."""
+        self._with_tools(self.tools.follow)
+
     def toggle_range(self) -> None:
         """Paint only in the range of intensities."""
         self._with_tools(self.tools.toggle_range)

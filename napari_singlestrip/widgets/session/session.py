@@ -25,6 +25,7 @@ from napari_singlestrip.widgets.common.napari_preferences import wishes
 from napari_singlestrip.widgets.common.thumbnails import Thumbnails
 from napari_singlestrip.widgets.session.follower import Follower
 from napari_singlestrip.widgets.session.job_process import Job, JobStatus
+from napari_singlestrip.widgets.session.originals import Originals
 from napari_singlestrip.widgets.session.unsaved import ClosingWords, UnsavedMasks
 from napari_singlestrip.widgets.session.user_settings import launcher_of
 from napari_singlestrip.widgets.session.window_file import read_window_file
@@ -83,6 +84,7 @@ class Session(QObject):
         # Looked up at each call: tests take the place of the function.
         self.unsaved = UnsavedMasks(lambda *draft: save_draft(*draft), self)
         self.layers.kept_draft = self.unsaved.mask
+        self.originals = Originals(self.layers, self)
         self._closing = ClosingWords(viewer)
         self.unsaved.changed.connect(self._on_unsaved)
         self.thumbnails = Thumbnails(self)

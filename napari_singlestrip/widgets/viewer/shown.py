@@ -65,8 +65,15 @@ def mask_of(
             draft = load_draft(study.folder, name, scan.grid.shape)
         if draft is not None and draft.shape == scan.grid.shape:
             return draft, "draft"
-        if study.mask_path(name).exists():
-            return load_mask(study.mask_path(name), like=scan, check=False), "masks"
+    return kept_mask(study, name, scan, view)
+
+
+def kept_mask(
+    study: Study, name: str, scan: Scan, view: str = "newest"
+) -> tuple[NDArray[np.bool_], Source]:
+    """Find the mask to show without unfinished changes."""
+    if view != "pseudo_label" and study.mask_path(name).exists():
+        return load_mask(study.mask_path(name), like=scan, check=False), "masks"
     if view != "painted":
         newest = study.newest_pseudo_label(name)
         if newest is not None:

@@ -76,7 +76,7 @@ def test_without_a_study_the_step_says_what_to_do(window: StripWidget) -> None:
 
     assert "step 1" in child(panel, "paint_empty").text()
     assert not child(panel, "paint_done").isVisible()
-    for key in (Qt.Key.Key_I, Qt.Key.Key_G, Qt.Key.Key_T, Qt.Key.Key_N):
+    for key in (Qt.Key.Key_I, Qt.Key.Key_G, Qt.Key.Key_W, Qt.Key.Key_T, Qt.Key.Key_N):
         press_key(window.viewer, key)  # nothing to do, and nothing breaks
     click(child(panel, "to_scans"))
     assert window.session.step == "scans"
