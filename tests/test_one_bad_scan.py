@@ -18,6 +18,7 @@ from napari_singlestrip.engine.heads.synthesis import render
 from napari_singlestrip.engine.imaging.geometry import head_box
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_brain, save_mask
 from napari_singlestrip.engine.judging.ranking import best_views
+from napari_singlestrip.engine.learning import segmenter
 from napari_singlestrip.engine.learning.segmenter import predict
 from napari_singlestrip.engine.masks import evaluation
 from napari_singlestrip.engine.masks.metrics import compare
@@ -122,7 +123,7 @@ def test_a_full_disk_concerns_all(number: int) -> None:
 def test_prediction_goes_on(
     trained_copy: Study, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str
 ) -> None:
-    monkeypatch.setattr(predict_stage, "predict", failing(predict, 2, error))
+    monkeypatch.setattr(segmenter, "predict", failing(predict, 2, error))
     events = run(trained_copy, stages=["predict"])
     bad = trained_copy.names[2]
     assert failures(events) == [(bad, kind)]
@@ -147,7 +148,7 @@ def test_ranking_goes_on(
 def test_no_brain_counts_as_failed(
     trained_copy: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict_stage, "to_mask", lambda _, grid, __: np.zeros(grid.shape, bool))
+    monkeypatch.setattr(segmenter, "to_mask", lambda _, grid, __: np.zeros(grid.shape, bool))
     end = end_of(run(trained_copy, stages=["predict"]))
     assert (end.n_done, end.n_failed) == (0, 3)
 

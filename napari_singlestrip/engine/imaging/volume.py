@@ -24,8 +24,8 @@ from napari_singlestrip.engine.imaging.scan_search import MADE_FOR, SIGNATURE, f
 from napari_singlestrip.errors import UserError
 
 __all__ = [
-    "SCAN_EXTENSIONS", "Grid", "Scan", "Volume", "find_scans", "load_mask", "open_scan",
-    "reorient", "save_brain", "save_map", "save_mask",
+    "SCAN_EXTENSIONS", "Grid", "Scan", "Volume", "find_scans", "load_mask", "mask_image",
+    "open_scan", "reorient", "save_brain", "save_map", "save_mask",
 ]  # fmt: skip
 
 # Where a voxel lies, and nothing else: other fields may hold names, dates, an old display range.
@@ -104,6 +104,34 @@ def save_mask(
         If the mask has another shape than the scan.
     """
     _write(path, (np.asarray(mask) != 0).astype(np.uint8), like, fingerprint=fingerprint)
+
+
+def mask_image(mask: NDArray[Any], like: Scan) -> Any:
+    """Make an image of a mask in memory, as `save_mask` writes it.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (i, j, k)
+        True or non-zero inside.
+    like : Scan
+        Gives shape, affine, sform and qform codes and units.
+
+    Returns
+    -------
+    nibabel.Nifti1Image or nibabel.Nifti2Image
+        uint8, 0 outside and 1 inside.
+
+    Raises
+    ------
+    ValueError
+        If the mask has another shape than the scan.
+    """
+    values = (np.asarray(mask) != 0).astype(np.uint8)
+    _check_shape(values.shape, like)
+    header = _header_for(like, values, 1.0, 0.0)
+    header["descrip"] = SIGNATURE
+    kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+    return kind(values, header.get_best_affine(), header)
 
 
 def save_map(path: str | Path, values: NDArray[Any], like: Scan) -> None:
