@@ -48,4 +48,4 @@ if not TYPE_CHECKING:  # or every misspelt name would pass mypy
         return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted(__all__)

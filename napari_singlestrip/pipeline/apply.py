@@ -400,12 +400,21 @@ def _find(model: Model, scan: Scan, volume: Volume, row: AppliedRow) -> _Found:
         views = best_views(model.autoencoder, mask, scan.grid, config)
         error = autoencoder_error(views, config.error)
     volume_ml = float(np.count_nonzero(mask) * scan.grid.voxel_ml)
-    flag, name = _flag(model.card, volume_ml, error), row.scan + MASK_SUFFIX
+    flag, name = in_doubt(model.card, volume_ml, error), row.scan + MASK_SUFFIX
     done = replace(row, volume_ml=volume_ml, autoencoder_error=error, flag=flag, mask=name)
     return _Found(done, mask, scan)
 
 
-def _flag(card: ModelCard, volume_ml: float, error: float) -> str:
+def in_doubt(card: ModelCard, volume_ml: float, error: float = math.nan) -> str:
+    """Say how a mask is beyond what the model has seen; nothing if it is not.
+
+    Parameters
+    ----------
+    card : ModelCard
+    volume_ml : float
+    error : float
+        Of the autoencoder; NaN if not measured.
+    """
     low, high = card.volume_ml
     words = []
     if not low <= volume_ml <= high:

@@ -17,7 +17,7 @@ from napari_singlestrip.engine.learning.model import Model
 from napari_singlestrip.engine.learning.model_card import ModelCard
 from napari_singlestrip.engine.learning.segmenter import strip_volume
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.pipeline.apply import open_model
+from napari_singlestrip.pipeline.apply import in_doubt, open_model
 from napari_singlestrip.pipeline.tally import NO_BRAIN
 
 
@@ -28,7 +28,7 @@ class Stripper:
     ----------
     notes : tuple of str
         What a person should know: of the device at first, then of the scan that was stripped last,
-        such as "4D: mean of 12 frames" or "padding of -1024 (20% of the voxels) taken as air".
+        such as "4D: mean of 12 frames" or a volume beyond those that the model has seen.
     """
 
     def __init__(self, model: Model, notes: tuple[str, ...] = ()) -> None:
@@ -74,10 +74,13 @@ class Stripper:
             without a usable position; an array comes without an affine, or something else with
             one; or no brain was found.
         """
+        self.notes = ()
         scan = _scan_of(image, affine)
         volume = scan.load()
         mask = strip_volume(self._model.segmenter, volume)
-        self.notes = (*scan.notes, *volume.notes, *self._model.segmenter.told())
+        doubt = in_doubt(self.card, float(np.count_nonzero(mask) * scan.grid.voxel_ml))
+        said = (*scan.notes, *volume.notes, *self._model.segmenter.told(), doubt)
+        self.notes = tuple(filter(None, said))
         if not mask.any():
             raise UserError(
                 f"{scan.path.name}: {NO_BRAIN}", "Look at it in a viewer: is it a whole head?"

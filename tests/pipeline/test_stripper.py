@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ import torch
 
 import napari_singlestrip as ss
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.pipeline.apply import export_model
+from napari_singlestrip.pipeline.apply import export_model, open_model
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.volumes_table import MASK_SUFFIX
 
@@ -104,7 +106,22 @@ def freesurfer(image: Any) -> Any:
     return nib.MGHImage(np.asarray(image.dataobj, np.float32), image.affine.astype(np.float32))
 
 
-KINDS = (as_it_is, oblique, turned, frames, padded, nifti_2, without_position, freesurfer)
+def pair(image: Any) -> Any:
+    return nib.Nifti1Pair(np.asarray(image.dataobj), image.affine, image.header)
+
+
+def analyze(image: Any) -> Any:
+    affine = np.diag([-6.0, 6.0, 6.0, 1.0])
+    affine[:3, 3] = 90, -126, -72
+    return nib.Spm2AnalyzeImage(np.asarray(image.dataobj), affine)
+
+
+KINDS = (
+    as_it_is, oblique, turned, frames, padded, nifti_2, without_position, freesurfer, pair, analyze,
+)  # fmt: skip
+EXTENSIONS: dict[Callable[[Any], Any], str] = {
+    freesurfer: ".mgz", pair: ".img", analyze: ".img",
+}
 
 
 @pytest.mark.parametrize("make", KINDS)
@@ -112,8 +129,7 @@ def test_image_gives_the_mask_that_the_command_writes(
     model: ss.Stripper, trained_study: Study, head: Any, tmp_path: Path, make: Callable[[Any], Any]
 ) -> None:
     image = make(head)
-    extension = ".mgz" if make is freesurfer else ".nii.gz"
-    scan = tmp_path / f"head{extension}"
+    scan = tmp_path / f"head{EXTENSIONS.get(make, '.nii.gz')}"
     nib.save(image, scan)
     expected = applied(trained_study, scan, tmp_path / "out")
     before = np.asarray(image.dataobj).copy()
@@ -136,6 +152,42 @@ def test_scaled_values_are_those_of_the_file(
     nib.save(image, scan)
     opened = load(scan)
     assert_same(model.strip(opened), applied(trained_study, scan, tmp_path / "out"))
+
+
+def test_position_that_nibabel_cannot_hold_is_mended(
+    model: ss.Stripper, head: Any, tmp_path: Path
+) -> None:
+    """As its file is read: by its qform."""
+    image = nib.Nifti1Image(np.asarray(head.dataobj), None, head.header)
+    image.set_qform(head.affine, code=1)
+    image.header["srow_x"] = np.nan
+    scan = tmp_path / "nan.nii.gz"
+    content = image.header.copy()
+    content["vox_offset"], content["scl_slope"], content["scl_inter"] = 352, 1, 0
+    values = np.asarray(head.dataobj).astype(content.get_data_dtype()).tobytes("F")
+    scan.write_bytes(gzip.compress(content.binaryblock + bytes(4) + values))
+    expected = model.strip(head)
+    for found in (model.strip(scan), model.strip(load(scan))):
+        np.testing.assert_array_equal(found.dataobj, expected.dataobj)
+        np.testing.assert_allclose(found.affine, head.affine, atol=1e-4)
+
+
+def test_position_that_was_set_anew_counts(model: ss.Stripper, head: Any) -> None:
+    """nibabel writes an image's affine, not what its header said before."""
+    moved = nib.Nifti1Image(np.asarray(head.dataobj), head.affine, head.header)
+    moved.affine[:3, 3] += 30
+    mask = model.strip(moved)
+    np.testing.assert_allclose(mask.affine, moved.affine, atol=1e-4)
+
+
+def test_what_the_model_has_not_seen_is_said(
+    model: ss.Stripper, trained_study: Study, head: Any
+) -> None:
+    opened = open_model(trained_study.folder, torch.device("cpu"))
+    card = replace(opened.card, volume_ml=(1.0, 2.0))
+    stripper = ss.Stripper(replace(opened, card=card))
+    stripper.strip(head)
+    assert any("is outside 1 to 2 mL" in note for note in stripper.notes)
 
 
 def test_mask_is_as_that_of_its_file_when_saved(

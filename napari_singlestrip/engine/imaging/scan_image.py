@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +57,16 @@ def scan_of_image(image: Any) -> Scan:
     UserError
         As `open_scan`.
     """
-    path, source = Path(image.get_filename() or "the image"), image.dataobj
-    if type(source) is ArrayProxy:
-        return _scan(path, source, _header_of(image), float(source.slope), float(source.inter))
+    path, source, slope, inter = Path(image.get_filename() or "the image"), image.dataobj, 1.0, 0.0
     with readable(path):
-        values = np.asarray(source)
-    return _scan(path, values, _header_of(image))
+        if type(source) is ArrayProxy:
+            slope, inter = float(source.slope), float(source.inter)
+        else:  # subclasses scale in ways of their own
+            source = np.asarray(source)
+        is_known = isinstance(image, nib.Nifti1Pair | nib.MGHImage)
+        header = _saved_header(image) if is_known else _nifti_header(image.affine)
+    scan = _scan(path, source, header, slope, inter)
+    return scan if is_known else replace(scan, header=image.header)  # results are as from a file
 
 
 def scan_of_array(array: Any, affine: Any) -> Scan:
@@ -88,11 +92,12 @@ def _scan(path: Path, source: Any, header: Any, slope: float = 1.0, inter: float
     return ScanInMemory(**vars(check_header(path, header, layout)), source=source)
 
 
-def _header_of(image: Any) -> Any:
+def _saved_header(image: Any) -> Any:
     """The header with which the image would be saved: a copy."""
-    if isinstance(image, nib.Nifti1Pair | nib.MGHImage):  # NIfTI-2 and single files are subclasses
-        return type(image)(image.dataobj, image.affine, image.header).header
-    return _nifti_header(image.affine)
+    stored = image.header.get_best_affine()
+    if image.affine is None or np.array_equal(image.affine, stored, equal_nan=True):
+        return image.header.copy()
+    return type(image)(image.dataobj, image.affine, image.header).header
 
 
 def _nifti_header(affine: NDArray[np.float64]) -> Any:

@@ -114,7 +114,8 @@ def mask_image(mask: NDArray[Any], like: Scan) -> Any:
     mask : ndarray, shape (i, j, k)
         True or non-zero inside.
     like : Scan
-        Gives shape, affine, sform and qform codes and units.
+        Gives shape, affine, sform and qform codes and units; only where nibabel's reading of its
+        header is no position, they are those of the grid.
 
     Returns
     -------
@@ -130,6 +131,9 @@ def mask_image(mask: NDArray[Any], like: Scan) -> Any:
     _check_shape(values.shape, like)
     header = _header_for(like, values, 1.0, 0.0)
     header["descrip"] = SIGNATURE
+    place = header.get_best_affine()[:3, :3]
+    if not np.isfinite(place).all() or np.linalg.matrix_rank(place) < 3:  # nibabel refuses those
+        _set_position(header, like.grid)
     kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     return kind(values, header.get_best_affine(), header)
 
@@ -211,12 +215,16 @@ def _header_for(like: Scan, values: NDArray[Any], slope: float, inter: float) ->
         header["pixdim"][: values.ndim + 1] = like.header["pixdim"][: values.ndim + 1]
         _shorten_quaternion(header)
     else:
-        header.set_xyzt_units("mm", "sec")
-        header.set_qform(like.grid.affine, code="scanner")
-        header.set_sform(like.grid.affine, code="scanner")
+        _set_position(header, like.grid)
     header["scl_slope"], header["scl_inter"] = slope, inter
     header["vox_offset"] = header.sizeof_hdr + 4
     return header
+
+
+def _set_position(header: Any, grid: Grid) -> None:
+    header.set_xyzt_units("mm", "sec")
+    header.set_qform(grid.affine, code="scanner")
+    header.set_sform(grid.affine, code="scanner")
 
 
 def _shorten_quaternion(header: Any) -> None:
