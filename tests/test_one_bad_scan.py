@@ -19,7 +19,7 @@ from napari_singlestrip.engine.imaging.geometry import head_box
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_brain, save_mask
 from napari_singlestrip.engine.judging.ranking import best_views
 from napari_singlestrip.engine.learning import segmenter
-from napari_singlestrip.engine.learning.segmenter import predict
+from napari_singlestrip.engine.learning.segmenter import predict, strip_volume
 from napari_singlestrip.engine.masks import evaluation
 from napari_singlestrip.engine.masks.metrics import compare
 from napari_singlestrip.errors import UserError
@@ -349,14 +349,14 @@ def test_varied_selection_sees_scans_whose_scores_were_known(
 
 
 @pytest.mark.parametrize(("error", "kind"), ERRORS)
-@pytest.mark.parametrize("step", ["open_scan", "predict", "save_mask", "save_brain"])
+@pytest.mark.parametrize("step", ["open_scan", "strip_volume", "save_mask", "save_brain"])
 def test_applying_goes_on(
     trained_study: Study, heads: Heads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     step: str, error: Exception, kind: str,
 ) -> None:
     """Whether it happens where a scan is read, predicted or written: in three threads."""
-    works: dict[str, Any] = {"open_scan": open_scan, "predict": predict, "save_mask": save_mask,
-             "save_brain": save_brain}  # fmt: skip
+    works: dict[str, Any] = {"open_scan": open_scan, "strip_volume": strip_volume,
+             "save_mask": save_mask, "save_brain": save_brain}  # fmt: skip
     first = 2 if step == "open_scan" else 1  # the model's card opens the painted scan
     monkeypatch.setattr(applying, step, failing(works[step], first, error))
     scans = list(heads.scans[1:3])
