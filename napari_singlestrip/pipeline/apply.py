@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -107,7 +108,8 @@ def apply(
         If there is no model, no scan, two scans cannot be told apart by name and folders, `out`
         has the name of a file, or there is another volumes.csv.
     """
-    started, model, out = time.monotonic(), Path(model).expanduser(), Path(out).expanduser()
+    started = time.monotonic()
+    model, out = (Path(os.path.expanduser(path)) for path in (model, out))
     check_folder_name(out, f"each scan gets <scan>{MASK_SUFFIX} there")
     found = find_scan_files(scans)
     table = out / TABLE

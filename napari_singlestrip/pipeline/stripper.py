@@ -51,7 +51,8 @@ class Stripper:
     def strip(self, image: Any, affine: Any = None) -> Any:
         """Find the brain in a scan.
 
-        The mask is the one that ``singlestrip apply`` writes for the same scan.
+        The mask is the one that ``singlestrip apply`` writes for the same scan, if it was saved
+        without rounding.
 
         Parameters
         ----------
@@ -108,7 +109,7 @@ def load_model(
         If there is none, the file is damaged, or the device is not there.
     """
     chosen = choose_device(device)
-    model = open_model(Path(path).expanduser(), chosen, round)
+    model = open_model(Path(os.path.expanduser(path)), chosen, round)
     return Stripper(model, tuple(remarks(device, chosen)))
 
 
@@ -121,7 +122,7 @@ def _scan_of(image: Any, affine: Any) -> Scan:
             )
         if isinstance(image, SpatialImage):
             return scan_of_image(image)
-        return open_scan(Path(image).expanduser())
+        return open_scan(Path(os.path.expanduser(image)))
     if affine is None:
         what = f"An array of shape {np.shape(image)}" if hasattr(image, "__array__") else (
             f"{type(image).__name__!r} is neither a file, nor an image of nibabel: an array"
