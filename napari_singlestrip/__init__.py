@@ -1,8 +1,51 @@
 """Learn to strip skulls from one painted brain.
 
+For scripts (see ``docs/scripting.md``)::
+
+    import napari_singlestrip as ss
+    mask = ss.load_model("my_study").strip("head.nii.gz")
+
 The package is split so that opening it costs nothing: `engine` holds the method (arrays and
 tensors), `study` the document on disk, `stages` the work on a study, `cli` the command line and
 `widgets` the napari plugin. See ``docs/architecture.md``.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_singlestrip.errors import UserError
+    from napari_singlestrip.pipeline.apply import apply
+    from napari_singlestrip.pipeline.stages import run
+    from napari_singlestrip.pipeline.stripper import Stripper, load_model
+    from napari_singlestrip.study.review import review
+    from napari_singlestrip.study.study import Study
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Stripper", "Study", "UserError", "__version__", "apply", "load_model", "review", "run",
+]  # fmt: skip
+
+# What scripts may use, and where it is: imported when it is first asked for.
+_MODULES = {
+    "Stripper": "pipeline.stripper",
+    "Study": "study.study",
+    "UserError": "errors",
+    "apply": "pipeline.apply",
+    "load_model": "pipeline.stripper",
+    "review": "study.review",
+    "run": "pipeline.stages",
+}
+
+if not TYPE_CHECKING:  # or every misspelt name would pass mypy
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+    def __dir__() -> list[str]:
+        return sorted(__all__)

@@ -146,6 +146,17 @@ def test_module_does_not_import(module: str) -> None:
                 assert name != forbidden and not name.startswith(f"{forbidden}."), path
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_package_itself_is_for_scripts(path: Path) -> None:
+    """What it offers comes from above: within the package only the version is taken from it."""
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.module == "napari_singlestrip":
+            names = {alias.name for alias in node.names}
+            assert {name for name in names if not _path(f"{node.module}.{name}").exists()} <= {
+                "__version__"
+            }
+
+
 def test_imports_point_down() -> None:
     """The contracts of setup.cfg, checked by import-linter."""
     program = "from importlinter.cli import lint_imports_command as lint; lint()"

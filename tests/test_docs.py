@@ -51,7 +51,8 @@ def test_named_commands_exist() -> None:
     """Every `singlestrip COMMAND` in the documents is one."""
     commands = _options_of_commands()
     for document in DOCUMENTS:
-        for command in re.findall(r"singlestrip ([a-z]+)\b", document.read_text(encoding="utf-8")):
+        text = document.read_text(encoding="utf-8")
+        for command in re.findall(r"(?<!napari_)singlestrip ([a-z]+)\b", text):
             assert command in commands, document.name
 
 

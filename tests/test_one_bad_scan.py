@@ -18,7 +18,8 @@ from napari_singlestrip.engine.heads.synthesis import render
 from napari_singlestrip.engine.imaging.geometry import head_box
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_brain, save_mask
 from napari_singlestrip.engine.judging.ranking import best_views
-from napari_singlestrip.engine.learning.segmenter import predict
+from napari_singlestrip.engine.learning import segmenter
+from napari_singlestrip.engine.learning.segmenter import predict, strip_volume
 from napari_singlestrip.engine.masks import evaluation
 from napari_singlestrip.engine.masks.metrics import compare
 from napari_singlestrip.errors import UserError
@@ -122,7 +123,7 @@ def test_a_full_disk_concerns_all(number: int) -> None:
 def test_prediction_goes_on(
     trained_copy: Study, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str
 ) -> None:
-    monkeypatch.setattr(predict_stage, "predict", failing(predict, 2, error))
+    monkeypatch.setattr(segmenter, "predict", failing(predict, 2, error))
     events = run(trained_copy, stages=["predict"])
     bad = trained_copy.names[2]
     assert failures(events) == [(bad, kind)]
@@ -147,7 +148,7 @@ def test_ranking_goes_on(
 def test_no_brain_counts_as_failed(
     trained_copy: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict_stage, "to_mask", lambda _, grid, __: np.zeros(grid.shape, bool))
+    monkeypatch.setattr(segmenter, "to_mask", lambda _, grid, __: np.zeros(grid.shape, bool))
     end = end_of(run(trained_copy, stages=["predict"]))
     assert (end.n_done, end.n_failed) == (0, 3)
 
@@ -348,14 +349,14 @@ def test_varied_selection_sees_scans_whose_scores_were_known(
 
 
 @pytest.mark.parametrize(("error", "kind"), ERRORS)
-@pytest.mark.parametrize("step", ["open_scan", "predict", "save_mask", "save_brain"])
+@pytest.mark.parametrize("step", ["open_scan", "strip_volume", "save_mask", "save_brain"])
 def test_applying_goes_on(
     trained_study: Study, heads: Heads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     step: str, error: Exception, kind: str,
 ) -> None:
     """Whether it happens where a scan is read, predicted or written: in three threads."""
-    works: dict[str, Any] = {"open_scan": open_scan, "predict": predict, "save_mask": save_mask,
-             "save_brain": save_brain}  # fmt: skip
+    works: dict[str, Any] = {"open_scan": open_scan, "strip_volume": strip_volume,
+             "save_mask": save_mask, "save_brain": save_brain}  # fmt: skip
     first = 2 if step == "open_scan" else 1  # the model's card opens the painted scan
     monkeypatch.setattr(applying, step, failing(works[step], first, error))
     scans = list(heads.scans[1:3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -33,7 +34,7 @@ from napari_singlestrip.engine.learning.autoencoder import load_autoencoder
 from napari_singlestrip.engine.learning.device import choose_device, in_words, remarks
 from napari_singlestrip.engine.learning.model import Model, load_model, save_model
 from napari_singlestrip.engine.learning.model_card import CARD_SUFFIX, ModelCard, card_in_words
-from napari_singlestrip.engine.learning.segmenter import load_segmenter, predict, to_mask
+from napari_singlestrip.engine.learning.segmenter import load_segmenter, strip_volume
 from napari_singlestrip.engine.learning.training import is_done
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
@@ -64,9 +65,9 @@ ERROR_ROOM = 1.5
 
 
 def apply(
-    model: Path,
-    scans: Sequence[Path],
-    out: Path,
+    model: str | Path,
+    scans: Sequence[str | Path],
+    out: str | Path,
     *,
     device: str = "auto",
     brain: bool = False,
@@ -84,11 +85,11 @@ def apply(
 
     Parameters
     ----------
-    model : Path
+    model : str or Path
         A study folder (its newest trained round) or an exported model file.
-    scans : sequence of Path
+    scans : sequence of str or Path
         Files or folders; never changed.
-    out : Path
+    out : str or Path
         Folder for masks, brain-only images and volumes.csv.
     device : str
         "auto", "cpu", "cuda" or "mps".
@@ -108,6 +109,7 @@ def apply(
         has the name of a file, or there is another volumes.csv.
     """
     started = time.monotonic()
+    model, out = (Path(os.path.expanduser(path)) for path in (model, out))
     check_folder_name(out, f"each scan gets <scan>{MASK_SUFFIX} there")
     found = find_scan_files(scans)
     table = out / TABLE
@@ -164,7 +166,7 @@ def open_model(path: Path, device: torch.device, round_: int | None = None) -> M
     """
     if not path.is_dir() and path.name != DOCUMENT_NAME:
         if round_ is not None:
-            raise UserError(f"{path} holds one model only.", "Leave --round out.")
+            raise UserError(f"{path} holds one model only.", "Leave the round (--round) out.")
         return load_model(path, device)
     study = Study.open(path)
     round_ = _trained(study, round_)
@@ -390,7 +392,7 @@ def _as_it_is(path: Path, scan: Scan, row: AppliedRow) -> _Found:
 
 
 def _find(model: Model, scan: Scan, volume: Volume, row: AppliedRow) -> _Found:
-    mask = to_mask(predict(model.segmenter, volume), scan.grid, model.segmenter.settings)
+    mask = strip_volume(model.segmenter, volume)
     if not mask.any():
         nothing = Failure("mistake", "no brain was found")
         return _Found(replace(row, volume_ml=0.0, flag=nothing.what), failure=nothing)
@@ -400,12 +402,21 @@ def _find(model: Model, scan: Scan, volume: Volume, row: AppliedRow) -> _Found:
         views = best_views(model.autoencoder, mask, scan.grid, config)
         error = autoencoder_error(views, config.error)
     volume_ml = float(np.count_nonzero(mask) * scan.grid.voxel_ml)
-    flag, name = _flag(model.card, volume_ml, error), row.scan + MASK_SUFFIX
+    flag, name = in_doubt(model.card, volume_ml, error), row.scan + MASK_SUFFIX
     done = replace(row, volume_ml=volume_ml, autoencoder_error=error, flag=flag, mask=name)
     return _Found(done, mask, scan)
 
 
-def _flag(card: ModelCard, volume_ml: float, error: float) -> str:
+def in_doubt(card: ModelCard, volume_ml: float, error: float = math.nan) -> str:
+    """Say how a mask is beyond what the model has seen; nothing if it is not.
+
+    Parameters
+    ----------
+    card : ModelCard
+    volume_ml : float
+    error : float
+        Of the autoencoder; NaN if not measured.
+    """
     low, high = card.volume_ml
     words = []
     if not low <= volume_ml <= high:

@@ -24,9 +24,8 @@ from napari_singlestrip.engine.learning.device import choose_device, in_words
 from napari_singlestrip.engine.learning.segmenter import (
     find_window,
     load_segmenter,
-    predict,
     segmenter_task,
-    to_mask,
+    strip_volume,
 )
 from napari_singlestrip.engine.learning.training import Task, train
 from napari_singlestrip.events import Event, Progress, Started
@@ -112,7 +111,7 @@ class _Timing:
         mask = load_mask(study.folder / painted.path, like=scan)
 
         def predict_one() -> None:
-            to_mask(predict(segmenter, scan.load()), scan.grid, settings)
+            strip_volume(segmenter, scan.load(), settings)
 
         def rank_one() -> None:
             views = best_views(autoencoder, mask, scan.grid, settings.ranking)

@@ -13,8 +13,7 @@ from napari_singlestrip.engine.learning.device import in_words
 from napari_singlestrip.engine.learning.segmenter import (
     Segmenter,
     load_segmenter,
-    predict,
-    to_mask,
+    strip_volume,
 )
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Progress, Started
@@ -65,7 +64,7 @@ def _accepted_in(job: Job, round_: int) -> set[str]:
 def predict_scan(job: Job, round_: int, segmenter: Segmenter, name: str) -> Iterator[Event]:
     scan = open_scan(job.study.scan_path(name))
     settings = prediction_settings(job.settings, real=has_seen_real(job, round_))
-    mask = to_mask(predict(segmenter, scan.load()), scan.grid, settings)
+    mask = strip_volume(segmenter, scan.load(), settings)
     yield from remarks_of(segmenter, name)
     path = job.study.pseudo_label_path(round_, name)
     if not mask.any():

@@ -244,7 +244,7 @@ def find_scan_files(
     Parameters
     ----------
     paths : sequence of str or Path
-        What was found already (`FoundScans`) stays as it is.
+        Or one alone. What was found already (`FoundScans`) stays as it is.
     masks : iterable of str or Path
         Files that are masks by a person's word.
 
@@ -257,6 +257,8 @@ def find_scan_files(
 
     if isinstance(paths, FoundScans):
         return paths
+    if isinstance(paths, str | Path):  # a string is a sequence, too: of letters
+        paths = [paths]
     given = [Path(p).expanduser() for p in paths]
     found = search(given, masks) if given else FoundScans(())
     if not found:

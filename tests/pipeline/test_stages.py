@@ -19,6 +19,7 @@ from conftest import make_study
 
 from napari_singlestrip.engine.config import override
 from napari_singlestrip.engine.imaging.volume import open_scan
+from napari_singlestrip.engine.learning import segmenter
 from napari_singlestrip.engine.learning.autoencoder import load_autoencoder
 from napari_singlestrip.engine.learning.checkpoint import load_checkpoint
 from napari_singlestrip.engine.learning.segmenter import load_segmenter, segmenter_task, to_mask
@@ -27,7 +28,6 @@ from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
 from napari_singlestrip.pipeline import apply as applying
 from napari_singlestrip.pipeline import learn as learn_stage
-from napari_singlestrip.pipeline import predict as predict_stage
 from napari_singlestrip.pipeline import rank as rank_stage
 from napari_singlestrip.pipeline import stages
 from napari_singlestrip.pipeline import training_data as training_data_stage
@@ -188,7 +188,7 @@ def test_real_scans_are_learned_from_where_several_were_painted(
         return to_mask(found, grid, settings)
 
     monkeypatch.setattr(learn_stage, "segmenter_task", record)
-    monkeypatch.setattr(predict_stage, "to_mask", threshold)
+    monkeypatch.setattr(segmenter, "to_mask", threshold)
     study = make_study(tmp_path / "soon", heads, training__real_fraction=0.5, **SOON)
     for name, mask in list(zip(heads.names, heads.masks, strict=True))[1:n_painted]:
         study.import_mask(name, mask)
@@ -211,7 +211,7 @@ def test_network_fine_tuned_on_synthetic_heads_alone_is_still_generous(
 
     study = make_study(tmp_path / "soon", heads, finetuning__real_fraction=share, **SOON)
     run(study, stages=["train", "autoencoder", "predict", "rank"])
-    monkeypatch.setattr(predict_stage, "to_mask", record)
+    monkeypatch.setattr(segmenter, "to_mask", record)
     run(study, stages=["finetune", "predict"])
     model = RoundFolder(study.round_dir(1)).segmenter
     applied_with = load_segmenter(model, torch.device("cpu")).settings.prediction.threshold
@@ -305,7 +305,7 @@ def test_threshold_is_that_of_how_the_round_was_trained(
         thresholds.append(settings.prediction.threshold)
         return to_mask(found, grid, settings)
 
-    monkeypatch.setattr(predict_stage, "to_mask", record)
+    monkeypatch.setattr(segmenter, "to_mask", record)
     run(trained_copy, stages=["finetune"], overrides={"finetuning.real_fraction": 0.0})
     run(trained_copy, stages=["predict"])
     model = RoundFolder(trained_copy.round_dir(2)).segmenter
@@ -316,7 +316,7 @@ def test_threshold_is_that_of_how_the_round_was_trained(
 def test_mask_that_is_no_longer_found_is_not_learned_from(
     trained_copy: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict_stage, "to_mask", lambda _, grid, __: np.zeros(grid.shape, bool))
+    monkeypatch.setattr(segmenter, "to_mask", lambda _, grid, __: np.zeros(grid.shape, bool))
     events = run(trained_copy, stages=["predict", "rank"])
     names = trained_copy.names[1:]
     assert {e.scan for e in events if isinstance(e, Note) and "no brain" in e.text} == set(names)

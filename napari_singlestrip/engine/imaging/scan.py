@@ -154,6 +154,34 @@ def open_scan(path: str | Path) -> Scan:
     path = checked_name(Path(path))
     check_kind(path)
     header, layout, doubts = read_header(path)
+    scan = check_header(path, header, layout, doubts)
+    with readable(layout.path):
+        check_claim(layout.stretch)
+    return scan
+
+
+def check_header(
+    path: Path, header: Any, layout: Layout, doubts: tuple[str, ...] = ()
+) -> Scan:
+    """Check what a header says.
+
+    Parameters
+    ----------
+    path : Path
+        Whose header it is, for messages.
+    header : nibabel header
+        With its fields as they are stored.
+    layout : Layout
+        Not yet compared with the file's size.
+    doubts : tuple of str
+        What was found in reading it.
+
+    Raises
+    ------
+    UserError
+        If it is not that of a 3D or 4D volume of plain numbers with at most `MAX_VOXELS`, a
+        voxel size and a position.
+    """
     shape, frames = _spatial_shape(layout.shape, path)
     _check_dtype(layout.dtype, path)
     _check_size(layout)
@@ -196,7 +224,7 @@ def _check_dtype(dtype: np.dtype[Any], path: Path) -> None:
 
 
 def _check_size(layout: Layout) -> None:
-    """Refuse what is too large, or larger than its file, before it is read."""
+    """Refuse what is too large before it is read."""
     n_voxels = math.prod(layout.shape[:3])
     if n_voxels > MAX_VOXELS:
         size = " x ".join(str(n) for n in layout.shape[:3])
@@ -205,8 +233,6 @@ def _check_size(layout: Layout) -> None:
             f"{MAX_VOXELS:.3g} are read.",
             "Save a copy with larger voxels, or convert it again if it is not so large.",
         )
-    with readable(layout.path):
-        check_claim(layout.stretch)
 
 
 def _notes(grid: Grid, frames: int) -> tuple[str, ...]:

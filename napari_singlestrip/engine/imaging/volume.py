@@ -24,8 +24,8 @@ from napari_singlestrip.engine.imaging.scan_search import MADE_FOR, SIGNATURE, f
 from napari_singlestrip.errors import UserError
 
 __all__ = [
-    "SCAN_EXTENSIONS", "Grid", "Scan", "Volume", "find_scans", "load_mask", "open_scan",
-    "reorient", "save_brain", "save_map", "save_mask",
+    "SCAN_EXTENSIONS", "Grid", "Scan", "Volume", "find_scans", "load_mask", "mask_image",
+    "open_scan", "reorient", "save_brain", "save_map", "save_mask",
 ]  # fmt: skip
 
 # Where a voxel lies, and nothing else: other fields may hold names, dates, an old display range.
@@ -106,6 +106,38 @@ def save_mask(
     _write(path, (np.asarray(mask) != 0).astype(np.uint8), like, fingerprint=fingerprint)
 
 
+def mask_image(mask: NDArray[Any], like: Scan) -> Any:
+    """Make an image of a mask in memory, as `save_mask` writes it.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (i, j, k)
+        True or non-zero inside.
+    like : Scan
+        Gives shape, affine, sform and qform codes and units; only where nibabel's reading of its
+        header is no position, they are those of the grid.
+
+    Returns
+    -------
+    nibabel.Nifti1Image or nibabel.Nifti2Image
+        uint8, 0 outside and 1 inside.
+
+    Raises
+    ------
+    ValueError
+        If the mask has another shape than the scan.
+    """
+    values = (np.asarray(mask) != 0).astype(np.uint8)
+    _check_shape(values.shape, like)
+    header = _header_for(like, values, 1.0, 0.0)
+    header["descrip"] = SIGNATURE
+    place = header.get_best_affine()[:3, :3]
+    if not np.isfinite(place).all() or np.linalg.matrix_rank(place) < 3:  # nibabel refuses those
+        _set_position(header, like.grid)
+    kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+    return kind(values, header.get_best_affine(), header)
+
+
 def save_map(path: str | Path, values: NDArray[Any], like: Scan) -> None:
     """Write a map of numbers, such as a heat map, as float32 NIfTI on the scan's own grid.
 
@@ -183,12 +215,16 @@ def _header_for(like: Scan, values: NDArray[Any], slope: float, inter: float) ->
         header["pixdim"][: values.ndim + 1] = like.header["pixdim"][: values.ndim + 1]
         _shorten_quaternion(header)
     else:
-        header.set_xyzt_units("mm", "sec")
-        header.set_qform(like.grid.affine, code="scanner")
-        header.set_sform(like.grid.affine, code="scanner")
+        _set_position(header, like.grid)
     header["scl_slope"], header["scl_inter"] = slope, inter
     header["vox_offset"] = header.sizeof_hdr + 4
     return header
+
+
+def _set_position(header: Any, grid: Grid) -> None:
+    header.set_xyzt_units("mm", "sec")
+    header.set_qform(grid.affine, code="scanner")
+    header.set_sform(grid.affine, code="scanner")
 
 
 def _shorten_quaternion(header: Any) -> None:

@@ -260,6 +260,28 @@ def segmenter_from(saved: Any, device: torch.device, path: Path) -> Segmenter:
     )
 
 
+def strip_volume(
+    segmenter: Segmenter, volume: Volume, settings: Settings | None = None
+) -> npt.NDArray[np.bool_]:
+    """Find the brain in a scan.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    volume : Volume
+        The scan on its own grid, whatever its orientation.
+    settings : Settings, optional
+        By which the prediction becomes a mask, instead of the segmenter's own.
+
+    Returns
+    -------
+    ndarray of bool, shape of the volume
+        Nothing is marked where no brain was found.
+    """
+    prediction = predict(segmenter, volume)
+    return to_mask(prediction, volume.grid, settings or segmenter.settings)
+
+
 def predict(segmenter: Segmenter, volume: Volume) -> Prediction:
     """Predict the brain probability of a scan, on the conformed grid.
 
