@@ -16,7 +16,7 @@ from qtpy.QtCore import QEvent, QThread, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QMenu, QWidget
 
-OURS = ("napari_singlestrip", "test_", "gui_")
+OURS = ("tests.", "napari_singlestrip", "test_", "gui_")
 # Threads that napari and what it uses keep for the next viewer.
 KEPT_THREADS = ("ThreadPoolExecutor", "Dummy", "asyncio", "pytest")
 GRACE_SECONDS = 1.0  # for what is ending

@@ -154,7 +154,8 @@ def test_what_is_asked_for_last_is_drawn_first(
         thumbnails.pixmap(study, study.names[0], size=size)
     go.set()
     wait_until(lambda: not thumbnails.busy, "all pictures")
-    assert begun[2] == 20 and sorted(begun) == [10, 11, 20, 21, 22]
+    # Both threads go on at once, so that either may be the first to say what it took.
+    assert 20 in begun[2:4] and sorted(begun) == [10, 11, 20, 21, 22]
 
 
 def test_what_was_passed_by_is_dropped_and_can_be_asked_for_again(
