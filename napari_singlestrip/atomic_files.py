@@ -9,6 +9,7 @@ import errno
 import hashlib
 import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -37,6 +38,7 @@ STUDY_MARK = "study.json"  # a folder that holds it is a study: all it has lies 
 # Longest file name of common file systems, in bytes; prefix, process id and counter need room.
 _MAX_STEM_BYTES = 180
 _COUNTER = itertools.count()
+_released: dict[Path, float] = {}  # when a thread of this process last let go of a lock
 # Temporary files of ours have a process id and a counter in the name, folders eight letters:
 # others' may begin alike, such as the locks of LibreOffice (.~lock.masks.csv#).
 _OURS = re.compile(r"\.~.*\.\d+-\d+(\..*)?", re.DOTALL)
@@ -105,10 +107,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:
-    """Write UTF-8 text with Unix line ends, replacing `path` whole.
+    r"""Write UTF-8 text with Unix line ends, replacing `path` whole.
 
     What is no character (a byte of a file name that is not UTF-8) is written as its escape, such as
-    ``\\udcfc``, which JSON reads as it was.
+    ``\udcfc``, which JSON reads as it was.
 
     Raises
     ------
@@ -319,6 +321,8 @@ def exclusive(path: Path, longest_wait: float = LONGEST_WAIT) -> Iterator[None]:
     """
     refuse_links(path.parent)
     lock = FileLock(lock_path(path), is_singleton=True)
+    if not lock.is_locked:
+        _let_others_go_first(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=longest_wait, poll_interval=LOOK_AGAIN)
@@ -336,6 +340,13 @@ def exclusive(path: Path, longest_wait: float = LONGEST_WAIT) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        _released[path] = time.monotonic()
+
+
+def _let_others_go_first(path: Path) -> None:
+    """Wait until others have looked: who takes a lock again at once would starve all that wait."""
+    if time.monotonic() - _released.get(path, -math.inf) < 2 * LOOK_AGAIN:
+        time.sleep(2 * LOOK_AGAIN)
 
 
 def lock_path(path: Path) -> Path:

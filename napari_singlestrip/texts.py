@@ -15,7 +15,7 @@ _ENCODED = "percent-encoded:"  # begins a path that is written down with its byt
 
 
 def printable(text: str) -> str:
-    """Return `text` with nothing in it that a terminal obeys or cannot encode.
+    r"""Return `text` with nothing in it that a terminal obeys or cannot encode.
 
     File names may hold escape sequences (which set titles, clear the screen or hide what was said),
     newlines, marks that reverse the direction of writing, and bytes that are not UTF-8 (which

@@ -61,10 +61,12 @@ def attempt_scan(job: Job, stage: str, name: str, work: Iterator[Event]) -> Iter
 
 
 def wrote(job: Job, path: Any, what: str) -> Wrote:
+    """Say that a file of the study was written; its path is told relative to the study."""
     return Wrote(path.relative_to(job.study.folder).as_posix(), what)
 
 
 def time_left(started: float, done: int, total: int) -> float:
+    """Return the seconds left of `total` pieces when `done` took all the time since `started`."""
     return (time.monotonic() - started) / done * (total - done)
 
 

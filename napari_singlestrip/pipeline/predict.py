@@ -62,6 +62,7 @@ def _accepted_in(job: Job, round_: int) -> set[str]:
 
 
 def predict_scan(job: Job, round_: int, segmenter: Segmenter, name: str) -> Iterator[Event]:
+    """Predict the mask of one scan and write it; a scan without a brain raises `UserError`."""
     scan = open_scan(job.study.scan_path(name))
     settings = prediction_settings(job.settings, real=has_seen_real(job, round_))
     mask = strip_volume(segmenter, scan.load(), settings)

@@ -76,6 +76,7 @@ def training_data(
 def load_example(
     job: Job, mask: TrainingMask, geometry: Geometry
 ) -> tuple[Example, Volume, npt.NDArray[np.bool_]]:
+    """Read a labelled scan: cut out for training, whole, and its mask on its own grid."""
     scan = open_scan(job.study.scan_path(mask.scan))
     array = load_mask(job.study.folder / mask.path, like=scan)
     volume = scan.load()

@@ -97,8 +97,11 @@ def length(x: Array, y: Array, z: Array) -> Array:
 class Body(Protocol):
     """Anything with a signed distance and a bounding box."""
 
-    def distance(self, space: Space) -> Array: ...
-    def box(self, space: Space) -> Box: ...
+    def distance(self, space: Space) -> Array:
+        """Signed distance (mm), negative inside."""
+
+    def box(self, space: Space) -> Box:
+        """Where in the space it is."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ class Ellipsoid:
         return distance
 
     def box(self, space: Space) -> Box:
+        """Where in the space it is, with its mirror image."""
         (cx, cy, cz), (rx, ry, rz) = self.centre, self.radii
         return space.box((-cx - rx, cy - ry, cz - rz), (cx + rx, cy + ry, cz + rz))
 
@@ -153,6 +157,7 @@ class Tube:
         return distance
 
     def box(self, space: Space) -> Box:
+        """Where in the space it is, with its mirror image."""
         points, radius = np.array(self.points), max(self.radii)
         low, high = points.min(axis=0) - radius, points.max(axis=0) + radius
         return space.box((-high[0], low[1], low[2]), (high[0], high[1], high[2]))

@@ -266,7 +266,7 @@ def is_locked(folder: Path) -> bool:
 
 
 def _here(kernel: bool) -> Owner:
-    """This process, for a new lock."""
+    """Return this process, for a new lock."""
     return Owner(
         os.getpid(), socket.gethostname(), now(), _boot(), _namespace(), kernel, uuid4().hex
     )

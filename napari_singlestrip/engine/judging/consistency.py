@@ -1,4 +1,4 @@
-"""The rival ranking: does the segmenter give the same mask when the scan is turned and tinted?
+"""The rival ranking: whether the segmenter gives the same mask when a scan is turned and tinted.
 
 Test-time augmentation after Specktor-Fadida et al. (2021): contrast, mirror and rotations; each
 prediction is turned back, and the score is the median over augmentations of the Dice with their

@@ -99,8 +99,9 @@ def _normalised(features: int, norm: str) -> list[nn.Module]:
 
 
 class SynthStripNet(nn.Module):
-    """A U-Net of SynthStrip's shape (Hoopes et al. 2022): two convolutions a level, max-pooling,
-    nearest upsampling, LeakyReLU 0.2 and no normalisation.
+    """A U-Net of SynthStrip's shape (Hoopes et al. 2022).
+
+    Two convolutions a level, max-pooling, nearest upsampling, LeakyReLU 0.2, no normalisation.
 
     Parameters
     ----------

@@ -91,7 +91,7 @@ def follow(name: str, changed: Callable[[], None]) -> Callable[[], None]:
 
 
 def _page() -> Any:
-    """napari's object behind the page; None without one."""
+    """Object of napari's behind the page; None without one."""
     try:
         from napari.settings import get_plugin_settings
 
