@@ -136,14 +136,7 @@ def apply(
         yield Note(f"{there} and stay as they are; --again replaces them.")
     with closing(overlapped(list(names), job.read, job.find, job.write)) as rows:
         for n, (row, failure) in enumerate(rows, 1):
-            for doubt in job.doubts.pop(row.scan, ()):
-                yield Note(f"{row.scan}: {doubt}", "warning", row.scan)
-            if failure is not None:
-                yield failure.note(row.scan)
-            elif row.flag:
-                yield Note(f"{row.scan}: {row.flag}", "warning", row.scan)
-            if row.mask:
-                yield Wrote(row.mask, "mask")
+            yield from _told(row, failure, job.doubts.pop(row.scan, ()))
             left = (time.monotonic() - started) / n * (len(names) - n)
             yield Progress("apply", n, len(names), {}, left)
     tidy(table)
@@ -154,6 +147,18 @@ def apply(
         time.monotonic() - started, {"masks": done, "failed": failed},
         len(given) + len(named.refused) - failed, failed,
     )
+
+
+def _told(row: AppliedRow, failure: Failure | None, doubts: Sequence[str]) -> Iterator[Event]:
+    """What there is to say of one scan."""
+    for doubt in doubts:
+        yield Note(f"{row.scan}: {doubt}", "warning", row.scan)
+    if failure is not None:
+        yield failure.note(row.scan)
+    elif row.flag:
+        yield Note(f"{row.scan}: {row.flag}", "warning", row.scan)
+    if row.mask:
+        yield Wrote(row.mask, "mask")
 
 
 def open_model(path: Path, device: torch.device, round_: int | None = None) -> Model:

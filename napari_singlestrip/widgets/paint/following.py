@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from napari_singlestrip.engine.masks.changed_slices import changed_slices
 from napari_singlestrip.engine.masks.mask_tools import Image, Mask, Spacing
 from napari_singlestrip.engine.masks.spreading import SetSlice, spread_corrections
+from napari_singlestrip.texts import counted
 from napari_singlestrip.widgets.session.originals import Known, Originals
 
 SET_FIRST = "Set one or more slices right first: then the rest of the mask follows them."
@@ -45,20 +46,17 @@ class Following:
     @property
     def said(self) -> str:
         """What was done."""
-        return f"Followed {_count(self._slices)} you set:"
+        return f"Followed {counted(len(self._slices), 'slice')} you set:"
 
     @property
     def why_nothing(self) -> str:
         """Why nothing changed."""
         if not self._slices:
             return SET_FIRST
-        return f"Nothing else changes: the rest agrees with the {_count(self._slices)} you set."
+        set_ = counted(len(self._slices), "slice")
+        return f"Nothing else changes: the rest agrees with the {set_} you set."
 
     def keep(self, originals: Originals, made: Mask) -> None:
         """Remember the answer: what is set on it adds to the slices."""
         if self._start is not None:
             originals.followed(made, self._start, self._slices)
-
-
-def _count(slices: Sequence[SetSlice]) -> str:
-    return f"{len(slices)} slice{'s' * (len(slices) != 1)}"
