@@ -29,7 +29,12 @@ PEERS := $(VENV)-benchmark
 PYSIDE := $(abspath $(VENV)-pyside6)
 WITH_PYSIDE := PYTHONPATH=$(PYSIDE) QT_API=pyside6 PYTEST_QT_API=pyside6
 
-.PHONY: help setup napari demo test test-pyside6 soak lint docs pictures benchmark clean
+# The oldest napari that setup.cfg allows, with what it needs; all else is that of $(VENV).
+# What it and its libraries warn of is not ours.
+OLDEST := $(abspath $(VENV)-oldest-napari)
+OLDEST_NAPARI := $(shell sed -n 's/^ *napari\[all\] *>= *//p' setup.cfg)
+
+.PHONY: help setup napari demo test test-pyside6 test-oldest-napari soak screens cluster lint docs site pictures benchmark clean
 .DEFAULT_GOAL := help
 
 help:
@@ -38,9 +43,13 @@ help:
 	@echo "make demo       from one painted sample head to ranked masks and a report"
 	@echo "make test       all tests (PYTEST_ARGS=... to choose)"
 	@echo "make test-pyside6  the window with PySide6 in place of PyQt6"
+	@echo "make test-oldest-napari  the window with the oldest napari that it works with"
 	@echo "make soak       long guard tests (many minutes)"
+	@echo "make screens    nothing of the window is cut, on many screens (many minutes)"
+	@echo "make cluster    the work on a scheduler, on a real SLURM of one node (needs root)"
 	@echo "make lint       ruff, mypy, import contracts, manifest"
 	@echo "make docs       write the pages of docs/ that are made from code"
+	@echo "make site       the documentation as a site, in site/"
 	@echo "make pictures   pictures of the window for docs/"
 	@echo "make benchmark  time what has to be fast, and write docs/performance.md"
 	@echo "make clean      remove builds and the virtual environment"
@@ -67,13 +76,24 @@ demo: $(VENV)/.installed
 	@$(BIN)/singlestrip demo $(DEMO_ARGS)
 
 # One process for each processor, each with one thread: two that share threads are slower than one.
+# One that crashes ends the run: a new one in its place may wait for ever at the end.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --max-worker-restart 0
+
 test: $(VENV)/.installed
 	@$(SCREEN)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	@$(PYTEST) $(PYTEST_ARGS)
 
 soak: $(VENV)/.installed
 	@$(SCREEN)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m soak $(PYTEST_ARGS)
+	@$(PYTEST) -m soak $(PYTEST_ARGS)
+
+screens: $(VENV)/.installed
+	@$(SCREEN)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m screens $(PYTEST_ARGS)
+
+cluster: $(VENV)/.installed
+	@tools/system_packages.sh cluster || true
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster $(PYTEST_ARGS)
 
 test-pyside6: $(VENV)/.installed $(PYSIDE)/.installed
 	@$(SCREEN)
@@ -86,6 +106,19 @@ $(PYSIDE)/.installed: $(METADATA) | $(VENV)/.installed
 	@$(INSTALL) --target $(PYSIDE) PySide6-Essentials
 	@touch $@
 
+test-oldest-napari: $(VENV)/.installed $(OLDEST)/.installed
+	@$(SCREEN)
+	@PYTHONPATH=$(OLDEST) $(BIN)/python -c \
+		"import napari as n; assert n.__version__.startswith('$(OLDEST_NAPARI)'), n.__version__"
+	@PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest -W default $(SMOKE_TESTS)
+
+$(OLDEST)/.installed: $(METADATA) | $(VENV)/.installed
+	@echo "Installing napari $(OLDEST_NAPARI) into $(OLDEST)"
+	@rm -rf $(OLDEST)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --target $(OLDEST) \
+		"napari==$(OLDEST_NAPARI)"
+	@touch $@
+
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -94,10 +127,16 @@ lint: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed
 	@$(BIN)/python docs/make_settings.py
+	@$(BIN)/python docs/make_glossary.py
+
+site: $(VENV)/.installed
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "The documentation is in site/index.html"
 
 pictures: $(VENV)/.installed
 	@$(SCREEN)
 	@$(BIN)/python docs/make_pictures.py
+	@$(BIN)/python docs/make_demo.py
 
 # One thread, but for the window, which sets its job's itself, and the method as a person runs it.
 benchmark: $(VENV)/.installed $(PEERS)/.installed
@@ -123,5 +162,5 @@ $(PEERS)/.installed: $(METADATA) tools/make_venv.sh
 	@touch $@
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -rf .import_linter_cache $(VENV) $(PYSIDE) $(PEERS)
+	rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .import_linter_cache $(VENV) $(PYSIDE) $(OLDEST) $(PEERS)

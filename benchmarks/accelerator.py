@@ -4,7 +4,7 @@
 
 HEADS holds scans/ and masks/ of the same names (reference masks); without it sample heads are made.
 Each piece is written to DIR/results.json, and DIR/table.md anew, as soon as it is measured. What is
-there is not measured again, and a training that was stopped goes on: call it again for the rest.
+there is not measured again, and a training that was stopped continues: call it again for the rest.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_singlestrip.atomic_files import write_json_atomic, write_text_atomic
-from napari_singlestrip.engine.config import override, settings_for
 from napari_singlestrip.engine.devices.memory import is_out_of_memory, release
 from napari_singlestrip.engine.devices.precision import REFUSALS
 from napari_singlestrip.engine.heads.label_bank import (
@@ -43,17 +41,14 @@ from napari_singlestrip.engine.learning.device import (
     probe_precision,
     trial,
 )
-from napari_singlestrip.engine.learning.segmenter import (
-    Segmenter,
-    load_segmenter,
-    predict,
-    segmenter_task,
-    to_mask,
-)
+from napari_singlestrip.engine.learning.segmenter import Segmenter, load_segmenter, predict, to_mask
+from napari_singlestrip.engine.learning.segmenter_training import segmenter_task
 from napari_singlestrip.engine.learning.training import Task, begin, step_of, take_step
 from napari_singlestrip.engine.masks.metrics import dice
+from napari_singlestrip.engine.overrides import override, settings_for
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Progress
+from napari_singlestrip.files.atomic import write_json_atomic, write_text_atomic
 from napari_singlestrip.pipeline import stages
 from napari_singlestrip.sample_data import write_sample_heads
 from napari_singlestrip.study.round_folder import RoundFolder
@@ -148,7 +143,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def heads(options: argparse.Namespace) -> tuple[list[Path], list[Path]]:
-    """Scans and their reference masks; the first is learned from."""
+    """Scans and their reference masks; the first is used for training."""
     if options.data is None:
         n, spacing = (3, 6.0) if options.smoke else (1 + SCANS, 2.0)
         return write_sample_heads(options.out / "heads", n, spacing_mm=spacing)
@@ -205,7 +200,7 @@ def steps_of(bench: Bench, effort: str) -> None:
 
 
 def bank_of(bench: Bench, effort: str) -> tuple[LabelBank, Geometry]:
-    """The label maps of the head that is learned from."""
+    """The label maps of the head that is used for training."""
     settings = settings_for(effort, bench.settings(effort))
     scan = open_scan(bench.scans[0])
     mask = load_mask(bench.masks[0], like=scan)
@@ -220,7 +215,7 @@ def time_steps(
 ) -> dict[str, Any]:
     """Milliseconds of a step, of its network alone, and what the card was busy with."""
     settings = settings_for(effort, bench.settings(effort) | {
-        "training.batch_size": batch, "training.wide_fraction": 0,
+        "training.batch_size": batch, "training.context_fraction": 0,
         "training.validation_heads": 1,
     })
     if bench.device.type == "cuda":
@@ -290,9 +285,9 @@ def busy(device: torch.device) -> Iterator[Callable[[], float | None]]:
 
 
 def training(bench: Bench, effort: str, keep: float) -> dict[str, Any]:
-    """Train as long as there is time, but for `keep` seconds; the next call goes on."""
+    """Train as long as there is time, but for `keep` seconds; the next call continues."""
     study = study_of(bench, effort)
-    path = RoundFolder(study.round_dir(0)).segmenter
+    path = RoundFolder(study.rounds.folder(0)).segmenter
     before = bench.found.get(effort, {})
     started, last, validation = time.monotonic(), step_of(path, "segmenter"), before.get("dice")
     n_steps = study.settings().training.steps
@@ -322,7 +317,7 @@ def study_of(bench: Bench, effort: str) -> Study:
 
 def applying(bench: Bench) -> dict[str, Any]:
     """Masks of ten scans by the model that there is: seconds of each, and Dice."""
-    path = RoundFolder(study_of(bench, "standard").round_dir(0)).segmenter
+    path = RoundFolder(study_of(bench, "standard").rounds.folder(0)).segmenter
     model = load_segmenter(path, bench.device)
     model = replace(model, settings=override(model.settings, bench.settings("standard")))
     seconds, dices = [], []

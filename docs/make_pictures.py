@@ -1,4 +1,4 @@
-"""Take the pictures of the tutorial and the README from the real window.
+"""Take the images of the tutorial and the README from the real window.
 
     python docs/make_pictures.py [STUDY]
 
@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+from opened_window import SIZE, OpenedWindow
 from pyvirtualdisplay.display import Display
 
 PICTURES = Path(__file__).parent / "pictures"
-SIZE = (1366, 768)
 COLOURS = 256  # a third of the size; FASTOCTREE keeps the few voxels of a colour of their own
 
 
@@ -42,39 +42,44 @@ def prepare(folder: Path) -> Path:
     return folder / FOLDER
 
 
-class Tour:
+class Tour(OpenedWindow):
     """The window, and a walk through its steps."""
 
     def __init__(self, study: Path) -> None:
-        import napari
-
-        from napari_singlestrip.widgets.dock.main_widget import StripWidget
-
-        self.viewer = napari.Viewer(show=False)
-        self.main = self.viewer.window._qt_window
-        self.main.resize(*SIZE)
-        self.main.show()
-        self.dock = StripWidget(self.viewer)
-        self.viewer.window.add_dock_widget(self.dock, name="SingleStrip", area="right")
-        self.wait(2)
-        self.session = self.dock.session
+        super().__init__()
         self.session.open_study(study)
 
     def go(self) -> None:
-        """Visit each step and take its picture."""
-        self.open("scans", self.session.need_study().names[0], 6)
+        """Visit each step and take its image."""
+        self.open("scans", self.session.need_study().scans.names[0], 20)  # all thumbnails
         self.take("scans")
-        self.open("paint", self.session.need_study().names[0])
+        self.open("paint", self.session.need_study().scans.names[0])
         self.take("paint")
         self.open("train")
         self.take("train")
         self.open("review")
-        self.dock.panel.next_scan()  # type: ignore[attr-defined]
-        self.wait(3)
+        panel: Any = self.dock.panel
+        panel.next_scan()
+        self.wait(5)
+        panel.places.step(1)
+        self.wait(2)
         self.take("review")
         self.open("apply")
+        self.apply()
         self.take("apply")
         self.viewer.close()
+
+    def apply(self) -> None:
+        """Apply the model to some scans, and look at a result."""
+        panel: Any = self.dock.panel
+        study = self.session.need_study()
+        panel.scans.take_files([study.scans.path(name) for name in study.scans.names[:5]])
+        panel.start()
+        self.wait(2)
+        while self.session.job.status.busy:
+            self.wait(0.5)
+        panel.next_scan()
+        self.wait(3)
 
     def open(self, step: str, scan: str = "", seconds: float = 3) -> None:
         """Open a step, and show a scan."""
@@ -83,17 +88,9 @@ class Tour:
             self.session.show_scan(scan)
         self.wait(seconds)
 
-    def wait(self, seconds: float) -> None:
-        """Let the window work."""
-        from qtpy.QtWidgets import QApplication
-
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            QApplication.processEvents()
-            time.sleep(0.01)
 
     def take(self, name: str) -> None:
-        """Write the picture of a step."""
+        """Write the image of a step."""
         from PIL import Image
 
         path = PICTURES / f"{name}.png"

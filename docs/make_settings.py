@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from napari_singlestrip.engine.config import EFFORTS, PRESETS, Config, Settings, settings_for
+from napari_singlestrip.engine.config import EFFORTS, PRESETS, Config, Settings
+from napari_singlestrip.engine.overrides import settings_for
 
 PAGE = Path(__file__).with_name("settings.md")
 

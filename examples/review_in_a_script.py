@@ -3,7 +3,7 @@
     python examples/review_in_a_script.py my_study 10
 
 Those with a flag are rejected, and the others down to rank 10 accepted: the next round of
-fine-tuning learns from these.
+fine-tuning trains on these.
 """
 
 import sys
@@ -15,7 +15,7 @@ study, n_best = ss.Study.open(sys.argv[1]), int(sys.argv[2])
 for _ in ss.run(study, stages=["rank"]):
     pass
 flagged = [row.name for row in ss.review(study).rows if row.score.flag and row.is_open]
-study.decide_all(flagged, "rejected")
-study.decide_all(ss.review(study).undecided_to(n_best), "accepted")
+study.decisions.decide_all(flagged, "rejected")
+study.decisions.decide_all(ss.review(study).undecided_to(n_best), "accepted")
 for row in ss.review(study).rows:
     print(row.score.rank, row.name, row.state, row.score.flag)

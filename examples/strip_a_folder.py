@@ -13,7 +13,7 @@ model, scans, out = sys.argv[1:]
 for event in ss.apply(model, [scans], out):
     if isinstance(event, Wrote):
         print("wrote", event.path)
-    elif isinstance(event, Note):  # such as a scan that cannot be read: the others go on
+    elif isinstance(event, Note):  # such as a scan that cannot be read: the others continue
         print(event.level, event.text)
     elif isinstance(event, Finished):
         print(event.n_done, "done,", event.n_failed, "failed")

@@ -9,7 +9,7 @@ is opened and run again.
 import sys
 
 import napari_singlestrip as ss
-from napari_singlestrip.engine.config import parse_assignments
+from napari_singlestrip.engine.overrides import parse_assignments
 from napari_singlestrip.events import Progress
 
 folder, scans, painted, mask, *settings = sys.argv[1:]

@@ -5,9 +5,9 @@ For scripts (see ``docs/scripting.md``)::
     import napari_singlestrip as ss
     mask = ss.load_model("my_study").strip("head.nii.gz")
 
-The package is split so that opening it costs nothing: `engine` holds the method (arrays and
-tensors), `study` the document on disk, `stages` the work on a study, `cli` the command line and
-`widgets` the napari plugin. See ``docs/architecture.md``.
+Importing the package is cheap: `engine` holds the method (arrays and tensors), `study` the document
+on disk, `pipeline` the work on a study, `cli` the command line and `widgets` the napari plugin. See
+``docs/architecture.md``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_singlestrip.engine.masks.surface_files import save_surface
     from napari_singlestrip.errors import UserError
     from napari_singlestrip.pipeline.apply import apply
     from napari_singlestrip.pipeline.stages import run
@@ -27,9 +28,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Stripper", "Study", "UserError", "__version__", "apply", "load_model", "review", "run",
+    "save_surface",
 ]  # fmt: skip
 
-# What scripts may use, and where it is: imported when it is first asked for.
+# The public names and their modules, imported on first use.
 _MODULES = {
     "Stripper": "pipeline.stripper",
     "Study": "study.study",
@@ -38,9 +40,10 @@ _MODULES = {
     "load_model": "pipeline.stripper",
     "review": "study.review",
     "run": "pipeline.stages",
+    "save_surface": "engine.masks.surface_files",
 }
 
-if not TYPE_CHECKING:  # or every misspelt name would pass mypy
+if not TYPE_CHECKING:  # otherwise mypy would accept every misspelt name
 
     def __getattr__(name: str) -> object:
         if name not in _MODULES:

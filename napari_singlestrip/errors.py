@@ -1,25 +1,25 @@
-"""The one exception type for a person's mistakes; everything else is a bug, with a traceback.
+"""The exception type for users' mistakes; everything else is a bug, with a traceback.
 
-And the exit codes that say how a program ended.
+Also the exit codes of the command line.
 """
 
 from __future__ import annotations
 
-OK = 0  # all that was asked for is done
+OK = 0  # everything requested is done
 BUG = 1
-USER_MISTAKE = 2  # nothing was begun: a wrong path, option or setting
-SOME_FAILED = 3  # some scans failed, each with a sentence; the others are done
-NOTHING_DONE = 4  # the command ran, but not for a single scan could it be done
+USER_MISTAKE = 2  # nothing was started: a wrong path, option or setting
+SOME_FAILED = 3  # some scans failed, each with a message; the others are done
+NOTHING_DONE = 4  # the command ran, but failed for every scan
 CANCELLED = 130
 
 
 class UserError(Exception):
-    """Something a person can put right: a bad file, an unknown setting, a full disk.
+    """An error that the user can fix: a bad file, an unknown setting, a full disk.
 
     Parameters
     ----------
     what : str
-        One sentence naming the file or setting and what was found there.
+        One sentence that names the file or setting and what was found.
     hint : str
         What to do about it.
     """
@@ -37,4 +37,4 @@ class UserError(Exception):
 
 
 class NotWritten(UserError):
-    """A file could not be written: what was to be kept in it is not."""
+    """A file could not be written, so its content is not saved."""

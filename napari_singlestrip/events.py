@@ -1,7 +1,7 @@
-"""The vocabulary between a job and whoever watches it: small frozen events, one JSON line each.
+"""The events between a job and its watcher: small frozen objects, one JSON line each.
 
-A job says `Started`, then any number of `Progress`, `Wrote` and `Note`, then exactly one terminal
-event: `Finished`, `Cancelled` or `Failed`. A window adds `Crashed` when the process ends without
+A job sends `Started`, then any number of `Progress`, `Wrote` and `Note`, then exactly one terminal
+event: `Finished`, `Cancelled` or `Failed`. The window adds `Crashed` if the process ends without
 one.
 """
 
@@ -12,8 +12,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-# What can be wrong with one scan: a person can put it right, it is too much for this computer, or
-# the program is at fault.
+from napari_singlestrip.vocabulary import StageName, Written
+
+# Causes of a failure: the user can fix it, it exceeds this computer's resources, or it is a bug.
 FailureKind = Literal["mistake", "limit", "bug"]
 
 
@@ -36,20 +37,33 @@ class Event:
 class Started(Event):
     """A job (``stage`` empty) or a stage begins."""
 
-    stage: str = ""
+    stage: StageName = ""
     device: str = ""
     detail: str = ""
 
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """Where a stage is: ``step`` of ``n_steps``, with the metrics worth plotting."""
+    """Progress of a stage: ``step`` of ``n_steps``, with metrics to plot."""
 
-    stage: str
+    stage: StageName
     step: int
     n_steps: int
     metrics: dict[str, float] = field(default_factory=dict)
     seconds_left: float | None = None
+
+
+def seconds_left(spent: float, done: int, total: int) -> float:
+    """Estimate the remaining time from the mean time per item so far.
+
+    Parameters
+    ----------
+    spent : float
+        Seconds that the finished items took.
+    done, total : int
+        Items, at least one of them done.
+    """
+    return spent / done * (total - done)
 
 
 @dataclass(frozen=True)
@@ -57,14 +71,15 @@ class Wrote(Event):
     """A file of the study was written (``path`` relative to the study folder)."""
 
     path: str
-    what: str = ""
+    what: Written = ""
 
 
 @dataclass(frozen=True)
 class Note(Event):
-    """Something a person should know that does not stop the job.
+    """A remark for the user that does not stop the job.
 
-    Where work on a scan failed, ``kind`` says why, and a bug has its ``traceback``.
+    If a scan failed, ``kind`` is the cause, and a bug has a ``traceback``. A job reports that it
+    was paused or resumed by ``state``.
     """
 
     text: str
@@ -72,13 +87,14 @@ class Note(Event):
     scan: str = ""
     kind: FailureKind | Literal[""] = ""
     traceback: str = ""
+    state: Literal["", "paused", "resumed"] = ""
 
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """Terminal: the job went to its end, with so many scans done and so many that failed.
+    """Terminal: the job is complete, with the numbers of scans that are done and that failed.
 
-    A scan is done also if that was so before; each one that failed was told in a `Note`.
+    A scan also counts as done if it was done before; each failure was reported in a `Note`.
     """
 
     seconds: float = 0.0
@@ -91,7 +107,7 @@ class Finished(Event):
 class Cancelled(Event):
     """Terminal: stopped on request; the same command resumes."""
 
-    stage: str = ""
+    stage: StageName = ""
     step: int = 0
 
 
@@ -136,19 +152,3 @@ def parse_event(line: str) -> Event:
     except TypeError as error:  # a field is missing
         raise ValueError(f"not an event: {line[:200]!r}") from error
 
-
-STAGE_WORDS = {
-    "": "Starting",
-    "prepare": "Preparing the scans",
-    "train": "Training the segmenter",
-    "autoencoder": "Training the autoencoder",
-    "predict": "Predicting masks",
-    "rank": "Ranking masks",
-    "finetune": "Fine-tuning",
-    "apply": "Applying the model",
-    "estimate": "Timing a few steps",
-    "heads": "Making sample heads",
-    "report": "Writing the report",
-    "export": "Writing the model",
-    "masks": "Writing the masks",
-}

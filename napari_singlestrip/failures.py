@@ -1,6 +1,6 @@
-"""What went wrong, in words and by kind: the one place where exceptions are judged.
+"""Classification of exceptions: what went wrong, in words and by kind.
 
-One bad scan never stops the rest: the work on each goes through `attempt` or `guarded`.
+One bad scan never stops the rest: each is processed through `attempt` or `guarded`.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ MEMORY_HINT = (
 )
 SCAN_MEMORY_HINT = "Close other programs and give the same command again, or use larger voxels."
 DISK_HINT = "Free some space and start the same command again: it resumes."
-# What torch, its convolutions, C++, Python and the system's loader say when memory runs out.
+# Messages of torch, its convolutions, C++, Python and the system's loader for lack of memory.
 NO_MEMORY = re.compile(
     "out of memory|t allocate memory|could not create a primitive$|bad_alloc|t start new thread"
     "|failed to map segment|memory allocation still failed"
-    # Python's own words when an import inside C runs out of memory before it can say so.
+    # Python's message if an import inside C runs out of memory.
     "|error return without exception set$",
     re.IGNORECASE | re.MULTILINE,
 )
-# The disk takes nothing more: no scan can be written.
+# The disk is full or read-only: no scan can be written.
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-# More than the computer takes for one file, or at a time.
+# Limits of the system, such as on file size or open files.
 LIMITS = (errno.EFBIG, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why something could not be done.
+    """The reason why something failed.
 
     Attributes
     ----------
     kind : {"mistake", "limit", "bug"}
-        A person can put it right; too much for this computer; or the program is at fault.
+        The user can fix it; it exceeds this computer's resources; or it is a bug.
     what, hint : str
         What is wrong, and what to do.
     traceback : str
@@ -62,20 +62,20 @@ class Failure:
         return f"{self.what} {self.hint}".strip()
 
     def note(self, scan: str, words: str = "") -> Note:
-        """Tell it of a scan, with `words` after its name."""
+        """Make a note for a scan, with `words` after its name."""
         about = f"{scan} {words}".strip()
         text = f"{about}: {self}" if about else str(self)
         return Note(text, "warning", scan, self.kind, self.traceback)
 
 
 def describe(error: BaseException, memory_hint: str = MEMORY_HINT) -> Failure:
-    """Say what `error` means: in words where a person can do something, else as a bug.
+    """Describe `error`: in plain words if the user can do something, else as a bug.
 
     Parameters
     ----------
     error : BaseException
     memory_hint : str
-        What to do when memory has run out.
+        The hint for lack of memory.
     """
     if isinstance(error, UserError):
         limited = any(_is_limit(cause) for cause in _causes(error))
@@ -93,20 +93,20 @@ def describe(error: BaseException, memory_hint: str = MEMORY_HINT) -> Failure:
 
 
 def concerns_all(error: BaseException) -> bool:
-    """Whether `error` would meet every other scan, too: nothing more can be written."""
+    """Whether `error` would affect every other scan too, as a full disk does."""
     return any(_is_about_a_full_disk(cause) for cause in _causes(error))
 
 
 def attempt(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Failure:
-    """Return what `work` returns, or why it failed; only what concerns all scans is raised."""
+    """Return the result of `work`, or its failure; only errors that affect all scans are raised."""
     try:
         return work(*args, **kwargs)
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with one scan stays with it
+    except Exception as error:  # noqa: BLE001 - one bad scan must not stop the others
         return of_scan(error)
 
 
 def guarded(work: Iterable[T]) -> Generator[T, None, Failure | None]:
-    """Pass on what `work` yields; return why it failed, as `attempt`, or None."""
+    """Yield from `work`; return its failure, as in `attempt`, or None."""
     try:
         yield from work
     except Exception as error:  # noqa: BLE001 - as above
@@ -115,14 +115,14 @@ def guarded(work: Iterable[T]) -> Generator[T, None, Failure | None]:
 
 
 def of_scan(error: Exception) -> Failure:
-    """Describe what is wrong with one scan; raise `error` if it concerns all of them."""
+    """Describe the failure of one scan; raise `error` if it affects all of them."""
     if concerns_all(error):
         raise error
     return describe(error, SCAN_MEMORY_HINT)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what it was raised from."""
+    """The error and the chain of its causes."""
     found: BaseException | None = error
     seen: set[int] = set()
     while found is not None and id(found) not in seen:
@@ -146,7 +146,7 @@ def _is_limit(error: BaseException) -> bool:
 
 
 def _is_lack_of_memory(error: BaseException) -> bool:
-    if isinstance(error, UserError):  # its words may hold anything, such as the name of a file
+    if isinstance(error, UserError):  # its text may contain anything, such as a file name
         return False
     return isinstance(error, MemoryError) or NO_MEMORY.search(str(error)) is not None
 

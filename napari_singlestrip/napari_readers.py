@@ -1,4 +1,4 @@
-"""Where the reader was before it moved to `napari_io`: scripts of others may still import it."""
+"""The reader's former location; existing scripts may still import it from here."""
 
 from __future__ import annotations
 

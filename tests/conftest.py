@@ -82,7 +82,7 @@ def phantom() -> SampleHead:
 @pytest.fixture(scope="session")
 def tiny_settings() -> Settings:
     """Settings that are soon done."""
-    from napari_singlestrip.engine.config import settings_for
+    from napari_singlestrip.engine.overrides import settings_for
 
     return settings_for("quick", TINY)
 

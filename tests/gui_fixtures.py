@@ -6,7 +6,7 @@ A file of such tests says so, because all others need neither Qt nor a screen::
 
     def test_painting(window, study):
         window.session.take_study(study)
-        window.session.show_scan(study.names[1])
+        window.session.show_scan(study.scans.names[1])
         stroke(window.viewer, [(9, 8, 7), (9, 8, 12)])  # voxels (I, P, L), on the plane shown
 
 What a test leaves behind (a top-level widget, one of our timers that runs, a thread, a child
@@ -79,7 +79,7 @@ def leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def painting_is_quiet(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test in which Qt cannot paint: most often a picture without size."""
+    """Fail a test in which Qt cannot paint: most often an image without size."""
     if "qapp" not in request.fixturenames:
         yield
         return
@@ -101,7 +101,10 @@ def own_preferences(
     file = str(folder / "preferences.ini")
     kept = QSettings(file, QSettings.Format.IniFormat)
     monkeypatch.setattr(preferences, "settings", lambda: kept)
+    preferences.want_follow_live(False)  # a mask is as it was painted; other tests ask for it
     _own_page(folder, monkeypatch)
+    # The size of the window is the test's, too: else it grows while the test looks.
+    monkeypatch.setattr("napari_singlestrip.widgets.dock.window_size.is_first", lambda: False)
 
 
 def _own_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +149,8 @@ def ranked_source(tmp_path_factory: pytest.TempPathFactory, heads: Heads) -> Pat
     study = make_study(tmp_path_factory.mktemp("ranked") / "study", heads)
     for rank, (name, mask) in enumerate(zip(heads.names[1:], heads.masks[1:], strict=True), 1):
         _predict(study, name, mask, rank)
-    study.save_scores(0, [_score(study, name, r) for r, name in enumerate(heads.names[1:], 1)])
+    scores = [_score(study, name, r) for r, name in enumerate(heads.names[1:], 1)]
+    study.rounds.save_scores(0, scores)
     return study.folder
 
 
@@ -164,13 +168,13 @@ def _predict(study: Study, name: str, truth: Path, rank: int) -> None:
     from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_map, save_mask
     from napari_singlestrip.study.round_folder import heat_map_path
 
-    scan = open_scan(study.scan_path(name))
+    scan = open_scan(study.scans.path(name))
     mask = load_mask(truth, like=scan)
     bitten = mask.copy()
     first = int(np.flatnonzero(mask.any(axis=(1, 2)))[0])
     bitten[: first + 2 * (rank - 1)] = False
-    save_mask(study.pseudo_label_path(0, name), bitten, like=scan)
-    save_mask(study.reconstruction_path(0, name), mask, like=scan)
+    save_mask(study.rounds.pseudo_label_path(0, name), bitten, like=scan)
+    save_mask(study.rounds.reconstruction_path(0, name), mask, like=scan)
     missing = bitten.astype(np.float32) - mask.astype(np.float32)
     save_map(heat_map_path(study, 0, name), missing, like=scan)
 

@@ -33,6 +33,6 @@ def cube(size: int = 3) -> np.ndarray[Any, Any]:
 def predict(study: Study, round_: int, *names: str) -> None:
     """Do what a worker does, in short: write pseudo-labels and scores."""
     for name in names:
-        write_volume(study.pseudo_label_path(round_, name), cube())
+        write_volume(study.rounds.pseudo_label_path(round_, name), cube())
     rows = [ScoreRow(name, 0.1 * rank, 0.9, 27.0, rank) for rank, name in enumerate(names, 1)]
-    study.save_scores(round_, rows)
+    study.rounds.save_scores(round_, rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -213,12 +214,16 @@ def out(tmp_path: Path) -> Path:
     (out / "peers").mkdir()
     (out / "peers" / "bet.json").write_text(json.dumps({"unseen": peers}))
     unseen = [{"scan": s, **row(0.9)} for s in SCANS]
-    others: dict[str, dict[str, Any]] = {
+    others: dict[str, Any] = {
         "network/default": {"words": "", "unseen": unseen},
         "network/a": {"words": "a=1", "unseen": [{**r, "dice": 0.92} for r in unseen]},
         "network/a2": {"words": "seed=2 a=1", "unseen": unseen},
         "../beyond/beyond": {"EPI": {"round 0": [{"scan": "b_EPI", "dice": 0.9}]},
                              "mouse": {"round 1": [{"scan": "mouse_0", "dice": None}]}},
+        "../hard_looks/first": [
+            {"look": "child", "scan": f"s{i}", "half": i % 2, "dice": 0.8 + 0.01 * i,
+             "as_it_was": 0.9} for i in range(4)
+        ],
         "ranking/default": {"words": "", "spearman": {"0": {"autoencoder_error": 0.5}}},
     }
     for name, content in others.items():
@@ -293,9 +298,9 @@ def test_our_page_has_a_place_for_every_text(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(script("scores"), "N_DRAWS", 5)
-    page = tmp_path / "docs" / "accuracy.md"
+    page = tmp_path / "docs" / "accuracy_tables.md"
     page.parent.mkdir()
-    page.write_text((BENCHMARKS.parent / "docs" / "accuracy.md").read_text(encoding="utf-8"))
+    page.write_text((BENCHMARKS.parent / "docs" / "accuracy_tables.md").read_text(encoding="utf-8"))
     for name in ("label_maps", "poor", "standard"):
         shutil.copytree(out, out.parent / name)
     monkeypatch.setattr(sys, "argv", ["tables.py", str(out.parent), "--page", str(page)])
@@ -312,11 +317,91 @@ def test_page_is_what_the_kept_result_files_give(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No figure in its tables was typed by hand, and none is left of another version."""
-    page, ours = tmp_path / "accuracy.md", BENCHMARKS.parent / "docs" / "accuracy.md"
+    page, ours = tmp_path / "accuracy_tables.md", BENCHMARKS.parent / "docs" / "accuracy_tables.md"
     page.write_text(ours.read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["tables.py", "--page", str(page)])
     script("tables").main()
     assert page.read_text(encoding="utf-8") == ours.read_text(encoding="utf-8")
+
+
+def test_the_short_page_says_what_the_others_say() -> None:
+    docs = BENCHMARKS.parent / "docs"
+    short, *others = (
+        (docs / name).read_text(encoding="utf-8")
+        for name in ("accuracy.md", "accuracy_tables.md", "trials.md")
+    )
+    said = set(re.findall(r"\b0\.\d{4}\b", short))
+    assert len(said) > 10
+    assert said <= set(re.findall(r"\b0\.\d{4}\b", " ".join(others)))
+
+
+# --- what to expect of a mask
+
+
+def test_the_program_s_curve_is_what_the_kept_result_files_give() -> None:
+    """No number of it was typed by hand, and none is left of another version."""
+    expected, curve = script("expected"), script("napari_singlestrip.engine.judging.expected_dice")
+    masks = list(expected.masks_of(script("keep").MEASURED))
+    found = json.loads(json.dumps(expected.fitted(masks)))
+    known = json.loads(curve.FILE.read_text(encoding="utf-8"))
+    for name in ("levels", "seen", "masks"):
+        assert found[name] == pytest.approx(known[name], rel=1e-2) if name == "levels" else (
+            found[name] == known[name]
+        )
+    for name in ("slopes", "spread", "within", "between"):
+        assert found[name] == pytest.approx(known[name], rel=1e-2)
+
+
+def simulated(n_people: int, between: float, within: float) -> list[Any]:
+    """Masks whose Dice lies beside a curve by as much as is said."""
+    expected, rng, masks = script("expected"), np.random.default_rng(0), []
+    for study in range(30):
+        level = rng.normal(0, between)
+        for one in range(n_people):
+            error, doubt = np.exp(rng.normal((-3.6, -3.4), 0.3))
+            log_error = 0.3 + 0.4 * np.log(error) + 0.5 * np.log(doubt) + level
+            dice = 1 - np.exp(log_error + rng.normal(0, within))
+            group = expected.GROUPS[study % len(expected.GROUPS)]
+            scan = f"p{one}_T1w"
+            masks.append(expected.Mask("real", f"{study}", scan, group, error, 1 - doubt, dice))
+    return masks
+
+
+def test_the_curve_finds_what_it_was_drawn_from() -> None:
+    found = script("expected").fitted(simulated(40, 0.2, 0.1))
+    assert found["slopes"] == pytest.approx([0.4, 0.5], abs=0.05)
+    assert found["within"] == pytest.approx(0.1, rel=0.2)
+    assert 0.05 < found["between"] < 0.3
+
+
+def test_intervals_hold_on_people_that_were_not_seen_and_corrections_help() -> None:
+    expected = script("expected")
+    masks = simulated(40, 0.2, 0.1)
+    held, wrong = [], []
+    for n_corrected in (0, 4):
+        told = [t for found in expected.told_of_others(masks, n_corrected).values() for t in found]
+        held.append(np.mean([t.held for t in told]))
+        wrong.append(np.mean([abs(t.wrong_by) for t in told]))
+    assert 0.8 < held[0] < 0.97 and 0.8 < held[1] < 0.97
+    assert wrong[1] < 0.8 * wrong[0]
+
+
+def test_corrected_masks_are_left_out_of_the_fit(tmp_path: Path) -> None:
+    piece = tmp_path / "real" / "fold-0_seed-0"
+    piece.mkdir(parents=True)
+    (tmp_path / "real" / "about.json").write_text(json.dumps({"painted": "p0_T1w"}))
+    names = [f"p{n}_T1w" for n in range(4)]
+    content = {
+        "pool": dict.fromkeys(names, 0.95), "consistency": dict.fromkeys(names, 0.97),
+        "errors": {name: 0.02 + 0.01 * n for n, name in enumerate(names)},
+    }
+    for arm in ("initial", "corrected_1_worst"):
+        (piece / f"{arm}.json").write_text(json.dumps(content))
+    masks = list(script("expected").masks_of(tmp_path))
+    by_group = {(mask.group, mask.scan) for mask in masks}
+    assert by_group == {("quick first", name) for name in names[1:]} | {
+        ("quick corrected", name) for name in names[1:3]
+    }
 
 
 def test_the_readme_says_what_was_measured() -> None:
@@ -380,7 +465,7 @@ def test_result_files_are_kept_with_fewer_digits(out: Path, tmp_path: Path) -> N
     first = out / "fold-0_seed-0" / "ae_k.json"
     first.write_text(first.read_text().replace("0.94,", "0.9400000001,"))
     kept = tmp_path / "again"
-    assert script("keep").keep(out, kept) == len(list(kept.rglob("*.json"))) == 3 * len(ARMS) + 6
+    assert script("keep").keep(out, kept) == len(list(kept.rglob("*.json"))) == 3 * len(ARMS) + 7
     assert "0.94," in (kept / "fold-0_seed-0" / "ae_k.json").read_text()
     before, after = map(script("results").read, (out, kept))
     assert (before.unseen.keys(), before.peers) == (after.unseen.keys(), after.peers)

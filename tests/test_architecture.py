@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -32,6 +33,10 @@ LIGHT_IMPORTS = {
     "napari_singlestrip.napari_io.samples": QT | TORCH | {"nibabel", "numpy"},
     "napari_singlestrip.study.study": QT | TORCH | {"matplotlib"},
     "napari_singlestrip.widgets.dock.main_widget": TORCH | {"matplotlib"},
+    # Snapshots of what steps show.
+    "napari_singlestrip.widgets.apply.view": QT | TORCH,
+    "napari_singlestrip.widgets.review.view": QT | TORCH,
+    "napari_singlestrip.widgets.train.view": QT | TORCH,
 }
 
 # Static imports, whether at the top of a file or within a function: who may not import what, beside
@@ -224,13 +229,29 @@ def test_functions_are_short() -> None:
     lengths = _functions()
     longest = sorted(lengths.items(), key=lambda item: -item[1])[:5]
     assert max(lengths.values()) <= 60, longest
-    assert statistics.quantiles(lengths.values(), n=10)[-1] <= 27, longest
+    assert statistics.quantiles(lengths.values(), n=10)[-1] < 25, longest
+
+
+def test_the_picture_names_every_part() -> None:
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"[a-z_]+", page.split("```")[1]))
+    parts = {
+        path.stem for folder in (PACKAGE, PACKAGE / "engine", PACKAGE / "widgets")
+        for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
+    } - {"__init__", "__main__", "napari_readers"}  # the last is another name of napari_io.readers
+    assert parts <= named, parts - named
+
+
+def test_the_root_is_seen_at_a_glance() -> None:
+    """What all packages share; everything else has a package."""
+    modules = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert len(modules) <= 8, modules
 
 
 def test_files_fit_in_mind() -> None:
     too_long = {
-        path.name: n_lines
+        str(path.relative_to(PACKAGE)): n_lines
         for path in SOURCES
-        if (n_lines := len(path.read_text(encoding="utf-8").splitlines())) > 600
+        if (n_lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
     }
     assert not too_long

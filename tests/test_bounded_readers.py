@@ -1,4 +1,4 @@
-"""Small files beside a study: a window's memory, a demo's record, tables of volumes, pictures."""
+"""Small files beside a study: a window's memory, a demo's record, tables of volumes, images."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import pytest
 import torch
 from qtpy.QtCore import QSize
 
-from napari_singlestrip.atomic_files import MAX_DEPTH, read_json
 from napari_singlestrip.cli.output import show_demo
 from napari_singlestrip.demo.record import RECORD_NAME, open_record
 from napari_singlestrip.engine.learning.checkpoint import save_checkpoint
 from napari_singlestrip.engine.learning.model_card import ModelCard, card_to_json
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import MAX_DEPTH, read_json
 from napari_singlestrip.report.page import element, page, table
 from napari_singlestrip.report.pictures import stored_png
 from napari_singlestrip.study.volumes_table import read_table
@@ -141,11 +141,11 @@ def test_a_damaged_table_of_volumes_is_told(tmp_path: Path, text: str) -> None:
         read_table(path)
 
 
-# --- pictures
+# --- images
 
 
 def png(width: int, height: int) -> bytes:
-    """A black picture: a few kB, whatever its size."""
+    """A black image: a few kB, whatever its size."""
     def chunk(kind: bytes, content: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(kind + content))
         return struct.pack(">I", len(content)) + kind + content + check
@@ -167,7 +167,7 @@ def test_a_picture_that_would_fill_the_memory_is_not_unpacked(tmp_path: Path) ->
         assert read_png(path).isNull()
     for content in (png(100_000, 100_000), b"", b"GIF89a"):
         path.write_bytes(content)
-        with pytest.raises(UserError, match=r"p\.png is not a picture of ours"):
+        with pytest.raises(UserError, match=r"p\.png is not a preview image"):
             stored_png(path)
 
 

@@ -6,8 +6,11 @@ import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+
+from napari_singlestrip.cli import bids_app
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -52,7 +55,7 @@ def test_named_commands_exist() -> None:
     commands = _options_of_commands()
     for document in DOCUMENTS:
         text = document.read_text(encoding="utf-8")
-        for command in re.findall(r"(?<!napari_)singlestrip ([a-z]+)\b", text):
+        for command in re.findall(r"(?<!napari[_-])singlestrip ([a-z]+)\b", text):
             assert command in commands, document.name
 
 
@@ -65,7 +68,8 @@ def test_command_line_page_names_every_option() -> None:
         for section in page.split("\n## ")[1:]
     }
     shared = {"--help", "--quiet"}  # told once for all
-    assert explained == {name: opts - shared for name, opts in _options_of_commands().items()}
+    options = {**_options_of_commands(), "singlestrip-bids": _options_of(bids_app.app)}
+    assert explained == {name: opts - shared for name, opts in options.items()}
 
 
 def _options_of_commands() -> dict[str, set[str]]:
@@ -75,15 +79,18 @@ def _options_of_commands() -> dict[str, set[str]]:
     from napari_singlestrip.cli.app import app
 
     group = typer.main.get_command(app)
-    return {
-        name: {
-            option
-            for parameter in command.params
-            for option in parameter.opts
-            if option.startswith("--")
-        }
-        for name, command in getattr(group, "commands", {}).items()
-    }
+    return {name: _long(command) for name, command in getattr(group, "commands", {}).items()}
+
+
+def _options_of(program: Any) -> set[str]:
+    """Long options of a program without commands."""
+    import typer
+
+    return _long(typer.main.get_command(program))
+
+
+def _long(command: Any) -> set[str]:
+    return {opt for one in command.params for opt in one.opts if opt.startswith("--")}
 
 
 def test_settings_page_is_up_to_date() -> None:
@@ -92,15 +99,25 @@ def test_settings_page_is_up_to_date() -> None:
 
 
 def test_settings_page_names_every_setting() -> None:
-    from napari_singlestrip.engine.config import setting_names
+    from napari_singlestrip.engine.overrides import setting_names
 
     page = _make_settings().settings_page()
     assert not [name for name in setting_names() if f"| `{name}` |" not in page]
 
 
+def test_glossary_is_up_to_date() -> None:
+    page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    assert page == _module("make_glossary").glossary_page(), "run `make docs`"
+
+
 def _make_settings() -> ModuleType:
-    path = ROOT / "docs" / "make_settings.py"
-    spec = importlib.util.spec_from_file_location("make_settings", path)
+    return _module("make_settings")
+
+
+def _module(name: str) -> ModuleType:
+    """A script of docs/ as a module."""
+    path = ROOT / "docs" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

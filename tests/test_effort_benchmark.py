@@ -1,4 +1,4 @@
-"""The simulated person of the effort benchmark, its tables, and all of it on made-up heads."""
+"""The simulated person of the effort benchmark, its tables, and all of it on simulated heads."""
 
 from __future__ import annotations
 
@@ -156,3 +156,48 @@ def test_curves_of_made_up_heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             for n in (1, 3)}  # fmt: skip
     assert np.mean([r["dice"] for r in rows if not r["n"]]) < best[1] < best[3]
     assert "**lasso, worst**" in (tmp_path / "out" / "effort.md").read_text()
+
+
+# --- first masks by lasso
+
+
+def test_a_first_mask_takes_few_outlines() -> None:
+    first, hand = script("first_mask"), script("person").Hand(ball(26), ONE_MM, 0, wobble_mm=0)
+    few, many = (first.first_mask(hand, 0, n) for n in (3, 9))
+    assert (few.slices, few.outlines, many.outlines) == (3, 3, 9)
+    assert few.dice < many.dice
+    assert many.dice > 0.97
+
+
+def test_the_lasso_goes_round_pieces_and_holes_but_not_specks() -> None:
+    first = script("first_mask")
+    drawn = np.zeros((40, 40), dtype=bool)
+    drawn[4:20, 4:20] = drawn[30, 30] = True
+    drawn[8:16, 8:16] = False
+    made, n = first.by_lasso(drawn, (1.0, 1.0))
+    assert n == 2
+    assert np.array_equal(np.argwhere(made != drawn), [[30, 30]])
+
+
+def test_first_masks_without_scans_are_skipped(tmp_path: Path) -> None:
+    line = [sys.executable, str(BENCHMARKS / "effort" / "first_mask.py"), "--data", str(tmp_path)]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert "skipped" in done.stdout
+
+
+def test_first_suggestions_are_measured_by_half(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = script("first_suggestion")
+    monkeypatch.setattr(sys, "argv", ["first_suggestion.py", "--data", str(tmp_path)])
+    module.main()
+    assert "skipped" in capsys.readouterr().out
+    for name in ("sub-07_studyforrest_T1w", "sub-01_T1w", "sub-02_T1w", "sub-03_T1w"):
+        path = tmp_path / "scans" / f"{name}.nii.gz"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    dev, test = (
+        {path.name.split("_")[0] for path in module.scans_of(tmp_path, half)}
+        for half in ("dev", "test")
+    )
+    assert dev == {"sub-07", "sub-01", "sub-03"} and test == {"sub-02"}

@@ -41,13 +41,13 @@ def test_an_afternoon_by_clicking(window: StripWidget, heads: Heads, tmp_path: P
     painted = heads.names[0]
     _paint_by_hand(window, painted, heads.masks[0])
     click(child(window.panels["paint"], "paint_done"))
-    assert study.labelled().painted == (painted,)
+    assert study.decisions.labelled().painted == (painted,)
     assert window.session.step == "train"
-    assert _dice(study.mask_path(painted), heads.masks[0]) > 0.9
+    assert _dice(study.masks.path(painted), heads.masks[0]) > 0.9
 
     click(child(window.panels["train"], "train"))
     _wait_for_job(window)
-    ranked = [row.scan for row in study.scores(0)]
+    ranked = [row.scan for row in study.rounds.scores(0)]
     assert sorted(ranked) == sorted(heads.names[1:])
 
     click(window.step_buttons["review"])
@@ -55,7 +55,7 @@ def test_an_afternoon_by_clicking(window: StripWidget, heads: Heads, tmp_path: P
     click(child(window.panels["review"], "finetune"))
     _wait_for_job(window)
     assert _kinds(study, 1) == {painted: "painted", corrected: "corrected", accepted: "accepted"}
-    assert study.scores(1)
+    assert study.rounds.scores(1)
 
     click(window.step_buttons["apply"])
     apply_panel = window.panels["apply"]
@@ -63,7 +63,7 @@ def test_an_afternoon_by_clicking(window: StripWidget, heads: Heads, tmp_path: P
     click(child(apply_panel, "apply"))
     _wait_for_job(window)
     _check_masks(study, heads)
-    assert rejected in study.labelled().rejected
+    assert rejected in study.decisions.labelled().rejected
 
 
 def test_a_killed_window_loses_at_most_the_last_stroke(study: Study) -> None:
@@ -84,14 +84,14 @@ def test_a_killed_window_loses_at_most_the_last_stroke(study: Study) -> None:
         viewer.window.add_dock_widget(window, name="SingleStrip", area="right")
         session = window.session
         session.open_study(sys.argv[1])
-        session.show_scan(session.study.names[1])
+        session.show_scan(session.study.scans.names[1])
         gui.process_events()
-        layer = session.layers.mask_layer
+        layer = session.layers.editing.layer
         layer.mode, layer.brush_size = "paint", 3
-        i, p, l = session.layers.point
+        i, p, l = session.layers.viewpoint.point
         for row in (-3, 3):
             gui.stroke(viewer, [(i, p + row, l - 4), (i, p + row, l + 4)])
-            print(int(session.layers.mask_on_scan().sum()), flush=True)
+            print(int(session.layers.editing.mask_on_scan().sum()), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     """)
     done = subprocess.run(
@@ -103,7 +103,7 @@ def test_a_killed_window_loses_at_most_the_last_stroke(study: Study) -> None:
 
     from napari_singlestrip.study.drafts import load_draft
 
-    kept = load_draft(study.folder, study.names[1])
+    kept = load_draft(study.folder, study.scans.names[1])
     assert kept is not None
     assert int(kept.sum()) in (first, second)
     assert second > first > 0
@@ -114,22 +114,22 @@ def test_the_window_opens_where_it_was_left(window: StripWidget, ranked_study: S
     session = window.session
     session.open_study(ranked_study.folder)
     click(window.step_buttons["review"])
-    session.show_scan(ranked_study.names[2])
-    session.layers.set_plane("coronal")
-    session.layers.look_at((5, 7, 9))
+    session.show_scan(ranked_study.scans.names[2])
+    session.layers.viewpoint.set_plane("coronal")
+    session.layers.viewpoint.look_at((5, 7, 9))
     press_key(window.viewer, Qt.Key.Key_A)
-    session.show_scan(ranked_study.names[2])
-    session.layers.look_at((5, 7, 9))
+    session.show_scan(ranked_study.scans.names[2])
+    session.layers.viewpoint.look_at((5, 7, 9))
     session.close_study()
     process_events()
     assert session.scan == ""
 
     session.open_study(ranked_study.folder)
     assert session.step == "review"
-    assert session.scan == ranked_study.names[2]
-    assert session.layers.plane == "coronal"
-    assert session.layers.point == (5, 7, 9)
-    assert ranked_study.names[2] in session.need_study().labelled().accepted
+    assert session.scan == ranked_study.scans.names[2]
+    assert session.layers.viewpoint.plane == "coronal"
+    assert session.layers.viewpoint.point == (5, 7, 9)
+    assert ranked_study.scans.names[2] in session.need_study().decisions.labelled().accepted
 
 
 def test_closing_while_training_leaves_no_process(window: StripWidget, study: Study) -> None:
@@ -142,7 +142,7 @@ def test_closing_while_training_leaves_no_process(window: StripWidget, study: St
     pid = window.session.job.pid
     close_viewer(window.viewer)
     wait_until(lambda: not psutil.pid_exists(pid), "the worker's end", 20)
-    assert (study.round_dir(0) / "segmenter.pt").is_file()
+    assert (study.rounds.folder(0) / "segmenter.pt").is_file()
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
@@ -181,16 +181,16 @@ def _paint_by_hand(window: StripWidget, name: str, truth: Path) -> None:
     session.show_scan(name)
     click(window.step_buttons["paint"])
     wait_until(lambda: session.scan == name, "the scan")
-    assert session.layers.now is not None
-    mask = session.layers.now.upright.to_display(_voxels(truth))
-    layer = session.layers.mask_layer
+    assert session.layers.showing.now is not None
+    mask = session.layers.showing.now.upright.to_display(_voxels(truth))
+    layer = session.layers.editing.layer
     assert layer is not None
     click(child(window.panels["paint"], "tool_paint"))
     layer.brush_size = 1
     used = np.flatnonzero(mask.any(axis=(1, 2)))
     slices = sorted({*used[::4].tolist(), int(used[-1])})
     for i in slices:
-        session.layers.look_at((i, *session.layers.point[1:]))
+        session.layers.viewpoint.look_at((i, *session.layers.viewpoint.point[1:]))
         for p in np.flatnonzero(mask[i].any(axis=1)).tolist():
             row = np.flatnonzero(mask[i, p]).tolist()
             stroke(window.viewer, [(i, p, row[0]), (i, p, row[-1])])
@@ -200,7 +200,7 @@ def _paint_by_hand(window: StripWidget, name: str, truth: Path) -> None:
 
 
 def _painted_slices(window: StripWidget) -> int:
-    mask = window.session.layers.mask_on_display()
+    mask = window.session.layers.editing.mask_on_display()
     return 0 if mask is None else int(mask.any(axis=(1, 2)).sum())
 
 
@@ -213,15 +213,15 @@ def _review_by_keyboard(window: StripWidget) -> tuple[str, str, str]:
         wait_until(lambda: session.scan not in ("", *decided), "the next scan")
         name = session.scan
         if key == Qt.Key.Key_S:
-            layer = session.layers.mask_layer
+            layer = session.layers.editing.layer
             assert layer is not None
             layer.mode, layer.brush_size = "paint", 4
-            i, _, l = session.layers.point  # noqa: E741
+            i, _, l = session.layers.viewpoint.point  # noqa: E741
             stroke(window.viewer, [(i, 2, l - 3), (i, 2, l + 3)])
         press_key(window.viewer, key)
         decided.append(name)
     accepted, corrected, rejected = decided
-    groups = session.need_study().labelled()
+    groups = session.need_study().decisions.labelled()
     assert groups.accepted == (accepted,)
     assert groups.corrected == (corrected,)
     assert groups.rejected == (rejected,)
@@ -242,7 +242,8 @@ def _wait_for_job(window: StripWidget) -> None:
 
 
 def _kinds(study: Study, round_: int) -> dict[str, str]:
-    rows = json.loads((study.round_dir(round_) / "training_set.json").read_text(encoding="utf-8"))
+    path = study.rounds.folder(round_) / "training_set.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))
     return {row["scan"]: row["kind"] for row in rows}
 
 

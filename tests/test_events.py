@@ -18,12 +18,13 @@ from napari_singlestrip.events import (
     Started,
     Wrote,
     parse_event,
+    seconds_left,
 )
 
 EXAMPLES = [
     Started("train", "cpu", "12 scans"),
     Progress("train", 3, 10, {"loss": 0.25, "dice": 0.5}, 12.5),
-    Wrote("rounds/00/scores.csv", "ranking"),
+    Wrote("rounds/00/scores.csv", "scores"),
     Note("Grüße: 4D, the mean of 12 frames\nis used", "warning", "sub-01 [T1w]"),
     Finished(12.5, {"dice": 0.97}),
     Cancelled("train", 3),
@@ -69,3 +70,12 @@ def test_missing_field_is_refused() -> None:
 def test_events_are_frozen() -> None:
     with pytest.raises(AttributeError):
         EXAMPLES[0].stage = "other"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("spent", "done", "total", "left"), [(10.0, 1, 4, 30.0), (10.0, 4, 4, 0.0), (6.0, 3, 5, 4.0)]
+)
+def test_the_rest_takes_as_long_for_each_piece_as_so_far(
+    spent: float, done: int, total: int, left: float
+) -> None:
+    assert seconds_left(spent, done, total) == pytest.approx(left)

@@ -73,19 +73,37 @@ def test_train_from_one_mask(tmp_path: Path, heads: Heads) -> None:
         heads.masks[0], *settings,
     )
     study = Study.open(mine)
-    assert study.masked_scans() == (heads.names[0],)
-    assert study.rounds() == [0] and "Finished" in said
+    assert study.masks.names() == (heads.names[0],)
+    assert study.rounds.numbers() == [0] and "Finished" in said
 
 
 def test_review_in_a_script(tmp_path: Path, trained_copy: Study) -> None:
     said = run(tmp_path, "review_in_a_script.py", trained_copy.folder, 2)
-    decided = trained_copy.labelled()
-    scores = trained_copy.scores(trained_copy.current_round())
+    decided = trained_copy.decisions.labelled()
+    scores = trained_copy.rounds.scores(trained_copy.rounds.current())
     flagged = {row.scan for row in scores if row.flag}
     assert set(decided.rejected) == flagged
     assert set(decided.accepted) == {r.scan for r in scores if 0 < r.rank <= 2} - flagged
     assert decided.rejected or decided.accepted
     assert len(said.splitlines()) == len(scores)
+
+
+def test_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    path = ROOT / "examples" / "from_one_mask.ipynb"
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    assert not [c for c in notebook.cells if c.get("outputs")], "outputs are not committed"
+    (parameters,) = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", ())]
+    less = {**TINY, "training.steps": 10, "autoencoder.steps": 4, "finetuning.rounds": 0}
+    parameters.source = f"settings = {less}\nn_heads = 3"
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+    said = "".join(o.get("text", "") for c in notebook.cells for o in c.get("outputs", ()))
+    assert "autoencoder error" in said and said.rstrip().endswith("mL")
+    outputs = [o for c in notebook.cells for o in c.get("outputs", ())]
+    assert sum("image/png" in o.get("data", ()) for o in outputs) == 2
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

@@ -45,7 +45,7 @@ class Place:
 
     def prediction(self, number: int) -> Path:
         """File of a predicted mask."""
-        return self.study.pseudo_label_path(1, self.heads.names[number])
+        return self.study.rounds.pseudo_label_path(1, self.heads.names[number])
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ def predict_with(n_bad: int) -> Callable[[Place], Command]:
             p.damage(path)
             entries = (e.model_copy(update={"path": str(path)}) if e.name == name else e
                        for e in p.study.scans)  # fmt: skip
-            with p.study._changing(document=True):
-                p.study._write(scans=tuple(entries))
+            with p.study._folder.changing(document=True):
+                p.study._folder.write_document(scans=tuple(entries))
         return "run", p.study.folder, "--stages", "predict", "--device", "cpu"
 
     return command
@@ -86,7 +86,7 @@ def predict_with(n_bad: int) -> Callable[[Place], Command]:
 def masks_with(*numbers: int) -> Callable[[Place], Command]:
     def command(p: Place) -> Command:
         for number in numbers:
-            p.damage(p.prediction(number) if number else p.study.mask_path(p.heads.names[0]))
+            p.damage(p.prediction(number) if number else p.study.masks.path(p.heads.names[0]))
         return "masks", p.study.folder, "--out", p.out
 
     return command
@@ -94,7 +94,7 @@ def masks_with(*numbers: int) -> Callable[[Place], Command]:
 
 def with_references(what: str, damaged: bool) -> Callable[[Place], Command]:
     def command(p: Place) -> Command:
-        p.study.set_references(p.heads.masks[0].parent)
+        p.study.references.set_folder(p.heads.masks[0].parent)
         if damaged:
             p.damage(p.prediction(1))
         return what, p.study.folder
@@ -189,7 +189,8 @@ def test_masks_that_are_there_already_are_done(place: Place) -> None:
 def test_help_says_what_the_codes_mean(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == OK
     text = " ".join(capsys.readouterr().out.split())
-    for words in ("0 done", "1 a bug", "2 nothing", "3 done but", "4 not one", "130 stopped"):
+    codes = "0 done", "1 a bug", "2 not started", "3 done but", "4 all scans failed", "130 stopped"
+    for words in codes:
         assert words in text
 
 

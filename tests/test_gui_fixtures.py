@@ -36,6 +36,7 @@ def test_stroke_paints_the_voxels_it_goes_through(viewer: Any, order: tuple[int,
 def test_screen_is_small(viewer: Any) -> None:
     window = viewer.window._qt_window
     assert (window.width(), window.height()) == (1366, 768)
+    viewer.add_image(np.zeros((4, 4, 4)))  # before napari 0.9 the canvas is hidden without one
     assert canvas_of(viewer).isVisible()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import Heads
-from gui_fixtures import child, click, process_events, wait_until
+from gui_fixtures import child, process_events, wait_until
 from npe2 import PluginManager, PluginManifest
 
 import napari_singlestrip
@@ -108,12 +108,12 @@ def test_a_study_works_in_the_dock_of_the_menu(viewer: Any, study: Study) -> Non
     find(viewer, "Plugins", "SingleStrip").trigger()
     session = dock_of(viewer).session
     session.take_study(study)
-    session.show_scan(study.names[1])
-    mask = session.layers.mask_on_display()
+    session.show_scan(study.scans.names[1])
+    mask = session.layers.editing.mask_on_display()
     mask[5:8, 5:8, 5:8] = True
-    assert session.layers.change_mask(mask) == 27
-    session.layers.undo()
-    assert not session.layers.mask_on_scan().any()
+    assert session.layers.editing.change(mask) == 27
+    session.layers.editing.undo()
+    assert not session.layers.editing.mask_on_scan().any()
     process_events()
 
 
@@ -123,13 +123,18 @@ def test_t1w_sample(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [layer._type_string for layer in viewer.layers] == ["image", "labels"]
 
 
-def test_heads_sample_asks_in_the_dock(viewer: Any, tmp_path: Path) -> None:
+def test_heads_sample_opens_at_once(
+    viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_singlestrip.widgets.session.session import Session
+
+    monkeypatch.setattr(Session, "start_job", lambda *_: None)  # that draws the other heads
     find(viewer, "Open Sample", "Sample heads").trigger()
     process_events()
     dock = dock_of(viewer)
-    assert child(dock, "place_row").isVisible()
-    assert child(dock, "place").text() == str(tmp_path / "home" / "sample_heads")
-    assert len(viewer.layers) == 0
+    assert not child(dock, "place_row").isVisible()
+    assert dock.session.study.folder == tmp_path / "home" / "sample_study" / "study"
+    assert dock.session.scan and len(viewer.layers) == 2
 
 
 def test_finished_sample_is_reviewed_at_once(viewer: Any, tmp_path: Path, heads: Heads) -> None:
@@ -143,12 +148,11 @@ def test_finished_sample_is_reviewed_at_once(viewer: Any, tmp_path: Path, heads:
     find(viewer, "Open Sample", "Finished").trigger()
     process_events()
     dock = dock_of(viewer)
-    assert "there already" in child(dock, "place_question").text()
-    click(child(dock, "place_ok"))
+    wait_until(lambda: dock.session.step == "review", "the finished study")
     study = dock.session.study
-    assert dock.session.step == "review"
-    assert len(study.names) == 12 and study.rounds() == [0]
-    assert len(study.scores(0)) == 11 and study.reference_path(study.names[3]) is not None
+    assert len(study.scans.names) == 12 and study.rounds.numbers() == [0]
+    assert len(study.rounds.scores(0)) == 11
+    assert study.references.path(study.scans.names[3]) is not None
     wait_until(lambda: not dock.session.thumbnails.busy, "pictures")
 
 

@@ -26,7 +26,7 @@ folder, names, threads = sys.argv[1], sys.argv[2].split(), int(sys.argv[3])
 def decide(some):
     study = Study.open(folder)
     for name in some:
-        study.decide(name, "rejected", f"by {name}")
+        study.decisions.decide(name, "rejected", f"by {name}")
 
 with ThreadPoolExecutor(threads) as pool:
     list(pool.map(decide, [names[n::threads] for n in range(threads)]))
@@ -35,7 +35,7 @@ ADD = """
 import sys
 from napari_singlestrip.study.study import Study
 study = Study.open(sys.argv[1])
-print(*[name for scan in sys.argv[2:] for name in study.add_scans([scan])])
+print(*[name for scan in sys.argv[2:] for name in study.scans.add([scan])])
 """
 
 
@@ -53,7 +53,7 @@ def decide_at_once(study: Study, processes: int, threads: int) -> float:
     running = [
         subprocess.Popen([
             sys.executable, "-c", DECIDE, str(study.folder),
-            " ".join(study.names[n::processes]), str(threads),
+            " ".join(study.scans.names[n::processes]), str(threads),
         ])
         for n in range(processes)
     ]  # fmt: skip
@@ -62,8 +62,8 @@ def decide_at_once(study: Study, processes: int, threads: int) -> float:
 
 
 def check(study: Study) -> None:
-    decisions = study.decisions()
-    assert list(decisions) == list(study.names)
+    decisions = study.decisions.all()
+    assert list(decisions) == list(study.scans.names)
     assert all(d.note == f"by {name}" for name, d in decisions.items())
 
 
@@ -94,16 +94,16 @@ def test_scans_added_at_once_are_all_kept(tmp_path: Path) -> None:
     assert [process.wait(300) for process in running] == [0] * 6
     study.set_settings({"seed": 5})  # of a window that knew only the first scan
     opened = Study.open(study.folder)
-    assert sorted(opened.names) == sorted(["first", *(f"n{i}" for i in range(24))])
+    assert sorted(opened.scans.names) == sorted(["first", *(f"n{i}" for i in range(24))])
     backup = json.loads((study.folder / "study.json.bak").read_text())
     assert len(backup["scans"]) == 25
-    assert study.names == opened.names
+    assert study.scans.names == opened.scans.names
 
 
 def test_one_decision_among_thousands_takes_no_time(tmp_path: Path) -> None:
     study = large_study(tmp_path / "study", 5000)
-    study.decide_all(study.names, "rejected")
+    study.decisions.decide_all(study.scans.names, "rejected")
     began = time.process_time()
-    for name in study.names[:20]:
-        study.decide(name, "rejected", "seen")
+    for name in study.scans.names[:20]:
+        study.decisions.decide(name, "rejected", "seen")
     assert time.process_time() - began < 20 * 0.1  # 0.01 s each, where nothing else runs

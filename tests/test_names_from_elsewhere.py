@@ -68,13 +68,13 @@ def test_a_scan_of_any_name_in_a_study(
     folder = tmp_path / "study"
     assert run_cli("new", folder, file.parent, "--mask", f"{name}={mask}") == 0
     study = Study.open(folder)
-    (stored,) = study.names
-    assert study.masked_scans() == (stored,)
-    assert study.scan_path(stored) == file and study.name_of(file) == stored
+    (stored,) = study.scans.names
+    assert study.masks.names() == (stored,)
+    assert study.scans.path(stored) == file and study.scans.name_of(file) == stored
     list(export_masks(study, tmp_path / "out"))
     assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 1
     assert run_cli("decide", folder, name, "reject", "--note", "=1+1") == 0
-    assert study.decisions()[stored].note == "=1+1"
+    assert study.decisions.all()[stored].note == "=1+1"
     assert run_cli("add", folder, file.parent) == 0
     out, err = capsys.readouterr()
     assert "Nothing is new" in out
@@ -89,9 +89,9 @@ def test_a_name_that_is_not_utf8(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert run_cli("new", folder, tmp_path / "in", "--mask", f"M%FCller={mask}") == 0
     json.loads((folder / "study.json").read_bytes().decode("utf-8"))
     study = Study.open(folder)
-    assert study.names == ("M%FCller",)
-    assert study.scan_path("M%FCller") == file and file.exists()
-    assert study.scan(file.name.removesuffix(".nii")).name == "M%FCller"
+    assert study.scans.names == ("M%FCller",)
+    assert study.scans.path("M%FCller") == file and file.exists()
+    assert study.scans.entry(file.name.removesuffix(".nii")).name == "M%FCller"
     other = latin1(tmp_path / "more", b"K\xf6nig_mask.nii")
     assert run_cli("add", folder, other) == 0
     assert run_cli("masks", folder, "--out", tmp_path / "out") == 0
@@ -107,15 +107,15 @@ def test_a_mask_whose_own_path_is_not_utf8(tmp_path: Path) -> None:
     nib.save(nib.load(write_mask(tmp_path / "m.nii")), tmp_path / "m2.nii")
     (tmp_path / "m2.nii").replace(mask)
     study = Study.create(tmp_path / "study", [scan], {"a": mask})
-    assert study.mask_records()["a"].source == str(mask)
+    assert study.masks.records()["a"].source == str(mask)
 
 
 def test_names_typed_in_any_spelling_of_unicode(tmp_path: Path) -> None:
     study = Study.create(tmp_path / "study", [write(tmp_path / "Zo\u00eb.nii")])
     for typed in ("Zo\u00eb", "Zoe\u0308"):
-        assert study.scan(typed).name == "Zo\u00eb"
+        assert study.scans.entry(typed).name == "Zo\u00eb"
     with pytest.raises(UserError, match="no scan"):
-        study.scan("Zoe")
+        study.scans.entry("Zoe")
 
 
 @only_posix
@@ -129,7 +129,7 @@ def test_no_locale_changes_a_name(locale: dict[str, str], tmp_path: Path) -> Non
         cwd=tmp_path, env={**clean, **locale}, capture_output=True, check=False, timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert Study.open(tmp_path / "study").names == ("M%FCller", "Zo\u00eb")
+    assert Study.open(tmp_path / "study").scans.names == ("M%FCller", "Zo\u00eb")
     assert "Zo" in done.stdout.decode("utf-8", "replace") or done.stdout
 
 

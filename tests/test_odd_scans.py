@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_singlestrip.engine.config import Effort, Settings, override, settings_for
+from napari_singlestrip.engine.config import Effort, Settings
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.imaging.scan_facts import scan_facts
 from napari_singlestrip.engine.imaging.volume import (
@@ -29,6 +29,7 @@ from napari_singlestrip.engine.learning.autoencoder import Autoencoder, Frame, M
 from napari_singlestrip.engine.learning.networks import build_segmenter
 from napari_singlestrip.engine.learning.segmenter import Segmenter, find_window, predict, to_mask
 from napari_singlestrip.engine.masks.cleanup import mask_report
+from napari_singlestrip.engine.overrides import override, settings_for
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.widgets.common.thumbnail_image import scan_picture
 

@@ -21,11 +21,11 @@ from qtpy.QtWidgets import QAbstractButton
 from napari_singlestrip.study.drafts import drafted, load_draft
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.session.session import STEPS
-from napari_singlestrip.widgets.viewer.study_layers import IMAGE, MASK
+from napari_singlestrip.widgets.viewer.own_layers import IMAGE, MASK
 
 pytest_plugins = ("gui_fixtures",)
 
-KEYS = "1234567PEFLZMXBVARSNIGTODHUK[]"
+KEYS = "1234567PEFLZMXBVQCJYARSNIGTODHUK[]"
 MODES = ("pan_zoom", "paint", "erase", "polygon", "fill", "pick", "transform")
 
 
@@ -59,24 +59,25 @@ class Person:
     def check(self) -> None:
         """What is on disk is what is seen."""
         layers = self.session.layers
-        if layers.now is None:
+        if layers.showing.now is None:
             return
         trail = " ".join(self.did[-12:])
-        mask, image = layers.mask_layer, layers.image_layer
+        mask, image = layers.editing.layer, layers.showing.image_layer
         assert mask is not None and image is not None, trail
         for layer in (mask, image):
             corner = np.subtract(layer.data.shape, 1)
             place = layer.data_to_world(corner)
-            assert np.allclose(place, corner * np.asarray(layers.now.upright.scale)), trail
+            assert np.allclose(place, corner * np.asarray(layers.showing.now.upright.scale)), trail
             assert str(layer.mode) != "transform", trail
         seen = np.asarray(mask.data) != 0
-        assert np.array_equal(seen, layers.mask_on_display()), trail
+        assert np.array_equal(seen, layers.editing.mask_on_display()), trail
         unfinished = bool(mask._staged_history)  # an outline that is being gone round
         folder, name = self.session.study.folder, self.session.scan
-        if name in drafted(folder) and layers.now.source != "pseudo_label" and not unfinished:
+        of_person = layers.showing.now.source != "pseudo_label"
+        if name in drafted(folder) and of_person and not unfinished:
             draft = load_draft(folder, name)
             assert draft is not None
-            assert np.array_equal(layers.now.upright.to_display(draft), seen), trail
+            assert np.array_equal(layers.showing.now.upright.to_display(draft), seen), trail
 
     # --- what a person does
 
@@ -88,7 +89,7 @@ class Person:
     def delete(self) -> None:
         # Ours, which stay. napari 0.9 with OpenGL in software may crash after any other labels
         # layer was removed, also without us.
-        ours = [layer for layer in self.viewer.layers if self.session.layers.is_ours(layer)]
+        ours = [layer for layer in self.viewer.layers if self.session.layers.own.has(layer)]
         if ours:
             self.viewer.layers.selection.active = self.random.choice(ours)
             self.viewer.layers.remove_selected()
@@ -106,7 +107,7 @@ class Person:
         self.session.step_requested.emit(self.random.choice(STEPS))
 
     def scan(self) -> None:
-        self.session.show_scan(self.random.choice(self.session.study.names))
+        self.session.show_scan(self.random.choice(self.session.study.scans.names))
 
     def mode(self) -> None:
         layer = self.viewer.layers.selection.active
@@ -115,10 +116,10 @@ class Person:
 
     def stroke(self) -> None:
         layers = self.session.layers
-        if layers.mask_layer is None or self.viewer.dims.ndisplay == 3:
+        if layers.editing.layer is None or self.viewer.dims.ndisplay == 3:
             return
         canvas = canvas_of(self.viewer)
-        here = pixel_of(self.viewer, layers.point, layers.mask_layer)
+        here = pixel_of(self.viewer, layers.viewpoint.point, layers.editing.layer)
         buttons = (Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton)
         button = self.random.choice((*buttons, buttons[0]))
         QTest.mousePress(canvas, button, pos=here)
@@ -138,13 +139,14 @@ class Person:
         press_key(self.viewer, keys.get(letter) or Qt.Key[f"Key_{letter}"])
 
     def look(self) -> None:
-        if self.session.layers.now is not None:
-            shape = self.session.layers.mask_view().shape
-            self.session.layers.look_at(tuple(self.random.randrange(n) for n in shape))
+        if self.session.layers.showing.now is not None:
+            shape = self.session.layers.editing.mask_view().shape
+            self.session.layers.viewpoint.look_at(tuple(self.random.randrange(n) for n in shape))
 
     def plane(self) -> None:
         self.viewer.dims.ndisplay = 2
-        self.session.layers.set_plane(self.random.choice(("axial", "coronal", "sagittal")))
+        plane = self.random.choice(("axial", "coronal", "sagittal"))
+        self.session.layers.viewpoint.set_plane(plane)
 
     def undo(self) -> None:
         modifier = Qt.KeyboardModifier
@@ -157,7 +159,7 @@ class Person:
             layer.translate = [self.random.randint(-9, 9) for _ in range(layer.ndim)]
 
     def label(self) -> None:
-        layer = self.session.layers.mask_layer
+        layer = self.session.layers.editing.layer
         if layer is not None:
             layer.selected_label = self.random.choice((0, 1, 2))
             layer.preserve_labels = self.random.random() < 0.2
@@ -174,7 +176,8 @@ class Person:
     def click(self) -> None:
         buttons = [b for b in self.window.panel.findChildren(QAbstractButton) if b.isVisible()]
         names = ("accept", "reject", "corrected", "next", "undo_decision", "discard", "outline",
-                 "heat_map", "tool_paint", "tool_erase", "keep_largest", "smooth", "worst_first")
+                 "doubts", "tool_paint", "tool_erase", "keep_largest", "adjust",
+                 "adjust_apply", "tool_lasso", "tool_smart", "tool_scissors", "worst_first")
         buttons = [b for b in buttons if b.objectName() in names and b.isEnabled()]
         if buttons:
             self.random.choice(buttons).click()
@@ -188,7 +191,7 @@ class Person:
 def run(window: Any, study: Study, seed: int, seconds: float, most: int) -> None:
     """Let somebody act for a while."""
     window.session.take_study(study)
-    window.session.show_scan(study.names[1])
+    window.session.show_scan(study.scans.names[1])
     window.session.step_requested.emit("review")
     process_events()
     person = Person(window, seed)

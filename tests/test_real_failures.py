@@ -17,8 +17,8 @@ import pytest
 from conftest import make_study
 from test_kill import ROOT, check_files
 
-from napari_singlestrip.atomic_files import lock_path
 from napari_singlestrip.events import TERMINAL, Event, Failed, Finished, Started, parse_event
+from napari_singlestrip.files.locks import lock_path
 from napari_singlestrip.pipeline.worker import ended
 from napari_singlestrip.study.lock import is_locked
 from napari_singlestrip.study.study import Study
@@ -87,7 +87,7 @@ def check_failed(code: int, events: list[Event], errors: str) -> Failed:
 
 def check_goes_on(study: Study) -> None:
     """Nothing is damaged or left over, and the same command does the work."""
-    assert Study.open(study.folder).masked_scans() == study.names[:1]
+    assert Study.open(study.folder).masks.names() == study.scans.names[:1]
     check_files(study.folder)
     assert not is_locked(study.folder)
     code, events, _ = run(study.folder)
@@ -180,5 +180,5 @@ def test_the_disk_is_full(study: Study, tmp_path: Path) -> None:
     assert "Free some space" in end.hint
     assert second[0] == 0
     assert isinstance(second[1][-1], Finished)
-    assert Study.open(tmp_path / "kept").masked_scans() == study.names[:1]
+    assert Study.open(tmp_path / "kept").masks.names() == study.scans.names[:1]
     check_files(tmp_path / "kept")

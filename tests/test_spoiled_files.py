@@ -149,12 +149,13 @@ def spoilt_table(path: Path) -> list[tuple[str, str]]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The packaged study with a decision, and with few scans: each probe copies it."""
     study = Study.open(unfold(tmp_path_factory.mktemp("finished")))
-    study.decide(study.names[1], "accepted", note="good")
-    for name in study.names[N_SCANS:]:
-        study.remove_scan(name)
+    study.decisions.decide(study.scans.names[1], "accepted", note="good")
+    for name in study.scans.names[N_SCANS:]:
+        study.scans.remove(name)
     for unused in ("heat_maps", "reconstructions", "previews"):
-        shutil.rmtree(study.round_dir(0) / unused)
-    study.save_scores(0, [row for row in study.scores(0) if row.scan in study.names])
+        shutil.rmtree(study.rounds.folder(0) / unused)
+    rows = [row for row in study.rounds.scores(0) if row.scan in study.scans.names]
+    study.rounds.save_scores(0, rows)
     return study.folder
 
 
@@ -171,7 +172,8 @@ def survives(folder: Path, *, commands: bool = True) -> None:
         assert [one.round for one in trained_rounds(study)] in ([], [0])
         looks: list[Callable[[], Any]] = [
             lambda: review(study), lambda: finetuning_plan(study), lambda: training_facts(study),
-            lambda: tracks(study), lambda: models_of(study, ()), study.labelled, study.mask_records,
+            lambda: tracks(study), lambda: models_of(study, ()), study.decisions.labelled,
+            study.masks.records,
         ]
         for look in looks:
             with suppress(UserError):

@@ -22,11 +22,12 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from napari_singlestrip.engine.config import NetworkConfig, override
+from napari_singlestrip.engine.config import NetworkConfig
 from napari_singlestrip.engine.devices import transfer
 from napari_singlestrip.engine.heads import separable, synthesis
 from napari_singlestrip.engine.heads.deformation import COARSE
-from napari_singlestrip.engine.heads.synthesis import render, sample_params
+from napari_singlestrip.engine.heads.synthesis import render
+from napari_singlestrip.engine.heads.synthesis_params import sample_params
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.judging.consistency import consistency
 from napari_singlestrip.engine.judging.ranking import autoencoder_error, best_views
@@ -38,7 +39,9 @@ from napari_singlestrip.engine.learning.autoencoder import (
     mask_frame,
 )
 from napari_singlestrip.engine.learning.networks import build_segmenter
-from napari_singlestrip.engine.learning.segmenter import Segmenter, predict, segmenter_task, to_mask
+from napari_singlestrip.engine.learning.segmenter import Segmenter, predict, to_mask
+from napari_singlestrip.engine.learning.segmenter_training import segmenter_task
+from napari_singlestrip.engine.overrides import override
 
 if TYPE_CHECKING:
     from napari_singlestrip.engine.config import Settings
@@ -141,7 +144,7 @@ def test_a_tensor_on_the_wrong_device_is_noticed(traffic: Traffic) -> None:
         torch.ones(3, device=META) + torch.ones(3)
 
 
-# --- pictures
+# --- images
 
 
 @pytest.mark.parametrize("real", [False, True])
@@ -151,7 +154,7 @@ def test_a_batch_of_pictures_is_sent_for_once_and_never_waited_for(
     config = override(tiny_settings, {"synthesis.shapes_probability": 1}).synthesis
     rng, there = np.random.default_rng(0), bank.to(META)
     params = [sample_params(rng, there, config, real) for _ in range(3)]
-    render(there, params, geometry.shape)  # what is kept for all pictures is sent now
+    render(there, params, geometry.shape)  # what is kept for all images is sent now
     traffic.sent = 0
     with stand_in(traffic):
         image, distance = render(there, params, geometry.shape)
@@ -209,7 +212,8 @@ def test_a_step_of_the_segmenter_waits_for_nothing(
     network: dict[str, Any],
 ) -> None:
     settings = override(tiny_settings, {
-        "training.wide_fraction": 0, "training.validate_every": 99, "training.steps": 99, **network
+        "training.context_fraction": 0, "training.validate_every": 99, "training.steps": 99,
+        **network,
     })
     watched = (torch.zeros(1, 1, *geometry.shape), torch.zeros(1, 1, *geometry.shape))
     task = segmenter_task(
@@ -243,7 +247,7 @@ def test_a_scan_is_predicted(traffic: Traffic, segmenter: Segmenter, phantom: Sa
         mask = to_mask(prediction, volume.grid, segmenter.settings)
     assert mask.any()
     assert prediction.probability.shape == segmenter.shape
-    assert 3 <= traffic.read == traffic.sent <= 8  # one of each for a look, six pictures or one
+    assert 3 <= traffic.read == traffic.sent <= 8  # one of each for a look, six images or one
     assert segmenter.told() == []
 
 

@@ -36,7 +36,7 @@ def test_a_name_is_one_in_every_spelling_and_visible() -> None:
     assert plain_name("M\udcfcller") == "M%FCller"  # a Latin-1 byte
     assert plain_name("a\n\x1b[31m\u202eb") == "a%0A%1B[31m%E2%80%AEb"
     assert plain_name("a/b\\c:d") == "a%2Fb%5Cc%3Ad"
-    for name in ("sub-01_T1w", "頭部 01", "a=b 'c' \"d\".e ", "می\u200cخواهم"):
+    for name in ("sub-01_T1w", "頭部 01", "a=b 'c' d.e ", "می\u200cخواهم"):
         assert plain_name(name) == name
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,20 @@ def test_old_python_is_told(stand_ins: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Python 3.11 or newer is needed; python3 is Python 3.9.2" in done.stderr
     assert not (tmp_path / "venv").exists()
+
+
+def test_interrupted_installation_is_made_anew(tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    make = functools.partial(_run, "make_venv.sh", str(venv), sys.executable, first=tmp_path)
+    assert make().returncode == 0
+    packages = next(venv.glob("lib/python*/site-packages"))
+    kept, half = packages / "kept", packages / "half_written-1.0.dist-info"
+    kept.touch()
+    assert make().returncode == 0
+    assert kept.exists()  # it works, so it stays
+    half.mkdir()
+    assert make().returncode == 0
+    assert not half.exists()
 
 
 def test_missing_venv_module_is_installed_first(stand_ins: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A study that was copied without its scans: what needs none goes on, the rest says which."""
+"""A study that was copied without its scans: what needs none continues, the rest says which."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_it_is_applied_and_exported(far: Study, heads: Heads, tmp_path: Path) ->
     assert [bool(row.mask) for row in read_table(out / "volumes.csv")] == [True]
     assert main(["export", str(far.folder), str(model)]) == 0
     low, high = read_card(model).volume_ml
-    painted = open_scan(far.mask_path(far.names[0]))
+    painted = open_scan(far.masks.path(far.scans.names[0]))
     ml = load_mask(painted.path, like=painted).sum() * painted.grid.voxel_ml
     assert 0 < low < ml < high < np.inf
 
@@ -42,13 +42,13 @@ def test_it_is_applied_and_exported(far: Study, heads: Heads, tmp_path: Path) ->
 def test_it_is_ranked_reported_and_decided(
     far: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = far.names[1]
+    name = far.scans.names[1]
     assert main(["rank", str(far.folder)]) == 0
-    assert main(["report", str(far.folder)]) == SOME_FAILED  # it lacks the pictures
+    assert main(["report", str(far.folder)]) == SOME_FAILED  # it lacks the images
     page = (far.folder / "report.html").read_text()
-    assert "There is no picture of this scan" in page and name in page
+    assert "There is no image of this scan" in page and name in page
     assert main(["decide", str(far.folder), name, "accept"]) == 0
-    assert far.decisions()[name].state == "accepted"
+    assert far.decisions.all()[name].state == "accepted"
 
 
 def test_its_masks_are_written_as_they_are_stored(far: Study, tmp_path: Path) -> None:
@@ -57,8 +57,8 @@ def test_its_masks_are_written_as_they_are_stored(far: Study, tmp_path: Path) ->
     events = list(export_masks(far, tmp_path / "out", brain=True))
     (note,) = (event for event in events if isinstance(event, Note))
     assert "12 scans are not where the study says" in note.text
-    for name in far.names[:3]:
-        source = far.labelled_path(name) or far.newest_pseudo_label(name)
+    for name in far.scans.names[:3]:
+        source = far.decisions.labelled_path(name) or far.rounds.newest_pseudo_label(name)
         stored = open_scan(source[1] if isinstance(source, tuple) else source or Path())
         written = open_scan(tmp_path / "out" / (name + MASK_SUFFIX))
         assert written.grid.same_as(stored.grid)
@@ -69,4 +69,4 @@ def test_a_run_says_which_scans_are_missing(far: Study) -> None:
     events = stages.run(far, device="cpu", rounds=0)
     notes = [event.text for event in events if isinstance(event, Note)]
     assert "12 of 12 scans are not where the study says" in notes[0]
-    assert far.names[0] in notes[0]
+    assert far.scans.names[0] in notes[0]

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make a virtual environment, or keep the one that is there and works.
+# Make a virtual environment, or keep the one that is there and works. It does not when an installation
+# was interrupted: pip fails on a package whose metadata was not written.
 #
 #   tools/make_venv.sh FOLDER [PYTHON]
 set -euo pipefail
@@ -7,7 +8,11 @@ folder=$1
 python=${2:-python3}
 here=$(cd "$(dirname "$0")" && pwd)
 
-works() { "$folder/bin/python" -m pip --version >/dev/null 2>&1; }
+is_whole='from importlib.metadata import distributions as d; assert all(x.metadata["Name"] for x in d())'
+works() {
+    "$folder/bin/python" -m pip --version >/dev/null 2>&1 &&
+        "$folder/bin/python" -c "$is_whole" 2>/dev/null
+}
 works && exit 0
 
 if ! "$python" -c "import ensurepip, venv" 2>/dev/null; then

@@ -57,7 +57,7 @@ def epi(options: argparse.Namespace, out: Path) -> dict[str, list[dict[str, obje
                     "--effort", options.effort)
         command("run", folder, "--stages", "train", *run_options(options.seed, options.changes))
     found = {}
-    for round_ in Study.open(folder).rounds():
+    for round_ in Study.open(folder).rounds.numbers():
         applied = out / f"epi_{round_:02d}"
         command("apply", folder, *scans, "--out", applied, "--round", round_)
         found[f"round {round_}"] = evaluated(applied, masks)
@@ -74,7 +74,7 @@ def mouse(options: argparse.Namespace, out: Path) -> dict[str, list[dict[str, ob
             "--reference", heads / "masks", "--effort", options.effort)
     command("run", folder, "--rounds", "1", *run_options(options.seed, options.changes))
     study, found = Study.open(folder), {}
-    for round_ in study.rounds():
+    for round_ in study.rounds.numbers():
         rows = ranking_report(study, round_).rows
         found[f"round {round_}"] = [{"scan": r.score.scan, "dice": r.dice} for r in rows]
     return found

@@ -48,7 +48,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "label_map.oversampling=1",
         "label_map.supervoxels=6",
         "label_map.parts=3",
-        "synthesis.tie_probability=0",
+        "synthesis.isointense_probability=0",
         "synthesis.shapes_probability=0",
         "synthesis.shapes_probability=0.5",
         "synthesis.rotation_deg=30",
@@ -64,7 +64,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "synthesis.thick_slices=1",
         "synthesis.intensity_std=0",
         "synthesis.crop_probability=0",
-        "training.wide_fraction=0",
+        "training.context_fraction=0",
         "training.cross_entropy=0",
         "training.ema=0",
         "training.steps=900",
@@ -175,7 +175,7 @@ def result_file(out: Path, group: str, words: str) -> Path:
 
 
 def network(options: argparse.Namespace, words: str) -> dict[str, object]:
-    """Train anew, and apply to everybody else."""
+    """Train again, and apply to everybody else."""
     seed, changes = seed_and_changes(words)
     piece = _piece(options, "all", seed, options.out / "choices" / "study", changes)
     piece.new(piece.folder, [piece.painted])
@@ -219,7 +219,7 @@ def fine_tuning(options: argparse.Namespace, words: str) -> dict[str, object]:
         piece = _piece(options, fold, seed, options.out)
         folder = _copy(piece)
         # One after the other: asked for together, a new round is begun, and then ranked.
-        # Always ranked anew, since a study may be of a time with other defaults.
+        # Always ranked again, since a study may be of a time with other defaults.
         for stage in ("rank", "finetune"):
             command("run", folder, "--stages", stage, *_set(changes), *piece.options())
         rows += piece.applied(folder)

@@ -3,7 +3,7 @@
     python benchmarks/accuracy/experiment.py [DATA] [OUT] [--seeds 0 1 2] [--folds 0 1 all]
         [--arms control ae_k ...] [--minutes 60] [--effort quick] [--painted NAME]
     python benchmarks/accuracy/keep.py OUT NAME
-    python benchmarks/accuracy/tables.py --page docs/accuracy.md
+    python benchmarks/accuracy/tables.py --page docs/accuracy_tables.md
 
 DATA holds scans/ and masks/ of the same names; without it the benchmark says so and is skipped.
 Every arm of every fold and seed is one result file in OUT, so that the experiment can be run in
@@ -34,8 +34,8 @@ import numpy as np
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from source import commit
 
-from napari_singlestrip.engine.config import parse_assignments, settings_for
 from napari_singlestrip.engine.masks.evaluation import evaluate_folders
+from napari_singlestrip.engine.overrides import parse_assignments, settings_for
 from napari_singlestrip.study.ranking_report import RankingReport, ranking_report
 from napari_singlestrip.study.study import Study
 
@@ -246,7 +246,7 @@ class Piece:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(initial.folder, folder)
         self._decide(Study.open(folder), arm)
-        # These learn from what the program would; other arms are told what to learn from.
+        # These train on what the program would; other arms are told what to train on.
         which = "auto" if arm == DEFAULT or arm.startswith("corrected_") else "decided"
         words = ["--set", f"finetuning.pseudo_labels={which}"]
         if arm == "control_synthetic":
@@ -260,12 +260,12 @@ class Piece:
 
     def _decide(self, study: Study, arm: str) -> None:
         """Be the person, or the rule, of an arm."""
-        report = ranking_report(study, study.current_round())
+        report = ranking_report(study, study.rounds.current())
         if arm == "all":
             self._accept(study, [row.score.scan for row in report.rows])
         elif arm in (*SELECTING, "two_rounds"):
-            for name in set(study.decisions()) - {stem(self.painted)}:
-                study.undecide(name)
+            for name in set(study.decisions.all()) - {stem(self.painted)}:
+                study.decisions.forget(name)
             k = round(K_SHARE * len(report.rows))
             self._accept(study, self._order(report, arm)[:k])
         elif arm == WORST_AND_BEST:
@@ -297,14 +297,14 @@ class Piece:
 
     def _accept(self, study: Study, names: Sequence[str]) -> None:
         for name in names:
-            study.decide(name, "accepted")
+            study.decisions.decide(name, "accepted")
 
     def _measure(self, study: Study, arm: str) -> dict[str, object]:
         """Dice and distances on unseen people; on the pool, with what the scores are worth."""
         kept = self.out / f"applied_{arm}" if arm in PICTURED else None
         figures: dict[str, object] = {"unseen": self.applied(study.folder, kept=kept)}
-        newest = study.current_round()
-        if study.scores_path(newest).is_file():
+        newest = study.rounds.current()
+        if study.rounds.scores_path(newest).is_file():
             report = ranking_report(study, newest)
             figures["pool"] = {r.score.scan: r.dice for r in report.rows}
             figures["errors"] = {r.score.scan: r.score.autoencoder_error for r in report.rows}
@@ -315,7 +315,7 @@ class Piece:
     def applied(
         self, study: Path, *words: str, kept: Path | None = None
     ) -> list[dict[str, object]]:
-        """Apply a study's newest model to those who are measured, and measure."""
+        """Apply a study's latest model to those who are measured, and measure."""
         out = kept or self.out / "applied"
         shutil.rmtree(out, ignore_errors=True)
         command("apply", study, *self.measured, "--out", out, *words)

@@ -16,6 +16,7 @@ from pathlib import Path
 MEASURED = Path(__file__).parent / "measured"
 RESULT_FILES = (
     "about.json", "fold-*_seed-*/*.json", "peers/*.json", "choices/*/*.json", "beyond/beyond.json",
+    "hard_looks/*.json",
 )
 DIGITS = 5
 

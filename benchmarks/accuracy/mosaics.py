@@ -1,4 +1,4 @@
-"""Pictures of the worst masks, and where they are wrong.
+"""Images of the worst masks, and where they are wrong.
 
 The masks are those that the experiment keeps: OUT/PIECE/applied_ARM/SCAN_desc-brain_mask.nii.gz.
 """

@@ -52,6 +52,36 @@ def table_of_beyond(out: Path) -> str:
     return "\n".join(table(["what", "scan", *(f"Dice, {round_}" for round_ in rounds)], rows))
 
 
+def table_of_hard_looks(out: Path) -> str:
+    """Mean Dice of each look by network, of the first half of the people and of the second."""
+    files = sorted((out / "hard_looks").glob("*.json"))
+    runs = {
+        file.stem.replace("_", " "): json.loads(file.read_text(encoding="utf-8")) for file in files
+    }
+    if not runs:
+        return ""
+    looks = dict.fromkeys(row["look"] for rows in runs.values() for row in rows)
+    lines = [[look, *(_halves(rows, look) for rows in runs.values())] for look in looks]
+    lines.append(["the same scans as they were", *(_halves(rows) for rows in runs.values())])
+    return "\n".join(table(["look", *runs], lines))
+
+
+def _halves(rows: list[dict[str, Any]], look: str = "") -> str:
+    """Both means of a look; of all scans as they were, each once, without a look."""
+    means = []
+    for half in (0, 1):
+        among = [row for row in rows if row["half"] == half]
+        as_they_were = {row["scan"]: row["as_it_was"] for row in among}
+        dices = [row["dice"] for row in among if row["look"] == look]
+        means.append(mean_of(dices if look else list(as_they_were.values())))
+    return ", ".join(in_digits(value, 3) for value in means)
+
+
+def mean_of(values: list[float]) -> float:
+    """Mean; NaN of nothing."""
+    return sum(values) / len(values) if values else math.nan
+
+
 def table_of_painted(runs: Iterable[Results]) -> str:
     """Dice of each arm by the scan that was painted, on the pieces that have all arms."""
     rows = []

@@ -5,7 +5,7 @@
 Run it in the environment of the extra `benchmark`. DATA holds scans/ and masks/ of the same names;
 without it, or without a tool, that is said and skipped. Masks go to OUT/peers/TOOL/, figures to
 OUT/peers/TOOL.json, in the format of the experiment's arms. Each scan is written at once: the same
-command goes on where it was. A tool that fails on a scan, or finds nothing, gets Dice 0 and the
+command continues where it was. A tool that fails on a scan, or finds nothing, gets Dice 0 and the
 reason.
 
 brainextractor counts in voxels and breaks off where these are not cubes. That is no property of the
@@ -30,7 +30,6 @@ import numpy as np
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from other_tools import COMMANDS, is_installed
 
-from napari_singlestrip.atomic_files import temporary_folder, write_json_atomic
 from napari_singlestrip.engine.imaging.geometry import resample
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.imaging.scan import Scan
@@ -38,6 +37,8 @@ from napari_singlestrip.engine.imaging.scan_names import scan_name
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_mask
 from napari_singlestrip.engine.masks.metrics import compare
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import write_json_atomic
+from napari_singlestrip.files.temporary import temporary_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = {"bet": "brainextractor", "deepbet": "deepbet"}  # the packages that they come in

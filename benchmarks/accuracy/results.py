@@ -35,7 +35,7 @@ class Results:
     Attributes
     ----------
     unseen : dict of str to Table
-        Figures of people whom nothing was learned from, by arm.
+        Results for people not used in training, by arm.
     whole_pool : dict of str to Table
         The same of fold "all", where everybody is in the pool.
     pools : dict of (arm, piece) to dict
@@ -148,7 +148,7 @@ def interval(cells: Mapping[Cell, list[float]]) -> tuple[float, float]:
     """95% interval of the mean (t); NaN with too few people.
 
     What one person's scans have in common, and what all masks of one trained network have, makes
-    the mean uncertain in ways that more scans do not mend. The variance is clustered both ways
+    the mean uncertain in ways that more scans do not remedy. The variance is clustered both ways
     (Cameron, Gelbach & Miller 2011, doi 10.1198/jbes.2010.07136), and never taken for smaller than
     that over people alone; degrees of freedom are people less one.
     """

@@ -1,14 +1,14 @@
 """Tables and figures of the accuracy experiment, from the result files kept in the project.
 
     python benchmarks/accuracy/keep.py OUT real
-    python benchmarks/accuracy/tables.py [FOLDER] [--page docs/accuracy.md]
+    python benchmarks/accuracy/tables.py [FOLDER] [--page docs/accuracy_tables.md]
         [--masks OUT] [--data DATA]
 
 FOLDER (measured/, beside this script) holds real/, the experiment on real heads; poor/, that with
 spoiled scans in the pools; label_maps/, that on heads drawn from label maps; standard/, that of
 effort standard on real heads; and painted_*/, those from other painted scans. What is not there is
 left out. Peers are those of real/ and of label_maps/. With --page the tables are put between the
-page's marks <!-- NAME -->, and pictures into pictures/ beside it; what stands elsewhere on the page
+page's marks <!-- NAME -->, and images into images/ beside it; what stands elsewhere on the page
 is written by hand. The mosaic of the worst cases takes the masks that the experiment left in OUT,
 and the scans and masks of DATA; without them that section stays as it is.
 """
@@ -24,10 +24,16 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import figures
 import mosaics
+from expected import table_of_expected
 from experiment import ALL_CORRECTED, ARMS, CORRECTED, DEFAULT, MAIN, ORDERS
 from goals import goals
 from keep import MEASURED
-from other_tables import table_of_beyond, table_of_choices, table_of_painted
+from other_tables import (
+    table_of_beyond,
+    table_of_choices,
+    table_of_hard_looks,
+    table_of_painted,
+)
 from page_sections import has_section, table, with_section
 from results import (
     PEERS,
@@ -69,6 +75,8 @@ def main() -> None:
         texts |= {f"{name}: {part}": text for part, text in sections(results, name).items()}
     texts["real: choices"] = table_of_choices(real)
     texts["real: beyond"] = table_of_beyond(real)
+    texts["real: hard looks"] = table_of_hard_looks(real)
+    texts["expected Dice"] = table_of_expected(options.folder)
     painted = sorted(options.folder.glob("painted_*"))
     texts["real: painted"] = table_of_painted(map(read, (real, *painted)))
     if options.page:

@@ -1,4 +1,4 @@
-"""What happens to the rest of a mask when slices are set right: the ways that are compared."""
+"""What happens to the rest of a mask when slices are corrected: the ways that are compared."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ from napari_singlestrip.sample_data import render_head, write_sample_heads
 from napari_singlestrip.study.volumes_table import MASK_SUFFIX
 
 SIDE = 256
-SCAN, REFERENCE = "sub-09_seg3d_T1w", "reference.nii.gz"  # not the scan that models learn from
+SCAN, REFERENCE = "sub-09_seg3d_T1w", "reference.nii.gz"  # not the scan that models train on
 ASKED = {"quick": 0.5, "standard": 1.0}  # of deepbet's CPU seconds
 STEPS = {"quick": 300, "standard": 40}
 READ_AND_WRITE = (
@@ -55,12 +55,12 @@ READ_AND_WRITE = (
     "n.save(n.Nifti1Image((d > d.mean()).astype(p.uint8), i.affine), sys.argv[2])"
 )
 STAGES = (
-    ("napari_singlestrip.pipeline.apply", "open_model", "opening the model"),
+    ("napari_singlestrip.pipeline.trained_model", "open_model", "opening the model"),
     ("napari_singlestrip.engine.imaging.scan", "Scan.load", "reading the scan"),
     ("napari_singlestrip.engine.learning.segmenter", "conform", "to the network's grid"),
     ("napari_singlestrip.engine.learning.segmenter", "_predict_all", "network (floor of the rest)"),
     ("napari_singlestrip.pipeline.apply", "to_mask", "to the scan's grid, cleaned"),
-    ("napari_singlestrip.pipeline.apply", "reconstruct", "autoencoder, to flag doubtful masks"),
+    ("napari_singlestrip.engine.judging.ranking", "reconstruct", "autoencoder, to flag masks"),
     ("napari_singlestrip.pipeline.apply", "save_mask", "writing the mask"),
 )
 
@@ -144,7 +144,7 @@ def one_scan(
         effort: folder / f"out_{effort}" / f"scan_T1w{MASK_SUFFIX}" for effort in models
     }
     commands: dict[str, Sequence[str | Path]] = {
-        effort: ours("apply", model, scan, "--again", "--out", masks[effort].parent)
+        effort: ours("apply", model, scan, "--overwrite", "--out", masks[effort].parent)
         for effort, model in models.items()
     }
     for name, command in COMMANDS.items():
@@ -215,7 +215,7 @@ def stages(scan: Path, models: dict[str, Path], folder: Path) -> Table:
         out = folder / f"stages_{effort}"
         list(apply(model, [scan], out, device="cpu"))
         with stopwatch(STAGES, "the rest") as taken:
-            list(apply(model, [scan], out, device="cpu", again=True))
+            list(apply(model, [scan], out, device="cpu", overwrite=True))
         table.columns.append(effort)
         columns.append(taken)
     for words in [*(stage[2] for stage in STAGES), "the rest"]:

@@ -175,7 +175,7 @@ def stopwatch(
         CPU seconds of all threads, by words; complete when the context ends.
     """
     taken: defaultdict[str, float] = defaultdict(float)
-    inside = [0.0]  # seconds of the calls within the function under way
+    inside = [0.0]  # seconds of the calls within the function running
 
     def timed(words: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)

@@ -113,7 +113,7 @@ def results(
 
 def described(study: Study) -> dict[str, Any]:
     """Device, Dice of each scan and what the scores are worth, of both rounds."""
-    frozen = RoundFolder(study.round_dir(0)).settings
+    frozen = RoundFolder(study.rounds.folder(0)).settings
     rounds = []
     for round_ in (0, 1):
         found = ranking_report(study, round_)
@@ -172,13 +172,13 @@ def in_words(dice: dict[str, float]) -> str:
 
 def mosaic(study: Study, round_: int) -> np.ndarray:
     """All pseudo-labels (red) and references (green) in three planes, best rank first."""
-    pictures, references = [], study.find_references()
+    pictures, references = [], study.references.find()
     for row in ranking_report(study, round_).rows:
-        scan = open_scan(study.scan_path(row.score.scan))
+        scan = open_scan(study.scans.path(row.score.scan))
         volume = scan.load()
         seen = conform(volume, 2.5)
         masks = []
-        for path in (study.pseudo_label_path(round_, scan.name), references.of(scan.name)):
+        for path in (study.rounds.pseudo_label_path(round_, scan.name), references.of(scan.name)):
             array = load_mask(path, like=scan).astype(np.float32)
             masks.append(resample(Volume(array, volume.affine), seen.grid) > 0.5)
         picture = previews.head_picture(seen.data, masks[0])

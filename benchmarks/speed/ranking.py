@@ -19,7 +19,7 @@ import torch
 from inference import REFERENCE, make_scan
 from measuring import Table, in_turns, machine, parser, report, stopwatch
 
-from napari_singlestrip.engine.config import EFFORTS, Effort, settings_for
+from napari_singlestrip.engine.config import EFFORTS, Effort
 from napari_singlestrip.engine.heads.label_bank import training_geometry
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
 from napari_singlestrip.engine.judging.consistency import consistency
@@ -31,6 +31,7 @@ from napari_singlestrip.engine.learning.autoencoder import (
 )
 from napari_singlestrip.engine.learning.networks import build_segmenter
 from napari_singlestrip.engine.learning.segmenter import Segmenter
+from napari_singlestrip.engine.overrides import settings_for
 
 ASKED = 100
 FOLDS = 8
@@ -40,7 +41,7 @@ STAGES = (
     (AUTOENCODER, "frame_grid", "centre of mass"),
     (AUTOENCODER, "_cut_out", "cutting the mask out"),
     (AUTOENCODER, "resample", "views of it"),
-    (AUTOENCODER, "_redraw", "network (floor)"),
+    (AUTOENCODER, "_reconstruct", "network (floor)"),
 )
 
 

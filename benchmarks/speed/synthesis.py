@@ -2,9 +2,9 @@
 
     python benchmarks/speed/synthesis.py [--sides 96 128] [--labels 16] [--repeats 5] [--profile]
 
-All draw every number anew for every head. Peers that are not installed are skipped. The second
+All draw every number again for every head. Peers that are not installed are skipped. The second
 table says where our time goes, beside the time that memory bandwidth, measured by a copy in the
-same run, sets for reading labels, distances and noise and writing a picture and its distances.
+same run, sets for reading labels, distances and noise and writing an image and its distances.
 """
 
 from __future__ import annotations
@@ -18,32 +18,35 @@ import numpy as np
 import torch
 from measuring import Table, copy_bandwidth, in_turns, judged, machine, parser, report, stopwatch
 
-from napari_singlestrip.engine.config import settings_for
-from napari_singlestrip.engine.heads import synthesis
+from napari_singlestrip.engine.heads import synthesis, synthesis_params
 from napari_singlestrip.engine.heads.label_bank import BankBuilder, Geometry, make_example
 from napari_singlestrip.engine.heads.label_map import LabelBank, untiled
 from napari_singlestrip.engine.imaging.grid import Volume
+from napari_singlestrip.engine.overrides import settings_for
 from napari_singlestrip.sample_data import render_head
 
 ASKED_MS = {96: 40.0}
 ASKED_RATIO = {"torchio": 20, "cornucopia": 60}
-# Bytes a voxel: label and distance (1 each) and two kinds of noise (4 each) read; picture and
+# Bytes a voxel: label and distance (1 each) and two kinds of noise (4 each) read; image and
 # distance (4 each) written.
 BYTES_PER_VOXEL = 1 + 1 + 4 + 4 + 4 + 4
 OWN_SETTINGS = "cornucopia, its own settings"
 CALLS = 10  # of ours in each turn, since it is so much shorter
-STAGES = tuple(("napari_singlestrip.engine.heads.synthesis", *stage) for stage in (
-    ("sample_params", "drawing the numbers"),
-    ("_gather_index", "affine and warp: where each voxel comes from"),
-    ("_distance", "distances, looked up"),
-    ("_paint", "labels, looked up and painted"),
-    ("_fields", "smooth fields: blend, bias, shapes in the air"),
-    ("_point_spread", "matrices of blur and thick slices"),
-    ("apply_separable", "blur and thick slices"),
-    ("_finish", "noise, scaling, gamma"),
-    ("_cut", "smaller fields of view"),
-    ("_noise", "windows into the stream of noise"),
-))
+DRAWING, RENDERING = (
+    f"napari_singlestrip.engine.heads.{module}" for module in ("synthesis_params", "synthesis")
+)
+STAGES = (
+    (DRAWING, "sample_params", "drawing the numbers"),
+    (RENDERING, "_gather_index", "affine and warp: where each voxel comes from"),
+    (RENDERING, "_distance", "distances, looked up"),
+    (RENDERING, "_paint", "labels, looked up and painted"),
+    (RENDERING, "_fields", "smooth fields: blend, bias, shapes in the air"),
+    (RENDERING, "_point_spread", "matrices of blur and thick slices"),
+    (RENDERING, "apply_separable", "blur and thick slices"),
+    (RENDERING, "_finish", "noise, scaling, gamma"),
+    (RENDERING, "_cut", "smaller fields of view"),
+    (RENDERING, "_noise", "windows into the stream of noise"),
+)
 DIFFERENCES = [
     "Same ranges where a package has them: affine, elastic warp, means, noise, bias field, blur, "
     "gamma. All get the same label map.",
@@ -144,7 +147,7 @@ def ours(side: int, bank: LabelBank) -> Callable[[], object]:
     rng = np.random.default_rng(0)
 
     def head() -> object:
-        params = synthesis.sample_params(rng, bank, config)
+        params = synthesis_params.sample_params(rng, bank, config)  # by its module: it is timed
         return synthesis.render(bank, [params], (side, side, side))
 
     return head

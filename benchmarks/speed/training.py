@@ -18,9 +18,9 @@ import psutil
 import torch
 from measuring import Table, judged, machine, median, parser, report, stopwatch
 
-from napari_singlestrip.engine.config import settings_for
-from napari_singlestrip.engine.learning.segmenter import segmenter_task
+from napari_singlestrip.engine.learning.segmenter_training import segmenter_task
 from napari_singlestrip.engine.learning.training import Task, train
+from napari_singlestrip.engine.overrides import settings_for
 from napari_singlestrip.events import Event
 from napari_singlestrip.pipeline.job import Job
 from napari_singlestrip.pipeline.training_data import TrainingData, training_data
@@ -31,7 +31,7 @@ from napari_singlestrip.study.training_set import masks_by_hand
 CPU = torch.device("cpu")
 ASKED = 0.05
 LEARNING = "napari_singlestrip.engine.learning"
-TRAINING, SEGMENTER = f"{LEARNING}.training", f"{LEARNING}.segmenter"
+TRAINING, SEGMENTER = f"{LEARNING}.training", f"{LEARNING}.segmenter_training"
 NETWORK = ("network, forward", "network, backward")
 SYNTHESIS = ("synthesis, numbers", "synthesis, pictures")
 PARTS = (

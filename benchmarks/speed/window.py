@@ -70,14 +70,15 @@ class Bench:
 
         from napari_singlestrip.events import Progress
         from napari_singlestrip.widgets.dock.main_widget import StripWidget
+        from napari_singlestrip.widgets.viewer.napari_private import main_window_of
 
         self.viewer = napari.Viewer()
         self.dock = StripWidget(self.viewer)
         self.viewer.window.add_dock_widget(self.dock, area="right")
-        self.viewer.window._qt_window.resize(1366, 768)
+        main_window_of(self.viewer).resize(1366, 768)
         self.session = self.dock.session
         self.session.take_study(study)
-        self.session.show_scan(study.names[1])
+        self.session.show_scan(study.scans.names[1])
         self.session.step_requested.emit("train")
         self.steps: list[tuple[float, int]] = []
         self.gaps: list[float] = []
@@ -91,7 +92,7 @@ class Bench:
         self._scrolls.timeout.connect(self._scroll)
 
     def turn(self, seconds: float, training: bool) -> tuple[list[float], float]:
-        """Measure for a while; training is under way when it begins."""
+        """Measure for a while; training is running when it begins."""
         from qtpy.QtTest import QTest
 
         if training:
@@ -121,9 +122,9 @@ class Bench:
         self._last = now
 
     def _scroll(self) -> None:
-        i, p, l = self.session.layers.point  # noqa: E741
+        i, p, l = self.session.layers.viewpoint.point  # noqa: E741
         n = self.viewer.layers[0].data.shape[0]
-        self.session.layers.look_at(((i + 1) % n, p, l))
+        self.session.layers.viewpoint.look_at(((i + 1) % n, p, l))
 
     def _on_event(self, event: Any) -> None:
         if isinstance(event, self._progress) and event.stage == "train":

@@ -1,21 +1,29 @@
-"""The command line: its commands, and how they end.
+"""The command line: its commands and exit codes.
 
-Jobs run here are those that the window runs: there is one code path. Everything heavy is imported
-inside the commands, so that ``--help`` answers at once.
+Jobs are the same as those of the window: there is one code path. Slow imports are inside the
+commands, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from napari_singlestrip import __version__
-from napari_singlestrip.cli import model_commands, study_commands, train_commands, try_out
-from napari_singlestrip.cli.jobs import report_bug, say_anything, say_failure, speak_utf8
-from napari_singlestrip.errors import CANCELLED, OK
+from napari_singlestrip.cli import (
+    dicom_command,
+    judge_command,
+    model_commands,
+    strip_command,
+    study_commands,
+    submit_command,
+    train_commands,
+    try_out,
+)
+from napari_singlestrip.cli.jobs import run_program
+from napari_singlestrip.cli.options import spread_labels
 
 app = typer.Typer(
     name="singlestrip",
@@ -27,20 +35,25 @@ app = typer.Typer(
 
 # In the order in which --help lists them.
 COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
-    (try_out.demo, "See the whole method on made-up heads."),
-    (try_out.samples, "Make heads to try everything on."),
+    (try_out.demo, "See the whole method on simulated heads."),
+    (try_out.samples, "Make simulated heads to try everything on."),
+    (dicom_command.dicom, "List DICOM series, and convert some."),
     (study_commands.new, "Make a study of your scans."),
     (study_commands.add, "Add scans to a study."),
     (train_commands.run, "Train, predict, rank, fine-tune."),
     (train_commands.estimate, "Time a few steps: how long will it take?"),
-    (study_commands.rank, "Print the newest ranking."),
-    (study_commands.report, "Write a report with pictures."),
+    (submit_command.submit, "Hand the work to a scheduler (SLURM)."),
+    (submit_command.follow, "Show how far submitted jobs are."),
+    (judge_command.judge, "Rank masks of other programs."),
+    (study_commands.rank, "Print the latest ranking."),
+    (study_commands.report, "Write a report with images."),
     (study_commands.decide, "Accept, reject or correct a mask."),
     (model_commands.apply, "Strip the skulls of any scans."),
+    (strip_command.strip, "Strip one scan: -i IN -o BRAIN -m MASK."),
     (model_commands.evaluate, "Compare masks with references."),
-    (model_commands.export, "Write the model as one file."),
-    (study_commands.masks, "Write the masks of a study to a folder."),
-    (model_commands.doctor, "Versions, devices, memory."),
+    (model_commands.export, "Export the model to one file."),
+    (study_commands.masks, "Export the masks of a study to a folder."),
+    (model_commands.doctor, "Show versions, devices and memory."),
 )
 
 
@@ -54,20 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments : list of str, optional
         Instead of those of the process.
     """
-    if arguments is None:
-        speak_utf8()
-    say_anything()
-    try:
-        app(args=arguments, prog_name="singlestrip")
-    except Exception as error:  # noqa: BLE001 - a bug is raised again there
-        return say_failure(error)
-    except KeyboardInterrupt:
-        return CANCELLED
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else OK
-    finally:
-        sys.excepthook = report_bug  # after typer, which sets its own
-    return OK
+    return run_program(app, "singlestrip", arguments, spread_labels)
 
 
 def _version(wanted: bool) -> None:
@@ -79,26 +79,26 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def singlestrip(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Learn to strip skulls from one painted brain.
 
     \b
-    See it work on made-up heads, in a few minutes:
+    See it work on simulated heads, in a few minutes:
       singlestrip demo
 
     \b
     With your own scans, one of which has a painted brain mask:
       singlestrip new my_study scans/ --mask sub-01_T1w=sub-01_mask.nii.gz
-      singlestrip run my_study          train, predict and rank; Ctrl+C stops, the same goes on
-      singlestrip rank my_study         which predicted masks to trust, which to look at
+      singlestrip run my_study          train, predict and rank; Ctrl+C stops, repeat to resume
+      singlestrip rank my_study         which masks to trust, and which to inspect
       singlestrip decide my_study sub-07_T1w reject
       singlestrip run my_study --rounds 2                 one more round, from your decisions
       singlestrip apply my_study new_scans/ --out masks/
 
-    Exit codes: 0 done, 1 a bug, 2 nothing was begun because of something you can put right, 3 done
-    but for some scans, 4 not one scan could be done, 130 stopped.
+    Exit codes: 0 done, 1 a bug, 2 not started because of an error that you can fix, 3 done but some
+    scans failed, 4 all scans failed, 130 stopped.
     """
 
 

@@ -1,4 +1,4 @@
-"""What the command line shows: bars with time left, notes, tables, and how a job ended."""
+"""The output of the command line: progress bars, notes, tables, and the outcome of a job."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from napari_singlestrip.events import (
     Progress,
     Started,
 )
-from napari_singlestrip.texts import printable
+from napari_singlestrip.texts import duration, printable
 
 WIDTH_OF_FILES = 200  # tables in a log file or a pipe are not broken to 80 columns
 SECONDS_BETWEEN_LINES = 30.0
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Return the console to speak through."""
+    """Return the console for output."""
     console = Console(stderr=stderr, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = WIDTH_OF_FILES
@@ -38,14 +38,15 @@ def make_console(*, stderr: bool = False) -> Console:
 class ConsoleSink:
     """Shows the events of a job.
 
-    In a terminal each stage has a bar; in a log file or a pipe it says a line now and then.
+    In a terminal each stage has a progress bar; to a log file or a pipe, lines are written at
+    intervals.
 
     Parameters
     ----------
     quiet : bool
         Show warnings and failures only.
     console : Console, optional
-        Where to; standard output by default.
+        Output; standard output by default.
     """
 
     def __init__(self, quiet: bool = False, console: Console | None = None) -> None:
@@ -65,7 +66,7 @@ class ConsoleSink:
             show_failure(event)
         elif isinstance(event, Cancelled):
             self.close()
-            self._say("Stopped. Give the same command again to go on from here.", "yellow", True)
+            self._say("Stopped. Repeat the same command to resume.", "yellow", True)
         elif isinstance(event, Finished):
             self.close()
             self._finished(event)
@@ -77,7 +78,7 @@ class ConsoleSink:
             self._started(event)
 
     def close(self) -> None:
-        """Leave the bars as they are."""
+        """Stop updating the bars, leaving them on screen."""
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
@@ -137,11 +138,11 @@ class ConsoleSink:
         if event.n_failed:
             self._say(how_it_went(event.n_done, event.n_failed), "yellow", True)
         elif event.seconds > 0:
-            self._say(f"Done in {format_seconds(event.seconds)}.", "green")
+            self._say(f"Done in {duration(event.seconds)}.", "green")
 
 
 def how_it_went(n_done: int, n_failed: int) -> str:
-    """Say how many scans failed, each of which was told before."""
+    """Summarise how many scans failed (each was reported before)."""
     scans = "1 scan" if n_failed == 1 else f"{n_failed} scans"
     if n_done:
         return f"Done, but {scans} failed."
@@ -149,14 +150,14 @@ def how_it_went(n_done: int, n_failed: int) -> str:
 
 
 def show_traceback(text: str) -> None:
-    """Say on stderr where a bug is."""
+    """Print the traceback of a bug to stderr."""
     console = make_console(stderr=True)
     for line in text.rstrip().splitlines():
         console.print(Text(printable(line)))
 
 
 def show_failure(event: Failed) -> None:
-    """Say on stderr what went wrong and what to do; for a bug, its traceback first."""
+    """Print to stderr what went wrong and what to do; for a bug, its traceback first."""
     console = make_console(stderr=True)
     if event.traceback:
         show_traceback(event.traceback)
@@ -179,7 +180,7 @@ def show_table(console: Console, rows: Sequence[Mapping[str, object]], title: st
 
 
 def format_cell(value: object) -> str:
-    """Return a value as people read it: three decimals, a dash for what is not known."""
+    """Format a value: three decimals, and a dash if unknown."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     if isinstance(value, bool):
@@ -187,16 +188,6 @@ def format_cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}" if abs(value) < 100 else f"{value:.0f}"
     return str(value)
-
-
-def format_seconds(seconds: float) -> str:
-    """Return a duration as people say it: "8 s", "3 min 20 s", "2 h 5 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _make_bars(console: Console) -> Bars:
@@ -214,7 +205,7 @@ def _make_bars(console: Console) -> Bars:
 def _left(event: Progress) -> str:
     if event.seconds_left is None or event.step >= event.n_steps:
         return ""
-    return f"{format_seconds(event.seconds_left)} left"
+    return f"{duration(event.seconds_left)} left"
 
 
 def _metrics(event: Progress) -> str:

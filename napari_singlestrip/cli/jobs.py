@@ -1,4 +1,4 @@
-"""Running a command for a person at a terminal, or for a program that reads its events."""
+"""Running a command for a user at a terminal, or for a program that reads its events."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from napari_singlestrip.errors import NOTHING_DONE, OK, SOME_FAILED, USER_MISTAKE
+from napari_singlestrip.errors import CANCELLED, NOTHING_DONE, OK, SOME_FAILED, USER_MISTAKE
 from napari_singlestrip.texts import printable
 
 if TYPE_CHECKING:
@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
 
 def write_file(
-    what: str, path: Path, write: Callable[[], Sequence[str] | None], events: bool
+    what: Literal["report", "export"],
+    path: Path,
+    write: Callable[[], Sequence[str] | None],
+    events: bool,
 ) -> None:
-    """Write one file, and say so to a person or a program; `write` returns what it lacks.
+    """Write one file, and report it to the user or a program; `write` returns problems.
 
-    Never in the place of a scan.
+    A scan is never overwritten.
     """
     from napari_singlestrip.engine.imaging.scan_files import check_file_name
 
@@ -54,7 +57,7 @@ def write_file(
 
 
 def with_problems(problems: Sequence[Failure], events: Iterator[Event]) -> Iterator[Event]:
-    """Tell of what was named and is no scan, once the job has begun; each counts as one failed."""
+    """Report inputs that are not scans after the job started; each counts as failed."""
     from napari_singlestrip.events import Finished
 
     with closing(events) as inner:  # type: ignore[type-var]
@@ -67,15 +70,15 @@ def with_problems(problems: Sequence[Failure], events: Iterator[Event]) -> Itera
 
 
 def leave(n_done: int, n_failed: int) -> None:
-    """End a command of which some scans, or all, failed; each one was told."""
+    """Exit a command for which some or all scans failed (each was reported)."""
     if n_failed:
         raise typer.Exit(SOME_FAILED if n_done else NOTHING_DONE)
 
 
 def say_anything() -> None:
-    """Let whatever is printed be printed, whichever letters the terminal has: others are escaped.
+    """Escape characters that the terminal cannot encode, instead of failing.
 
-    File names may hold any letters, and bytes that are none.
+    File names may contain any characters, and invalid bytes.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -89,9 +92,9 @@ def run_job(
     log_folder: Path | None = None,
     after: Callable[[], None] | None = None,
 ) -> None:
-    """Run a job for a program or for a person, and leave with its exit code.
+    """Run a job for a program or for a user, and exit with its exit code.
 
-    When it is done, `after` tells a person more than events can.
+    When it is done, `after` prints more to the user than events can hold.
     """
     from napari_singlestrip.pipeline.worker import drive, later, run_worker
     from napari_singlestrip.study.job_log import JobLog
@@ -116,7 +119,7 @@ def run_job(
 
 
 def say_failure(error: Exception) -> int:
-    """Say what a person can do about `error`; raise it again when it is a bug."""
+    """Print what the user can do about `error`; re-raise it if it is a bug."""
     from napari_singlestrip.cli.console import show_failure
     from napari_singlestrip.pipeline.worker import failure
 
@@ -130,18 +133,55 @@ def say_failure(error: Exception) -> int:
 def report_bug(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Show the traceback of a bug, and say where it belongs; for ``sys.excepthook``."""
+    """Show the traceback of a bug, and where to report it; for ``sys.excepthook``."""
     traceback.print_exception(kind, error, trace)
     sys.stderr.write("This is a bug. Please report it with what `singlestrip doctor` prints.\n")
 
 
 def speak_utf8() -> None:
-    """Start anew in Python's UTF-8 mode, where the locale would not let us name all files.
+    """Restart in Python's UTF-8 mode if the locale does not support all file names.
 
-    Names of masks and studies are the same under every locale; under ``LC_ALL=C`` Python could not
+    Names of masks and studies must not depend on the locale; under ``LC_ALL=C`` Python could not
     write those with an umlaut.
     """
     encoding = sys.getfilesystemencoding().replace("-", "").lower()
     if os.name == "posix" and encoding != "utf8" and os.environ.get("PYTHONUTF8") != "1":
         os.environ["PYTHONUTF8"] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def run_program(
+    app: typer.Typer,
+    name: str,
+    arguments: list[str] | None,
+    spread: Callable[[Sequence[str]], list[str]],
+) -> int:
+    """Run a command line and return its exit code, one of `errors`.
+
+    A bug is raised: Python shows its traceback and exits with 1.
+
+    Parameters
+    ----------
+    app : Typer
+    name : str
+        What the program is called.
+    arguments : list of str, optional
+        Instead of those of the process.
+    spread : callable
+        Lets options take several words.
+    """
+    if arguments is None:
+        speak_utf8()
+    say_anything()
+    try:
+        given = sys.argv[1:] if arguments is None else arguments
+        app(args=spread(given), prog_name=name)
+    except Exception as error:  # noqa: BLE001 - a bug is raised again there
+        return say_failure(error)
+    except KeyboardInterrupt:
+        return CANCELLED
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else OK
+    finally:
+        sys.excepthook = report_bug  # after typer, which sets its own
+    return OK

@@ -1,10 +1,11 @@
-"""Commands for what a study learned: apply it, measure its masks, give it away."""
+"""Commands for trained models: apply, evaluate, export."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -17,16 +18,31 @@ from napari_singlestrip.cli.jobs import (
 from napari_singlestrip.cli.options import (
     DeviceOption,
     EventsOption,
+    LayoutOption,
+    ParticipantOption,
+    PartOption,
     QuietOption,
     RoundOption,
     Scans,
     SetOption,
     StudyFolder,
+    SuffixOption,
+    bids_choice,
+    layout_kind,
+    part_of,
 )
 from napari_singlestrip.texts import printable
 
 if TYPE_CHECKING:
     from napari_singlestrip.events import Event
+
+
+class Form(StrEnum):
+    """File format of an exported model."""
+
+    singlestrip = "singlestrip"
+    onnx = "onnx"
+    synthstrip = "synthstrip"
 
 
 def apply(
@@ -36,40 +52,48 @@ def apply(
     scans: Scans,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the masks.")],
     brain: Annotated[
-        bool, typer.Option("--brain", help="Also write the scans without skull.")
+        bool, typer.Option("--brain", help="Also write skull-stripped scans.")
     ] = False,
-    again: Annotated[
-        bool, typer.Option("--again", help="Replace masks that are in DIR already.")
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing masks in DIR.")
     ] = False,
+    probability: Annotated[
+        bool, typer.Option("--probability", help="Also write brain probability maps.")
+    ] = False,
+    layout: LayoutOption = None,
+    part: PartOption = None,
+    suffix: SuffixOption = None,
+    participants: ParticipantOption = None,
     round_: RoundOption = None,
     device: DeviceOption = "auto",
     settings: SetOption = None,
     events: EventsOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Strip the skulls of any scans with what a study learned.
+    """Strip the skulls of any scans with a trained model.
 
-    Writes <scan>_desc-brain_mask.nii.gz and volumes.csv. A scan that cannot be read is reported,
-    and the others go on. A mask that is there already stays as it is, so that the same command
-    goes on where it was stopped.
+    Writes <scan>_desc-brain_mask.nii.gz and volumes.csv; for scans in a BIDS dataset, a BIDS
+    derivative. A scan that cannot be read is reported, and the others continue. Existing masks are
+    kept, so that the same command resumes after a stop.
 
     \b
     Examples:
       singlestrip apply my_study new_scans/ --out masks/
-      singlestrip apply model.pt a.nii.gz b.mgz --out masks/ --brain
+      singlestrip apply model.safetensors a.nii.gz b.mgz --out masks/ --brain
     """
 
     def job() -> Iterator[Event]:
-        from napari_singlestrip.engine.config import parse_assignments
-        from napari_singlestrip.study.document import scans_among
+        from napari_singlestrip.engine.overrides import parse_assignments
+        from napari_singlestrip.study.found_scans import scans_among
 
-        overrides = parse_assignments(settings or [])
-        found, problems = scans_among(scans)
+        overrides, share = parse_assignments(settings or []), part_of(part)
+        found, problems = scans_among(scans, choice=bids_choice(suffix, participants))
         from napari_singlestrip.pipeline import apply as work
 
         yield from with_problems(problems, work.apply(
             model, found, out, device=device, brain=brain, overrides=overrides, round_=round_,
-            again=again,
+            overwrite=overwrite, layout=layout_kind(layout), probability=probability,
+            part=share,
         ))
 
     run_job(job, events, quiet)
@@ -106,32 +130,36 @@ def evaluate(
 def export(
     study: StudyFolder,
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="File to write.")],
+    form: Annotated[
+        Form, typer.Option("--as", help="For this program, as ONNX, or for mri_synthstrip.")
+    ] = Form.singlestrip,
     round_: RoundOption = None,
     events: EventsOption = False,
 ) -> None:
-    """Write what a study learned as one file, to send and to apply elsewhere.
+    """Export a trained model to one file, to share and to apply elsewhere.
 
-    Beside it, <name>_card.md says where the model comes from.
+    Beside it, <name>_card.md describes the provenance of the model.
 
     \b
     Examples:
-      singlestrip export my_study model.pt
-      singlestrip export my_study first.pt --round 0
+      singlestrip export my_study model.safetensors
+      singlestrip export my_study first.safetensors --round 0
+      singlestrip export my_study model.onnx --as onnx
     """
     from napari_singlestrip.study.study import Study
 
     opened = Study.open(study)
 
     def write() -> None:
-        from napari_singlestrip.pipeline import apply as work
+        from napari_singlestrip.pipeline.trained_model import export_model
 
-        work.export_model(opened, model, round_)
+        export_model(opened, model, round_, form=cast(Any, form.value))
 
     write_file("export", model, write, events)
 
 
 def doctor() -> None:
-    """Print versions, devices, speed and memory: what to paste into a bug report."""
+    """Print versions, devices, speed and memory, for a bug report."""
     from napari_singlestrip.engine.learning.device import describe
 
     facts = describe()

@@ -1,4 +1,4 @@
-"""What the command line prints of a new study, a ranking and an evaluation."""
+"""Printing a new study, a ranking and an evaluation."""
 
 from __future__ import annotations
 
@@ -9,40 +9,41 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from napari_singlestrip.atomic_files import read_json
 from napari_singlestrip.cli.console import format_cell, make_console, show_table, show_traceback
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.failures import Failure, attempt
+from napari_singlestrip.files.atomic import read_json
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.texts import counted, printable
 
 if TYPE_CHECKING:
+    from napari_singlestrip.engine.imaging.bids import BidsChoice
     from napari_singlestrip.study.ranking_report import RankingReport
 
 
-def scan_names_of(paths: Sequence[Path]) -> set[str]:
-    """Names of the scans among files and in folders, to tell what a person means."""
+def scan_names_of(paths: Sequence[Path], choice: BidsChoice) -> set[str]:
+    """Names of the scans among files and in folders, to resolve an ambiguous argument."""
     from napari_singlestrip.engine.imaging.scan_names import name_scans
-    from napari_singlestrip.study.document import scans_among
+    from napari_singlestrip.study.found_scans import scans_among
 
-    return set(name_scans(scans_among(paths)[0]).names.values())
+    return set(name_scans(scans_among(paths, choice=choice)[0]).names.values())
 
 
 def describe_new(
     study: Study, problems: Sequence[Failure], quiet: bool, notes: Sequence[str] = ()
 ) -> int:
-    """Say what the new study holds, which scans are in trouble, and what to do next.
+    """Print the content of a new study, problems with its scans, and the next step.
 
     Returns
     -------
     int
-        How many that is, with `problems`: what was named and is no scan.
+        Number of problems, including `problems` (inputs that are not scans).
     """
     _say_notes(notes, quiet)
-    failed = _describe_scans(study, study.names, problems, quiet)
+    failed = _describe_scans(study, study.scans.names, problems, quiet)
     if quiet:
         return failed
-    n_masks = len(study.masked_scans())
+    n_masks = len(study.masks.names())
     _echo(f"Study {study.name}: {counted(len(study.scans), 'scan')}, "
                f"{counted(n_masks, 'painted mask')}.")  # fmt: skip
     if len(study.scans) == 1:
@@ -61,12 +62,12 @@ def describe_added(
     quiet: bool,
     notes: Sequence[str] = (),
 ) -> int:
-    """Say which scans are new in the study, which are in trouble, and what to do next.
+    """Print which scans were added, problems with them, and the next step.
 
     Returns
     -------
     int
-        How many that is, with `problems`: what was named and is no scan.
+        Number of problems, including `problems` (inputs that are not scans).
     """
     _say_notes(notes, quiet)
     failed = _describe_scans(study, names, problems, quiet)
@@ -84,12 +85,12 @@ def describe_added(
 
 
 def _echo(text: str, err: bool = False) -> None:
-    """Print a line; names in it may hold what a terminal obeys."""
+    """Print a line, escaping control characters in names."""
     typer.echo(printable(text), err=err)
 
 
 def _say_notes(notes: Sequence[str], quiet: bool) -> None:
-    """Say what was passed over in folders, and what was taken all the same."""
+    """Print what was skipped in folders, and what was taken despite doubts."""
     for note in () if quiet else notes:
         _echo(note)
 
@@ -103,8 +104,8 @@ def _describe_scans(
         warn(problem)
     failed = len(problems)
     for name in names:
-        scan = attempt(open_scan, study.scan_path(name))
-        if isinstance(scan, Failure):  # the rest of the study goes on
+        scan = attempt(open_scan, study.scans.path(name))
+        if isinstance(scan, Failure):  # the other scans are not affected
             warn(scan, name)
             failed += 1
             continue
@@ -114,7 +115,7 @@ def _describe_scans(
 
 
 def warn(failure: Failure, scan: str = "") -> None:
-    """Say what is wrong with one scan; for a bug, its traceback first."""
+    """Print the failure of one scan; for a bug, its traceback first."""
     if failure.traceback:
         show_traceback(failure.traceback)
     about = f"{scan}: " if scan and scan not in str(failure) else ""
@@ -122,17 +123,19 @@ def warn(failure: Failure, scan: str = "") -> None:
 
 
 def show_ranking(study: Study, round_: int, report: RankingReport) -> None:
-    """Print the ranking of a round, and what the scores are worth where the truth is known."""
-    decisions = study.decisions()
+    """Print the ranking of a round, and the correlation of scores with the true Dice, if known."""
+    decisions = study.decisions.all()
     rows = []
     for ranked in report.rows:
         row = asdict(ranked.score)
         del row["mask_digest"], row["measured_with"]  # for the program
+        del row["expected_dice_low"], row["expected_dice_high"]  # told in one cell
+        row["expected_dice"] = ranked.score.expected.in_words
         row = {"rank": row.pop("rank") or None, **row}
         if report.correlations:
             row["true_dice"] = ranked.dice
         decision = decisions.get(ranked.score.scan)
-        said = decision.in_words(study.standing(decision)) if decision else ""
+        said = decision.in_words(study.decisions.standing(decision)) if decision else ""
         rows.append({**row, "decision": said})
     show_table(make_console(), rows, f"Round {round_} of {study.name}")
     for name, found in report.correlations.items():
@@ -146,7 +149,7 @@ def show_ranking(study: Study, round_: int, report: RankingReport) -> None:
 
 
 def show_evaluation(rows: Sequence[Any]) -> int:
-    """Print the figures of each mask (rows are dataclasses); return how many have none."""
+    """Print the scores of each mask (rows are dataclasses); return how many have none."""
     show_table(make_console(), [asdict(row) for row in rows])
     failed = sum(not row.is_measured for row in rows)
     if failed:
@@ -156,7 +159,7 @@ def show_evaluation(rows: Sequence[Any]) -> int:
 
 
 def show_demo(out: Path) -> None:
-    """Print the figures that a demo wrote: heads it never saw, what the scores are worth, time."""
+    """Print the results of a demo: unseen heads, correlation of the scores, run time."""
     path = out / "summary.json"
     try:
         _show_summary(read_json(path))
@@ -177,8 +180,8 @@ def _show_summary(summary: Mapping[str, Any]) -> None:
         {"": words, "before": sides["before"][name], "after": sides["after"][name]}
         for name, words in names.items()
     ]
-    show_table(console, rows, "\nHeads that were never seen, before and after fine-tuning")
-    show_table(console, summary["rounds"], "\nThe study's own heads, and each score with true Dice")
+    show_table(console, rows, "\nUnseen heads, before and after fine-tuning")
+    show_table(console, summary["rounds"], "\nHeads of the study, and scores versus true Dice")
     seconds = summary["seconds"]
     seconds = {**seconds, "all": sum(seconds.values())}
     rows = [{"stage": stage, "seconds": round(value)} for stage, value in seconds.items()]

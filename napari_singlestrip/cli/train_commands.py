@@ -1,4 +1,4 @@
-"""Commands that train, predict and rank, and that say how long it will take."""
+"""Commands that train, predict and rank, and estimate the run time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from napari_singlestrip.cli.options import (
     DeviceOption,
     EffortOption,
     EventsOption,
+    PartOption,
     QuietOption,
     SeedOption,
     SetOption,
     StudyFolder,
     parse_stages,
+    part_of,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def run(
         typer.Option(
             "--stages",
             metavar="LIST",
-            help="Of train,autoencoder,predict,rank,finetune; without it, all that is missing.",
+            help="From train,autoencoder,predict,rank,finetune; by default all that is missing.",
         ),
     ] = None,
     rounds: Annotated[
@@ -44,21 +46,30 @@ def run(
     settings: SetOption = None,
     restart: Annotated[
         bool,
-        typer.Option("--restart", help="Set the rounds that exist aside, and start anew."),
+        typer.Option("--restart", help="Set existing rounds aside, and start over."),
     ] = False,
     watch: Annotated[
         str,
         typer.Option(
             "--watch", metavar="SCAN",
-            help="While training, write the network's present answer on this scan now and then.",
+            help="While training, write the current prediction for this scan at intervals.",
         ),
     ] = "",
+    part: PartOption = None,
+    learn_only: Annotated[
+        bool,
+        typer.Option(
+            "--learn-only",
+            help="Stop once the networks of the last round are trained: other processes, with "
+            "--part, predict and rank.",
+        ),
+    ] = False,
     events: EventsOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Do everything that is still missing: train, predict, rank, fine-tune.
+    """Run all missing stages: train, predict, rank, fine-tune.
 
-    Ctrl+C stops and keeps what was reached; the same command goes on from there.
+    Ctrl+C saves and stops; the same command resumes.
 
     \b
     Examples:
@@ -66,33 +77,36 @@ def run(
       singlestrip run my_study --rounds 0            up to the first ranking, to decide yourself
       singlestrip run my_study --stages finetune,autoencoder,predict,rank    one more round
       singlestrip run my_study --rounds 2 --device cuda
+      singlestrip run my_study --part 2/8            predict and rank a share of the scans
       singlestrip run my_study --set training.steps=500 --set prediction.border_mm=1
     """
 
     def job() -> Iterator[Event]:
-        from napari_singlestrip.engine.config import parse_assignments
+        from napari_singlestrip.engine.overrides import parse_assignments
         from napari_singlestrip.events import Started
         from napari_singlestrip.study.lock import StudyLock
         from napari_singlestrip.study.study import Study
 
-        overrides = parse_assignments(settings or [])
+        overrides, share = parse_assignments(settings or []), part_of(part)
         opened = Study.open(study)
-        opened.settings(effort, overrides, seed)  # a wrong setting is said before torch is loaded
-        with StudyLock(opened.folder):
-            if events:  # importing torch takes seconds: a sign of life first
+        opened.settings(effort, overrides, seed)  # report a wrong setting before torch is loaded
+        with StudyLock(opened.folder, "" if share.is_all else str(share).replace("/", "_of_")):
+            if events:  # importing torch takes seconds: show this first
                 yield Started("", detail="loading torch")
             from napari_singlestrip.pipeline import stages as work
 
             yield from work.run(
                 opened,
-                stages=parse_stages(stages, work.STAGES),
+                stages=parse_stages(stages),
                 rounds=rounds,
                 effort=effort,
                 device=device,
                 seed=seed,
                 overrides=overrides,
                 restart=restart,
-                watch=opened.scan(watch).name if watch else "",
+                watch=opened.scans.entry(watch).name if watch else "",
+                part=share,
+                learn_only=learn_only,
             )
 
     run_job(job, events, quiet, log_folder=study)
@@ -106,7 +120,7 @@ def estimate(
     events: EventsOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Say how long training, prediction and ranking will take on this computer.
+    """Estimate how long training, prediction and ranking will take on this computer.
 
     Times a few real steps; nothing in the study is changed.
 
@@ -117,7 +131,7 @@ def estimate(
     """
 
     def job() -> Iterator[Event]:
-        from napari_singlestrip.engine.config import parse_assignments
+        from napari_singlestrip.engine.overrides import parse_assignments
         from napari_singlestrip.study.study import Study
 
         overrides = parse_assignments(settings or [])

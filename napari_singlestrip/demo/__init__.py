@@ -1,1 +1,1 @@
-"""The whole method on sample heads, from painting to a report."""
+"""The whole method on sample heads, from painting to the report."""

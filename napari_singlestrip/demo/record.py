@@ -1,4 +1,4 @@
-"""What a demo was begun with, and how long its stages took: demo.json."""
+"""demo.json: the settings of a demo, and the durations of its stages."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_singlestrip import __version__
-from napari_singlestrip.atomic_files import read_json, write_json_atomic
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Started
+from napari_singlestrip.files.atomic import read_json, write_json_atomic
 
 RECORD_NAME = "demo.json"
 SECONDS_BETWEEN_SAVES = 10.0
@@ -18,13 +18,13 @@ LONGEST_SECONDS = 1e9  # of a stage
 
 
 def open_record(folder: Path, wanted: Mapping[str, Any]) -> DemoRecord:
-    """Read what was begun in a folder, or begin; other people's files are left alone.
+    """Open the demo in a folder, or begin one; a folder with other files is refused.
 
     Parameters
     ----------
     folder : Path
     wanted : mapping
-        Effort, seed, overrides and the like: what makes two demos the same.
+        Effort, seed, overrides etc., which define a demo.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def open_record(folder: Path, wanted: Mapping[str, Any]) -> DemoRecord:
         if other:
             raise UserError(
                 f"The demo in {folder} was begun with other settings ({', '.join(other)}).",
-                "Give the same ones to go on, or choose another folder with `--out DIR`.",
+                "Give the same ones to resume, or choose another folder with `--out DIR`.",
             )
         return DemoRecord(path, begun)
     if folder.exists() and not folder.is_dir():
@@ -67,7 +67,7 @@ def _seconds(value: Any) -> float:
 
 
 class DemoRecord:
-    """What a demo was begun with, and the wall time of each stage, kept over stops."""
+    """The settings of a demo and the wall time of each stage, across interruptions."""
 
     def __init__(self, path: Path, content: dict[str, Any]) -> None:
         self._path, self._content = path, content
@@ -79,7 +79,7 @@ class DemoRecord:
         self._since = self._saved = time.monotonic()
 
     def watch(self, event: Event) -> None:
-        """Count the time that passed for the stage at work."""
+        """Add the elapsed time to the current stage."""
         self._count()
         if isinstance(event, Started):
             self._stage = event.stage
@@ -88,7 +88,7 @@ class DemoRecord:
             self.save()
 
     def stop(self) -> None:
-        """Count and save the last stage."""
+        """Finish and save the last stage."""
         self._count()
         self.save()
 

@@ -1,7 +1,7 @@
-"""The whole method on people who do not exist: from one painted head to a report.
+"""The whole method on simulated heads: from one painted head to a report.
 
-Everything lies in one folder, and what is there already is not done again, so that the same call
-resumes. Heads are made in two groups: the pool, which the study sees, and the unseen ones.
+Everything is in one folder, and existing results are kept, so that the same call resumes. Heads are
+made in two groups: the pool, which belongs to the study, and the unseen ones.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from napari_singlestrip.atomic_files import write_json_atomic
 from napari_singlestrip.demo.record import DemoRecord, open_record
-from napari_singlestrip.engine.config import settings_for
 from napari_singlestrip.engine.imaging.scan_files import check_folder_name
 from napari_singlestrip.engine.learning.device import choose_device, in_words
 from napari_singlestrip.engine.masks.evaluation import EvaluationRow, evaluate_folders
+from napari_singlestrip.engine.overrides import settings_for
 from napari_singlestrip.events import Event, Finished, Note, Started, Wrote
+from napari_singlestrip.files.atomic import write_json_atomic
 from napari_singlestrip.pipeline import apply as applying
 from napari_singlestrip.pipeline import stages
 from napari_singlestrip.report import DemoResults, UnseenHead, write_report
@@ -32,6 +32,7 @@ from napari_singlestrip.sample_data.making import make_heads
 from napari_singlestrip.study.document import DOCUMENT_NAME, json_values
 from napari_singlestrip.study.lock import StudyLock
 from napari_singlestrip.study.ranking_report import ranking_report
+from napari_singlestrip.study.round_facts import newest_trained_round
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.volumes_table import MASK_SUFFIX, TABLE, read_table
 
@@ -41,7 +42,7 @@ REPORT_NAME = "report.html"
 
 @dataclass(frozen=True)
 class DemoPlan:
-    """How many people are made up: for the study, and beside it; and their voxel size (mm)."""
+    """Numbers of simulated heads, in the study and beside it, and their voxel size (mm)."""
 
     n_pool: int = 18
     n_unseen: int = 5
@@ -61,7 +62,7 @@ class DemoFolder:
 
     @property
     def unseen(self) -> Path:
-        """Heads that the study never sees: scans/ and masks/."""
+        """Heads outside the study: scans/ and masks/."""
         return self.path / "unseen"
 
     @property
@@ -84,18 +85,18 @@ def demo(
     overrides: Mapping[str, Any],
     plan: DemoPlan | None = None,
 ) -> Iterator[Event]:
-    """Make heads, learn from one of them, rank, fine-tune, measure, and write a report.
+    """Make heads, train on one of them, rank, fine-tune, evaluate, and write a report.
 
     Parameters
     ----------
     out : Path
-        A folder that is new, empty, or of the same demo, which then goes on.
+        A folder that is new, empty, or of the same demo, which is then continued.
     effort, device, overrides
         As `stages.run`.
     seed : int
-        Of the people and of all training.
+        Of the heads and of all training.
     plan : DemoPlan, optional
-        How many heads.
+        Numbers of heads.
 
     Raises
     ------
@@ -132,7 +133,7 @@ def _steps(
     study = _open_study(folder, record)
     with StudyLock(study.folder):
         yield from _inner(stages.run(study, device=device))
-    newest = applying.newest_trained_round(study)
+    newest = newest_trained_round(study)
     for round_, masks in zip((0, newest), folder.applied, strict=True):
         scans = sorted((folder.unseen / "scans").glob("*.nii.gz"))
         if len(read_table(masks / TABLE)) < len(scans):
@@ -147,7 +148,7 @@ def _steps(
 
 
 def _inner(events: Iterator[Event]) -> Iterator[Event]:
-    """Pass on the events of a part of the job, but not where that part begins."""
+    """Pass on the events of a part of the job, without its start and end."""
     with closing(events) as inner:  # type: ignore[type-var]
         for event in inner:
             if event != Started("", *_rest(event)):
@@ -178,8 +179,8 @@ def _open_study(folder: DemoFolder, record: DemoRecord) -> Study:
             overrides={"seed": record.seed, **record.overrides},
         )
     study = Study.open(folder.study)
-    if painted not in study.masked_scans():  # stopped just before it was stored
-        study.import_mask(painted, mask)
+    if painted not in study.masks.names():  # an earlier run was stopped before it was stored
+        study.masks.import_file(painted, mask)
     return study
 
 
@@ -197,7 +198,7 @@ def _unseen_heads(folder: DemoFolder) -> tuple[UnseenHead, ...]:
 def _evaluate(
     folder: DemoFolder, masks: Path, references: Sequence[Path]
 ) -> list[EvaluationRow]:
-    """Compare masks with references; where no brain was found, Dice is 0, not left out."""
+    """Compare masks with references; if no brain was found, Dice is 0 and not left out."""
     names = [path.name.removesuffix(".nii.gz") for path in references]
     found: dict[str, EvaluationRow] = {}
     if any(masks.glob(f"*{MASK_SUFFIX}")):
@@ -207,11 +208,11 @@ def _evaluate(
 
 
 def _write_summary(folder: DemoFolder, seconds: Mapping[str, float]) -> None:
-    """Write the figures that the command line shows."""
+    """Write the results that the command line prints."""
     heads = _unseen_heads(folder)
     sides = {"before": [h.before_scores for h in heads], "after": [h.after_scores for h in heads]}
     study = Study.open(folder.study)
-    ranked = [round_ for round_ in study.rounds() if study.scores(round_)]
+    ranked = [round_ for round_ in study.rounds.numbers() if study.rounds.scores(round_)]
     write_json_atomic(folder.path / SUMMARY_NAME, {
         "unseen": {side: _side(rows) for side, rows in sides.items()},
         "rounds": [_ranking(study, round_) for round_ in ranked],

@@ -1,22 +1,20 @@
 """Every setting of the method, written once: default, range, unit and help.
 
 The command line (``--set training.steps=500``), the forms of the window and the settings page of
-the documentation are derived from these frozen models. One dial, the effort, sets them all;
-`settings_for` derives the rest and applies what a person changed.
+the documentation are derived from these frozen models. The effort chooses a preset for all of them;
+`settings_for` in `engine/overrides.py` applies a person's changes, and `engine/stored_settings.py`
+reads settings stored under earlier names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from napari_singlestrip.errors import UserError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Effort = Literal["quick", "standard", "thorough"]
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
-MAX_LABELS = 255  # of a label map, whose voxels are bytes
+MAX_LABELS = 255  # per label map: its voxels are uint8
 
 
 class Config(BaseModel):
@@ -26,25 +24,25 @@ class Config(BaseModel):
 
 
 class ConformConfig(Config):
-    """The isotropic RAS grid on which everything is learned."""
+    """The isotropic RAS grid on which the networks are trained."""
 
     spacing_mm: float = Field(4.0, gt=0, le=20, description="Voxel size for an adult brain (mm)")
     scale_to_brain: bool = Field(
         True,
         description="Scale the voxel size with the painted brain, so that a mouse gets as many "
-        "voxels as a man",
+        "voxels as a human",
     )
     margin: float = Field(
-        0.15, ge=0, le=2, description="Room around the painted brain in the training grid "
+        0.15, ge=0, le=2, description="Margin around the painted brain in the training grid "
         "(fraction of the brain's extent on each side)",
     )
     max_voxels: int = Field(
-        256**3, ge=32**3, description="Largest grid a scan is predicted on at once (voxels)"
+        256**3, ge=32**3, description="Largest grid predicted in one pass (voxels)"
     )
 
 
 class LabelMapConfig(Config):
-    """How intensities of the one labelled scan become the bins that synthesis paints."""
+    """How the intensities of a labelled scan are binned into the labels of the synthesis."""
 
     method: Literal["kmeans", "quantiles", "gmm"] = Field(
         "kmeans", description="Binning rule: k-means, quantiles or Gaussian mixture"
@@ -52,7 +50,7 @@ class LabelMapConfig(Config):
     n_bins: tuple[tuple[int, int], ...] = Field(
         ((2, 4), (3, 3)),
         min_length=1,
-        description="Label maps made from a mask: (bins inside, bins outside) of each",
+        description="Label maps made from each mask: (bins inside, bins outside) of each",
     )
     oversampling: int = Field(
         2, ge=1, le=4, description="Voxels of the label maps per voxel of the training grid"
@@ -72,7 +70,7 @@ class LabelMapConfig(Config):
     )
     parts: int = Field(
         1, ge=1, le=8,
-        description="Parts of the head in which the same bin is another label (1: none)",
+        description="Regions of the head in which a bin gets different labels (1: one region)",
     )
 
     @model_validator(mode="after")
@@ -86,7 +84,7 @@ class LabelMapConfig(Config):
 
 
 class SynthesisConfig(Config):
-    """Ranges of domain randomisation; each synthetic head is drawn from them."""
+    """Ranges of the domain randomisation, from which each synthetic head is sampled."""
 
     rotation_deg: float = Field(15.0, ge=0, le=180, description="Rotation about each axis (deg)")
     scaling: float = Field(0.2, ge=0, lt=1, description="Scaling of each axis (fraction)")
@@ -103,14 +101,14 @@ class SynthesisConfig(Config):
     intensity_std: float = Field(
         0.08, ge=0, le=1, description="Largest SD of intensities within a label (of the range)"
     )
-    tie_probability: float = Field(
+    isointense_probability: float = Field(
         0.5, ge=0, le=1,
-        description="Share of heads in which labels on both sides of the mask that look alike in "
-        "the scan are painted alike",
+        description="Share of heads in which labels inside and outside the mask that are "
+        "isointense in the scan stay isointense",
     )
     blend: float = Field(
         0.5, ge=0, le=1,
-        description="Largest change of a label's intensity from one place of the head to another "
+        description="Largest variation of a label's intensity across the head "
         "(of the range)",
     )
     bias_std: float = Field(0.5, ge=0, le=2, description="Largest SD of the log bias field")
@@ -122,7 +120,7 @@ class SynthesisConfig(Config):
     noise_std: float = Field(0.08, ge=0, le=1, description="Largest noise SD (of the range)")
     gamma: float = Field(0.5, ge=0, le=2, description="SD of the log of gamma")
     crop: float = Field(
-        0.25, ge=0, le=0.9, description="Largest part of the field of view cut off at one side"
+        0.25, ge=0, le=0.9, description="Largest fraction of the field of view cut off at one side"
     )
     crop_probability: float = Field(0.3, ge=0, le=1, description="Share of heads that are cropped")
     background_probability: float = Field(
@@ -137,14 +135,14 @@ class NetworkConfig(Config):
     """The segmenter."""
 
     architecture: Literal["unet", "synthstrip"] = Field(
-        "unet", description="A plain U-Net of strided convolutions, or SynthStrip's own shape"
+        "unet", description="A plain U-Net of strided convolutions, or SynthStrip's architecture"
     )
     channels: tuple[int, ...] = Field(
         (16, 32, 64, 128), min_length=2, description="Features of each level"
     )
     norm: Literal["instance", "channel"] = Field(
         "instance",
-        description="Normalise features over the picture, or over the channels of each voxel",
+        description="Normalise features over the image, or over the channels of each voxel",
     )
     target: Literal["probability", "distance"] = Field(
         "probability", description="What the network predicts: brain probability, or the signed "
@@ -153,22 +151,25 @@ class NetworkConfig(Config):
 
     @property
     def side_multiple(self) -> int:
-        """Sides of a picture must be multiples of this (voxels)."""
+        """Sides of an image must be multiples of this (voxels)."""
         return int(2 ** (len(self.channels) - 1))
 
 
 class TrainingConfig(Config):
-    """Training of the segmenter on synthetic heads."""
+    """Training of the segmenter on synthetic images."""
 
     steps: int = Field(1800, ge=1, description="Optimiser steps")
     batch_size: int = Field(1, ge=1, le=256, description="Synthetic heads in a step")
-    wide_fraction: float = Field(
-        0.2, ge=0, le=1, description="Share of steps on a wider window, with more neck and air"
+    context_fraction: float = Field(
+        0.2, ge=0, le=1,
+        description="Fraction of steps on a larger field of view, with more neck and air",
     )
-    wide: float = Field(1.5, ge=1, le=3, description="Sides of the wider window, relative")
+    context_scale: float = Field(
+        1.5, ge=1, le=3, description="Sides of the larger field of view, relative to the grid"
+    )
     real_fraction: float = Field(
         0.8, ge=0, le=1,
-        description="Share of steps on the real scans with their masks, where several were painted",
+        description="Fraction of steps on the real scans and their masks, if several were painted",
     )
     learning_rate: float = Field(3e-3, gt=0, le=1, description="Peak learning rate")
     weight_decay: float = Field(1e-5, ge=0, le=1, description="AdamW's weight decay")
@@ -194,9 +195,9 @@ class AutoencoderConfig(Config):
     channels: tuple[int, ...] = Field(
         (16, 32, 64), min_length=2, description="Features of each level; each halves the cube"
     )
-    latent: int = Field(32, ge=2, le=1024, description="Numbers a mask is squeezed into")
+    latent: int = Field(32, ge=2, le=1024, description="Length of the latent vector")
     corruption_probability: float = Field(
-        0.5, ge=0, le=1, description="Share of training masks damaged first (denoising)"
+        0.5, ge=0, le=1, description="Fraction of training masks corrupted first (denoising)"
     )
     steps: int = Field(1200, ge=1, description="Optimiser steps")
     batch_size: int = Field(4, ge=1, le=256, description="Masks in a step")
@@ -208,11 +209,11 @@ class AutoencoderConfig(Config):
     warp_std: float = Field(0.02, ge=0, le=0.2, description="Largest SD of the velocity field")
     centred: bool = Field(
         True,
-        description="Look at a mask around its own centre of mass, not around the middle of its "
+        description="Centre the frame on the mask's centre of mass, not on the middle of its "
         "scan",
     )
-    each_round: bool = Field(
-        True, description="Train it anew in later rounds when there are more masks made by hand"
+    retrain_each_round: bool = Field(
+        True, description="Retrain it in later rounds when there are more masks made by hand"
     )
 
 
@@ -221,56 +222,56 @@ class PredictionConfig(Config):
 
     flip: bool = Field(True, description="Average the prediction with that of the mirrored scan")
     windows: int = Field(
-        3, ge=1, le=3, description="Average the predictions of so many windows, a little apart"
+        3, ge=1, le=3, description="Number of shifted windows whose predictions are averaged"
     )
     threshold: float = Field(
         0.6, gt=0, lt=1,
-        description="Probability above which it is brain; at 0.5 masks come out too large, since "
-        "soft Dice is generous where it is unsure",
+        description="Probability threshold of the mask; at 0.5 masks come out too large, since "
+        "soft Dice favours brain where the network is uncertain",
     )
     pitch_deg: float = Field(
         40.0, ge=0, le=180,
-        description="How far a head may be pitched (chin down or up) against the painted one, and "
-        "be turned back for the network (deg; 0: never turned)",
+        description="Largest pitch (chin down or up) relative to the painted head that is "
+        "corrected before prediction (deg; 0: none)",
     )
     border_mm: float = Field(0.0, ge=-20, le=20, description="Grow (+) or shrink the mask (mm)")
-    largest_component: bool = Field(True, description="Keep only the largest piece")
+    largest_component: bool = Field(True, description="Keep only the largest connected component")
     fill_holes: bool = Field(True, description="Fill holes inside the mask")
 
 
 class RankingConfig(Config):
-    """Scores of predicted masks, and which pseudo-labels are taken."""
+    """Scores of predicted masks, and which of them become pseudo-labels."""
 
     score: Literal["mean", "autoencoder", "consistency"] = Field(
         "mean",
-        description="What the ranking is by: the autoencoder's error, agreement under "
+        description="Ranking criterion: the autoencoder's error, agreement under "
         "augmentation, or the mean of that error and of 1 - agreement",
     )
     error: Literal["dice", "mse", "surface"] = Field(
         "dice", description="How a mask and its reconstruction are compared"
     )
-    views: int = Field(8, ge=1, le=64, description="Views of a mask that its error is the mean of")
+    views: int = Field(8, ge=1, le=64, description="Views of a mask to average its error over")
     pitch_deg: float = Field(
         40.0, ge=0, le=180,
-        description="How far a mask may be pitched (chin down or up) against the painted one, and "
-        "be turned back for the autoencoder (deg; 0: never turned)",
+        description="Largest pitch (chin down or up) relative to the painted mask that is "
+        "corrected before the autoencoder (deg; 0: none)",
     )
     consistency: bool = Field(True, description="Also measure agreement under augmentation")
-    n_augmentations: int = Field(8, ge=2, le=64, description="Augmentations of the consistency")
+    n_augmentations: int = Field(8, ge=2, le=64, description="Augmentations to measure agreement")
     select: Literal["top_k", "fraction", "threshold", "varied"] = Field(
         "fraction",
-        description="Rule that selects pseudo-labels nobody decided about: the best of all, or "
-        "(varied) the best of each group of scans that look alike, as many as fraction says",
+        description="Rule that selects pseudo-labels among undecided masks: the best of all, or "
+        "(varied) the best of each group of similar scans, a fraction in total",
     )
     top_k: int = Field(10, ge=1, description="Masks selected by the rule top_k")
     fraction: float = Field(
-        0.7, gt=0, le=1, description="Share selected by the rules fraction and varied"
+        0.7, gt=0, le=1, description="Fraction selected by the rules fraction and varied"
     )
     max_error: float = Field(0.1, ge=0, description="Largest error selected by rule threshold")
 
     @property
     def measures_consistency(self) -> bool:
-        """Whether agreement is asked for, by itself or by the score."""
+        """Whether agreement is needed, as a measure of its own or for the score."""
         return self.consistency or self.score != "autoencoder"
 
     @model_validator(mode="after")
@@ -287,43 +288,53 @@ class FinetuningConfig(Config):
     """Self-training on painted, corrected, accepted and selected masks."""
 
     rounds: int = Field(1, ge=0, le=20, description="Rounds of predict, rank, select, train")
-    start: Literal["before", "scratch"] = Field(
-        "before", description="Learn on from the weights of the round before, or from scratch"
+    start: Literal["previous", "scratch"] = Field(
+        "previous", description="Start from the weights of the previous round, or from scratch"
     )
     steps: int = Field(3600, ge=1, description="Optimiser steps of each round")
+    refresh_fraction: float = Field(
+        0.5, ge=0, le=10,
+        description="Further steps, as a share of these, on the selected pseudo-labels predicted "
+        "again by the mean of the previous and the fine-tuned network (0: none)",
+    )
     learning_rate: float = Field(3e-3, gt=0, le=1, description="Peak learning rate")
     threshold: float = Field(
         0.5, gt=0, lt=1,
-        description="Probability above which it is brain after learning on real scans, instead of "
-        "prediction.threshold: the network is no longer generous",
+        description="Probability threshold after training on real scans, instead of "
+        "prediction.threshold: the network no longer overestimates the brain",
     )
     real_fraction: float = Field(
         0.8, ge=0, le=1,
-        description="Share of steps on the real scans with their masks, not on synthetic heads",
+        description="Fraction of steps on the real scans and their masks, not on synthetic images",
     )
     pseudo_labels: Literal["auto", "decided", "selected"] = Field(
         "auto",
         description="Beside masks made by hand: only accepted ones (decided), also those selected "
         "by the ranking (selected), or those selected until a person has decided enough (auto)",
     )
-    enough: int = Field(
+    min_reviewed_masks: int = Field(
         5, ge=1,
-        description="So many masks painted, corrected or accepted are enough without those that "
-        "the ranking selects; from fewer the network learns these few scans by heart",
+        description="From this many painted, corrected or accepted masks on, auto leaves out those "
+        "that the ranking selects; on fewer the network would overfit",
     )
     soft_labels: bool = Field(
         False,
-        description="Learn the probability that was predicted, where a pseudo-label was not "
-        "corrected, instead of its mask",
+        description="Train on the predicted probability, not its mask, where a pseudo-label was "
+        "not corrected; pseudo-labels are then not predicted again",
     )
     label_maps: int = Field(
         2, ge=1, le=32, description="Label maps made from each mask in fine-tuning"
     )
     trusted_weight: int = Field(
         3, ge=1, le=100,
-        description="How many times more often a painted or corrected mask is drawn than a "
+        description="How many times more often a painted or corrected mask is sampled than a "
         "pseudo-label",
     )
+
+    @property
+    def refresh_steps(self) -> int:
+        """Steps on pseudo-labels that were predicted again."""
+        return round(self.refresh_fraction * self.steps)
 
 
 class Settings(Config):
@@ -351,7 +362,7 @@ class Settings(Config):
         return self
 
 
-# Only what differs from the defaults above, which are those of "quick".
+# Differences from the defaults above, which are those of "quick".
 PRESETS: dict[Effort, dict[str, Any]] = {
     "quick": {},
     "standard": {
@@ -360,6 +371,7 @@ PRESETS: dict[Effort, dict[str, Any]] = {
         "training.steps": 6000,
         "training.learning_rate": 2e-3,
         "finetuning.steps": 2000,
+        "finetuning.refresh_fraction": 0,  # measured at 4 mm only
         "finetuning.learning_rate": 2e-3,
     },
     "thorough": {
@@ -369,117 +381,10 @@ PRESETS: dict[Effort, dict[str, Any]] = {
         "training.steps": 20000,
         "training.learning_rate": 1e-3,
         "finetuning.steps": 5000,
+        "finetuning.refresh_fraction": 0,
         "finetuning.learning_rate": 1e-3,
         "autoencoder.max_side": 64,
         "autoencoder.channels": (16, 32, 64, 128),
         "autoencoder.steps": 2000,
     },
 }
-
-
-def setting_names(model: type[Config] = Settings, prefix: str = "") -> list[str]:
-    """Dotted names of all settings, such as ``training.steps``."""
-    names: list[str] = []
-    for name, info in model.model_fields.items():
-        kind = info.annotation
-        if isinstance(kind, type) and issubclass(kind, Config):
-            names += setting_names(kind, f"{prefix}{name}.")
-        else:
-            names.append(prefix + name)
-    return names
-
-
-def settings_for(
-    effort: Effort = "quick", overrides: Mapping[str, Any] | None = None, *, seed: int | None = None
-) -> Settings:
-    """Make the settings of an effort, changed by what a person set.
-
-    Parameters
-    ----------
-    effort : {"quick", "standard", "thorough"}
-        The one dial.
-    overrides : mapping of str to Any, optional
-        Dotted setting names to values (text is read as JSON where that fits).
-    seed : int, optional
-        Seed of all randomness.
-
-    Raises
-    ------
-    UserError
-        If the effort or a setting is unknown, or a value is out of range.
-    """
-    if effort not in EFFORTS:
-        raise UserError(f"Unknown effort {effort!r}.", f"Choose one of: {', '.join(EFFORTS)}.")
-    changes = {**PRESETS[effort], **_seed(seed), **(overrides or {})}
-    return override(Settings(effort=effort), changes)
-
-
-def override(settings: Settings, changes: Mapping[str, Any]) -> Settings:
-    """Return `settings` with dotted names set to new values, validated.
-
-    Raises
-    ------
-    UserError
-        If a name is unknown or a value is out of range.
-    """
-    tree = settings.model_dump()
-    known = setting_names()
-    for name, value in changes.items():
-        if name not in known:
-            raise UserError(f"Unknown setting {name!r}.", _did_you_mean(name, known))
-        *groups, leaf = name.split(".")
-        node = tree
-        for group in groups:
-            node = node[group]
-        node[leaf] = _read(value)
-    try:
-        return Settings.model_validate(tree)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        name = ".".join(str(part) for part in problem["loc"])
-        raise UserError(
-            f"Setting {name} cannot be {problem['input']!r}: {problem['msg']}.",
-            "Choose a value in its range (`singlestrip run --help`).",
-        ) from error
-
-
-def parse_assignments(assignments: list[str]) -> dict[str, str]:
-    """Split ``["training.steps=500"]`` into names and values.
-
-    Raises
-    ------
-    UserError
-        If an entry has no equals sign.
-    """
-    pairs: dict[str, str] = {}
-    for text in assignments:
-        name, sign, value = text.partition("=")
-        if not sign:
-            raise UserError(f"Cannot read --set {text!r}.", "Write it as NAME=VALUE.")
-        pairs[name.strip()] = value.strip()
-    return pairs
-
-
-def _seed(seed: int | None) -> dict[str, Any]:
-    return {} if seed is None else {"seed": seed}
-
-
-def _read(value: Any) -> Any:
-    import json
-
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError:
-        return {"True": True, "False": False}.get(value, value)
-
-
-def _did_you_mean(name: str, known: list[str]) -> str:
-    import difflib
-
-    leaf_matches = [k for k in known if k.split(".")[-1] == name.split(".")[-1]]
-    close = leaf_matches or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return f"Did you mean {' or '.join(close)}?"
-    return f"Settings are: {', '.join(known)}."

@@ -1,1 +1,1 @@
-"""What napari's menus offer: reader, writer and sample data."""
+"""napari contributions: reader, writer and sample data."""

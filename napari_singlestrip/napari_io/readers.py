@@ -1,7 +1,8 @@
-"""Scans, folders and studies for napari's File > Open, and for what is dropped on its canvas.
+"""Reading scans, folders and studies for napari's File > Open, and for drag and drop.
 
-A scan becomes a layer, upright (see `upright`). A study, or a folder of scans, is opened in the
-dock: napari gives readers no viewer, but takes ``[(None,)]`` for "read, without a layer".
+A scan becomes a layer in display orientation (see `display_orientation`). A study, or a folder of
+scans, is opened in the dock: napari gives readers no viewer, but accepts ``[(None,)]`` for "read,
+without a layer".
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[Any]]
 
 NO_LAYER: list[Any] = [(None,)]
 SAMPLE = "singlestrip://sample/"  # addresses of samples that open in the dock
-MAX_ENTRIES = 5000  # a person's whole disk is not searched for scans
+DEMO = "singlestrip://demo/"  # prefix of a folder, quoted as in a URL, with the guided demo
+MAX_ENTRIES = 5000  # limits the search, so that a whole disk is not scanned
 
 
 def get_reader(path: str | list[str]) -> Reader | None:
-    """Choose how to read `path`; None for what is not ours.
+    """Choose how to read `path`; None if it is not supported.
 
     Parameters
     ----------
@@ -30,7 +33,7 @@ def get_reader(path: str | list[str]) -> Reader | None:
     paths = [path] if isinstance(path, str) else list(path)
     if not paths:
         return None
-    if paths[0].startswith(SAMPLE):
+    if paths[0].startswith((SAMPLE, DEMO)):
         return _open_sample
     if all(_is_study(Path(p)) or _has_scan(Path(p)) for p in paths):
         return _open_in_dock
@@ -46,13 +49,13 @@ def read_scan(path: str | Path) -> LayerData:
     Parameters
     ----------
     path : str or Path
-        A file. Of a 4D file the mean of the frames is shown.
+        A file. A 4D file is averaged over its frames.
 
     Returns
     -------
     data, attributes, layer type
-        Axes (I, P, L), scaled to mm. The metadata say which file it was and hold its affine and
-        what is unusual. A file of labels becomes a labels layer.
+        Axes (I, P, L), scaled to mm. The metadata contain the file, its affine and notes. A file of
+        labels becomes a labels layer.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def _metadata(scan: Any, notes: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _labels(scan: Any) -> Any:
-    """Return the values of a file that is called a mask or labels, and holds them; else None."""
+    """Return the values of a file that has the name and content of a mask or labels; else None."""
     from napari_singlestrip.engine.imaging.scan_search import has_mask_word, is_label_image
 
     if scan.frames > 1 or not has_mask_word(scan.name):
@@ -100,7 +103,7 @@ def _read_files(path: Any) -> list[Any]:
 
 
 def _open_in_dock(path: Any) -> list[Any]:
-    """Open a study, or begin one with the scans of a folder; without a viewer, read the scans."""
+    """Open a study, or start one with the scans of a folder; without a viewer, read the scans."""
     from napari_singlestrip.widgets.dock.find_dock import open_dock
 
     paths = [Path(p) for p in _as_list(path)]
@@ -132,7 +135,11 @@ def _open_sample(path: Any) -> list[Any]:
     dock = open_dock()
     if dock is None:
         raise UserError("The sample needs a window.", "Start napari and open it there.")
-    dock.open_sample(_as_list(path)[0].removeprefix(SAMPLE))
+    address = _as_list(path)[0]
+    if address.startswith(DEMO):
+        dock.guide.begin(Path(unquote(address.removeprefix(DEMO))))
+    else:
+        dock.open_sample(address.removeprefix(SAMPLE))
     return NO_LAYER
 
 
@@ -145,7 +152,7 @@ def _is_study(path: Path) -> bool:
 
 
 def _has_scan(folder: Path) -> bool:
-    """Whether there is a scan in a folder, at any depth; False for a file."""
+    """Whether a folder contains a scan, at any depth; False for a file."""
     from napari_singlestrip.engine.imaging.scan_files import SCAN_EXTENSIONS
 
     n = 0

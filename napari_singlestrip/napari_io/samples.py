@@ -11,7 +11,7 @@ SAMPLE_SPACING_MM = 1.5
 
 
 def sample_t1w() -> list[LayerData]:
-    """Make a sample head in T1w look, with its exact brain mask.
+    """Make a sample head with T1w contrast, with its exact brain mask.
 
     Returns
     -------

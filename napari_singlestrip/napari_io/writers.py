@@ -1,4 +1,4 @@
-"""Masks to files, for napari's File > Save: on the grid of the scan that they were painted on."""
+"""Writing masks for napari's File > Save, on the grid of the scan they were painted on."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def write_mask(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     Parameters
     ----------
     path : str
-        Ends in .nii.gz or .nii; without either, .nii.gz is added.
+        Ends in .nii.gz or .nii; otherwise .nii.gz is added.
     data : array, shape (I, P, L)
         Labels as displayed upright; every label is brain.
     attributes : dict
-        Of the layer. Its metadata may name the scan; else the scan on screen that it fits counts.
+        Of the layer. Its metadata may name the scan; else the scan on screen with the same shape is
+        used.
 
     Returns
     -------
@@ -49,7 +50,7 @@ def write_mask(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 
 
 def _scan_of(attributes: dict[str, Any], shape: tuple[int, ...]) -> Scan:
-    """The scan that a layer was made for: named in its metadata, or the one on screen it can be.
+    """The scan a layer belongs to: named in its metadata, or the one that fits on screen.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def _scan_of(attributes: dict[str, Any], shape: tuple[int, ...]) -> Scan:
 
 
 def _of_scale(fitting: list[Candidate], scale: Any) -> list[Candidate]:
-    """Leave those of the layer's voxel size, if it has one: layers without have 1 everywhere."""
+    """Keep candidates with the layer's voxel size, unless that is 1, napari's default."""
     import numpy as np
 
     from napari_singlestrip.engine.imaging.display_orientation import Upright
@@ -96,11 +97,11 @@ def _of_scale(fitting: list[Candidate], scale: Any) -> list[Candidate]:
 
 
 def _looked_at(fitting: list[Candidate]) -> list[Candidate]:
-    """Leave those that are visible and chosen in the list of layers, if any are."""
+    """Keep candidates that are visible and selected in the layer list, if any are."""
     visible = [candidate for candidate in fitting if candidate[1].is_visible]
     chosen = [candidate for candidate in fitting if candidate[1].is_chosen]
     both = [candidate for candidate in chosen if candidate[1].is_visible]
-    if visible and chosen and not both:  # one is chosen, another one is seen
+    if visible and chosen and not both:  # one is selected, another one is visible
         return fitting
     return both or chosen or visible or fitting
 

@@ -1,1 +1,1 @@
-"""Study in, study out: the stages of the method, and the process that runs them."""
+"""The stages of the method, which work on a study, and the process that runs them."""

@@ -1,25 +1,22 @@
-"""A trained model at work: masks for new scans, and a model file to give away."""
+"""Applying a trained model: masks for new scans."""
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from napari_singlestrip import __version__
-from napari_singlestrip.atomic_files import remove_leftovers, temporary_folder, write_text_atomic
-from napari_singlestrip.engine.config import override
-from napari_singlestrip.engine.imaging.scan_files import check_file_name, check_folder_name
+from napari_singlestrip.engine.imaging.geometry import unconform
+from napari_singlestrip.engine.imaging.grid import Grid
+from napari_singlestrip.engine.imaging.scan_files import check_folder_name
 from napari_singlestrip.engine.imaging.scan_search import made_for
 from napari_singlestrip.engine.imaging.volume import (
     Scan,
@@ -27,28 +24,30 @@ from napari_singlestrip.engine.imaging.volume import (
     load_mask,
     open_scan,
     save_brain,
+    save_map,
     save_mask,
 )
-from napari_singlestrip.engine.judging.ranking import autoencoder_error, best_views
-from napari_singlestrip.engine.learning.autoencoder import load_autoencoder
+from napari_singlestrip.engine.judging.ranking import score_mask
 from napari_singlestrip.engine.learning.device import choose_device, in_words, remarks
-from napari_singlestrip.engine.learning.model import Model, load_model, save_model
-from napari_singlestrip.engine.learning.model_card import CARD_SUFFIX, ModelCard, card_in_words
-from napari_singlestrip.engine.learning.segmenter import load_segmenter, strip_volume
-from napari_singlestrip.engine.learning.training import is_done
-from napari_singlestrip.errors import UserError
-from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
+from napari_singlestrip.engine.learning.model import Model
+from napari_singlestrip.engine.learning.segmenter import (
+    Prediction,
+    predict,
+    to_mask,
+)
+from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote, seconds_left
 from napari_singlestrip.failures import Failure, attempt
-from napari_singlestrip.pipeline.autoencoder_choice import autoencoder_path
+from napari_singlestrip.files.atomic import file_digest
+from napari_singlestrip.files.temporary import remove_leftovers, temporary_folder
+from napari_singlestrip.pipeline.axes_check import told_axes
 from napari_singlestrip.pipeline.prefetch import overlapped
-from napari_singlestrip.study.document import DOCUMENT_NAME, find_scan_files
+from napari_singlestrip.pipeline.trained_model import in_doubt, open_model, with_overrides
+from napari_singlestrip.study import derivative
+from napari_singlestrip.study.found_scans import find_scan_files
+from napari_singlestrip.study.layout import Kind, Place
+from napari_singlestrip.study.parts import ALL, Part
 from napari_singlestrip.study.result_names import AppliedNames, reserve_names
-from napari_singlestrip.study.round_facts import describe_round, trained_rounds
-from napari_singlestrip.study.round_folder import RoundFolder
-from napari_singlestrip.study.study import Study
-from napari_singlestrip.study.tables import now
 from napari_singlestrip.study.volumes_table import (
-    BRAIN_SUFFIX,
     MASK_SUFFIX,
     TABLE,
     AppliedRow,
@@ -57,11 +56,6 @@ from napari_singlestrip.study.volumes_table import (
     tidy,
 )
 from napari_singlestrip.texts import counted, printable
-
-# Beyond what was seen by this much, a result is flagged: volumes differ by a third between healthy
-# adults (Luders et al. 2002), errors grow a little on every new scan.
-VOLUME_ROOM = 1.25
-ERROR_ROOM = 1.5
 
 
 def apply(
@@ -73,14 +67,17 @@ def apply(
     brain: bool = False,
     overrides: Mapping[str, Any] | None = None,
     round_: int | None = None,
-    again: bool = False,
+    overwrite: bool = False,
+    layout: Kind | None = None,
+    probability: bool = False,
+    part: Part = ALL,
 ) -> Iterator[Event]:
-    """Find the brain in new scans.
+    """Predict brain masks for new scans.
 
-    While one is predicted, the next is read and the last one written. A scan is told of, and in
-    the table, once its mask is written. A mask that is there already stays as it is: it may have
-    been corrected by hand. It is that of the scan which it was made for, wherever that lies now:
-    see `applied_names`. The table keeps the rows of other scans, and several jobs may write to one
+    While one scan is predicted, the next one is read and the previous one written. A scan is
+    reported, and added to the table, once its mask is written. An existing mask is kept, as it may
+    have been corrected by hand; it belongs to the scan it was made for, even if that was moved: see
+    `applied_names`. The table keeps the rows of other scans, and several jobs may write to the same
     folder.
 
     Parameters
@@ -99,58 +96,65 @@ def apply(
         Settings of the prediction, such as ``prediction.threshold``.
     round_ : int, optional
         Round of the study whose model is applied, instead of the newest.
-    again : bool
-        Replace masks that are there already.
+    overwrite : bool
+        Replace existing masks.
+    layout : {"flat", "bids"}, optional
+        Arrangement of `out`; by default that of its present content, else that of the scans.
+    probability : bool
+        Also write the brain probability.
+    part : Part
+        The share of the scans to process; other processes do the others, in the same folder.
 
     Raises
     ------
     UserError
-        If there is no model, no scan, two scans cannot be told apart by name and folders, `out`
-        has the name of a file, or there is another volumes.csv.
+        If there is no model or no scan, two scans cannot be told apart by name and folders, `out`
+        has the name of a file, or its volumes.csv is another table.
     """
     started = time.monotonic()
     model, out = (Path(os.path.expanduser(path)) for path in (model, out))
     check_folder_name(out, f"each scan gets <scan>{MASK_SUFFIX} there")
     found = find_scan_files(scans)
     table = out / TABLE
-    written = table.stat().st_mtime if table.is_file() else math.inf
     tidy(table)
     chosen = choose_device(device)
-    loaded = _with_overrides(open_model(model, chosen, round_), overrides or {})
-    named = reserve_names(model, found, out, again=again)
-    given = named.names
+    loaded = with_overrides(open_model(model, chosen, round_), overrides or {})
+    named = reserve_names(model, found, out, overwrite=overwrite, layout=layout)
+    given = dict(part.of(list(named.names.items())))
+    refused = dict(part.of(list(named.refused.items())))
     before = {row.scan: row for row in read_table(table)}
-    job = _Job(loaded, named, out, brain, again, before, written)
-    with temporary_folder(out):  # a folder that cannot be written is told before hours of work
+    job = _Job(loaded, named, out, brain, overwrite, before, probability)
+    with temporary_folder(out):  # an unwritable folder is reported before hours of work
         remove_leftovers(out)
+    derivative.begin(out, named.layout, loaded.card.name)
     names = {file: name for file, name in given.items() if not job.is_done(file)}
     yield Started("apply", in_words(chosen), counted(len(names), "scan"))
     for text in remarks(device, chosen):
         yield Note(text, "warning")
     for note in found.notes:
         yield Note(note)
-    for file, why in named.refused.items():
+    for file, why in refused.items():
         yield Note(why, "warning", file.name)
     if kept := sum(map(job.has_mask, given.values())):
         there = f"{kept} of {len(given)} masks are in {out.name} already"
-        yield Note(f"{there} and stay as they are; --again replaces them.")
+        yield Note(f"{there} and stay as they are; --overwrite replaces them.")
     with closing(overlapped(list(names), job.read, job.find, job.write)) as rows:
         for n, (row, failure) in enumerate(rows, 1):
             yield from _told(row, failure, job.doubts.pop(row.scan, ()))
-            left = (time.monotonic() - started) / n * (len(names) - n)
+            left = seconds_left(time.monotonic() - started, n, len(names))
             yield Progress("apply", n, len(names), {}, left)
     tidy(table)
     yield Wrote(TABLE, "volumes")
     done = sum(bool(row.mask) for row in job.rows)
-    failed = len(job.rows) - done + len(named.refused)
+    failed = len(job.rows) - done + len(refused)
     yield Finished(
         time.monotonic() - started, {"masks": done, "failed": failed},
-        len(given) + len(named.refused) - failed, failed,
+        len(given) + len(refused) - failed, failed,
     )
 
 
 def _told(row: AppliedRow, failure: Failure | None, doubts: Sequence[str]) -> Iterator[Event]:
-    """What there is to say of one scan."""
+    """Events about one scan."""
     for doubt in doubts:
         yield Note(f"{row.scan}: {doubt}", "warning", row.scan)
     if failure is not None:
@@ -161,180 +165,79 @@ def _told(row: AppliedRow, failure: Failure | None, doubts: Sequence[str]) -> It
         yield Wrote(row.mask, "mask")
 
 
-def open_model(path: Path, device: torch.device, round_: int | None = None) -> Model:
-    """Open a study's newest trained round (or the one named), or an exported model.
-
-    Raises
-    ------
-    UserError
-        If there is none.
-    """
-    if not path.is_dir() and path.name != DOCUMENT_NAME:
-        if round_ is not None:
-            raise UserError(f"{path} holds one model only.", "Leave the round (--round) out.")
-        return load_model(path, device)
-    study = Study.open(path)
-    round_ = _trained(study, round_)
-    drawn = autoencoder_path(study, round_)
-    return Model(
-        load_segmenter(RoundFolder(study.round_dir(round_)).segmenter, device),
-        load_autoencoder(drawn, device) if drawn is not None else None,
-        model_card(study, round_),
-    )
-
-
-def newest_trained_round(study: Study) -> int:
-    """Number of the newest round whose segmenter is done.
-
-    Raises
-    ------
-    UserError
-        If none is.
-    """
-    for round_ in reversed(study.rounds()):
-        if is_done(RoundFolder(study.round_dir(round_)).segmenter, "segmenter"):
-            return round_
-    raise UserError(
-        f"The study {study.name} has no trained model yet.",
-        f"Run `singlestrip run {study.folder}` first.",
-    )
-
-
-def _trained(study: Study, round_: int | None) -> int:
-    """Return the round that was asked for, or the newest; raise unless it is trained."""
-    if round_ is None:
-        return newest_trained_round(study)
-    if not is_done(RoundFolder(study.round_dir(round_)).segmenter, "segmenter"):
-        raise UserError(
-            f"Round {round_} of the study {study.name} is not trained.",
-            f"Trained rounds: {', '.join(str(r.round) for r in trained_rounds(study)) or 'none'}.",
-        )
-    return round_
-
-
-def export_model(study: Study, path: Path, round_: int | None = None) -> Path:
-    """Write a trained model of a study to one file, to be applied anywhere.
-
-    Parameters
-    ----------
-    study : Study
-    path : Path
-        The file to make.
-    round_ : int, optional
-        Round whose model is written, instead of the newest.
-
-    Returns
-    -------
-    Path
-        The card, to be read by people, written beside the model.
-
-    Raises
-    ------
-    UserError
-        If nothing is trained, or the file cannot be written, or has the name of a scan.
-    """
-    check_file_name(path)
-    round_ = _trained(study, round_)
-    card = model_card(study, round_)
-    remove_leftovers(path.parent)
-    save_model(
-        path,
-        RoundFolder(study.round_dir(round_)).segmenter,
-        autoencoder_path(study, round_),
-        card,
-    )
-    beside = path.with_name(path.stem + CARD_SUFFIX)
-    write_text_atomic(beside, card_in_words(card))
-    return beside
-
-
-def model_card(study: Study, round_: int) -> ModelCard:
-    """Say where a model comes from, and which volumes and errors were seen."""
-    trained = describe_round(study, round_)
-    flagged = {row.scan for row in study.scores(round_) if row.flag}
-    usual = [row for row in study.scores(round_) if row.scan not in flagged]
-    volumes = [row.volume_ml for row in usual] + _volumes_by_hand(study)
-    errors = [row.autoencoder_error for row in usual if math.isfinite(row.autoencoder_error)]
-    return ModelCard(
-        study=printable(study.name), round=round_, created=now(), version=__version__,
-        training_scans=tuple(map(printable, trained.scans)),
-        validation_dice=trained.validation_dice, volume_ml=_with_room(volumes),
-        max_error=max(errors) * ERROR_ROOM if errors else math.inf,
-        effort=trained.effort,
-    )
-
-
-def _with_room(volumes: Sequence[float]) -> tuple[float, float]:
-    known = [volume for volume in volumes if math.isfinite(volume)]
-    return (min(known) / VOLUME_ROOM, max(known) * VOLUME_ROOM) if known else (0.0, math.inf)
-
-
-def _volumes_by_hand(study: Study) -> list[float]:
-    """Volumes of the masks in masks/, each by its own file: a study may be without its scans."""
-    volumes = []
-    for name in study.masked_scans():
-        volume = attempt(_volume_by_hand, study, name)
-        if isinstance(volume, float):  # one that cannot be read leaves the range to the others
-            volumes.append(volume)
-    return volumes
-
-
-def _volume_by_hand(study: Study, name: str) -> float:
-    file = open_scan(study.mask_path(name))
-    mask = load_mask(file.path, like=file)
-    return float(mask.sum() * file.grid.voxel_ml)
-
-
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """A mask that is to be written; without one, why there is none."""
+    """A mask to be written, or the reason why there is none."""
 
     row: AppliedRow
     mask: NDArray[np.bool_] | None = None
     scan: Scan | None = None
-    is_kept: bool = False  # it is in its file already
+    is_kept: bool = False  # an existing file is kept
+    probability: NDArray[np.float32] | None = None
     failure: Failure | None = None
 
 
 @dataclass(eq=False)
 class _Job:
-    """The steps of a scan: `read` and `write` are called in threads of their own."""
+    """The steps for each scan: `read` and `write` run in threads of their own."""
 
     model: Model
     named: AppliedNames
     out: Path
     brain: bool
-    again: bool
+    overwrite: bool
     before: Mapping[str, AppliedRow]
-    table_time: float = math.inf  # when `before` was written: a row comes after its mask
+    probability: bool = False
     rows: list[AppliedRow] = field(default_factory=list)
-    # Of scans: how they were read, and what their prediction took.
+    # Notes on scans: how they were read, and how they were predicted.
     doubts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)  # of existing masks
 
     def is_done(self, file: Path) -> bool:
-        """Whether all that is asked for is there; a killed job may leave a mask without a row."""
+        """Whether all requested files exist; a killed job may leave a mask without a row."""
         name = self.named.names[file]
         has_brain = not self.brain or self.has_brain(file)
-        return self.has_mask(name) and has_brain and bool(self.row_before(name).mask)
+        return (
+            self.has_mask(name) and has_brain and bool(self.row_before(name).mask)
+            and (not self.probability or (self.out / self.place(name).probability).is_file())
+        )
+
+    def place(self, name: str) -> Place:
+        """Paths of the results of a scan."""
+        return self.named.places[name]
 
     def has_brain(self, file: Path) -> bool:
-        """Whether the scan without skull is there, as its mask is now."""
+        """Whether the skull-stripped scan exists and was made with the current mask."""
         name = self.named.names[file]
-        brain, mask = (self.out / (name + suffix) for suffix in (BRAIN_SUFFIX, MASK_SUFFIX))
+        brain = self.out / self.place(name).brain
         if not brain.is_file() or (made_for(brain) or "") not in ("", self.named.fingerprint(file)):
             return False
-        return not _is_newer(mask, brain.stat().st_mtime)
+        return bool(cut := self.row_before(name).brain_mask_digest) and cut == self.digest(name)
 
     def has_mask(self, name: str) -> bool:
-        """Whether a mask is there that stays as it is."""
-        return not self.again and (self.out / (name + MASK_SUFFIX)).is_file()
+        """Whether there is a mask to keep."""
+        return not self.overwrite and (self.out / self.place(name).mask).is_file()
 
     def row_before(self, name: str) -> AppliedRow:
-        """What the table says of a mask; nothing, if it has no row of one or was changed since."""
+        """The table's row of a mask; empty if there is none or the mask was changed since.
+
+        Also empty if the row was written by an older version, without the digest of the mask.
+        """
         row = self.before.get(name)
-        if row is None or not row.mask or _is_newer(self.out / row.mask, self.table_time):
+        if row is None or not row.mask_digest or row.mask_digest != self.digest(name):
             return AppliedRow(name)
         return row
+
+    def digest(self, name: str) -> str:
+        """Digest of the existing mask, cached at the first call; empty without one.
+
+        File times are not enough: a folder of results may be copied.
+        """
+        if name not in self.digests:
+            self.digests[name] = ""
+            with suppress(OSError):
+                self.digests[name] = file_digest(self.out / self.place(name).mask)
+        return self.digests[name]
 
     def read(self, file: Path) -> tuple[Scan, Volume]:
         scan = open_scan(file)
@@ -355,88 +258,80 @@ class _Job:
         self.doubts[row.scan] = (*scan.doubts, *volume.notes)
         if self.has_mask(row.scan):
             known = replace(
-                self.row_before(row.scan), file=row.file, fingerprint=row.fingerprint
+                self.row_before(row.scan), file=row.file, fingerprint=row.fingerprint,
+                mask_digest=self.digest(row.scan),
             )
-            return _as_it_is(self.out / (row.scan + MASK_SUFFIX), scan, known)
+            found = _as_it_is(self.out, self.place(row.scan).mask, scan, known)
+            if not self.probability:
+                return found
         try:
-            return _find(self.model, scan, volume, row)
+            prediction = predict(self.model.segmenter, volume)
+            if not self.has_mask(row.scan):
+                found = _find(self.model, prediction, scan, row, self.place(row.scan).mask)
+                found = replace(found, row=told_axes(self.model, volume, found.row))
+            if not self.probability:
+                return found
+            return replace(found, probability=_probability(prediction, volume.grid))
         finally:
             self.doubts[row.scan] += tuple(self.model.segmenter.told())
 
     def write(self, found: _Found) -> tuple[AppliedRow, Failure | None]:
         row, failure = found.row, found.failure
         if found.mask is not None and found.scan is not None:
-            failure = attempt(self._write, row, found.mask, found.scan, found.is_kept)
-            if failure is not None:
+            written = attempt(self._write, found, found.mask, found.scan)
+            if isinstance(written, Failure):
+                failure = written
                 row = AppliedRow(row.scan, flag=str(failure), file=row.file, model=row.model)
-        # A stopped or killed job keeps its table.
+            else:
+                row = written
+        # Written at once, so that a stopped or killed job keeps its table.
         told = attempt(add_row, self.out / TABLE, row)
-        if told is not None:  # something in it cannot be written, such as a name that is no text
+        if told is not None:  # something cannot be written, such as a name that is not text
             failure = failure or told
             row = AppliedRow(printable(row.scan), flag=str(told), file=printable(row.file))
             add_row(self.out / TABLE, row)
         self.rows.append(row)
         return row, failure
 
-    def _write(self, row: AppliedRow, mask: NDArray[np.bool_], scan: Scan, is_kept: bool) -> None:
-        if not is_kept:
-            save_mask(self.out / row.mask, mask, scan, row.fingerprint)
+    def _write(self, found: _Found, mask: NDArray[np.bool_], scan: Scan) -> AppliedRow:
+        row, out, place = found.row, self.out, self.place(found.row.scan)
+        if found.probability is not None:
+            said = derivative.of_probability(place)
+            derivative.write_sidecar(out, place.probability, place, said)
+            save_map(out / place.probability, found.probability, scan)
+        if not found.is_kept:
+            derivative.write_sidecar(out, place.mask, place, derivative.of_mask(place))
+            save_mask(out / place.mask, mask, scan, row.fingerprint)
+            row = replace(row, mask_digest=file_digest(out / place.mask))
         if self.brain:
-            save_brain(self.out / (row.scan + BRAIN_SUFFIX), mask, scan, row.fingerprint)
+            derivative.write_sidecar(out, place.brain, place, derivative.of_brain(place))
+            save_brain(out / place.brain, mask, scan, row.fingerprint)
+            row = replace(row, brain_mask_digest=row.mask_digest)
+        return row
 
 
-def _is_newer(mask: Path, time_: float) -> bool:
-    return mask.is_file() and mask.stat().st_mtime > time_
-
-
-def _as_it_is(path: Path, scan: Scan, row: AppliedRow) -> _Found:
-    """The mask that is there, perhaps corrected by hand, for the table or the brain's image."""
-    mask = load_mask(path, like=scan)
+def _as_it_is(out: Path, file: str, scan: Scan, row: AppliedRow) -> _Found:
+    """The existing mask, perhaps corrected by hand, for the table or the brain image."""
+    mask = load_mask(out / file, like=scan)
     volume_ml = float(np.count_nonzero(mask) * scan.grid.voxel_ml)
-    return _Found(replace(row, volume_ml=volume_ml, mask=path.name), mask, scan, is_kept=True)
+    return _Found(replace(row, volume_ml=volume_ml, mask=file), mask, scan, is_kept=True)
 
 
-def _find(model: Model, scan: Scan, volume: Volume, row: AppliedRow) -> _Found:
-    mask = strip_volume(model.segmenter, volume)
+def _probability(prediction: Prediction, grid: Grid) -> NDArray[np.float32]:
+    on_scan = unconform(prediction.probability, prediction.grid, grid, fill=0.0)
+    return np.asarray(np.clip(on_scan, 0, 1), dtype=np.float32)
+
+
+def _find(
+    model: Model, prediction: Prediction, scan: Scan, row: AppliedRow, file: str
+) -> _Found:
+    mask = to_mask(prediction, scan.grid, model.segmenter.settings)
     if not mask.any():
         nothing = Failure("mistake", "no brain was found")
         return _Found(replace(row, volume_ml=0.0, flag=nothing.what), failure=nothing)
-    error = math.nan
-    if model.autoencoder is not None:
-        config = model.segmenter.settings.ranking
-        views = best_views(model.autoencoder, mask, scan.grid, config)
-        error = autoencoder_error(views, config.error)
-    volume_ml = float(np.count_nonzero(mask) * scan.grid.voxel_ml)
-    flag, name = in_doubt(model.card, volume_ml, error), row.scan + MASK_SUFFIX
-    done = replace(row, volume_ml=volume_ml, autoencoder_error=error, flag=flag, mask=name)
+    score = score_mask(model.autoencoder, mask, scan.grid, model.segmenter.settings.ranking)
+    done = replace(
+        row, volume_ml=score.volume_ml, autoencoder_error=score.error, mask=file,
+        flag=in_doubt(model.card, score.volume_ml, score.error),
+    )
     return _Found(done, mask, scan)
-
-
-def in_doubt(card: ModelCard, volume_ml: float, error: float = math.nan) -> str:
-    """Say how a mask is beyond what the model has seen; nothing if it is not.
-
-    Parameters
-    ----------
-    card : ModelCard
-    volume_ml : float
-    error : float
-        Of the autoencoder; NaN if not measured.
-    """
-    low, high = card.volume_ml
-    words = []
-    if not low <= volume_ml <= high:
-        words.append(f"volume {volume_ml:.3g} mL is outside {low:.3g} to {high:.3g} mL")
-    if error > card.max_error:
-        words.append(f"autoencoder error {error:.3f} is above {card.max_error:.3f}")
-    return "; ".join(words)
-
-
-def _with_overrides(model: Model, overrides: Mapping[str, Any]) -> Model:
-    other = [name for name in overrides if not name.startswith("prediction.")]
-    if other:
-        raise UserError(
-            f"Setting {other[0]} cannot be changed for a trained model.",
-            "Only settings of the prediction can: prediction.threshold, prediction.flip, ...",
-        )
-    settings = override(model.segmenter.settings, overrides)
-    return replace(model, segmenter=replace(model.segmenter, settings=settings))

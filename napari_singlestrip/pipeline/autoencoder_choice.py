@@ -1,4 +1,4 @@
-"""Which autoencoder judges the masks of a round, and whether it knows all masks made by hand."""
+"""Which autoencoder scores the masks of a round, and whether it was trained on all manual masks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KIND = "autoencoder"
 
 
 def autoencoder_path(study: Study, round_: int) -> Path | None:
-    """Checkpoint of the newest autoencoder that was trained by a round.
+    """Checkpoint of the latest autoencoder, trained in this round or an earlier one.
 
     Parameters
     ----------
@@ -27,20 +27,20 @@ def autoencoder_path(study: Study, round_: int) -> Path | None:
     Path or None
         None if there is none.
     """
-    paths = (RoundFolder(study.round_dir(n)).autoencoder for n in range(round_, -1, -1))
+    paths = (RoundFolder(study.rounds.folder(n)).autoencoder for n in range(round_, -1, -1))
     return next((path for path in paths if is_done(path, KIND)), None)
 
 
 def fingerprint(study: Study, masks: Iterable[TrainingMask]) -> list[str]:
-    """Scans, with when their masks were made: another list means other masks."""
-    records = study.mask_records()
+    """Scans with the times of their masks: a different list means different masks."""
+    records = study.masks.records()
     return sorted(f"{mask.scan} {records[mask.scan].time}" for mask in masks)
 
 
 def knows(path: Path, study: Study, masks: Iterable[TrainingMask]) -> bool:
-    """Whether an autoencoder was trained on just these masks.
+    """Whether an autoencoder was trained on exactly these masks.
 
-    One of an earlier version, which does not say, is taken to know those that were painted.
+    Checkpoints of earlier versions lack this; they are assumed to be trained on the painted masks.
     """
     masks = list(masks)
     learned = load_checkpoint(path, KIND).get("masks")

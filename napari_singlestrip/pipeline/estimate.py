@@ -1,4 +1,4 @@
-"""How long will it take? A few real steps of each stage, timed on this computer."""
+"""Estimate of the run time, from a few real steps of each stage on this computer."""
 
 from __future__ import annotations
 
@@ -10,34 +10,31 @@ from typing import Any, cast
 
 import numpy as np
 
-from napari_singlestrip.atomic_files import remove_leftovers, temporary_folder
-from napari_singlestrip.engine.config import override
 from napari_singlestrip.engine.imaging.geometry import unconform
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_map
 from napari_singlestrip.engine.judging.consistency import consistency
-from napari_singlestrip.engine.judging.ranking import best_views
+from napari_singlestrip.engine.judging.ranking import score_mask
 from napari_singlestrip.engine.learning.autoencoder import (
     autoencoder_task,
     load_autoencoder,
 )
 from napari_singlestrip.engine.learning.device import choose_device, in_words
-from napari_singlestrip.engine.learning.segmenter import (
-    find_window,
-    load_segmenter,
-    segmenter_task,
-    strip_volume,
-)
+from napari_singlestrip.engine.learning.segmenter import find_window, load_segmenter, strip_volume
+from napari_singlestrip.engine.learning.segmenter_training import segmenter_task
 from napari_singlestrip.engine.learning.training import Task, train
+from napari_singlestrip.engine.overrides import override
 from napari_singlestrip.events import Event, Progress, Started
-from napari_singlestrip.pipeline.job import Job, real_fraction_at_first
+from napari_singlestrip.files.temporary import remove_leftovers, temporary_folder
+from napari_singlestrip.pipeline.job import Job
+from napari_singlestrip.pipeline.round_segmenter import real_fraction_at_first
 from napari_singlestrip.pipeline.training_data import TrainingData, training_data
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.training_set import TrainingMask, masks_by_hand
 
-STEPS = 12  # at least, of each network,
-SECONDS = 2.0  # and for at least so long: short steps are soon disturbed by other programs;
-ENOUGH_SECONDS = 10.0  # but of long steps, fewer will do
-FORWARD = 0.35  # of a training step: its forward pass, which validation repeats
+STEPS = 12  # steps of each network, at least,
+SECONDS = 2.0  # and at least this long: other programs disturb the timing of short steps;
+ENOUGH_SECONDS = 10.0  # but fewer steps if they are long
+FORWARD = 0.35  # share of the forward pass in a training step, for the time of validation
 PARTS = 4  # the stages up to the first ranking
 
 
@@ -100,22 +97,23 @@ class _Timing:
     def _time_scans(self, painted: TrainingMask) -> None:
         """Predict and rank a painted scan, as a stand-in for the others."""
         study, settings = self.job.study, self.job.settings
-        n_scans = len([name for name in study.names if name not in study.labelled().painted])
-        # An untrained network finds nothing: a threshold of nearly 0 makes it look as closely as
-        # a trained one does.
+        labelled = study.decisions.labelled()
+        n_scans = len([name for name in study.scans.names if name not in labelled.painted])
+        # An untrained network finds nothing: with a threshold near 0 it takes as long as a trained
+        # one.
         eager = override(settings, {"prediction.threshold": 1e-9})
         segmenter = load_segmenter(self.folder / "segmenter.pt", self.job.device)
         segmenter = replace(segmenter, settings=eager)
         autoencoder = load_autoencoder(self.folder / "autoencoder.pt", self.job.device)
-        scan = open_scan(study.scan_path(painted.scan))
+        scan = open_scan(study.scans.path(painted.scan))
         mask = load_mask(study.folder / painted.path, like=scan)
 
         def predict_one() -> None:
             strip_volume(segmenter, scan.load(), settings)
 
         def rank_one() -> None:
-            views = best_views(autoencoder, mask, scan.grid, settings.ranking)
-            heat = unconform(views[0].redrawn, views[0].grid, scan.grid, fill=0.0)
+            views = score_mask(autoencoder, mask, scan.grid, settings.ranking).views
+            heat = unconform(views[0].reconstructed, views[0].grid, scan.grid, fill=0.0)
             save_map(self.folder / "heat.nii.gz", np.round(mask - heat, 2), like=scan)
             if settings.ranking.measures_consistency:
                 data = find_window(segmenter, scan.load()).view.data
@@ -128,7 +126,7 @@ class _Timing:
 
 
 def _time_scan(work: Callable[[], None]) -> tuple[float, float]:
-    """Seconds of the first scan, in which modules load and kernels are chosen, and of the next."""
+    """Seconds for the first scan, including imports and the choice of kernels, and for the next."""
     times = [time.monotonic()]
     for _ in range(2):
         work()
@@ -145,7 +143,7 @@ def estimate(
 ) -> Iterator[Event]:
     """Time a few steps of each stage up to the first ranking; the study is not changed.
 
-    The networks of these steps lie in a folder within the study, which is removed at the end.
+    The networks of these steps are stored in a temporary folder within the study.
 
     Parameters
     ----------

@@ -1,40 +1,40 @@
-"""The network's present answer on one scan, again and again while it trains: to be watched."""
+"""The current prediction for one scan, updated while the network trains."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from napari_singlestrip.engine.config import override
+from napari_singlestrip.engine.config import PredictionConfig
 from napari_singlestrip.engine.imaging.grid import Volume
 from napari_singlestrip.engine.imaging.volume import open_scan, save_mask
 from napari_singlestrip.engine.learning.segmenter import (
     Prediction,
     Segmenter,
-    load_segmenter,
     predict,
-    predict_array,
+    predict_again,
     to_mask,
 )
 from napari_singlestrip.events import Event, Wrote
 from napari_singlestrip.failures import attempt
+from napari_singlestrip.pipeline.round_segmenter import segmenter_in_training
 from napari_singlestrip.study.study import Study
 
-SHARE = 0.03  # of the time of training that watching may take
-GRACE_SECONDS = 3.0  # beyond that share: the first looks at a scan search it for the brain
+SHARE = 0.03  # of the training time that may be spent on it
+GRACE_SECONDS = 3.0  # beyond that share: the first predictions search the whole scan
 
 
-class PresentAnswer:
-    """Predicts a scan with each checkpoint, and writes the mask for whoever watches.
+class LivePrediction:
+    """Predicts a scan with each new checkpoint, and writes the mask.
 
-    The checkpoint is what a stop would leave behind, so that what is watched is what one would
-    get. The whole scan is searched only now and then: in between the network looks where it found
-    the brain before, which is many times faster.
+    The checkpoint is what remains if training is stopped, so that the mask shown is the one that
+    would be obtained. The whole scan is searched only occasionally: in between, the window of the
+    previous prediction is used, which is many times faster. Always a single window is predicted,
+    without mirroring.
 
     Parameters
     ----------
@@ -42,12 +42,18 @@ class PresentAnswer:
     name : str
         The scan.
     folder : Path
-        Where the masks go, ``answer_<scan>.nii.gz``.
+        Folder of the masks, ``answer_<scan>.nii.gz``.
+    prediction : PredictionConfig
+        With what the network will predict when it is trained.
     device : torch.device
     """
 
-    def __init__(self, study: Study, name: str, folder: Path, device: torch.device) -> None:
+    def __init__(
+        self, study: Study, name: str, folder: Path, prediction: PredictionConfig,
+        device: torch.device,
+    ) -> None:
         self._study, self._name, self._device = study, name, device
+        self._prediction = prediction.model_copy(update={"flip": False, "windows": 1})
         self.path = folder / f"answer_{name}.nii.gz"
         self._volume: Volume | None = None
         self._window: Volume | None = None
@@ -58,7 +64,7 @@ class PresentAnswer:
         self._failed = False
 
     def follow(self, events: Iterable[Event], checkpoint: Path) -> Iterator[Event]:
-        """Pass events of training on, and an answer after each new checkpoint."""
+        """Pass on the events of training, with a prediction after each new checkpoint."""
         self._seen = _time_of(checkpoint)
         for event in events:
             yield event
@@ -76,17 +82,18 @@ class PresentAnswer:
         if self._failed or not checkpoint.is_file():
             return
         started, self._seen = time.monotonic(), _time_of(checkpoint)
-        # Training matters more than watching it.
-        failure = attempt(lambda: self._write(load_segmenter(checkpoint, self._device)))
+        # Training has priority.
+        failure = attempt(self._write, checkpoint)
         if failure is not None:
             self._failed = True
-            yield failure.note(self._name, "cannot be watched")
+            yield failure.note(self._name, "cannot be shown during training")
             return
         self._spent += time.monotonic() - started
         yield Wrote(self.path.relative_to(self._study.folder).as_posix(), "answer")
 
-    def _write(self, segmenter: Segmenter) -> None:
-        scan = open_scan(self._study.scan_path(self._name))
+    def _write(self, checkpoint: Path) -> None:
+        segmenter = segmenter_in_training(checkpoint, self._prediction, self._device)
+        scan = open_scan(self._study.scans.path(self._name))
         if self._volume is None:
             self._volume = scan.load()
         prediction = self._predict(segmenter)
@@ -98,12 +105,9 @@ class PresentAnswer:
         self._answers += 1
         search = self._answers & (self._answers - 1) == 0  # 1, 2, 4, 8, ...
         if self._window is not None and not search:
-            probability = predict_array(segmenter, self._window.data, flip=False)
-            return Prediction(probability, self._window)
-        changes = {"prediction.flip": False, "prediction.windows": 1}
-        quick = replace(segmenter, settings=override(segmenter.settings, changes))
-        prediction = predict(quick, self._volume)
-        found = np.any(prediction.probability > segmenter.settings.prediction.threshold)
+            return predict_again(segmenter, self._window)
+        prediction = predict(segmenter, self._volume)
+        found = np.any(prediction.probability > self._prediction.threshold)
         self._window = prediction.conformed if found else None
         return prediction
 

@@ -1,6 +1,6 @@
-"""Reading what comes next and writing what is done, while the present piece is worked on.
+"""Prefetching: the next item is read, and the previous one written, during the present one.
 
-One thread reads and one writes: unpacking, packing and files leave the interpreter to others.
+One thread reads and one writes: compression and file access release the GIL.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ def overlapped(
     work: Callable[[T, Future[Read]], Done],
     write: Callable[[Done], Written],
 ) -> Generator[Written, None, None]:
-    """Take items through three steps, with the next one read and the last one written meanwhile.
+    """Process items in three steps, reading the next one and writing the previous one meanwhile.
 
-    Closed in the middle, it first writes all that was worked on. Whatever happens, its threads are
-    gone afterwards.
+    If closed early, it first writes all processed items. Its threads always end with it.
 
     Parameters
     ----------
@@ -33,14 +32,14 @@ def overlapped(
     read : callable
         In a thread; at most one item ahead of `work`.
     work : callable
-        In the caller's thread, in turn. What `read` returned or raised is the future's result.
+        In the caller's thread, in order. The result or exception of `read` is in the future.
     write : callable
-        In another thread, in turn.
+        In another thread, in order.
 
     Yields
     ------
     object
-        What `write` returned for each item, in turn, once it is written. What it raised is raised.
+        Result of `write` for each item, in order; its exceptions are raised.
     """
     with (
         ThreadPoolExecutor(1, "write-behind") as writer,
@@ -51,11 +50,11 @@ def overlapped(
             try:
                 done = work(item, arriving)
             except Exception:
-                if written is not None:  # what went before is told first
+                if written is not None:  # earlier items are reported first
                     yield written.result()
                 raise
             before, written = written, writer.submit(write, done)
-            del done, arriving  # large things, for which there must be room
+            del done, arriving  # large objects, freed before the next ones are made
             if before is not None:
                 yield before.result()
         if written is not None:
@@ -65,7 +64,7 @@ def overlapped(
 def read_ahead(
     items: Sequence[T], read: Callable[[T], Read]
 ) -> Generator[tuple[T, Future[Read]], None, None]:
-    """Yield each item with what `read` returns for it; the next one is read in the meantime."""
+    """Yield each item with the result of `read`, while the next one is read."""
     reader = ThreadPoolExecutor(1, "read-ahead")
     try:
         arriving = [reader.submit(read, item) for item in items[:1]]

@@ -1,4 +1,4 @@
-"""Pictures of a round for people to look at: label maps, synthetic heads, present answers."""
+"""Preview images of a round: label maps, synthetic images, current predictions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.image import imsave
 
-from napari_singlestrip.atomic_files import atomic_path
+from napari_singlestrip.files.atomic import atomic_path
 
 Array = npt.NDArray[Any]
 RED = np.array([0.95, 0.25, 0.2], np.float32)
@@ -27,14 +27,14 @@ def three_planes(data: Array) -> Array:
     Returns
     -------
     (height, width) array
-        Seen as in radiology: the patient's right is on the left of the picture.
+        Radiological convention: the patient's right is on the left of the image.
     """
     i, j, k = (n // 2 for n in data.shape)
     return side_by_side(data[i], data[:, j], data[:, :, k])
 
 
 def side_by_side(sagittal: Array, coronal: Array, axial: Array) -> Array:
-    """Lay out three slices as `three_planes` does.
+    """Arrange three slices as in `three_planes`.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def side_by_side(sagittal: Array, coronal: Array, axial: Array) -> Array:
 
 
 def head_picture(data: Array, mask: Array | None = None) -> Array:
-    """RGB picture of a head, 0 to 1, with the outline of a mask.
+    """RGB image of a head, 0 to 1, with the outline of a mask.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def outline(mask: Array) -> Array:
 
 
 def label_picture(labels: Array) -> Array:
-    """RGB picture of a label map, 0 to 1; 0 is black."""
+    """RGB image of a label map, 0 to 1; 0 is black."""
     flat = three_planes(labels).astype(float)
     picture = colormaps["nipy_spectral"](flat / max(flat.max(), 1))[..., :3]
     picture[flat == 0] = 0
@@ -82,14 +82,14 @@ def label_picture(labels: Array) -> Array:
 
 
 def label_pictures(maps: list[Array]) -> list[Array]:
-    """RGB pictures of label maps of one head, cut to where the first is not 0."""
+    """RGB images of label maps of one head, cropped to where the first is not 0."""
     found = [np.flatnonzero(maps[0].any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
     box = tuple(slice(part[0], part[-1] + 1) if len(part) else slice(None) for part in found)
     return [label_picture(labels[box]) for labels in maps]
 
 
 def montage(pictures: list[Array], columns: int) -> Array:
-    """Lay RGB pictures out in rows."""
+    """Arrange RGB images in rows."""
     height = max(p.shape[0] for p in pictures)
     width = max(p.shape[1] for p in pictures)
     blank = np.zeros((height, width, 3), np.float32)
@@ -104,7 +104,7 @@ def montage(pictures: list[Array], columns: int) -> Array:
 
 
 def save_picture(path: Path, picture: Array, scale: int = 2) -> None:
-    """Write an RGB picture (0 to 1) as PNG, enlarged without smoothing."""
+    """Write an RGB image (0 to 1) as PNG, enlarged without interpolation."""
     large = np.repeat(np.repeat(picture, scale, axis=0), scale, axis=1)
     with atomic_path(path) as temporary:
         imsave(temporary, np.clip(large, 0, 1))

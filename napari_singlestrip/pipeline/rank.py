@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,65 +16,93 @@ from napari_singlestrip.engine.imaging.volume import (
     load_mask,
     open_scan,
     save_map,
+    save_marks,
     save_mask,
 )
 from napari_singlestrip.engine.judging.consistency import consistency
-from napari_singlestrip.engine.judging.ranking import (
-    appearance,
-    autoencoder_error,
-    best_views,
-)
-from napari_singlestrip.engine.learning.autoencoder import (
-    load_autoencoder,
-)
+from napari_singlestrip.engine.judging.ranking import appearance, score_mask
+from napari_singlestrip.engine.learning.autoencoder import load_autoencoder
 from napari_singlestrip.engine.learning.checkpoint import load_checkpoint
 from napari_singlestrip.engine.learning.device import in_words
-from napari_singlestrip.engine.learning.segmenter import (
-    find_window,
-    load_segmenter,
-)
-from napari_singlestrip.events import Event, Progress, Started
+from napari_singlestrip.engine.learning.segmenter import find_window
+from napari_singlestrip.engine.masks.doubt import doubted, places
+from napari_singlestrip.events import Event, Progress, Started, seconds_left
 from napari_singlestrip.pipeline.autoencoder_choice import autoencoder_path
-from napari_singlestrip.pipeline.job import Job, attempt_scan, remarks_of, time_left, wrote
+from napari_singlestrip.pipeline.axes_check import with_axes
+from napari_singlestrip.pipeline.job import Job, attempt_scan, remarks_of, wrote
+from napari_singlestrip.pipeline.round_segmenter import segmenter_of_round
 from napari_singlestrip.pipeline.score_keeping import ScoreKeeper, comparable, ranked
-from napari_singlestrip.study.round_folder import (
-    heat_map_path,
-)
+from napari_singlestrip.study.expected_quality import with_expected
+from napari_singlestrip.study.round_folder import doubts_path, heat_map_path
 from napari_singlestrip.study.tables import ScoreRow
 
 
-def rank_pool(job: Job, round_: int) -> Iterator[Event]:
+@dataclass(frozen=True)
+class Agreement:
+    """A measure for masks that no network made, in place of the network's consistency.
+
+    Attributes
+    ----------
+    about : str
+        What it depends on: scores that depend on something else are measured again.
+    of : callable
+        From a scan's name, its mask and the scan to a value from 0 to 1, or NaN.
+    """
+
+    about: str
+    of: Callable[[str, npt.NDArray[np.bool_], Scan], float]
+
+
+def rank_pool(job: Job, round_: int, agreement: Agreement | None = None) -> Iterator[Event]:
     """Score the predicted masks of a round, rank them and select the best.
 
-    Masks that were scored as they are now are not scored again, unless that is asked for.
+    Masks that are unchanged since they were scored are not scored again, unless requested.
+
+    Parameters
+    ----------
+    job : Job
+    round_ : int
+    agreement : Agreement, optional
+        In place of the network's consistency; no segmenter is then needed.
     """
-    keeper = ScoreKeeper(job.study, round_)
+    keeper = ScoreKeeper(job.study, round_, is_shared=not job.part.is_all)
     rows = keeper.known(again=job.again)
-    if keeper.is_complete(rows) and not job.again:
+    if keeper.is_complete(rows) and not job.again and agreement is None:
         for name in keeper.names:
             job.tally.count("rank", name, None)
         return
     yield Started("rank", in_words(job.device), f"round {round_}")
-    rows = comparable(rows, _measured_with(job, round_))
+    rows = comparable(rows, _measured_with(job, round_, agreement))
     for name in rows:
         job.tally.count("rank", name, None)
     looks: dict[str, npt.NDArray[np.float64]] = {}
-    names = [name for name in keeper.names if name not in rows]
-    ranker = Ranker(job, round_, keeper, looks) if names else None
+    mine = set(job.part.of(job.study.scans.names))
+    names = [name for name in keeper.names if name not in rows and name in mine]
+    ranker = Ranker(job, round_, keeper, looks, agreement) if names else None
     started = time.monotonic()
     for n, name in enumerate(names, 1):
         assert ranker is not None
         yield from attempt_scan(job, "rank", name, ranker.score(name, rows))
-        yield Progress("rank", n, len(names), {}, time_left(started, n, len(names)))
+        left = seconds_left(time.monotonic() - started, n, len(names))
+        yield Progress("rank", n, len(names), {}, left)
     table = [rows[name] for name in keeper.names if name in rows]
     if job.settings.ranking.select == "varied":
         yield from _look_at_the_rest(job, round_, table, looks)
-    keeper.save(ranked(table, job.settings.ranking, looks))
-    yield wrote(job, job.study.scores_path(round_), "scores")
+    with keeper.alone():
+        if not job.part.is_all:  # other parts may have scored more scans meanwhile
+            there = ScoreKeeper(job.study, round_)
+            rows |= comparable(there.known(), _measured_with(job, round_, agreement))
+            table = [rows[name] for name in there.names if name in rows]
+        table = ranked(table, job.settings.ranking, looks)
+        if agreement is None:
+            table = yield from with_axes(job, round_, table)
+            table = with_expected(job.study, round_, table)
+        keeper.save(table)
+    yield wrote(job, job.study.rounds.scores_path(round_), "scores")
 
 
-def _measured_with(job: Job, round_: int) -> str:
-    """What stands for all that scores of the same mask depend on."""
+def _measured_with(job: Job, round_: int, agreement: Agreement | None = None) -> str:
+    """Digest of everything besides the mask that scores depend on."""
     config = job.settings.ranking
     path = autoencoder_path(job.study, round_) or job.folder(round_).autoencoder
     weights = load_checkpoint(path, "autoencoder")["average"]
@@ -82,6 +111,8 @@ def _measured_with(job: Job, round_: int) -> str:
         config.measures_consistency and config.n_augmentations, job.settings.seed,
     )
     digest = hashlib.sha256(repr(parts).encode())
+    if agreement is not None:
+        digest.update(f"judged {agreement.about}".encode("utf-8", "surrogateescape"))
     for name in sorted(weights):
         digest.update(weights[name].numpy().tobytes())
     return digest.hexdigest()[:8]
@@ -90,11 +121,11 @@ def _measured_with(job: Job, round_: int) -> str:
 def _look_at_the_rest(
     job: Job, round_: int, rows: Sequence[ScoreRow], looks: dict[str, npt.NDArray[np.float64]]
 ) -> Iterator[Event]:
-    """Add what the scans look like whose scores were known already."""
+    """Add the appearance of scans whose scores were already known."""
 
     def look(name: str) -> Iterator[Event]:
-        scan = open_scan(job.study.scan_path(name))
-        mask = load_mask(job.study.pseudo_label_path(round_, name), like=scan)
+        scan = open_scan(job.study.scans.path(name))
+        mask = load_mask(job.study.rounds.pseudo_label_path(round_, name), like=scan)
         looks[name] = appearance(scan.load().data, mask)
         yield from ()
 
@@ -108,36 +139,43 @@ class Ranker:
 
     def __init__(
         self, job: Job, round_: int, keeper: ScoreKeeper,
-        looks: dict[str, npt.NDArray[np.float64]],
+        looks: dict[str, npt.NDArray[np.float64]], agreement: Agreement | None = None,
     ) -> None:
         self.job, self.round, self.keeper = job, round_, keeper
         path = autoencoder_path(job.study, round_) or job.folder(round_).autoencoder
         self.autoencoder = load_autoencoder(path, job.device)
-        self.segmenter = load_segmenter(job.folder(round_).segmenter, job.device)
-        self.measured_with = _measured_with(job, round_)
-        self.looks = looks  # of the scans, for the rule that asks for varied ones
+        self.agreement = agreement
+        if agreement is None:
+            self.segmenter = segmenter_of_round(job.study, round_, job.settings, job.device)
+        self.measured_with = _measured_with(job, round_, agreement)
+        self.looks = looks  # appearance of the scans, for the rule "varied"
 
     def score(self, name: str, rows: dict[str, ScoreRow]) -> Iterator[Event]:
-        """Score one mask; its row is added to `rows`, and kept, once its pictures are written."""
+        """Score one mask; its row is added to `rows`, and saved, once its maps are written."""
         study, config = self.job.study, self.job.settings.ranking
-        scan = open_scan(study.scan_path(name))
+        scan = open_scan(study.scans.path(name))
         digest = self.keeper.digest(name)
-        mask = load_mask(study.pseudo_label_path(self.round, name), like=scan)
-        views = best_views(self.autoencoder, mask, scan.grid, config)
-        agreement = self._consistency(scan, name) if config.measures_consistency else float("nan")
-        yield from remarks_of(self.segmenter, name)
-        error = autoencoder_error(views, config.error)
-        volume_ml = float(mask.sum() * scan.grid.voxel_ml)
+        mask = load_mask(study.rounds.pseudo_label_path(self.round, name), like=scan)
+        shape = score_mask(self.autoencoder, mask, scan.grid, config)
+        if self.agreement is not None:
+            agreement = self.agreement.of(name, mask, scan)
+        else:
+            measured = config.measures_consistency
+            agreement = self._consistency(scan, name) if measured else float("nan")
+            yield from remarks_of(self.segmenter, name)
         if config.select == "varied":
             self.looks[name] = appearance(scan.load().data, mask)
-        on_scan = unconform(views[0].redrawn, views[0].grid, scan.grid, fill=0.0)
-        path = study.reconstruction_path(self.round, name)
+        on_scan = unconform(shape.views[0].reconstructed, shape.views[0].grid, scan.grid, fill=0.0)
+        path = study.rounds.reconstruction_path(self.round, name)
         save_mask(path, on_scan > 0.5, like=scan)
-        heat = heat_map_path(study, self.round, name)
-        save_map(heat, np.round(mask - on_scan, 2), like=scan)
+        doubt = np.round(mask - on_scan, 2)
+        save_map(heat_map_path(study, self.round, name), doubt, like=scan)
+        marks = doubted(doubt, mask, scan.grid)
+        save_marks(doubts_path(study, self.round, name), marks, like=scan)
+        largest = max((p.volume_ml for p in places(marks, mask, scan.grid)), default=0.0)
         row = ScoreRow(
-            name, error, agreement, volume_ml,
-            mask_digest=digest, measured_with=self.measured_with,
+            name, shape.error, agreement, shape.volume_ml, mask_digest=digest,
+            measured_with=self.measured_with, largest_place_ml=largest,
         )
         self.keeper.add(row)
         rows[name] = row

@@ -1,37 +1,40 @@
-"""The scores of a round as they come: what is known is not measured again, and nothing is lost.
+"""Saving the scores of a round as they are computed, so that none is lost or computed twice.
 
-While a round is ranked, each row is added to ``scores_so_far.jsonl`` as soon as it is measured, so
-that a killed job loses one scan at most; scores.csv is written when all are ranked together.
+During ranking, each row is appended to ``scores_so_far.jsonl`` as soon as it is measured, so that a
+killed job loses one scan at most; scores.csv is written at the end, with the ranks.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_singlestrip.atomic_files import file_digest
 from napari_singlestrip.engine.config import RankingConfig
 from napari_singlestrip.engine.judging.ranking import rank, ranked_by, select, unusual
+from napari_singlestrip.files.atomic import file_digest
+from napari_singlestrip.files.locks import exclusive
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.tables import ScoreRow
 
 FILE = "scores_so_far.jsonl"
-Appearances = Mapping[str, npt.NDArray[np.float64]]  # what scans look like, by name
+Appearances = Mapping[str, npt.NDArray[np.float64]]  # appearance features of scans, by name
 
 
 class ScoreKeeper:
-    """Rows of one round that are measured.
+    """The scores of one round.
 
     Parameters
     ----------
     study : Study
     round_ : int
+    is_shared : bool
+        Whether other processes score masks of the same round.
 
     Attributes
     ----------
@@ -39,33 +42,33 @@ class ScoreKeeper:
         Scans with a predicted mask.
     """
 
-    def __init__(self, study: Study, round_: int) -> None:
-        self._study, self._round = study, round_
-        self.path = study.round_dir(round_) / FILE
-        self.names = tuple(n for n in study.names if self._mask(n).is_file())
+    def __init__(self, study: Study, round_: int, is_shared: bool = False) -> None:
+        self._study, self._round, self._is_shared = study, round_, is_shared
+        self.path = study.rounds.folder(round_) / FILE
+        self.names = tuple(n for n in study.scans.names if self._mask(n).is_file())
         self._digests: dict[str, str] = {}
 
     def known(self, *, again: bool = False) -> dict[str, ScoreRow]:
-        """Rows of masks that are still as they were when they were measured, by scan.
+        """Rows of masks that are unchanged since they were scored, by scan.
 
         Parameters
         ----------
         again : bool
-            Leave out those of rankings that were carried out to their end.
+            Leave out those of completed rankings.
         """
-        table = [] if again else self._study.scores(self._round)
+        table = [] if again else self._study.rounds.scores(self._round)
         rows = {row.scan: row for row in (*table, *self._so_far())}
         fitting = {n: row for n in self.names if (row := rows.get(n)) and self._fits(row)}
         return {n: replace(row, mask_digest=self.digest(n)) for n, row in fitting.items()}
 
     def is_complete(self, known: Iterable[str]) -> bool:
-        """Whether scores.csv ranks just these scans, and they are all."""
-        ranked = {row.scan for row in self._study.scores(self._round)}
-        there = self._study.scores_path(self._round).is_file() and not self.path.exists()
+        """Whether scores.csv ranks exactly these scans, and all of the round."""
+        ranked = {row.scan for row in self._study.rounds.scores(self._round)}
+        there = self._study.rounds.scores_path(self._round).is_file() and not self.path.exists()
         return there and set(known) == set(self.names) == ranked
 
     def digest(self, name: str) -> str:
-        """Of the mask of a scan; empty if it cannot be read."""
+        """Digest of the mask of a scan; empty if it cannot be read."""
         if name not in self._digests:
             self._digests[name] = ""
             with suppress(OSError):
@@ -73,38 +76,43 @@ class ScoreKeeper:
         return self._digests[name]
 
     def add(self, row: ScoreRow) -> None:
-        """Keep a row that was measured just now."""
+        """Save a new row."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            # A killed job may have left half a line: it stays one of its own.
+        with self.alone(), self.path.open("a", encoding="utf-8") as file:
+            # A killed job may have left an incomplete line, which must not join this one.
             file.write("\n" + json.dumps(asdict(row)) + "\n")
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Prevent other processes from adding rows, if there are any."""
+        if not self._is_shared:
+            yield
+            return
+        with exclusive(self.path):
+            yield
+
     def save(self, rows: Sequence[ScoreRow]) -> None:
-        """Write scores.csv: all are ranked."""
-        self._study.save_scores(self._round, rows)
+        """Write scores.csv with all ranks."""
+        self._study.rounds.save_scores(self._round, rows)
         self.path.unlink(missing_ok=True)
 
     def _mask(self, name: str) -> Path:
-        return self._study.pseudo_label_path(self._round, name)
+        return self._study.rounds.pseudo_label_path(self._round, name)
 
     def _so_far(self) -> list[ScoreRow]:
         rows = []
         with suppress(FileNotFoundError):
             for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
-                with suppress(ValueError, TypeError):  # half a line
+                with suppress(ValueError, TypeError):  # an incomplete line
                     rows.append(ScoreRow(**json.loads(line)))
         return rows
 
     def _fits(self, row: ScoreRow) -> bool:
-        if row.mask_digest:
-            return row.mask_digest == self.digest(row.scan)
-        # A table of an earlier version, which does not say: the mask may not be newer.
-        table, mask = self._study.scores_path(self._round), self._mask(row.scan)
-        return mask.stat().st_mtime <= table.stat().st_mtime
+        return bool(row.mask_digest) and row.mask_digest == self.digest(row.scan)
 
 
 def comparable(known: Mapping[str, ScoreRow], measured_with: str) -> dict[str, ScoreRow]:
-    """Rows that compare with those that are measured now; earlier versions do not say."""
+    """Rows that are comparable to new ones; rows of earlier versions are not."""
     return {n: row for n, row in known.items() if row.measured_with in ("", measured_with)}
 
 
@@ -118,7 +126,7 @@ def ranked(
     rows : sequence of ScoreRow
     config : RankingConfig
     looks : mapping of str to array
-        For the rule that asks for varied scans, which selects none that it cannot see.
+        For the rule "varied", which selects no scan without them.
     """
     shapes = [row.autoencoder_error for row in rows]
     errors = ranked_by(shapes, [row.consistency for row in rows], config.score)

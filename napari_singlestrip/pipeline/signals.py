@@ -1,8 +1,8 @@
-"""Signals that ask a process to end: the first cancels the job, the second ends the process.
+"""Handling of termination signals: the first cancels the job, the second ends the process.
 
-Python obeys a signal between two of its own steps, and no sooner: a library that computes, waits or
-spins in C would let it wait. So a thread listens, too; and on Linux, where a library may even keep
-all of Python waiting, the system itself obeys the second signal.
+Python handles a signal only between two bytecode instructions: a library that computes or waits in
+C delays it. So a thread listens as well; and on Linux, where a library may even block all of
+Python, the second signal has the system's default handler.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from napari_singlestrip.errors import CANCELLED
 CANCELLING_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-GRACE_SECONDS = 5.0  # for the second signal to end the job in good order: what it has is saved
+GRACE_SECONDS = 5.0  # for the job to save its state after the second signal
 
 
 class Cancellable(Protocol):
-    """What a signal cancels."""
+    """Something that a signal can cancel."""
 
     @property
     def cancelled(self) -> bool:
-        """Whether the job is to stop."""
+        """Whether the job should stop."""
 
     def cancel(self) -> None:
         """Ask the job to stop at its next event."""
@@ -38,10 +38,10 @@ class Cancellable(Protocol):
 
 @contextmanager
 def signals_cancel(control: Cancellable) -> Iterator[None]:
-    """Let signals that ask a process to end cancel; a second one ends it, whatever it is doing.
+    """Let termination signals cancel the job; a second one ends the process in any case.
 
-    The second interrupts the job, which saves what it has. If that does not end it within
-    `GRACE_SECONDS`, the process is ended.
+    The second one interrupts the job, which saves its state. If that takes longer than
+    `GRACE_SECONDS`, the process is terminated.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -55,7 +55,7 @@ def signals_cancel(control: Cancellable) -> Iterator[None]:
         control.cancel()
 
     old = {number: signal.getsignal(number) for number in CANCELLING_SIGNALS}
-    # An ignored signal stays ignored: that is how nohup and `&` keep a job running.
+    # An ignored signal stays ignored, as nohup and `&` require.
     ours = [number for number, handler in old.items() if handler not in (signal.SIG_IGN, None)]
     with ExitStack() as stack:
         for number in ours:
@@ -67,18 +67,18 @@ def signals_cancel(control: Cancellable) -> Iterator[None]:
 
 
 def _obeyed_once(number: int) -> Callable[[], None]:
-    """Let Python obey the next such signal, and the system the one after it, by ending the process.
+    """Handle the next such signal in Python, and the one after it by the system's default.
 
     Returns
     -------
     callable
-        Does so again, once Python has seen a signal: it can obey the next one, too.
+        Re-arms this once Python has handled a signal.
     """
     if sys.platform != "linux":
         return lambda: None
     try:
-        install = ctypes.CDLL(None).sysv_signal  # forgets a handler when it is called
-    except (OSError, AttributeError):  # another C library than GNU's
+        install = ctypes.CDLL(None).sysv_signal  # resets the handler when it is called
+    except (OSError, AttributeError):  # not the GNU C library
         return lambda: None
     install.restype, install.argtypes = ctypes.c_void_p, (ctypes.c_int, ctypes.c_void_p)
     handler = install(number, None)  # Python's own, in C
@@ -92,7 +92,7 @@ def _obeyed_once(number: int) -> Callable[[], None]:
 
 @contextmanager
 def _listening(rearms: dict[int, Callable[[], None]]) -> Iterator[None]:
-    """Count signals in a thread, which goes on while the main one is kept in a library."""
+    """Count signals in a thread, which runs even if the main thread is blocked in a library."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     over = threading.Event()
@@ -100,7 +100,7 @@ def _listening(rearms: dict[int, Callable[[], None]]) -> Iterator[None]:
         target=_listen, args=(reading, rearms, over), name="signals", daemon=True
     )
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    with suppress(RuntimeError):  # no memory for a thread: the job says so soon enough
+    with suppress(RuntimeError):  # no memory for a thread: the job will report it
         listener.start()
     try:
         yield

@@ -1,9 +1,9 @@
-"""The stages: study in, study out. Each is a generator of events; closing it cancels.
+"""The stages of a run. Each is a generator of events; closing it cancels.
 
 Round 0 trains on the painted mask, trains the autoencoder, predicts all other scans and ranks the
-predictions. Each later round fine-tunes on masks chosen by a person or by the ranking, trains the
-autoencoder anew if there are more masks made by hand, predicts and ranks again. What is done
-already is not done twice, so that the same call resumes.
+predictions. Each later round fine-tunes on masks chosen by a person or by the ranking, retrains the
+autoencoder if there are more masks made by hand, predicts and ranks again. Completed work is
+skipped, so that the same call resumes.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from napari_singlestrip.pipeline.job import Job
 from napari_singlestrip.pipeline.learn import finetune, train_autoencoder, train_initial
 from napari_singlestrip.pipeline.predict import predict_pool
 from napari_singlestrip.pipeline.rank import rank_pool
-from napari_singlestrip.study.round_facts import unfinished_round
+from napari_singlestrip.study.parts import ALL, Part
+from napari_singlestrip.study.round_facts import is_trained, unfinished_round
 from napari_singlestrip.study.round_folder import (
+    first_round,
     remove_temporary_files,
     set_aside,
     settings_of_run,
@@ -30,14 +32,13 @@ from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.training_set import (
     masks_by_hand,
 )
-
-STAGES = ("train", "autoencoder", "predict", "rank", "finetune")
+from napari_singlestrip.vocabulary import SCAN_STAGES, STAGES, StageName
 
 
 def run(
     study: Study,
     *,
-    stages: Sequence[str] | None = None,
+    stages: Sequence[StageName] | None = None,
     rounds: int | None = None,
     effort: str | None = None,
     device: str = "auto",
@@ -45,6 +46,8 @@ def run(
     overrides: Mapping[str, Any] | None = None,
     restart: bool = False,
     watch: str = "",
+    part: Part = ALL,
+    learn_only: bool = False,
 ) -> Iterator[Event]:
     """Run stages of a study.
 
@@ -52,8 +55,8 @@ def run(
     ----------
     study : Study
     stages : sequence of str, optional
-        Some of `STAGES`; "predict" and "rank" apply to the newest round, "finetune" begins the
-        next one. Without: everything that is missing, in order.
+        Some of `STAGES`; "predict" and "rank" apply to the latest round, "finetune" begins the next
+        one. By default everything that is missing, in order.
     rounds : int, optional
         Rounds of fine-tuning, instead of the settings'.
     effort, seed, overrides
@@ -61,9 +64,13 @@ def run(
     device : str
         "auto", "cpu", "cuda" or "mps".
     restart : bool
-        Set the rounds that exist aside and start anew.
+        Set the existing rounds aside and start over.
     watch : str
-        Scan to predict now and then while the segmenter trains; empty for none.
+        Scan whose current prediction is shown during training; empty for none.
+    part : Part
+        The share of the scans to predict and rank; other processes do the others at the same time.
+    learn_only : bool
+        Stop once the networks of the last round are trained: other processes predict and rank.
 
     Raises
     ------
@@ -75,57 +82,93 @@ def run(
     unknown = set(stages or ()) - set(STAGES)
     if unknown:
         raise UserError(f"Unknown stage {unknown.pop()!r}.", f"Stages are: {', '.join(STAGES)}.")
+    if learn_only and (stages is not None or not part.is_all):
+        raise UserError("--learn-only goes with neither --stages nor --part.", "Give one of them.")
+    if not part.is_all:
+        stages = _of_part(stages, restart)
     chosen, changes = choose_device(device), dict(overrides or {})
-    study.settings(effort, changes, seed)  # mistakes are said before anything is moved
+    study.settings(effort, changes, seed)  # validates before anything is moved
     masks_by_hand(study)
     if watch:
-        study.scan(watch)
+        study.scans.entry(watch)
     if restart and (kept := set_aside(study)):
         yield Note(f"The earlier rounds are kept in {kept.name}.")
     settings = settings_of_run(study, effort, changes, seed)
-    remove_temporary_files(study)
-    job = Job(study, settings, chosen, again=stages is not None, watch=watch)
+    if part.is_all:  # temporary files of other parts may be in use
+        remove_temporary_files(study)
+    again = stages is not None and part.is_all
+    job = Job(study, settings, chosen, again=again, watch=watch, part=part)
     yield Started("", in_words(job.device), f"{study.name}, {settings.effort}")
     for text in remarks(device, chosen):
         yield Note(text, "warning")
     yield from _missing_scans(study)
     if stages is None:
-        yield from _everything(job, settings.finetuning.rounds if rounds is None else rounds)
+        last = settings.finetuning.rounds if rounds is None else rounds
+        yield from _everything(job, last, learn_only)
     else:
         yield from _chosen(job, stages)
     yield job.tally.finished(time.monotonic() - started)
 
 
+def _of_part(stages: Sequence[StageName] | None, restart: bool) -> Sequence[StageName]:
+    if restart or set(stages or ()) - set(SCAN_STAGES):
+        raise UserError(
+            "Only predicting and ranking can be shared out (--part).",
+            "Train first, without --part; then use --stages predict,rank with it.",
+        )
+    return stages or SCAN_STAGES
+
+
 def _missing_scans(study: Study) -> Iterator[Event]:
-    """Say once which files are gone, as after a study was copied without its scans."""
-    gone = [name for name in study.names if not study.scan_path(name).exists()]
+    """Report missing scans once, as after a study was copied without them."""
+    gone = [name for name in study.scans.names if not study.scans.path(name).exists()]
     if gone:
         shown = ", ".join(gone[:5]) + (f" and {len(gone) - 5} more" if len(gone) > 5 else "")
-        where = study.scan_path(gone[0]).parent
+        where = study.scans.path(gone[0]).parent
         yield Note(
-            f"{len(gone)} of {len(study.names)} scans are not where the study says: {shown}. "
+            f"{len(gone)} of {len(study.scans.names)} scans are not where the study says: {shown}. "
             f"Copy them to {where}, beside the study as before."
         )
 
 
-def _everything(job: Job, rounds: int) -> Iterator[Event]:
+def _everything(job: Job, rounds: int, learn_only: bool) -> Iterator[Event]:
+    first = first_round(job.study)
+    last = max(first, rounds)
     yield from train_initial(job)
-    for round_ in range(rounds + 1):
-        if round_:
+    for round_ in range(first, last + 1):
+        if round_ > first:
             yield from finetune(job, round_)
         yield from train_autoencoder(job, round_)
+        if learn_only and round_ == last:
+            return
         yield from predict_pool(job, round_)
         yield from rank_pool(job, round_)
 
 
-def _chosen(job: Job, stages: Sequence[str]) -> Iterator[Event]:
-    """Stages in their natural order, whatever the order they were named in."""
-    newest = job.study.current_round()
+def _without_network(study: Study, stages: Sequence[StageName]) -> Sequence[StageName]:
+    """Train the first network where there are only masks of other programs, to fine-tune none."""
+    first = first_round(study)
+    if not first or is_trained(study, first):
+        return stages
+    stages = ["train" if stage == "finetune" else stage for stage in stages]
+    if "train" not in stages:
+        raise UserError(
+            f"The study {study.name} has masks of other programs, and no network yet.",
+            "Train one (--stages train), or rank them with `singlestrip judge`.",
+        )
+    return stages
+
+
+def _chosen(job: Job, stages: Sequence[StageName]) -> Iterator[Event]:
+    """The chosen stages, always in their natural order."""
+    stages = _without_network(job.study, stages)
+    newest = job.study.rounds.current()
     if "train" in stages:
         yield from train_initial(job)
+        newest = max(newest, first_round(job.study))
     if "finetune" in stages:
         left = unfinished_round(job.study)
-        if left == "ranking" and "rank" in stages:  # a run of these same stages was stopped
+        if left == "ranking" and "rank" in stages:  # an earlier run of these stages was stopped
             yield Note(f"Round {newest} was not ranked yet: it is finished first.")
             job = replace(job, again=False)
         else:

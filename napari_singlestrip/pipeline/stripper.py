@@ -1,4 +1,4 @@
-"""A trained model for notebooks and scripts: an image in, its mask out."""
+"""A trained model for notebooks and scripts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from napari_singlestrip.engine.learning.model import Model
 from napari_singlestrip.engine.learning.model_card import ModelCard
 from napari_singlestrip.engine.learning.segmenter import strip_volume
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.pipeline.apply import in_doubt, open_model
 from napari_singlestrip.pipeline.tally import NO_BRAIN
+from napari_singlestrip.pipeline.trained_model import in_doubt, open_model
 
 
 class Stripper:
@@ -27,8 +27,8 @@ class Stripper:
     Attributes
     ----------
     notes : tuple of str
-        What a person should know: of the device at first, then of the scan that was stripped last,
-        such as "4D: mean of 12 frames" or a volume beyond those that the model has seen.
+        Remarks for the user: on the device at first, then on the latest scan, such as "4D: mean of
+        12 frames" or a volume outside the range of the training data.
     """
 
     def __init__(self, model: Model, notes: tuple[str, ...] = ()) -> None:
@@ -37,43 +37,43 @@ class Stripper:
 
     @property
     def card(self) -> ModelCard:
-        """Where the model comes from, and what it has seen."""
+        """Provenance and training data of the model."""
         return self._model.card
 
     @property
     def settings(self) -> Settings:
-        """With what it was trained, and how it predicts."""
+        """Settings of its training and prediction."""
         return self._model.segmenter.settings
 
     def __repr__(self) -> str:
         return f"<Stripper: {self.card.name}, on {self._model.segmenter.device}>"
 
     def strip(self, image: Any, affine: Any = None) -> Any:
-        """Find the brain in a scan.
+        """Compute the brain mask of a scan.
 
-        The mask is the one that ``singlestrip apply`` writes for the same scan, if it was saved
-        without rounding.
+        The mask equals that of ``singlestrip apply`` for the same scan, if the values are not
+        rounded in the file.
 
         Parameters
         ----------
         image : str, Path, nibabel image or array
-            A scan in any orientation: its file, a spatial image of nibabel, or values of shape
-            (i, j, k). Of a 4D scan (i, j, k, frames) the mean is taken. Never changed.
+            A scan in any orientation: its file, a spatial image of nibabel, or values of shape (i,
+            j, k). A 4D scan (i, j, k, frames) is averaged over its frames. Never changed.
         affine : array, shape (4, 4), optional
-            Of an array, and of nothing else: voxel index to RAS mm.
+            For an array only: voxel index to RAS mm.
 
         Returns
         -------
-        nibabel.Nifti1Image (Nifti2Image where the scan is one), or ndarray of bool
+        nibabel.Nifti1Image (Nifti2Image if the scan is one), or ndarray of bool
             The mask, of shape (i, j, k) and on the grid of the scan; an array for an array. Values
             of an image are uint8, 0 outside and 1 inside.
 
         Raises
         ------
         UserError
-            If the scan is missing, damaged, no 3D or 4D volume of plain numbers, constant or
-            without a usable position; an array comes without an affine, or something else with
-            one; or no brain was found.
+            If the scan is missing, damaged, not a 3D or 4D volume of plain numbers, constant or
+            without a usable position; if an array comes without an affine, or anything else with
+            one; or if no brain was found.
         """
         self.notes = ()
         scan = _scan_of(image, affine)
@@ -84,7 +84,7 @@ class Stripper:
         self.notes = tuple(filter(None, said))
         if not mask.any():
             raise UserError(
-                f"{scan.path.name}: {NO_BRAIN}", "Look at it in a viewer: is it a whole head?"
+                f"{scan.path.name}: {NO_BRAIN}", "Inspect it in a viewer: is it a whole head?"
             )
         return mask if affine is not None else mask_image(mask, scan)
 
@@ -106,7 +106,7 @@ def load_model(
     Raises
     ------
     UserError
-        If there is none, the file is damaged, or the device is not there.
+        If there is none, the file is damaged, or the device is not available.
     """
     chosen = choose_device(device)
     model = open_model(Path(os.path.expanduser(path)), chosen, round)

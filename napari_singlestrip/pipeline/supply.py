@@ -1,4 +1,4 @@
-"""The label bank of a training: filled from masks, which take turns where not all fit in memory."""
+"""The label bank of a training, whose scans take turns if they do not all fit into memory."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from napari_singlestrip.engine.heads.label_bank import (
 from napari_singlestrip.engine.heads.label_map import LabelBank
 from napari_singlestrip.engine.heads.rotation import Rotation
 from napari_singlestrip.engine.imaging.grid import Volume
-from napari_singlestrip.engine.learning.segmenter import watched_scan
+from napari_singlestrip.engine.learning.segmenter_training import watched_scan
 from napari_singlestrip.engine.learning.training import Pair
-from napari_singlestrip.events import Event, Note, Progress
+from napari_singlestrip.events import Event, Note, Progress, seconds_left
 from napari_singlestrip.failures import Failure, attempt
 from napari_singlestrip.study.training_set import TRUSTED, TrainingMask
 
@@ -31,10 +31,10 @@ Load = Callable[[TrainingMask], tuple[Example, Volume, npt.NDArray[np.bool_]]]
 
 
 class Supply:
-    """Loads masks, makes their label maps, and exchanges them between the steps of a training.
+    """Loads masks, makes their label maps, and exchanges them during training.
 
-    A bad scan is left out. One with a mask made by hand must remain: the last of them stops the
-    job, since without it there is nothing that can be trusted.
+    A bad scan is left out. At least one with a mask made by hand must remain: if the last of them
+    fails, so does the job, since pseudo-labels alone are no basis for training.
 
     Parameters
     ----------
@@ -43,16 +43,17 @@ class Supply:
     load : callable
         Reads the scan of a mask.
     geometry, settings, n_maps
-        As for `BankBuilder`. Without label maps nothing takes turns: what does not fit is left out.
+        As for `BankBuilder`. Without label maps scans do not take turns: those that do not fit are
+        left out.
     n_steps : int
-        Of the training, in which all masks have their turn.
+        Of the training, during which all masks take turns.
 
     Attributes
     ----------
     watched : list of pairs
         Scans with masks made by hand, to validate on.
     failed : dict of str to Failure
-        What was left out, and why.
+        Scans that were left out, and why.
     """
 
     def __init__(
@@ -66,19 +67,19 @@ class Supply:
         self.rotation = None if n_maps == 0 else rotation_of(masks, fit, n_steps)
         rng = np.random.default_rng([settings.seed, 6])
         self._builder = BankBuilder(geometry, settings, rng, n_maps)
-        self._places: dict[int, int] = {}  # of the rotation, in the bank
+        self._places: dict[int, int] = {}  # slot of the rotation to slot in the bank
         self._bank: LabelBank | None = None
         self.watched: list[Pair] = []
         self.failed: dict[str, Failure] = {}
 
     @property
     def used(self) -> list[TrainingMask]:
-        """The masks that are learned from, or will be when it is their turn."""
+        """The masks used in training, now or in a later turn."""
         fit = self._masks[: len(self._masks) - self._n_left_out]
         return [mask for mask in fit if mask.scan not in self.failed]
 
     def fill(self, step: int) -> Iterator[Event]:
-        """Load what is there at a step of the training."""
+        """Load the scans scheduled for a step."""
         yield from self._say_what_fits()
         n_masks = len(self._masks) - self._n_left_out
         numbers = self.rotation.contents(step) if self.rotation else list(range(n_masks))
@@ -87,17 +88,17 @@ class Supply:
             yield from self._add(place, number, numbers)
             if len(self._masks) > 1:
                 n = place + 1
-                left = (time.monotonic() - started) / n * (len(numbers) - n)
+                left = seconds_left(time.monotonic() - started, n, len(numbers))
                 yield Progress("prepare", n, len(numbers), {}, left)
 
     def bank(self) -> LabelBank:
-        """The label maps of what was loaded."""
+        """The label maps of the loaded scans."""
         if self._bank is None:
             self._bank = self._builder.build(changes=self.rotation is not None)
         return self._bank
 
     def follow(self, events: Iterable[Event], step: int) -> Iterator[Event]:
-        """Pass events of training on, from a step on, and exchange what is due after each."""
+        """Pass on events of training from a step on, and exchange the scans that are due."""
         if self.rotation is None:
             yield from events
             return
@@ -116,7 +117,7 @@ class Supply:
         if self.rotation is not None:
             yield Note(
                 f"{self.rotation.n_places} of {n} scans fit into memory at a time ({size}): the "
-                "network learns from all of them, in turn."
+                "network trains on all of them, in turn."
             )
         elif self._n_left_out:
             yield Note(
@@ -128,7 +129,7 @@ class Supply:
         mask = self._masks[number]
         others = numbers[place + 1 :]
         if mask.kind in TRUSTED and not self.watched and not self._any_by_hand(others):
-            self._take(place, number)  # the last one: what is wrong with it stops the job
+            self._take(place, number)  # the last one: its failure stops the job
             return
         failure = attempt(self._take, place, number)
         if failure is not None:
@@ -156,7 +157,7 @@ class Supply:
         loaded = attempt(self._load, mask)
         if isinstance(loaded, Failure):
             yield self._left_out(mask, loaded)
-        elif place in self._places:  # of a scan that could be read
+        elif place in self._places:  # replaces a scan that could be read
             entry, rng = self._places[place], self._rng(number)
             self._builder.put(self.bank(), entry, self._waited_for(loaded[0], number), rng)
 
@@ -165,20 +166,20 @@ class Supply:
         return failure.note(mask.scan, "is left out")
 
     def _waited_for(self, example: Example, number: int) -> Example:
-        """An example that is drawn for all that take turns at its place, too."""
+        """An example with the weight of all scans that take turns in its slot."""
         assert self.rotation is not None
         share = self.rotation.share if number >= self.rotation.n_fixed else 1.0
         return replace(example, weight=share * example.weight)
 
     def _rng(self, number: int) -> np.random.Generator:
-        """A generator for each mask, so that its label maps are the same after a stop."""
+        """A generator for each mask, so that its label maps are the same after resuming."""
         return np.random.default_rng([self._settings.seed, 6, number])
 
 
 def rotation_of(
     masks: Sequence[TrainingMask], n_places: int, n_steps: int
 ) -> Rotation | None:
-    """Who takes turns; nobody where all fit. Masks made by hand stay, unless they are too many."""
+    """The schedule of scans, if not all fit. Masks made by hand stay, unless they are too many."""
     if n_places >= len(masks):
         return None
     kinds: list[Any] = [mask.kind for mask in masks]

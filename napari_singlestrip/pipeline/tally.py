@@ -11,16 +11,16 @@ from napari_singlestrip.failures import Failure
 
 @dataclass
 class Tally:
-    """What became of the scans of a run.
+    """Outcome of the scans of a run.
 
     Attributes
     ----------
     learned : set of str
-        Scans that were learned from.
+        Scans used for training.
     done : set of str
-        Scans that have what was asked for, made now or before.
+        Scans with the requested results, new or existing.
     failed : dict of (stage, scan) to Failure
-        A later round in which the same succeeds takes it out again.
+        Removed again if the same stage succeeds in a later round.
     """
 
     learned: set[str] = field(default_factory=set)
@@ -28,7 +28,7 @@ class Tally:
     failed: dict[tuple[str, str], Failure] = field(default_factory=dict)
 
     def count(self, stage: str, scan: str, failure: Failure | None) -> None:
-        """Take note of how the work on one scan ended."""
+        """Record the outcome of one scan."""
         self.failed.pop((stage, scan), None)
         if failure is None:
             self.done.add(scan)
@@ -36,21 +36,21 @@ class Tally:
             self.failed[stage, scan] = failure
 
     def is_hopeless(self, stage: str, scan: str) -> bool:
-        """Whether the scan failed in this run already, and would again: it is not tried twice."""
+        """Whether the scan already failed in this run, so that it is not tried twice."""
         found = self.failed.get((stage, scan))
         return found is not None and found.kind != "limit" and found.what != NO_BRAIN
 
     def watch(self, stage: str, events: Iterable[Event]) -> Iterator[Event]:
-        """Pass events on, and count the failures that they tell of."""
+        """Pass on events, and count the failures among them."""
         for event in events:
             if isinstance(event, Note) and event.kind:
                 self.count(stage, event.scan, Failure(event.kind, event.text))
             yield event
 
     def finished(self, seconds: float) -> Finished:
-        """Return the end of the job.
+        """Return the terminal event of the job.
 
-        Scans that were learned from count where nothing else was to be done with any scan.
+        Training scans count if no other stage processed any scan.
         """
         failed = {scan for _, scan in self.failed}
         only_learned = not self.done and all(stage == LEARN for stage, _ in self.failed)

@@ -21,13 +21,13 @@ from napari_singlestrip.engine.imaging.volume import (
     open_scan,
 )
 from napari_singlestrip.engine.learning.segmenter import (
-    load_segmenter,
     predict,
 )
 from napari_singlestrip.engine.learning.training import Pair
 from napari_singlestrip.events import Event
 from napari_singlestrip.failures import attempt
-from napari_singlestrip.pipeline.job import Job, has_seen_real, prediction_settings
+from napari_singlestrip.pipeline.job import Job
+from napari_singlestrip.pipeline.round_segmenter import segmenter_of_round
 from napari_singlestrip.pipeline.supply import Supply
 from napari_singlestrip.pipeline.tally import LEARN
 from napari_singlestrip.study.round_facts import describe_round
@@ -45,18 +45,18 @@ class TrainingData:
     bank: LabelBank
     geometry: Geometry
     watched: list[Pair]
-    supply: Supply  # of scans that take turns, where not all fit into memory
+    supply: Supply  # exchanges scans if they do not all fit into memory
 
     @property
     def masks(self) -> list[TrainingMask]:
-        """Those that are learned from."""
+        """The masks used for training."""
         return self.supply.used
 
 
 def training_data(
     job: Job, masks: Sequence[TrainingMask], n_maps: int | None, n_steps: int = 1, step: int = 0
 ) -> Generator[Event, None, TrainingData]:
-    """Load the labelled scans and make their label maps: those that are there at a step.
+    """Load the labelled scans that are scheduled for a step, and make their label maps.
 
     A bad scan is left out; see `Supply`.
     """
@@ -76,8 +76,8 @@ def training_data(
 def load_example(
     job: Job, mask: TrainingMask, geometry: Geometry
 ) -> tuple[Example, Volume, npt.NDArray[np.bool_]]:
-    """Read a labelled scan: cut out for training, whole, and its mask on its own grid."""
-    scan = open_scan(job.study.scan_path(mask.scan))
+    """Read a labelled scan: cropped for training, whole, and its mask on its own grid."""
+    scan = open_scan(job.study.scans.path(mask.scan))
     array = load_mask(job.study.folder / mask.path, like=scan)
     volume = scan.load()
     soft = None
@@ -87,20 +87,20 @@ def load_example(
 
 
 def _probability(job: Job, mask: TrainingMask, volume: Volume) -> Volume:
-    """The probability that a pseudo-label was made from, with 0.5 where its surface was."""
+    """The probability a pseudo-label was made from, shifted to 0.5 at its surface."""
     round_ = mask.round or 0
-    prediction = predict(load_segmenter(job.folder(round_).segmenter, job.device), volume)
-    settings = prediction_settings(job.settings, real=has_seen_real(job, round_))
-    p, threshold = prediction.probability, settings.prediction.threshold
+    segmenter = segmenter_of_round(job.study, round_, job.settings, job.device)
+    prediction = predict(segmenter, volume)
+    p, threshold = prediction.probability, segmenter.settings.prediction.threshold
     odds = p * (1 - threshold)
     soft = (odds / (odds + (1 - p) * threshold)).astype(np.float32)
     return Volume(soft, prediction.grid.affine)
 
 
 def geometry_of_study(job: Job) -> Geometry:
-    """The training grid: from the first mask that was painted, the same in all rounds.
+    """The training grid, derived from the first painted mask, and the same in all rounds.
 
-    From the next one, if the scan of the first cannot be read.
+    The next one is used if its scan cannot be read.
     """
     masks, folder = masks_by_hand(job.study), job.folder(0)
     first = describe_round(job.study, 0).scans[:1] if folder.segmenter.is_file() else ()
@@ -113,6 +113,6 @@ def geometry_of_study(job: Job) -> Geometry:
 
 
 def _geometry_of(job: Job, mask: TrainingMask) -> Geometry:
-    scan = open_scan(job.study.scan_path(mask.scan))
+    scan = open_scan(job.study.scans.path(mask.scan))
     array = load_mask(job.study.folder / mask.path, like=scan)
     return training_geometry(array, scan.grid, job.settings)

@@ -1,8 +1,8 @@
-"""Driving a job: from a generator of events to a watcher, with exactly one end.
+"""Running a job: from a generator of events to a watcher, with exactly one terminal event.
 
-`drive` is what the console uses; `run_worker` adds the pipes between a window (or a cluster's
-launcher) and this process: events go out on stdout, one JSON line each, and "cancel", "pause" and
-"resume" come in on stdin. The end of stdin means that the watcher is gone, and cancels.
+The console uses `drive`; `run_worker` adds the pipes between a window (or a cluster's launcher) and
+this process: events go out on stdout, one JSON line each, and "cancel", "pause" and "resume" come
+in on stdin. The end of stdin means that the watcher is gone, and cancels.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ Sink = Callable[[Event], None]
 
 
 class WatcherGone(Exception):
-    """Raised by a sink when nobody reads any more."""
+    """Raised by a sink when its reader is gone."""
 
 
 class Control:
-    """What the watcher asks of a job: go on, pause, or cancel. Thread-safe."""
+    """The watcher's requests to a job: run, pause or cancel. Thread-safe."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -57,12 +57,12 @@ class Control:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the job is to stop."""
+        """Whether the job should stop."""
         return self._cancelled
 
     @property
     def paused(self) -> bool:
-        """Whether the job is to wait."""
+        """Whether the job should wait."""
         return self._paused and not self._cancelled
 
     def cancel(self) -> None:
@@ -75,23 +75,22 @@ class Control:
             self._paused = True
 
     def resume(self) -> None:
-        """Let a waiting job go on."""
+        """Let a paused job continue."""
         with self._condition:
             self._paused = False
             self._condition.notify_all()
 
     def wait(self) -> None:
-        """Return when the job may go on or is cancelled."""
+        """Return when the job may continue or is cancelled."""
         while self.paused:
             with self._condition:
-                self._condition.wait(timeout=0.1)  # a signal handler cannot notify
+                self._condition.wait(timeout=0.1)  # since a signal handler cannot notify
 
 
 class Throttle:
     """A sink that passes on at most about nine `Progress` events a second.
 
-    The latest one of a stage is kept back, not lost: it is passed on when the stage or the job
-    ends.
+    The latest one of each stage is always passed on when the stage or the job ends.
 
     Parameters
     ----------
@@ -99,16 +98,22 @@ class Throttle:
         Where events go.
     clock : callable
         Seconds.
+    seconds : float
+        Between two events that are passed on.
     """
 
-    def __init__(self, sink: Sink, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, sink: Sink, clock: Callable[[], float] = time.monotonic,
+        seconds: float = SECONDS_BETWEEN_PROGRESS,
+    ) -> None:
         self._sink = sink
         self._clock = clock
-        self._last = -SECONDS_BETWEEN_PROGRESS
+        self._seconds = seconds
+        self._last = -seconds
         self._kept: dict[str, Progress] = {}
 
     def __call__(self, event: Event) -> None:
-        """Pass `event` on, now or later."""
+        """Pass on `event`, now or later."""
         if isinstance(event, Progress):
             self._progress(event)
             return
@@ -119,22 +124,22 @@ class Throttle:
         self._sink(event)
 
     def _progress(self, event: Progress) -> None:
-        self._kept.pop(event.stage, None)  # the newest is the last to be passed on
+        self._kept.pop(event.stage, None)  # keeps the order: the latest is passed on last
         self._kept[event.stage] = event
-        if self._clock() - self._last >= SECONDS_BETWEEN_PROGRESS:
+        if self._clock() - self._last >= self._seconds:
             self._last = self._clock()
             self._sink(self._kept.pop(event.stage))
 
 
 def drive(events: Iterator[Event], sink: Sink, control: Control | None = None) -> int:
-    """Run a job to its one end, and return the exit code.
+    """Run a job to its terminal event, and return the exit code.
 
     Parameters
     ----------
     events : iterator of Event
         The job. Closing it cancels it; it may yield its own terminal event, or none.
     sink : callable
-        Gets every event, and exactly one terminal one at the end.
+        Receives every event, with exactly one terminal event at the end.
     control : Control, optional
         Asks the job to pause or cancel. SIGINT, SIGTERM and SIGHUP cancel, too.
 
@@ -156,7 +161,7 @@ def drive(events: Iterator[Event], sink: Sink, control: Control | None = None) -
 
 
 def exit_code(end: Event) -> int:
-    """Return the exit code that belongs to a terminal event."""
+    """Return the exit code for a terminal event."""
     if isinstance(end, Finished):
         if not end.n_failed:
             return OK
@@ -166,15 +171,21 @@ def exit_code(end: Event) -> int:
     return USER_MISTAKE if isinstance(end, Failed) and not end.traceback else BUG
 
 
-def run_worker(make_events: Callable[[], Iterator[Event]], log: Sink | None = None) -> int:
+def run_worker(
+    make_events: Callable[[], Iterator[Event]], log: Sink | None = None,
+    stop: Callable[[], None] | None = None,
+) -> int:
     """Run a job for a watcher at the other end of stdin and stdout.
 
     Parameters
     ----------
     make_events : callable
-        Makes the job; called once the pipes are safe, so that it may import what prints.
+        Makes the job; called once stdout is protected, as imports may print.
     log : callable, optional
-        Gets every event that is sent, before it is.
+        Receives every event before it is sent.
+    stop : callable, optional
+        Obeys "cancel" in the place of cancelling: the job ends when what it watches has ended. The
+        end of stdin cancels all the same.
 
     Returns
     -------
@@ -184,7 +195,9 @@ def run_worker(make_events: Callable[[], Iterator[Event]], log: Sink | None = No
     faulthandler.enable()  # a crash in C code leaves its trace on stderr
     channel = _claim_stdout()
     control = Control()
-    threading.Thread(target=_listen, args=(control,), name="listener", daemon=True).start()
+    threading.Thread(
+        target=_listen, args=(control, stop or control.cancel), name="listener", daemon=True
+    ).start()
 
     def send(event: Event) -> None:
         if log is not None:
@@ -195,25 +208,25 @@ def run_worker(make_events: Callable[[], Iterator[Event]], log: Sink | None = No
 
 
 def later(make_events: Callable[[], Iterator[Event]]) -> Iterator[Event]:
-    """Return the events of `make_events`, which is called only when the first is asked for."""
+    """Return the events of `make_events`, which is called lazily."""
     yield from make_events()
 
 
 def failure(error: BaseException) -> Failed:
-    """Describe what stopped a job: in words where a person can do something, else as a bug."""
+    """Describe the error that stopped a job, in plain words if the user can do something."""
     found = describe(error)
     return Failed(found.what, found.hint, found.traceback)
 
 
 def ended(exit_code: int, stderr_tail: str) -> Failed | Crashed:
-    """Describe the end of a process that did not tell it, for whoever watched.
+    """Describe the end of a process that sent no terminal event.
 
     Parameters
     ----------
     exit_code : int
         Negative for a signal.
     stderr_tail : str
-        What it said last. OpenBLAS, for one, ends the whole process when memory runs out.
+        Its last output. OpenBLAS, for example, terminates the process if memory runs out.
     """
     if exit_code > 0 and NO_MEMORY.search(stderr_tail):
         return Failed("There was not enough memory.", MEMORY_HINT)
@@ -221,7 +234,7 @@ def ended(exit_code: int, stderr_tail: str) -> Failed | Crashed:
 
 
 def _run(events: Iterator[Event], sink: Sink, control: Control) -> Event:
-    """Pass events on until the job ends by itself, fails or is cancelled; return its end."""
+    """Pass on events until the job ends, fails or is cancelled; return the terminal event."""
     began = time.monotonic()
     place = Progress("", 0, 0)
     try:
@@ -236,14 +249,14 @@ def _run(events: Iterator[Event], sink: Sink, control: Control) -> Event:
                 if control.cancelled:
                     return Cancelled(place.stage, place.step)
         finally:
-            _close(events)  # where a job saves what it has
-    except KeyboardInterrupt:  # Ctrl+C a second time, or where no handler could be set
+            _close(events)  # here a job saves its state
+    except KeyboardInterrupt:  # Ctrl+C a second time, or without a handler
         return Cancelled(place.stage, place.step)
     except WatcherGone:
         raise
-    except Exception as error:  # the one place where what stopped a job becomes an event
+    except Exception as error:  # the only place where an error becomes an event
         failed = failure(error)
-        if not failed.traceback:  # else the event itself takes it to the log
+        if not failed.traceback:  # otherwise the event takes it to the log
             logging.getLogger(__name__).info("The job stopped here:", exc_info=error)
         return failed
     return Finished(time.monotonic() - began)
@@ -251,10 +264,10 @@ def _run(events: Iterator[Event], sink: Sink, control: Control) -> Event:
 
 def _pause(control: Control, sink: Sink) -> None:
     if control.paused:
-        sink(Note("Paused."))
+        sink(Note("Paused.", state="paused"))
         control.wait()
         if not control.cancelled:
-            sink(Note("Resumed."))
+            sink(Note("Resumed.", state="resumed"))
 
 
 def _close(events: Iterator[Event]) -> None:
@@ -264,9 +277,9 @@ def _close(events: Iterator[Event]) -> None:
 
 
 def _claim_stdout() -> int:
-    """Return a private descriptor of stdout, and let everybody else's prints go to stderr.
+    """Return a private descriptor of stdout, and redirect all other output to stderr.
 
-    Descriptor 1 itself is redirected, so that not even a C library can spoil the stream.
+    Descriptor 1 itself is redirected, so that not even a C library can corrupt the stream.
     """
     sys.stdout.flush()
     channel = os.dup(1)
@@ -285,15 +298,15 @@ def _write_line(channel: int, line: str) -> None:
         raise
 
 
-def _listen(control: Control) -> None:
-    """Obey the lines of stdin until it ends.
+def _listen(control: Control, stop: Callable[[], None]) -> None:
+    """Handle the requests on stdin until it ends.
 
     The descriptor is read directly: a thread that waits inside `sys.stdin` would hold its lock
     when the interpreter shuts down.
     """
-    commands = {b"cancel": control.cancel, b"pause": control.pause, b"resume": control.resume}
+    commands = {b"cancel": stop, b"pause": control.pause, b"resume": control.resume}
     rest = b""
-    with suppress(OSError):  # closed under us: the same as its end
+    with suppress(OSError):  # closed by another thread: same as its end
         while data := os.read(0, 4096):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:

@@ -1,4 +1,4 @@
-"""The report: what happened in a study, as one HTML file for people to look at."""
+"""The report of a study, as one HTML file."""
 
 from napari_singlestrip.report.results import DemoResults, UnseenHead
 from napari_singlestrip.report.writing import write_report

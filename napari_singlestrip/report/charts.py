@@ -1,4 +1,4 @@
-"""Charts, drawn twice: for light and for dark screens.
+"""Charts, rendered twice: for light and for dark screens.
 
 Only matplotlib's own objects are used, never pyplot: nothing is global, and no window opens.
 """
@@ -24,7 +24,7 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a chart: text, lines behind, and series."""
+    """Colours of a chart: text, grid lines and series."""
 
     ink: str
     grid: str
@@ -37,7 +37,7 @@ DARK = Theme("#c3ccd8", "#333d49", ("#6cb2ff", "#ffb454", "#5fd6a2", "#c79be6", 
 
 @dataclass(frozen=True)
 class Series:
-    """A line or a cloud of points.
+    """A line or a scatter of points.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Series:
     dashed : bool
         Draw the line dashed.
     colour : int
-        Which of the theme's colours.
+        Index of the theme's colour.
     names : sequence of str
         Names of the points.
     """
@@ -60,7 +60,7 @@ class Series:
 
 
 def line_chart(title: str, series: Sequence[Series], labels: tuple[str, str]) -> Html:
-    """Draw curves; a few points get markers, since a line of two points is easily overlooked."""
+    """Draw curves; short ones with markers, since a line of two points is easily overlooked."""
 
     def draw(axes: Axes, theme: Theme) -> None:
         for line in series:
@@ -76,7 +76,7 @@ def line_chart(title: str, series: Sequence[Series], labels: tuple[str, str]) ->
 
 
 def scatter_chart(title: str, series: Sequence[Series], labels: tuple[str, str]) -> Html:
-    """Draw clouds of points; the lowest of each is named."""
+    """Draw scatter plots; the lowest point of each is labelled."""
 
     def draw(axes: Axes, theme: Theme) -> None:
         for cloud in series:
@@ -103,7 +103,7 @@ def scatter_chart(title: str, series: Sequence[Series], labels: tuple[str, str])
 def pairs_chart(
     title: str, pairs: Mapping[str, tuple[float, float]], label: str, higher_is_better: bool
 ) -> Html:
-    """Draw one line per scan from before to after; what got worse stands out."""
+    """Draw one line per scan from before to after, highlighting deterioration."""
 
     def draw(axes: Axes, theme: Theme) -> None:
         for before, after in pairs.values():
@@ -171,5 +171,5 @@ def _render(
 
 
 def _plain(text: str) -> str:
-    """Names may hold $ signs, which are no formulas here, and letters that the font lacks."""
+    """Escape $ signs, which are not formulas here, and characters the font lacks."""
     return printable(text).encode("latin-1", "replace").decode("latin-1").replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""What a report tells of a study, gathered once; a missing or damaged piece leaves a gap only."""
+"""The content of a report, gathered once; missing or damaged parts only leave a gap."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from napari_singlestrip.atomic_files import read_json
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.failures import Failure, attempt
+from napari_singlestrip.files.atomic import read_json
 from napari_singlestrip.report.results import DemoResults
 from napari_singlestrip.study.ranking_report import RankingReport, ranking_report, told
 from napari_singlestrip.study.references import References
@@ -19,7 +19,7 @@ from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.tables import Decision
 
 T = TypeVar("T")
-MAX_MASKS = 10_000  # of a round are listed
+MAX_MASKS = 10_000  # listed per round
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Round:
     number : int
     folder : RoundFolder
     run : dict
-        What settings.json holds: settings, version, python, device; empty if missing or damaged.
+        Content of settings.json: settings, version, python, device; empty if missing or damaged.
     training_set : list of dict
-        Provenance of the masks that were learned from.
+        Provenance of the training masks.
     metrics : list of dict
-        Lines of metrics.jsonl, as `read_metrics` leaves them.
+        Lines of metrics.jsonl, from `read_metrics`.
     ranking : RankingReport or None
         None if the round was not ranked.
     """
@@ -50,7 +50,7 @@ class Round:
 
 @dataclass
 class Content:
-    """Everything that the sections are made from.
+    """The input of all sections.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Content:
     rounds : list of Round
     decisions : dict of str to Decision
     problems : list of str
-        What could not be read or shown; grows while the page is made.
+        Problems in reading or showing the content; appended to while the page is made.
     """
 
     study: Study
@@ -81,10 +81,10 @@ class Content:
     @cached_property
     def references(self) -> References:
         """Reference masks of all scans."""
-        return self.study.find_references()
+        return self.study.references.find()
 
     def attempt(self, work: Callable[[], T]) -> T | None:
-        """Do `work`; when that fails, note why and go on with None."""
+        """Return the result of `work`; if it fails, note why and return None."""
         found = attempt(work)
         if not isinstance(found, Failure):
             return found
@@ -94,18 +94,18 @@ class Content:
 
 
 def gather(study: Study, extra: DemoResults | None = None) -> Content:
-    """Read what a report tells."""
+    """Read the content of a report."""
     content = Content(study, extra or DemoResults())
-    content.decisions = content.attempt(study.decisions) or {}
-    content.rounds = [_round(content, number) for number in study.rounds()]
+    content.decisions = content.attempt(study.decisions.all) or {}
+    content.rounds = [_round(content, number) for number in study.rounds.numbers()]
     return content
 
 
 def _round(content: Content, number: int) -> Round:
     study = content.study
-    folder = RoundFolder(study.round_dir(number))
+    folder = RoundFolder(study.rounds.folder(number))
     ranking = None
-    if content.attempt(lambda: study.scores(number)):
+    if content.attempt(lambda: study.rounds.scores(number)):
         ranking = content.attempt(lambda: ranking_report(study, number))
     if ranking is not None:
         content.problems += [p for p in ranking.problems if p not in content.problems]
@@ -134,7 +134,7 @@ def _training_set(path: Path) -> list[dict[str, Any]]:
 
 
 def _read_json(path: Path, kind: type[T]) -> T:
-    """Read a file that may be missing, but if it is there, holds a `kind`."""
+    """Read a file that may be missing; its content must be a `kind`."""
     try:
         found = read_json(path)
     except FileNotFoundError:

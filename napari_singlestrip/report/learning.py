@@ -1,4 +1,4 @@
-"""Sections about how the study learned: settings, label maps, synthetic heads, curves, masks."""
+"""Sections about the training: settings, label maps, synthetic images, curves, masks."""
 
 from __future__ import annotations
 
@@ -11,25 +11,29 @@ from napari_singlestrip.report.charts import Series, line_chart
 from napari_singlestrip.report.content import Content, Round
 from napari_singlestrip.report.page import Html, element, facts, figure, image, section, table
 from napari_singlestrip.report.pictures import HeadView, stored_png
+from napari_singlestrip.vocabulary import SEGMENTER_STAGES
 
 MAX_WORD = 500  # characters
 STAGE_NAMES = {"train": "training", "finetune": "fine-tuning", "autoencoder": "autoencoder"}
 
 
 def what_was_done(content: Content) -> Html:
-    """With which data, settings, versions and device."""
+    """Data, settings, versions and device of the training."""
     study = content.study
     entries = [entry for entry in study.scans if entry.role == "pool"]
     first = content.rounds[0].run if content.rounds else {}
     settings: dict[str, Any] = first.get("settings", {})
     pairs = {
         "scans": len(entries),
-        "masks made by hand": len(study.masked_scans()),
+        "masks made by hand": len(study.masks.names()),
         "rounds of fine-tuning": max((r.number for r in content.rounds), default=0),
         "effort": settings.get("effort", study.effort),
         "voxel size (mm)": _of(settings, "conform", "spacing_mm"),
         "training steps": _of(settings, "training", "steps"),
         "fine-tuning steps": _of(settings, "finetuning", "steps"),
+        "share of further steps on refreshed labels": _of(
+            settings, "finetuning", "refresh_fraction"
+        ),
         "autoencoder steps": _of(settings, "autoencoder", "steps"),
         "seed": settings.get("seed"),
         "device": first.get("device"),
@@ -41,17 +45,17 @@ def what_was_done(content: Content) -> Html:
         facts(pairs),
         *_changed(study.overrides),
         *(_all_settings(r) for r in content.rounds if r.run),
-        hint="A network learned to find the brain from synthetic heads, painted from the label "
+        hint="A network was trained to segment the brain on synthetic images, made from the label "
         "maps of the scans with a mask made by hand. It then predicted masks of all other scans. "
-        "An autoencoder that knows what brain masks look like ranked them, and the network was "
-        "fine-tuned on the best. Reference masks, where there are any, were only used to measure.",
+        "An autoencoder trained on brain masks ranked them, and the network was "
+        "fine-tuned on the best. Reference masks, if any, were only used for evaluation.",
     )
 
 
 def label_maps(content: Content) -> Html | None:
-    """Show the painted brain and what was made of it."""
+    """Show the painted brain and its label maps."""
     pieces = []
-    painted = next(iter(content.study.masked_scans()), None)
+    painted = next(iter(content.study.masks.names()), None)
     if painted is not None:
         shown = content.attempt(lambda: _painted(content, painted))
         pieces += [figure(shown, f"{painted} with its mask.")] if shown else []
@@ -63,19 +67,19 @@ def label_maps(content: Content) -> Html | None:
     return section(
         "The painted brain and its label maps", *pieces,
         hint="Intensities inside and outside the mask are grouped, without any knowledge of "
-        "anatomy. Synthetic heads get their shapes from these maps, and colours drawn at random.",
+        "anatomy. Synthetic images get their shapes from these maps, and random intensities.",
     )
 
 
 def synthetic_heads(content: Content) -> Html | None:
-    """Show samples of what the network learned from."""
-    picture = _preview(content, "synthetic.png", "Synthetic heads")
+    """Show samples of the training images."""
+    picture = _preview(content, "synthetic.png", "Synthetic images")
     if not picture:
         return None
     return section(
-        "Synthetic heads", figure(picture),
-        hint="A few of the heads that the network learned from, the brain outlined in red. They "
-        "are meant to be stranger than real ones: what is learned must not depend on contrast, "
+        "Synthetic images", figure(picture),
+        hint="Examples of the images that the network was trained on, the brain outlined. They "
+        "are deliberately unrealistic: what is learned must not depend on contrast, "
         "noise, position or field of view.",
     )
 
@@ -89,12 +93,12 @@ def curves(content: Content) -> Html | None:
     return section(
         "Learning curves", element("div", *found, class_="charts"),
         hint="Dice is the overlap of two masks: 1 is perfect. It is measured on synthetic heads "
-        "that training never sees, and on the scans whose masks were made by hand.",
+        "that are not used in training, and on the scans whose masks were made by hand.",
     )
 
 
 def provenance(content: Content) -> Html | None:
-    """List the masks that each round learned from."""
+    """List the training masks of each round."""
     rows = [
         (
             round_.number, mask.get("scan"), mask.get("kind"), mask.get("round"), mask.get("rank"),
@@ -109,8 +113,8 @@ def provenance(content: Content) -> Html | None:
         "round", "scan", "kind", "predicted in round", "rank then", "autoencoder error", "weight"
     )
     return section(
-        "Which masks were learned from", table(header, rows),
-        hint="Every mask that any model of this study has learned from. Rejected masks are never "
+        "Training masks", table(header, rows),
+        hint="Every mask on which a model of this study was trained. Rejected masks are never "
         "among them, nor are reference masks.",
     )
 
@@ -142,18 +146,18 @@ def _all_settings(round_: Round) -> Html:
 
 
 def _word(value: object) -> object:
-    """Keep settings as they were written, not rounded; what is no setting may be long."""
+    """Show settings as written, not rounded, and truncated if very long."""
     return f"{value:g}" if isinstance(value, float) else str(value)[:MAX_WORD]
 
 
 def _painted(content: Content, name: str) -> Html:
-    mask = content.study.mask_path(name)
-    view = HeadView(content.study.scan_path(name), through=mask)
+    mask = content.study.masks.path(name)
+    view = HeadView(content.study.scans.path(name), through=mask)
     return image(view.with_masks(mask), f"{name} with its painted mask")
 
 
 def _preview(content: Content, name: str, alt: str) -> Html | None:
-    """Take the picture of the first round that has it: it shows the painted scan."""
+    """The preview of the first round that has it, which shows the painted scan."""
     for round_ in content.rounds:
         path: Path = round_.folder.previews / name
         if path.is_file():
@@ -169,26 +173,26 @@ def _loss_chart(content: Content) -> Html | None:
     series = [
         Series(f"round {r.number}: {STAGE_NAMES[stage]}", points, colour=r.number)
         for r in content.rounds
-        for stage in ("train", "finetune")
+        for stage in SEGMENTER_STAGES
         if (points := _points(r, stage, "loss"))
     ]
     return line_chart("Loss of the network", series, ("step", "loss")) if series else None
 
 
 def _dice_chart(content: Content) -> Html | None:
-    kinds = {"validation_dice": "synthetic heads", "painted_dice": "scans with a mask by hand"}
+    kinds = {"validation_dice": "synthetic images", "painted_dice": "scans with a mask by hand"}
     series = [
         Series(f"round {r.number}: {words}", points, key == "painted_dice", r.number)
         for r in content.rounds
-        for stage in ("train", "finetune")
+        for stage in SEGMENTER_STAGES
         for key, words in kinds.items()
         if (points := _points(r, stage, key))
     ]
-    return line_chart("Dice while learning", series, ("step", "Dice")) if series else None
+    return line_chart("Dice during training", series, ("step", "Dice")) if series else None
 
 
 def _autoencoder_chart(content: Content) -> Html | None:
-    keys = {"loss": "loss", "validation_dice": "Dice of redrawn masks"}
+    keys = {"loss": "loss", "validation_dice": "Dice of reconstructed masks"}
     series = [
         Series(words, points, colour=n)
         for r in content.rounds

@@ -1,4 +1,8 @@
-"""The few HTML pieces that the report is made of; text is escaped unless it is `Html`."""
+"""The HTML elements of the report; text is escaped unless it is `Html`.
+
+Functions rather than templates (jinja2): every value passes through one escaping function, sections
+are composed in Python, and mypy checks them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from napari_singlestrip.texts import printable
 
 
 class Html(str):
-    """Text that is HTML already."""
+    """Text that is already HTML."""
 
     __slots__ = ()
 
@@ -23,12 +27,12 @@ def element(name: str, *children: str, **attributes: str) -> Html:
 
 
 def join(children: Iterable[str]) -> Html:
-    """Put pieces one after the other, escaping those that are plain text."""
+    """Concatenate elements, escaping plain text."""
     return Html("".join(c if isinstance(c, Html) else _escape(c) for c in children))
 
 
 def image(data: str, alt: str, dark: str = "") -> Html:
-    """Return a picture from a data URI, with another one for dark screens if given."""
+    """Return an image from a data URI, with another one for dark screens if given."""
     picture = Html(f'<img src="{html.escape(data)}" alt="{_escape(alt)}">')
     if not dark:
         return picture
@@ -37,13 +41,13 @@ def image(data: str, alt: str, dark: str = "") -> Html:
 
 
 def figure(picture: Html, caption: str = "", class_: str = "") -> Html:
-    """Return a picture with what there is to say about it."""
+    """Return an image with a caption."""
     words = [element("figcaption", caption)] if caption else []
     return element("figure", picture, *words, **({"class_": class_} if class_ else {}))
 
 
 def section(title: str, *children: str, hint: str = "") -> Html:
-    """Return a part of the page with a title and a sentence that explains it."""
+    """Return a section of the page with a title and an explanation."""
     lead = [element("p", hint, class_="hint")] if hint else []
     return element("section", element("h2", title), *lead, *children)
 
@@ -74,7 +78,7 @@ def facts(pairs: Mapping[str, object]) -> Html:
 
 
 def number(value: object, digits: int = 3) -> str:
-    """Return a value as people read it: no more digits than matter, a dash if it is not known."""
+    """Format a value with the relevant digits only, or a dash if unknown."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "–"
     if isinstance(value, bool):
@@ -96,7 +100,7 @@ def page(title: str, body: Iterable[Html]) -> str:
 
 
 def _escape(text: str) -> str:
-    """Text for HTML; what no browser shows, or UTF-8 cannot hold, becomes its escape."""
+    """Escape text for HTML, including control characters and invalid UTF-8."""
     return html.escape(printable(text))
 
 

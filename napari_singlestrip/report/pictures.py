@@ -1,6 +1,6 @@
-"""Pictures of heads: three planes of a scan with outlines of masks or a heat map on top.
+"""Images of heads: three planes of a scan with outlines of masks or a heat map.
 
-Only what is shown is sampled: three slices, on isotropic RAS pixels, whatever the scan's own grid.
+Only the three slices shown are sampled, with isotropic pixels in RAS orientation.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy.typing as npt
 from matplotlib.colors import to_rgb
 from matplotlib.image import imsave
 
-from napari_singlestrip.atomic_files import read_bytes
 from napari_singlestrip.engine.imaging.geometry import head_box, normalize, resample
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import read_bytes
 from napari_singlestrip.pipeline.previews import outline, side_by_side
 from napari_singlestrip.report.style import (
     MASK_COLOUR,
@@ -33,7 +33,7 @@ Array = npt.NDArray[Any]
 PIXELS = 200  # along the longest side of the head
 PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 MAX_PNG_BYTES, MAX_PNG_SIDE = 16 * 2**20, 16_384
-GREYS = 64  # as many as the eye tells apart; the noise of more would double the file
+GREYS = 64  # enough for the eye; more grey levels would double the file size
 
 
 class HeadView:
@@ -44,7 +44,7 @@ class HeadView:
     scan : Path
         Any file that can be read.
     through : Path, optional
-        A mask; the planes go through the middle of it instead of the middle of the head.
+        A mask; the planes go through its centre instead of the centre of the head.
 
     Raises
     ------
@@ -99,7 +99,7 @@ class HeadView:
 
 
 def data_uri(picture: Array) -> str:
-    """Return an RGB picture (0 to 1) as a data URI of a PNG."""
+    """Return an RGB image (0 to 1) as a data URI of a PNG."""
     buffer = io.BytesIO()
     rgb = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
     imsave(buffer, rgb, format="png")
@@ -107,17 +107,17 @@ def data_uri(picture: Array) -> str:
 
 
 def stored_png(path: Path) -> str:
-    """Return a picture that a round left behind as a data URI.
+    """Return a stored preview image of a round as a data URI.
 
     Raises
     ------
     UserError
-        If it is no PNG, or larger than ours are: it would go into the report as it is.
+        If it is not a PNG or too large, since it is embedded in the report unchanged.
     """
     content = read_bytes(path, MAX_PNG_BYTES)
     sides = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
     if not content.startswith(PNG_START) or not 0 < min(sides) <= max(sides) <= MAX_PNG_SIDE:
-        raise UserError(f"{path} is not a picture of ours.")
+        raise UserError(f"{path} is not a preview image of this program.")
     return png_uri(content)
 
 
@@ -127,7 +127,7 @@ def png_uri(content: bytes) -> str:
 
 
 def _plane(low: Array, high: Array, centre: Array, axis: int) -> Grid:
-    """One pixel thick across `axis`, isotropic, covering the box otherwise."""
+    """Grid of a plane across `axis` with isotropic pixels that cover the box."""
     spacing = float((high - low).max()) / PIXELS
     shape = np.maximum(np.ceil((high - low) / spacing), 1).astype(int)
     origin = low + spacing / 2

@@ -1,4 +1,4 @@
-"""What a demo knows beyond its study: heads that were never seen, and how long it took."""
+"""Results of a demo beyond its study: unseen heads, and run times."""
 
 from __future__ import annotations
 

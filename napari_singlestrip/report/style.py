@@ -19,6 +19,7 @@ body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 main { max-width: 1180px; margin: 0 auto; padding: 1.2rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: .6rem 0 .3rem; overflow-wrap: anywhere; }
+h1.part { font-size: 1.5rem; margin-top: 2.2rem; }
 h2 { font-size: 1.25rem; margin: 0 0 .3rem; }
 h3 { font-size: 1rem; margin: 0; overflow-wrap: anywhere; }
 p { margin: .4rem 0; max-width: 72ch; }
@@ -66,6 +67,7 @@ tr.strong td { font-weight: 600; }
 .warning { color: var(--warn); }
 details { margin: .6rem 0; }
 summary { cursor: pointer; color: var(--accent); }
+a { color: var(--accent); }
 footer { font-size: .85rem; margin: 1.4rem 0; }
 @media (max-width: 560px) { main { padding: .6rem; } section { padding: .8rem; }
   h1 { font-size: 1.5rem; } .tile b { font-size: 1.25rem; } }

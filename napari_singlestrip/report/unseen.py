@@ -1,4 +1,4 @@
-"""Sections of the demo: heads that were never seen, and how long everything took."""
+"""Sections of the demo: unseen heads and run times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_singlestrip.report.results import UnseenHead
 
 
 def unseen_heads(content: Content) -> Html | None:
-    """Compare masks of heads outside the study with the truth."""
+    """Compare masks of heads outside the study with their references."""
     heads = content.extra.unseen
     if not heads:
         return None
@@ -26,10 +26,10 @@ def unseen_heads(content: Content) -> Html | None:
     total = [("mean", *values.mean(axis=0).tolist()), ("worst", *(float(w) for w in worst))]
     cards = [before_after_card(head.name, _pictures(content, head), {}) for head in heads]
     return section(
-        "Heads that were never seen", table(header, [*rows, *total], highlight=("mean", "worst")),
+        "Unseen heads", table(header, [*rows, *total], highlight=("mean", "worst")),
         legend(has_reference=True), element("div", *cards, class_="cards"),
-        hint="People outside the study, with the masks of the first model and of the fine-tuned "
-        "one. HD95 is the distance between the surfaces of two masks that 95% of them keep.",
+        hint="Heads outside the study, with the masks of the first model and of the fine-tuned "
+        "one. HD95 is the 95th percentile of the distance between the surfaces of two masks.",
     )
 
 
@@ -40,8 +40,8 @@ def seconds_per_stage(content: Content) -> Html | None:
         return None
     total = sum(seconds.values())
     return section(
-        "How long it took", figure(bar_chart("Seconds per stage", seconds, "seconds")),
-        element("p", f"In all {total:.0f} seconds, heads and all rounds together."),
+        "Run times", figure(bar_chart("Seconds per stage", seconds, "seconds")),
+        element("p", f"In total {total:.0f} seconds, including heads and all rounds."),
     )
 
 

@@ -1,4 +1,4 @@
-"""Heads to try everything on: drawn from a seed, in four contrasts, with exact brain masks."""
+"""Simulated heads: generated from a seed, in four contrasts, with exact brain masks."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The brain, from the pia inwards: layers of tissue as signed distances (mm of the template).
 
-Places are approximate MNI152 coordinates, set by hand and adjusted by eye.
+Positions are approximate MNI152 coordinates, set by hand and adjusted by eye.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from napari_singlestrip.sample_data.shapes import (
 Chosen = npt.NDArray[np.bool_]
 
 FORAMEN_MAGNUM_Z = -63.0
-_THIN_CSF_MM = 0.6  # the mask stops at the pia plus this much fluid
+_THIN_CSF_MM = 0.6  # the mask ends at the pia plus this much fluid
 _FAR_MM = 50.0
 _WIDEST_MM = 12.0  # farther from a sulcus than any cortex reaches
 _STEEPEST = 1.0  # per mm; a field of unit variance and 20 mm wavelength stays near 0.3
@@ -38,7 +38,7 @@ _CLEFT_MM = 0.8  # half width of the fissure between the hemispheres
 
 @dataclass(frozen=True)
 class Layer:
-    """A tissue laid over what is already there, where ``distance`` is negative."""
+    """A tissue painted over existing ones where ``distance`` is negative."""
 
     tissue: str
     distance: Array
@@ -55,7 +55,7 @@ class Hulls:
 
     @property
     def brain(self) -> Array:
-        """What the mask encloses: hulls and the thin fluid on them.
+        """The region of the mask: hulls and the thin fluid on them.
 
         Fissures and most of the cisterns at the base are bridged, as painted masks do.
         """
@@ -140,10 +140,10 @@ def _sylvian(space: Space, wobble: Array) -> Array:
 
 
 def _surface(space: Space, hull: Array) -> tuple[Space, Array]:
-    """Each point carried to the nearest place on the hull: folds run straight in from there.
+    """Each point projected to the nearest point on the hull, from where folds run straight inwards.
 
     Also returns the slope of the hull's distance. It drops where two sides are equally near; there
-    the place on the hull jumps, and a fold would be an artefact.
+    the projection jumps, and a fold would be an artefact.
     """
     gx, gy, gz = space.gradient(hull)
     slope = length(gx, gy, gz)
@@ -155,7 +155,7 @@ def _surface(space: Space, hull: Array) -> tuple[Space, Array]:
 def _sheets(space: Space, field: Array, jump: Chosen | bool = False) -> Array:
     """Distance (mm) to the sheets where a field changes sign.
 
-    A jump is not a sheet: there the distance is taken over from the smooth surroundings.
+    A jump is not a sheet: there the distance is extended from the smooth surroundings.
     """
     slope = space.slope(field)
     distance = np.minimum(np.abs(field) / np.maximum(slope, 0.015), _WIDEST_MM)
@@ -192,7 +192,7 @@ def _sulci(space: Space, hull: Array, wobble: Array, person: Person, patterns: P
 
 
 def _shell(hull: Array) -> Chosen:
-    """Where folds can be: the rind of the hemispheres."""
+    """Where folds can be: the outer shell of the hemispheres."""
     return (hull > -28) & (hull < 4)
 
 

@@ -1,4 +1,4 @@
-"""From tissue to intensity: contrasts, texture, and what a scanner adds."""
+"""From tissue to intensity: contrasts, texture and imaging artefacts."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def draw_signals(rng: np.random.Generator, contrast: str) -> dict[str, float]:
 
 
 def textured(signal: Array, labels: np.ndarray, grain: Array) -> Array:
-    """Uneven tissue: fat and muscle are streaky, the brain nearly even."""
+    """Add texture: fat and muscle are streaky, the brain nearly uniform."""
     strength = np.full(len(TISSUES), 0.012, np.float32)
     for name, value in _TEXTURE.items():
         strength[TISSUES[name]] = value
@@ -78,14 +78,14 @@ def bias_field(shape: tuple[int, ...], rng: np.random.Generator, strength: float
 
 
 def acquire(signal: Array, rng: np.random.Generator, noise: float) -> np.ndarray:
-    """Bias, point spread, Rician noise, integers.
+    """Simulate the acquisition: bias, point spread, Rician noise, rounding to integers.
 
     Parameters
     ----------
     signal : array of float32, shape (i, j, k)
         Relative signal.
     rng : numpy.random.Generator
-        Draws the bias and the noise.
+        Generates the bias and the noise.
     noise : float
         Standard deviation of the noise, relative to white matter on T1w.
 

@@ -1,8 +1,8 @@
-"""A finished study of sample heads, to look at without waiting for a training.
+"""A finished study of sample heads, to explore without training first.
 
-``sample_data/finished.zip`` holds what a real run left behind: weights in half precision, masks,
-scores and curves (``tools/make_sample_study.py`` makes it). The scans are not in it: they are
-drawn again from their seeds.
+``sample_data/finished.zip`` contains the results of a real run: weights in half precision, masks,
+scores and curves (made by ``tools/make_sample_study.py``). The scans are not included: they are
+generated again from their seeds.
 """
 
 from __future__ import annotations
@@ -11,21 +11,24 @@ import json
 import os
 import shutil
 import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from napari_singlestrip.atomic_files import atomic_path
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import atomic_path
+from napari_singlestrip.files.portable import rename
 from napari_singlestrip.study.document import DOCUMENT_NAME
 
 PACK = Path(__file__).with_name("finished.zip")
-ABOUT = "about.json"  # the heads of the study; the rest of the pack is the study's folder
-FOLDER = "finished"
+TUNED_PACK = Path(__file__).with_name("finetuned.zip")  # what one more round adds and changes
+ABOUT = "about.json"  # the heads of the study; the rest of the archive is the study folder
+FOLDER, TUNED_FOLDER = "finished", "finetuned"
 
 
 @dataclass(frozen=True)
 class Heads:
-    """The sample heads of a pack: how many, their seed and their voxel size (mm)."""
+    """The sample heads of an archive: their number, seed and voxel size (mm)."""
 
     n: int
     seed: int
@@ -33,18 +36,18 @@ class Heads:
 
 
 def heads_of(pack: Path = PACK) -> Heads:
-    """Return which heads the packed study is of."""
+    """Return the heads of the packed study."""
     with zipfile.ZipFile(pack) as archive:
         return Heads(**json.loads(archive.read(ABOUT)))
 
 
 def unfold(folder: Path, pack: Path = PACK) -> Path:
-    """Unpack the study to ``folder/finished``, beside the scans that it is of.
+    """Unpack the study to ``folder/finished``, beside its scans.
 
     Parameters
     ----------
     folder : Path
-        Made if missing. A finished study that is there already stays as it is.
+        Created if missing. An existing finished study is kept.
     pack : Path
         The archive.
 
@@ -58,20 +61,38 @@ def unfold(folder: Path, pack: Path = PACK) -> Path:
     UserError
         If it cannot be written.
     """
-    target = folder / FOLDER
-    if not (target / DOCUMENT_NAME).is_file():
-        _extract(pack, target)
-    return target
+    return _extract((pack,), folder / FOLDER)
 
 
-def _extract(pack: Path, target: Path) -> None:
-    """Unpack beside, then move: a study is whole or absent."""
+def unfold_tuned(folder: Path, packs: Sequence[Path] = (PACK, TUNED_PACK)) -> Path:
+    """Unpack the same study after a round of fine-tuning to ``folder/finetuned``.
+
+    Parameters
+    ----------
+    folder : Path
+        As in `unfold`.
+    packs : sequence of Path
+        The study before, and what the round added and changed.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written.
+    """
+    return _extract(packs, folder / TUNED_FOLDER)
+
+
+def _extract(packs: Sequence[Path], target: Path) -> Path:
+    """Unpack to a temporary folder, then move it: the study is complete or absent."""
+    if (target / DOCUMENT_NAME).is_file():
+        return target
     beside = target.with_name(f".{target.name}-{os.getpid()}")
     try:
-        with zipfile.ZipFile(pack) as archive:
-            names = [name for name in archive.namelist() if name != ABOUT]
-            archive.extractall(beside, names)
-        os.replace(beside, target)
+        for pack in packs:
+            with zipfile.ZipFile(pack) as archive:
+                names = [name for name in archive.namelist() if name != ABOUT]
+                archive.extractall(beside, names)
+        rename(beside, target)
     except OSError as error:
         raise UserError(
             f"Cannot write the sample study to {target}: {error.strerror}.",
@@ -79,18 +100,36 @@ def _extract(pack: Path, target: Path) -> None:
         ) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+    return target
 
 
-def fold(study: Path, heads: Heads, pack: Path) -> None:
-    """Pack the folder of a study as it is; its scans must lie in ``../scans``.
+def fold(study: Path, heads: Heads, pack: Path, over: Path | None = None) -> None:
+    """Pack the folder of a study; its scans must be in ``../scans``.
 
-    Times are left out, so that the same study gives the same bytes.
+    Times are omitted, so that the same study gives the same bytes.
+
+    Parameters
+    ----------
+    study : Path
+    heads : Heads
+    pack : Path
+        Written.
+    over : Path, optional
+        An archive whose files are omitted where they are the same.
     """
+    known = {} if over is None else _content(over)
     files = sorted(p for p in study.rglob("*") if p.is_file() and not p.name.startswith("."))
     with atomic_path(pack) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         _add(archive, ABOUT, json.dumps(asdict(heads)).encode())
         for path in files:
-            _add(archive, path.relative_to(study).as_posix(), path.read_bytes())
+            name, content = path.relative_to(study).as_posix(), path.read_bytes()
+            if known.get(name) != content:
+                _add(archive, name, content)
+
+
+def _content(pack: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(pack) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

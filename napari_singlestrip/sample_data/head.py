@@ -1,4 +1,4 @@
-"""Everything around the brain, from the skin inwards, and the order in which it is laid."""
+"""Everything around the brain, from the skin inwards, in the order of painting."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def _lining_layers(space: Space, cavity: Array, hulls: Hulls) -> Iterator[Layer]
 
 
 def head_layers(space: Space, hulls: Hulls, person: Person, patterns: Patterns) -> Iterator[Layer]:
-    """All layers of a head in the order in which they are laid over air."""
+    """All layers of a head in the order of painting, over air."""
     cavity = hulls.cavity(person.csf_gap)
     yield from _ears(space)
     yield from _soft_layers(space, outline(space, cavity, person), person, patterns)

@@ -1,4 +1,4 @@
-"""Sample heads: people who do not exist, with the exact mask of their brains."""
+"""Sample heads: simulated scans with exact brain masks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 import scipy
 from nibabel import orientations
 
+from napari_singlestrip.files import portable
 from napari_singlestrip.sample_data.brain import Layer, hulls
 from napari_singlestrip.sample_data.contrast import (
     CONTRASTS,
@@ -23,6 +24,7 @@ from napari_singlestrip.sample_data.contrast import (
 )
 from napari_singlestrip.sample_data.head import head_layers
 from napari_singlestrip.sample_data.person import draw_patterns, draw_person, rotation
+from napari_singlestrip.sample_data.poor_scan import FAULTS, cut_field_of_view, spoil
 from napari_singlestrip.sample_data.shapes import Array, Space
 
 Affine = npt.NDArray[np.float64]
@@ -31,15 +33,16 @@ Angles = tuple[float, float, float]
 
 _FIELD_OF_VIEW_MM = np.array([192.0, 240.0, 240.0])
 _FIELD_CENTRE_MM = np.array([0.0, 0.0, -20.0])
-_THICK_MM = 3.0  # voxels at least this much longer than their shortest side are slices
+_THICK_MM = 3.0  # voxels at least this much longer than their shortest side are thick slices
 _CLEAN_NOISE = 0.012
 _TYPICAL_NOISE = 0.025
+_PERIOD, _POOR = 7, (3, 6)  # in each seven heads these two are poor scans, in every contrast
 _ORIENTATIONS = ("LPS", "LAS", "RAS", "PIR", "PSR", "RSA", "LIP")
 
 
 @dataclass(frozen=True)
 class SampleHead:
-    """One scan of one invented person.
+    """One scan of one simulated person.
 
     Parameters
     ----------
@@ -71,7 +74,7 @@ def render_head(
     noise: float = _TYPICAL_NOISE,
     oblique_deg: float = 0.0,
 ) -> SampleHead:
-    """Scan one invented person.
+    """Simulate a scan of one person.
 
     Parameters
     ----------
@@ -83,11 +86,11 @@ def render_head(
     spacing_mm : float or tuple of float
         Voxel size (mm) along the stored axes, for example ``(1, 1, 5)`` for thick slices.
     orientation : str
-        Where the stored axes point, for example ``"LPS"``.
+        Orientation of the stored axes, for example ``"LPS"``.
     noise : float
         Standard deviation of the noise, relative to white matter on T1w; 0 or more.
     oblique_deg : float
-        Turn of the grid about the left-right and the up-down axis (degrees).
+        Rotation of the grid about the left-right and the up-down axis (degrees).
 
     Returns
     -------
@@ -141,7 +144,7 @@ def _grid(spacing: npt.NDArray[np.float64], angles: Angles) -> tuple[Shape, Affi
 
 
 def _split(shape: Shape, affine: Affine) -> tuple[npt.NDArray[np.int_], Shape, Affine]:
-    """Cut thick voxels into an odd number of parts: a slice is the mean of what it holds."""
+    """Split thick voxels into an odd number of parts: a slice is the mean of its parts."""
     steps = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
     ratio = np.where(steps - steps.min() > _THICK_MM - 0.5, steps / steps.min(), 1.0)
     parts = 2 * np.ceil((ratio - 1) / 2 - 1e-6).astype(int) + 1
@@ -171,7 +174,7 @@ def _scan(
 def _paint(
     space: Space, layers: Iterator[Layer], levels: dict[str, float]
 ) -> tuple[Array, np.ndarray]:
-    """Lay tissues over each other; a voxel on a border gets a share of both."""
+    """Paint tissues over each other, with partial volumes at borders."""
     signal = np.zeros(space.x.shape, np.float32)
     labels = np.zeros(space.x.shape, np.uint8)
     per_voxel = np.float32(1 / space.steps.mean())
@@ -184,7 +187,7 @@ def _paint(
 
 
 def _one_body(mask: np.ndarray) -> np.ndarray:
-    """The largest connected part, without holes."""
+    """The largest connected component, without holes."""
     parts, n = scipy.ndimage.label(mask)
     if n > 1:
         mask = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
@@ -193,44 +196,72 @@ def _one_body(mask: np.ndarray) -> np.ndarray:
 
 
 def sample_heads(n: int, seed: int = 0, spacing_mm: float = 2.0) -> Iterator[SampleHead]:
-    """Scan ``n`` different people as a hospital would: mixed contrasts, orientations and slices.
+    """Simulate a clinical dataset of ``n`` people: mixed contrasts, orientations and slices.
 
     Parameters
     ----------
     n : int
         Number of heads.
     seed : int
-        Another seed, other people.
+        Different seeds give different people.
     spacing_mm : float
         Voxel size (mm); about a third of the heads have slices 3 mm thicker than that.
 
     Yields
     ------
     SampleHead
-        The first is always a clean T1w with isotropic voxels in RAS: the one to be painted.
+        The first is always a clean T1w with isotropic voxels in RAS: the one to be painted. About
+        a quarter are poor scans, and their names state the fault (see `fault_of`).
     """
     for index in range(n):
         yield sample_head(index, seed, spacing_mm)
 
 
 def sample_head(index: int, seed: int = 0, spacing_mm: float = 2.0) -> SampleHead:
-    """Scan one of the people of `sample_heads`, the one at `index` (from 0)."""
+    """Simulate the scan of `sample_heads` at `index` (from 0)."""
     person = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
     contrast = CONTRASTS[index % len(CONTRASTS)]
     if index == 0:
         head = render_head(person, contrast, spacing_mm, noise=_CLEAN_NOISE)
     else:
         head = _everyday_scan(person, contrast, spacing_mm, thick=index % 3 == 2)
+    if fault := fault_of(index):
+        head = _poor(head, fault, np.random.default_rng([person, 5]))
     return replace(head, name=sample_name(index))
 
 
 def sample_name(index: int) -> str:
-    """Name of the scan that `sample_head` makes for `index`, such as ``sample-03_FLAIR``."""
-    return f"sample-{index + 1:02d}_{CONTRASTS[index % len(CONTRASTS)]}"
+    """Name of the scan of `sample_head` at `index`.
+
+    Such as ``sample-03_FLAIR``, or ``sample-04_moved_PDw`` for a poor scan.
+    """
+    fault, contrast = fault_of(index), CONTRASTS[index % len(CONTRASTS)]
+    return "_".join(filter(None, (f"sample-{index + 1:02d}", fault, contrast)))
+
+
+def fault_of(index: int) -> str:
+    """Return the fault of the scan at an index: one of `FAULTS`, or "" for a good scan."""
+    turn, place = divmod(index, _PERIOD)
+    if place not in _POOR:
+        return ""
+    return FAULTS[(len(_POOR) * turn + _POOR.index(place)) % len(FAULTS)]
+
+
+def _poor(head: SampleHead, fault: str, rng: np.random.Generator) -> SampleHead:
+    """Degrade a scan; the mask stays exact."""
+    if fault != "cut":
+        return replace(head, data=spoil(head.data, head.affine, fault, rng))
+    part = cut_field_of_view(head.mask, rng)
+    data, mask, labels = (
+        np.ascontiguousarray(v[part]) for v in (head.data, head.mask, head.labels)
+    )
+    affine = head.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [along.start or 0 for along in part]
+    return replace(head, data=data, mask=mask, labels=labels, affine=affine)
 
 
 def _everyday_scan(person: int, contrast: str, spacing_mm: float, thick: bool) -> SampleHead:
-    """One scan with a drawn orientation, noise and tilt; axial slices if ``thick``."""
+    """One scan with random orientation, noise and tilt; axial slices if ``thick``."""
     rng = np.random.default_rng([person, 4])
     orientation = str(rng.choice(_ORIENTATIONS))
     sizes = [
@@ -249,14 +280,14 @@ def write_sample_heads(
     Parameters
     ----------
     folder : Path
-        Made if missing; holds ``scans/<name>.nii.gz`` and ``masks/<name>.nii.gz`` (0 and 1).
+        Created if missing; receives ``scans/<name>.nii.gz`` and ``masks/<name>.nii.gz`` (0 and 1).
     n, seed, spacing_mm
         As for `sample_heads`.
 
     Returns
     -------
     scans, masks : list of Path
-        In the same order. Each file is complete or absent, never half written.
+        In the same order. Each file is written atomically.
     """
     scans, masks = [], []
     for head in sample_heads(n, seed, spacing_mm):
@@ -269,7 +300,7 @@ def write_sample_heads(
 def write_sample_head(folder: Path, head: SampleHead) -> tuple[Path, Path]:
     """Write one sample head; return the paths of its scan and its mask, as `write_sample_heads`."""
     mask_path, scan_path = (folder / part / f"{head.name}.nii.gz" for part in ("masks", "scans"))
-    # The scan comes last: where there is a scan, there is its mask.
+    # The scan last: where there is a scan, there is its mask.
     mask = _write_nifti(mask_path, head.mask.astype(np.uint8), head.affine)
     return _write_nifti(scan_path, head.data, head.affine), mask
 
@@ -280,11 +311,11 @@ def _write_nifti(path: Path, volume: np.ndarray, affine: Affine) -> Path:
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
     image.header.set_xyzt_units("mm")
-    # A name of our own rather than `tempfile`, whose files only their owner may read.
+    # Not `tempfile`, whose files are readable by their owner only.
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         nib.save(image, temporary)
-        os.replace(temporary, path)
+        portable.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     return path

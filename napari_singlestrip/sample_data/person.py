@@ -1,4 +1,4 @@
-"""What makes one person differ from the next: plain numbers, drawn first and applied later."""
+"""Individual anatomy: parameters that are sampled first and applied later."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from napari_singlestrip.sample_data.shapes import Noise, Space
 
-# The anatomy is written in MNI152 coordinates, whose brain is large: about 1.9 litres against a
+# The anatomy is defined in MNI152 coordinates, whose brain is large: about 1.9 litres against a
 # mean of about 1.3 for adults (Allen et al. 2002, range roughly 1.0 to 1.7).
 _MNI_TO_ADULT = 0.905
 _N_WAVES = 4
@@ -17,7 +17,7 @@ _N_WAVES = 4
 
 @dataclass(frozen=True)
 class Person:
-    """One drawn person; lengths in mm of the template, which is scaled by ``size``.
+    """Parameters of one person; lengths in mm of the template, which is scaled by ``size``.
 
     Parameters
     ----------
@@ -112,10 +112,10 @@ def _draw_waves(rng: np.random.Generator) -> npt.NDArray[np.float64]:
 
 
 def draw_person(rng: np.random.Generator) -> Person:
-    """Draw one adult.
+    """Sample one adult.
 
     Lengths are of the template; once scaled to adult size the skull is about 5 to 8 mm thick and
-    the cortex 2.3 to 2.8 mm, within what is usual (Lynnerup 2001; Fischl and Dale 2000).
+    the cortex 2.3 to 2.8 mm, within the normal range (Lynnerup 2001; Fischl and Dale 2000).
     """
     overall = _MNI_TO_ADULT * np.clip(rng.normal(1, 0.022), 0.955, 1.045)
     width, length, height = overall * np.clip(rng.normal(1, 0.022, 3), 0.955, 1.045)
@@ -144,7 +144,7 @@ def draw_person(rng: np.random.Generator) -> Person:
 
 @dataclass(frozen=True)
 class Patterns:
-    """The random fields of one person, fixed in the head whatever the grid."""
+    """The random fields of one person, fixed to the head independent of the grid."""
 
     folds: Noise
     dimples: Noise
@@ -155,7 +155,7 @@ class Patterns:
 
 
 def draw_patterns(rng: np.random.Generator, person: Person) -> Patterns:
-    """Draw the folding of the cortex and the texture of soft tissue."""
+    """Sample the folding of the cortex and the texture of soft tissue."""
     return Patterns(
         folds=Noise.draw(rng, person.fold_length),
         dimples=Noise.draw(rng, 0.8 * person.fold_length),

@@ -1,7 +1,7 @@
 """Signed distances (mm, negative inside) of simple bodies, evaluated on a grid of points.
 
-Every body is symmetric about the sagittal plane x = 0: it is written down once for the right side
-and a person's smooth warp makes the two sides differ.
+Every body is symmetric about the sagittal plane x = 0: it is defined once for the right side, and
+the person's smooth warp makes the sides differ.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Body(Protocol):
         """Signed distance (mm), negative inside."""
 
     def box(self, space: Space) -> Box:
-        """Where in the space it is."""
+        """Bounding box in the space."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Ellipsoid:
         return distance
 
     def box(self, space: Space) -> Box:
-        """Where in the space it is, with its mirror image."""
+        """Bounding box in the space, including its mirror image."""
         (cx, cy, cz), (rx, ry, rz) = self.centre, self.radii
         return space.box((-cx - rx, cy - ry, cz - rz), (cx + rx, cy + ry, cz + rz))
 
@@ -141,7 +141,7 @@ class Tube:
         return best
 
     def links(self) -> list[Tube]:
-        """The tube cut into pieces of two points, each with a smaller box."""
+        """The tube split into segments of two points, each with a smaller box."""
         pairs = range(len(self.points) - 1)
         return [Tube(self.points[n : n + 2], self.radii[n : n + 2]) for n in pairs]
 
@@ -157,14 +157,14 @@ class Tube:
         return distance
 
     def box(self, space: Space) -> Box:
-        """Where in the space it is, with its mirror image."""
+        """Bounding box in the space, including its mirror image."""
         points, radius = np.array(self.points), max(self.radii)
         low, high = points.min(axis=0) - radius, points.max(axis=0) + radius
         return space.box((-high[0], low[1], low[2]), (high[0], high[1], high[2]))
 
 
 def smooth_min(a: Array, b: Array, k: float) -> Array:
-    """Union of two bodies whose seam is rounded over ``k`` mm (polynomial; Quilez 2013)."""
+    """Union of two bodies with a seam rounded over ``k`` mm (polynomial; Quilez 2013)."""
     h = np.maximum(np.float32(k) - np.abs(a - b), 0)
     rounded: Array = np.minimum(a, b) - h * h / np.float32(4 * k)
     return rounded
@@ -177,7 +177,7 @@ def smooth_max(a: Array, b: Array, k: float) -> Array:
 
 @dataclass(frozen=True)
 class Noise:
-    """A periodic random field without preferred direction, of unit variance."""
+    """A periodic isotropic random field of unit variance."""
 
     lattice: Array
 
@@ -200,7 +200,7 @@ class Noise:
         return out
 
     def where(self, chosen: npt.NDArray[np.bool_], space: Space) -> Array:
-        """Value at the chosen points and 0 elsewhere: looking up is the slowest step of all."""
+        """Value at the chosen points and 0 elsewhere, since evaluation is slow."""
         out = np.zeros(chosen.shape, np.float32)
         out[chosen] = self(space.x[chosen], space.y[chosen], space.z[chosen])
         return out

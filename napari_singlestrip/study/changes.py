@@ -1,8 +1,8 @@
-"""Changes of several files of a study: all of them or none, wherever the program is killed.
+"""Atomic changes of several files of a study: all of them or none, even if the program is killed.
 
-What is new is written into a hidden folder first, with the plan of what goes where. Renaming that
-folder to `PENDING` decides: from then on the change is carried out, if need be by the program that
-opens the study next.
+New content is first written to a hidden folder, with a plan of the targets. Renaming that folder to
+`PENDING` commits the change: from then on it is carried out, if necessary by the program that opens
+the study next.
 """
 
 from __future__ import annotations
@@ -13,39 +13,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from napari_singlestrip.atomic_files import (
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import (
     STUDY_MARK,
-    lock_path,
     read_json,
     refuse_links,
     sync_folder,
-    temporary_folder,
     write_json_atomic,
 )
-from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.locks import lock_path
+from napari_singlestrip.files.portable import rename, replace
+from napari_singlestrip.files.temporary import temporary_folder
 
 PENDING = ".change"
 PLAN = "plan.json"
 STAGED = "files"
-# What a change may touch; a plan that says otherwise is not one of ours.
+# Files that a change may touch; any other plan is not ours.
 MASKS = "masks"
 DOCUMENTS = ("decisions.csv", "study.json", "study.json.bak")
 
 
 class Change:
-    """Files of a study that are to change together, in the order in which they are named.
+    """Files of a study that change together, in the given order.
 
     Parameters
     ----------
     folder : Path
         The study folder.
     staging : Path
-        Where the new content waits.
+        Folder of the new content.
     """
 
     def __init__(self, folder: Path, staging: Path) -> None:
         self._folder, self._staging = folder, staging
-        self.plan: dict[str, bool] = {}  # by target: whether there is new content, or none
+        self.plan: dict[str, bool] = {}  # by target: whether it is replaced or removed
 
     def replace(self, path: Path) -> Path:
         """Return where to write the new content of a file."""
@@ -54,7 +55,7 @@ class Change:
         return staged
 
     def remove(self, path: Path) -> None:
-        """Have a file removed, if it is there."""
+        """Remove a file, if it exists."""
         self._add(path, False)
 
     def _add(self, path: Path, replaced: bool) -> str:
@@ -66,9 +67,9 @@ class Change:
 
 @contextmanager
 def change_together(folder: Path) -> Iterator[Change]:
-    """Collect changes, and make them when the block succeeds; else nothing is changed.
+    """Collect changes, and carry them out if the block succeeds; otherwise nothing changes.
 
-    Whoever calls this holds the lock of the study (`files.exclusive`).
+    The caller must hold the lock of the study (`files.locks.exclusive`).
 
     Raises
     ------
@@ -80,20 +81,20 @@ def change_together(folder: Path) -> Iterator[Change]:
         change = Change(folder, staging)
         yield change
         write_json_atomic(staging / PLAN, change.plan)
-        staging.rename(folder / PENDING)
+        rename(staging, folder / PENDING)
         sync_folder(folder)
         finish_change(folder)
 
 
 def is_pending(folder: Path) -> bool:
-    """Whether a change was decided, but perhaps not carried out."""
+    """Whether a change was committed, but perhaps not carried out."""
     return os.path.lexists(folder / PENDING)
 
 
 def finish_change(folder: Path) -> None:
-    """Carry out what a killed program had decided; what it did already is not done again.
+    """Complete a change that a killed program had committed.
 
-    Whoever calls this holds the lock of the study.
+    The caller must hold the lock of the study.
 
     Raises
     ------
@@ -110,15 +111,15 @@ def finish_change(folder: Path) -> None:
             path.unlink(missing_ok=True)
         elif staged.is_file():
             path.parent.mkdir(exist_ok=True)
-            os.replace(staged, path)
+            replace(staged, path)
         sync_folder(path.parent)
     shutil.rmtree(folder / PENDING)
 
 
 def drop_change(folder: Path) -> None:
-    """Forget a change that was not carried out to its end, and what there is of it already.
+    """Drop an incomplete change, together with the files it has already written.
 
-    For a folder that is to become a study, whose files are all of that change.
+    Only for a new study, in which all files are part of that change.
     """
     for target in pending_targets(folder):
         (folder / target).unlink(missing_ok=True)
@@ -127,12 +128,12 @@ def drop_change(folder: Path) -> None:
 
 
 def pending_targets(folder: Path) -> tuple[str, ...]:
-    """Files, relative to the study folder, that a change has replaced or will."""
+    """Targets of a pending change, relative to the study folder."""
     return tuple(t for t, new in _plan(folder).items() if new) if is_pending(folder) else ()
 
 
 def remove_if_empty(folder: Path) -> None:
-    """Remove a folder that was made for a study which could not be made."""
+    """Remove a folder after a study could not be created in it."""
     with suppress(OSError):
         if all(path == lock_path(folder / STUDY_MARK) for path in folder.iterdir()):
             shutil.rmtree(folder)
@@ -144,7 +145,7 @@ def _plan(folder: Path) -> dict[str, bool]:
     refuse_links(path, folder)
     try:
         plan = read_json(path)
-    except FileNotFoundError:  # all was done, and the folder half removed
+    except FileNotFoundError:  # carried out, and the folder only partly removed
         return {}
     except UserError as error:
         raise UserError(error.what, hint) from error

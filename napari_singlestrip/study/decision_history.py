@@ -1,4 +1,4 @@
-"""Taking decisions back, step by step: nothing that a person made is lost on the way."""
+"""Undo of decisions, step by step, without losing any mask made by hand."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_singlestrip.atomic_files import atomic_path, read_bytes, temporary_folder
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
+from napari_singlestrip.files.atomic import atomic_path, read_bytes
+from napari_singlestrip.files.temporary import temporary_folder
 from napari_singlestrip.study.drafts import draft_path
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.tables import Decision, MaskRecord
 
 MAX_STEPS = 50
-MAX_BYTES = 256 * 2**20  # of a mask, as it is stored
+MAX_BYTES = 256 * 2**20  # of a stored mask
 
 
 @dataclass(frozen=True, eq=False)
 class Hand:
-    """What a person had made of a mask before a step.
+    """State of a scan's manual mask before a step.
 
     Attributes
     ----------
     mask : bytes
-        File in masks/; empty when there was none.
+        Content of the file in masks/; empty if there was none.
     record : MaskRecord or None
-        Where it came from.
+        Its provenance.
     draft : bytes
-        File with the unfinished changes; empty when there were none.
+        Content of the file with unsaved changes; empty if there were none.
     """
 
     mask: bytes
@@ -41,16 +42,16 @@ class Hand:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step that can be taken back.
+    """One step that can be undone.
 
     Attributes
     ----------
     words : str
         What was done, such as "accept sub-01".
     decisions : dict of str to Decision or None
-        What stood there before.
+        The decisions before the step.
     hands : dict of str to Hand
-        What a person had made of the masks, where the step touched that.
+        The manual masks before the step, if it changed them.
     """
 
     words: str
@@ -59,12 +60,12 @@ class Step:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Scans that the step was about."""
+        """Scans that the step affected."""
         return tuple(self.decisions)
 
 
 class ReviewHistory:
-    """Steps of a study in one window; the last one is taken back first.
+    """Steps of a study in one window; the last one is undone first.
 
     Parameters
     ----------
@@ -77,63 +78,63 @@ class ReviewHistory:
 
     @property
     def last(self) -> Step | None:
-        """The step that `undo` takes back."""
+        """The step that `undo` reverts."""
         return self._steps[-1] if self._steps else None
 
     @contextmanager
     def step(self, words: str, names: Sequence[str], by_hand: bool = True) -> Iterator[None]:
-        """Remember how things are, and that they can be put back when the block succeeds.
+        """Record the present state, and make the step undoable if the block succeeds.
 
         Parameters
         ----------
         words : str
-            What is done.
+            Description of the step.
         names : sequence of str
             Scans.
         by_hand : bool
-            Also remember masks and unfinished changes; without for many scans at once.
+            Also record masks and unsaved changes; False for many scans at once.
         """
-        rows = self.study.decisions()
-        records = self.study.mask_records() if by_hand else {}
+        rows = self.study.decisions.all()
+        records = self.study.masks.records() if by_hand else {}
         hands = {name: self._hand(name, records) for name in names} if by_hand else {}
         yield
         self._steps.append(Step(words, {name: rows.get(name) for name in names}, hands))
         del self._steps[:-MAX_STEPS]
 
     def undo(self) -> Step | None:
-        """Put back what the last step changed; return it.
+        """Revert the last step; return it.
 
         Raises
         ------
         UserError
-            If it cannot be written; the step can be tried again then.
+            If it cannot be written; undo can then be tried again.
         """
         step = self.last
         if step is None:
             return None
         for name, hand in step.hands.items():
             self._put_back(name, hand, step.decisions[name])
-        self.study.put_decisions(step.decisions)
+        self.study.decisions.put(step.decisions)
         self._steps.pop()
         return step
 
     def _hand(self, name: str, records: dict[str, MaskRecord]) -> Hand:
         draft = draft_path(self.study.folder, name)
-        return Hand(_content(self.study.mask_path(name)), records.get(name), _content(draft))
+        return Hand(_content(self.study.masks.path(name)), records.get(name), _content(draft))
 
     def _put_back(self, name: str, hand: Hand, said: Decision | None) -> None:
-        draft, path = draft_path(self.study.folder, name), self.study.mask_path(name)
-        if hand.draft and not draft.exists():  # never over what was painted since
+        draft, path = draft_path(self.study.folder, name), self.study.masks.path(name)
+        if hand.draft and not draft.exists():  # never overwrites what was painted since
             with atomic_path(draft) as temporary:
                 temporary.write_bytes(hand.draft)
         if hand.mask == _content(path):
             return
         if not hand.mask:
-            self.study.remove_mask(name)
+            self.study.masks.remove(name)
             return
         record = hand.record or MaskRecord()
-        mask = _mask_from(hand.mask, path, self.study.scan_path(name))
-        self.study.set_mask(name, mask, record.kind, source=record.source, decision=said)
+        mask = _mask_from(hand.mask, path, self.study.scans.path(name))
+        self.study.masks.save(name, mask, record.kind, source=record.source, decision=said)
 
 
 def _content(path: Path) -> bytes:
@@ -144,7 +145,7 @@ def _content(path: Path) -> bytes:
 
 
 def _mask_from(content: bytes, path: Path, scan: Path) -> NDArray[np.bool_]:
-    # Beside the other masks: a person's brain is not left in the computer's temporary folder.
+    # Beside the other masks: patient data should not end up in the system's temporary folder.
     with temporary_folder(path.parent) as folder:
         copy = folder / path.name
         copy.write_bytes(content)

@@ -1,4 +1,4 @@
-"""decisions.csv: written whole at each decision, so that of thousands only the new are parsed."""
+"""decisions.csv, rewritten at each decision; parsed rows are cached."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from napari_singlestrip.atomic_files import read_text, write_text_atomic
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import read_text, write_text_atomic
 from napari_singlestrip.study.tables import (
     DECISIONS_HEADER,
     Decision,
@@ -16,15 +16,17 @@ from napari_singlestrip.study.tables import (
     decision_of,
     parse_decisions,
 )
+from napari_singlestrip.texts import csv_text
 
+DECISIONS = "decisions.csv"  # in the study folder
 HEADER = ",".join(DECISIONS_HEADER)
-HINT = "Correct that line, or delete the file to decide anew."
+HINT = "Correct that line, or delete the file to decide again."
 MAX_KNOWN = 200_000
-_known: dict[str, Decision] = {}  # by record as it stands in the file
+_known: dict[str, Decision] = {}  # by record as stored in the file
 
 
 class DecisionTable:
-    """What was decided about each scan.
+    """The decision about each scan.
 
     Attributes
     ----------
@@ -54,20 +56,20 @@ class DecisionTable:
             raise UserError(error.what, HINT) from error
         try:
             table._take(text)
-        except (KeyError, ValueError, OverflowError, csv.Error):  # or the columns of others
+        except (KeyError, ValueError, OverflowError, csv.Error):  # or other columns
             table = cls()
-            for decision in parse_decisions(path, text, HINT):  # names the line
+            for decision in parse_decisions(path, text, HINT):  # its error names the line
                 table.put(decision)
         return table
 
     def put(self, decision: Decision) -> None:
-        """Take a decision in place of the one about the same scan."""
+        """Set the decision about a scan, replacing an earlier one."""
         self.forget(decision.scan)
         self.rows[decision.scan] = decision
         self._records[decision.scan] = _record(decision)
 
     def forget(self, name: str) -> None:
-        """Take a decision away, if there is one."""
+        """Remove a decision, if there is one."""
         self.rows.pop(name, None)
         self._records.pop(name, None)
 
@@ -90,7 +92,7 @@ class DecisionTable:
 
 
 def _records_in(text: str) -> Iterator[str]:
-    """Split where lines end, but not within quotes: a remark may have several lines."""
+    """Split at line ends, but not within quotes: a remark may have several lines."""
     if '"' not in text:
         yield from filter(None, text.split("\n"))
         return
@@ -110,6 +112,4 @@ def _parse(record: str) -> Decision:
 
 
 def _record(decision: Decision) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(cells_of(decision))
-    return buffer.getvalue().removesuffix("\n")
+    return csv_text([cells_of(decision)]).removesuffix("\n")

@@ -1,42 +1,49 @@
-"""study.json: what goes into it, and how it is read, checked, upgraded and written."""
+"""study.json: its content, and how it is read, validated, upgraded and written."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path, PureWindowsPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from napari_singlestrip.atomic_files import (
+from napari_singlestrip.engine import stored_settings
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import (
     STUDY_MARK,
     TEMPORARY_PREFIX,
     read_json,
     write_json_atomic,
 )
-from napari_singlestrip.errors import UserError
-from napari_singlestrip.failures import Failure, attempt
 from napari_singlestrip.study.changes import Change, pending_targets
 from napari_singlestrip.texts import path_text, text_path
 
-if TYPE_CHECKING:
-    from napari_singlestrip.engine.imaging.scan_search import FoundScans
-
-FORMAT = 1
+FORMAT = 2
 DOCUMENT_NAME = STUDY_MARK
 BACKUP_NAME = "study.json.bak"
 
-MAX_PART_BYTES, MAX_PATH_BYTES = 255, 4096  # file systems take nothing longer
+MAX_PART_BYTES, MAX_PATH_BYTES = 255, 4096  # limits of file systems
 MAX_NAME_BYTES = MAX_PART_BYTES - len(".nii.gz")
 
 Role = Literal["pool", "held_out"]
 
-# One function per old format, named `_upgrade_<n>_to_<n+1>`, each turning the content of a
-# study.json of format n into that of the next. Empty while there is only one format.
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+def _upgrade_1_to_2(content: dict[str, Any]) -> dict[str, Any]:
+    """Rename settings to their names since format 2."""
+    overrides = content.get("overrides")
+    if isinstance(overrides, dict):
+        overrides = stored_settings.upgrade_1_to_2(overrides)
+        content = {**content, "overrides": overrides}
+    return {**content, "format": 2}
+
+
+# One function per old format, each turning the content of a study.json of format n into that of
+# the next.
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _upgrade_1_to_2}
 
 
 class ScanEntry(BaseModel):
@@ -45,12 +52,12 @@ class ScanEntry(BaseModel):
     Attributes
     ----------
     name : str
-        File name without extension, with folders in front where another scan has the same file
-        name; masks and scores are filed under it.
+        File name without extension, prefixed with folders if another scan has the same file name;
+        masks and scores are stored under it.
     path : str
-        Where the file is, as stored: relative to the study folder, or absolute.
+        Path of the file as stored: relative to the study folder, or absolute.
     role : {"pool", "held_out"}
-        Scans of the pool may be learned from; those held out are predicted and scored only.
+        Scans of the pool may be used for training; held-out scans are only predicted and scored.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,8 +69,8 @@ class ScanEntry(BaseModel):
     @field_validator("name")
     @classmethod
     def _is_a_file_name(cls, name: str) -> str:
-        # Names become file names below the study folder: one from a study that was sent by
-        # somebody must not lead out of it.
+        # Names become file names inside the study folder: in a study from elsewhere they must not
+        # lead out of it.
         too_long = len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES
         if name in ("", ".", "..") or PureWindowsPath(name).name != name or too_long:
             raise ValueError("a scan's name must be usable as a file name")
@@ -85,22 +92,22 @@ class StudyDocument(BaseModel):
     format : int
         Format number of the study folder.
     created : str
-        When the study was made (ISO 8601, UTC).
+        Time of creation (ISO 8601, UTC).
     scans : tuple of ScanEntry
         In the order in which they were added.
     effort : str
-        The one dial.
+        The preset of the settings.
     overrides : dict
-        Dotted setting names to values: what differs from the effort's settings.
+        Dotted setting names to values, where they differ from the effort's.
     references : str or None
-        Folder of reference masks, only for evaluation; stored like a scan's path.
+        Folder of reference masks, for evaluation only; stored like a scan's path.
     removed : tuple of ScanEntry
-        Scans that were taken out. Their names stay theirs, since their masks are kept.
+        Scans that were removed. Their names stay reserved, since their masks are kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     created: str
     scans: tuple[ScanEntry, ...] = Field(min_length=1)
     effort: str = "quick"
@@ -111,7 +118,7 @@ class StudyDocument(BaseModel):
     @field_validator("scans")
     @classmethod
     def _names_differ(cls, scans: tuple[ScanEntry, ...]) -> tuple[ScanEntry, ...]:
-        # Masks and decisions are filed by name: those of one scan would be another's.
+        # Masks and decisions are stored by name, so that scans must not share one.
         (name, n), = Counter(entry.name for entry in scans).most_common(1)
         if n > 1:
             raise ValueError(f"{n} scans are called {name!r}")
@@ -124,8 +131,8 @@ class StudyDocument(BaseModel):
 
 
 def _can_be_opened(text: str) -> str:
-    """Refuse what no system takes for a path: asking whether it exists would raise."""
-    content = os.fsencode(text)  # half a surrogate pair cannot be in any
+    """Refuse invalid paths, for which even testing their existence would raise."""
+    content = os.fsencode(text)  # raises for an unpaired surrogate
     longest = max(map(len, content.replace(b"\\", b"/").split(b"/")))
     if not text or b"\0" in content or len(content) > MAX_PATH_BYTES or longest > MAX_PART_BYTES:
         raise ValueError("no path is like this")
@@ -138,7 +145,7 @@ def read_document(folder: Path) -> StudyDocument:
     Raises
     ------
     UserError
-        If there is none, or it is damaged, or a newer version made it.
+        If it is missing, damaged or from a newer version.
     """
     path = folder / DOCUMENT_NAME
     if folder.exists() and not folder.is_dir():
@@ -165,10 +172,9 @@ def read_document(folder: Path) -> StudyDocument:
 
 
 def write_document(folder: Path, document: StudyDocument) -> None:
-    """Write study.json, then the same as study.json.bak to go back to.
+    """Write study.json, then study.json.bak as a backup.
 
-    Two files, because what damages a study.json (an editor, a synchronising client, a bad disk)
-    seldom damages both.
+    Whatever damages study.json (an editor, a sync client, a bad disk) seldom damages both.
     """
     content = document.model_dump(mode="json")
     write_json_atomic(folder / DOCUMENT_NAME, content)
@@ -176,22 +182,22 @@ def write_document(folder: Path, document: StudyDocument) -> None:
 
 
 def add_document(change: Change, folder: Path, document: StudyDocument) -> None:
-    """Make study.json the last file of a change that makes a study: with it, it is one."""
+    """Add study.json as the last file of a change that creates a study, which completes it."""
     for name in (BACKUP_NAME, DOCUMENT_NAME):
         write_json_atomic(change.replace(folder / name), document.model_dump(mode="json"))
 
 
 def json_values(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as they come back from study.json (tuples become lists)."""
+    """Return settings as read back from study.json (tuples become lists)."""
     values: dict[str, Any] = json.loads(json.dumps(dict(overrides)))
     return values
 
 
 def stored_path(path: Path, folder: Path) -> str:
-    """Return how `path` is written down in the study in `folder`.
+    """Return `path` as it is stored in the study in `folder`.
 
-    Relative when it lies in the study or beside it, so that both can be copied to another place
-    or machine together; else absolute. Bytes that are not UTF-8 are escaped.
+    Relative if it is inside the study or beside it, so that both can be moved together; otherwise
+    absolute. Bytes that are not UTF-8 are escaped.
     """
     path, folder = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
     beside_a_root = folder.parent == Path(folder.anchor)
@@ -201,17 +207,17 @@ def stored_path(path: Path, folder: Path) -> str:
 
 
 def resolved_path(stored: str, folder: Path) -> Path:
-    """Return the absolute path that `stored_path` wrote down."""
+    """Return the absolute path of a stored path (inverse of `stored_path`)."""
     return Path(os.path.abspath(folder / text_path(stored)))
 
 
 def new_folder(folder: Path) -> Path:
-    """Return the absolute path of a folder that may become a study.
+    """Return the absolute path of a folder for a new study.
 
     Raises
     ------
     UserError
-        If it is a study, a file or in use, has the name of a file, or lies within another study.
+        If it is a study, a file or not empty, has the name of a file, or is inside another study.
     """
     from napari_singlestrip.engine.imaging.scan_files import check_folder_name
 
@@ -220,7 +226,7 @@ def new_folder(folder: Path) -> Path:
     if (folder / DOCUMENT_NAME).exists():
         raise UserError(
             f"{folder} is a study already.",
-            "Go on with `singlestrip run`, or choose another folder for a new one.",
+            "Resume it with `singlestrip run`, or choose another folder for a new one.",
         )
     for parent in folder.parents:
         if (parent / DOCUMENT_NAME).exists():
@@ -228,103 +234,12 @@ def new_folder(folder: Path) -> Path:
     if folder.is_file():
         raise UserError(f"{folder} is a file.", other)
     check_folder_name(folder, "a study is a folder")
-    # Hidden files are those of the system (.DS_Store), not a person's; and what a killed
-    # `singlestrip new` left half made is made anew.
+    # Hidden files are the system's (.DS_Store); an incomplete study of a killed `singlestrip new`
+    # is replaced.
     ours = {Path(target).parts[0] for target in pending_targets(folder)}
     if folder.is_dir() and any(p.name[0] != "." and p.name not in ours for p in folder.iterdir()):
         raise UserError(f"{folder} is not empty.", other)
     return folder
-
-
-def find_scan_files(
-    paths: Sequence[str | Path], masks: Iterable[str | Path] = ()
-) -> FoundScans:
-    """Return the absolute paths of scan files, and of those in folders; each once.
-
-    Parameters
-    ----------
-    paths : sequence of str or Path
-        Or one alone. What was found already (`FoundScans`) stays as it is.
-    masks : iterable of str or Path
-        Files that are masks by a person's word.
-
-    Raises
-    ------
-    UserError
-        If there are none.
-    """
-    from napari_singlestrip.engine.imaging.scan_search import FoundScans, search
-
-    if isinstance(paths, FoundScans):
-        return paths
-    if isinstance(paths, str | Path):  # a string is a sequence, too: of letters
-        paths = [paths]
-    given = [Path(p).expanduser() for p in paths]
-    found = search(given, masks) if given else FoundScans(())
-    if not found:
-        where = f" in {', '.join(str(p) for p in paths)}" if paths else ""
-        raise UserError(
-            f"There are no scans{where}.",
-            "Name scan files (.nii, .nii.gz, .mgz, .mgh, .img) or a folder that holds some.",
-        )
-    return FoundScans(dict.fromkeys(Path(os.path.abspath(p)) for p in found), found.notes)
-
-
-def scans_among(
-    paths: Sequence[str | Path], masks: Iterable[str | Path] = ()
-) -> tuple[FoundScans, list[Failure]]:
-    """Return the scan files, as `find_scan_files`, and why some of the paths have none.
-
-    Raises
-    ------
-    UserError
-        If none has any.
-    """
-    from napari_singlestrip.engine.imaging.scan_files import real_file
-    from napari_singlestrip.engine.imaging.scan_search import FoundScans
-
-    masks = tuple(masks)
-    found: dict[str, Path] = {}
-    notes: list[str] = []
-    problems: list[Failure] = []
-    for path in paths:
-        files = attempt(find_scan_files, [path], masks)
-        if isinstance(files, Failure):
-            problems.append(files)
-            continue
-        notes += files.notes
-        for file in files:
-            found.setdefault(real_file(file), file)
-    if not found:
-        find_scan_files(paths[:1], masks)
-    return FoundScans(sorted(found.values()), notes), problems
-
-
-def scan_entries(
-    files: Sequence[Path], folder: Path, role: Role, existing: Mapping[str, Path] | None = None
-) -> tuple[ScanEntry, ...]:
-    """Make the entries of scan files for the study in `folder`.
-
-    Parameters
-    ----------
-    existing : mapping of str to Path, optional
-        Names that are taken. A file among them gets its name back.
-
-    Raises
-    ------
-    UserError
-        If two cannot be told apart by name and folders.
-    """
-    entries = []
-    for file, name in _names(files, existing or {}).items():
-        try:
-            entries.append(ScanEntry(name=name, path=stored_path(file, folder), role=role))
-        except ValidationError as error:
-            raise UserError(
-                f"{file} has a name that cannot be used.",
-                "Rename it, or its folder, to letters and digits.",
-            ) from error
-    return tuple(entries)
 
 
 def study_names(model: Path) -> dict[Path, str]:
@@ -342,16 +257,8 @@ def study_names(model: Path) -> dict[Path, str]:
     return {resolved_path(entry.path, folder): entry.name for entry in scans}
 
 
-def _names(files: Sequence[Path], known: Mapping[str, Path]) -> dict[Path, str]:
-    from napari_singlestrip.engine.imaging.scan_names import name_scans
-
-    named = {path: name for name, path in known.items()}
-    new = name_scans((file for file in files if file not in named), known).checked()
-    return {file: named[file] if file in named else new[file] for file in files}
-
-
 def stored_references(references: str | Path | None, folder: Path) -> str | None:
-    """Return how the folder of reference masks is written down.
+    """Return the folder of reference masks as it is stored.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Masks that a person is still painting: saved after each stroke, not decided yet.
+"""Drafts: masks that are still being painted, saved after each stroke.
 
-A draft is one file of packed bits, because it is written after each stroke: a few milliseconds for
-a whole head, where a compressed NIfTI file takes half a second.
+A draft is a file of packed bits: writing a whole head takes a few milliseconds, compared to half a
+second for a compressed NIfTI file.
 """
 
 from __future__ import annotations
@@ -16,14 +16,23 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_singlestrip.atomic_files import atomic_path, open_bounded, refuse_links
 from napari_singlestrip.errors import NotWritten, UserError
+from napari_singlestrip.files.atomic import (
+    atomic_path,
+    open_bounded,
+    read_text,
+    refuse_links,
+    write_text_atomic,
+)
+from napari_singlestrip.texts import printable
 
 FOLDER = "drafts"
 EXTENSION = ".npz"
 MAX_BYTES = 256 * 2**20  # 2 billion voxels
 MAX_SHAPE_BYTES = 1024
-# What a damaged file makes of the readers of zipfile and numpy.
+MARK = ".suggested"  # file ending: whose suggestion a draft started from
+MAX_MARK_BYTES = 1024
+# What zipfile and numpy raise for a damaged file.
 DAMAGE = (
     ValueError, LookupError, TypeError, OSError, EOFError, OverflowError, RuntimeError,
     struct.error, zipfile.BadZipFile,
@@ -31,7 +40,7 @@ DAMAGE = (
 
 
 def draft_path(folder: Path, name: str) -> Path:
-    """Return where the draft of a scan is, or would be."""
+    """Return the path of a scan's draft, whether it exists or not."""
     return folder / FOLDER / (name + EXTENSION)
 
 
@@ -69,7 +78,7 @@ def load_draft(
     name : str
         Scan.
     shape : (i, j, k), optional
-        Of the scan: a draft of another shape is not read, and counts as none.
+        Of the scan: a draft of another shape is ignored.
 
     Raises
     ------
@@ -106,9 +115,9 @@ def _unpacked(file: BinaryIO, wanted: tuple[int, int, int] | None) -> NDArray[np
 
 
 def _array(records: zipfile.ZipFile, name: str, max_bytes: int) -> NDArray[Any]:
-    """Read an array of whole numbers; no memory is taken that the file does not take on disk."""
+    """Read an array of integers, with no more memory than the file has on disk."""
     record = records.getinfo(name)
-    # Ours are not compressed: what is could be a thousand times as large as the file.
+    # Ours are not compressed; compressed data could expand a thousandfold.
     if record.compress_type != zipfile.ZIP_STORED or record.file_size > max_bytes:
         raise ValueError("it is compressed, or too large")
     content = records.read(record)
@@ -122,12 +131,12 @@ def _array(records: zipfile.ZipFile, name: str, max_bytes: int) -> NDArray[Any]:
 
 
 def remove_draft(folder: Path, name: str) -> None:
-    """Forget the draft of a scan.
+    """Remove the draft of a scan.
 
     Raises
     ------
     NotWritten
-        If the file is there and cannot be removed.
+        If the file exists and cannot be removed.
     UserError
         If the folder of drafts is a link out of the study.
     """
@@ -135,11 +144,37 @@ def remove_draft(folder: Path, name: str) -> None:
     refuse_links(path.parent)
     try:
         path.unlink(missing_ok=True)
+        _mark_path(folder, name).unlink(missing_ok=True)
     except OSError as error:
         raise NotWritten(
             f"Cannot remove {path}: {error.strerror or error}.",
             "The unfinished mask stays; change the permissions of its folder.",
         ) from error
+
+
+def mark_suggested(folder: Path, name: str, by: str) -> None:
+    """Keep beside the draft of a scan that it began as a suggestion, and whose.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written.
+    """
+    path = _mark_path(folder, name)
+    path.parent.mkdir(exist_ok=True)
+    write_text_atomic(path, by)
+
+
+def suggested_by(folder: Path, name: str) -> str:
+    """Who suggested the draft of a scan; empty when nobody did, or it is not known."""
+    try:
+        return printable(read_text(_mark_path(folder, name), MAX_MARK_BYTES)).strip()
+    except (FileNotFoundError, UserError):
+        return ""
+
+
+def _mark_path(folder: Path, name: str) -> Path:
+    return folder / FOLDER / f"{name}{MARK}"
 
 
 def drafted(folder: Path) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""job.log of a study: what its jobs said, to be sent along with a question or a bug report."""
+"""job.log of a study: the events of its jobs, for questions and bug reports."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from napari_singlestrip import __version__
-from napari_singlestrip.atomic_files import open_to_append
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Cancelled, Event, Failed, Finished, Note, Progress
+from napari_singlestrip.files.atomic import open_to_append
 from napari_singlestrip.texts import printable
 
 MAX_BYTES = 1_000_000
@@ -23,8 +23,9 @@ LOGGER = logging.getLogger("napari_singlestrip")
 class JobLog:
     """A sink that writes events, all but `Progress`, to ``job.log`` in a study folder.
 
-    The file joins the package's logger, so that what the engine logs lands there too. Without a
-    study (it cannot be opened, or its disk is full) nothing is written: the job itself says so.
+    The handler is attached to the package's logger, so that it also receives what the engine logs.
+    If the study cannot be opened, or its disk is full, nothing is written: the job itself reports
+    it.
 
     Parameters
     ----------
@@ -56,10 +57,10 @@ class JobLog:
             LOGGER.log(_level(event), _text(event))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._handler is not None:
             LOGGER.removeHandler(self._handler)
-            with suppress(OSError):  # what is left does not fit on the disk
+            with suppress(OSError):  # the disk is full
                 self._handler.close()
             self._handler = None
 
@@ -71,7 +72,7 @@ class _Handler(RotatingFileHandler):
         return file
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Pass over a full disk or a link, which the job itself tells; anything else is a bug."""
+        """Ignore a full disk or a link, which the job itself reports; anything else is a bug."""
         if not isinstance(sys.exc_info()[1], (OSError, UserError)):
             super().handleError(record)
 

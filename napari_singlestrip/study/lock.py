@@ -1,4 +1,4 @@
-"""One worker per study: a lock that a killed worker, here or elsewhere, cannot leave shut."""
+"""One worker per study: a lock that a killed worker, here or on another host, does not block."""
 
 from __future__ import annotations
 
@@ -17,20 +17,17 @@ from uuid import uuid4
 
 import psutil
 
-from napari_singlestrip.atomic_files import read_json, refuse_links, write_text_atomic
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import read_json, refuse_links, write_text_atomic
+from napari_singlestrip.files.portable import lock_descriptor
 from napari_singlestrip.study.tables import now
-
-try:
-    import fcntl
-except ImportError:  # Windows: there the heartbeat alone tells
-    fcntl = None  # type: ignore[assignment]
 
 HEARTBEAT_SECONDS = 20.0
 STALE_SECONDS = 120.0
-TRIES, BETWEEN_TRIES = 8, 0.02  # seconds; who only looks holds the lock for a moment
+TRIES, BETWEEN_TRIES = 8, 0.02  # seconds; a mere check also holds the lock briefly
 LOCK_FILE = ".job.lock"
-# What a job writes to or deletes from; a link there would lead it out of the study.
+PART_LOCK = ".job_{}.lock"
+# Folders that a job changes; a link there would lead it out of the study.
 WRITTEN_TO = ("job.log", "masks", "rounds", "rounds/*", "rounds/*/*", "drafts", "applied")
 
 
@@ -43,15 +40,15 @@ class Owner:
     pid : int
     host : str
     started : str
-        When it took the lock.
+        Time at which it took the lock.
     boot : str
-        The running system, which the host's name does not tell from another one of that name.
+        The running system, since hosts may share a name.
     namespace : str
-        Where the process number counts: containers have numbers of their own.
+        Scope of the process id: containers have ids of their own.
     kernel : bool
-        Whether it holds the kernel's lock on the file, too.
+        Whether it also holds the kernel's lock on the file.
     token : str
-        Tells this lock from the next one of the same process.
+        Distinguishes this lock from later ones of the same process.
     """
 
     pid: int
@@ -64,11 +61,11 @@ class Owner:
 
 
 class FolderLock:
-    """A file that one process at a time holds, and that says who.
+    """A lock file that one process at a time holds, and that names the holder.
 
-    On it lies a lock of the kernel, which ends with the process, however that ends and whatever
-    the clock says. Where that does not reach (another host, a disk without locks), the holder's
-    heartbeat counts: a file that nobody has touched for two minutes is nobody's.
+    It is locked by the kernel, which releases the lock when the process ends, in whatever way.
+    Across hosts, or on disks without locks, the holder's heartbeat counts: a file without one for
+    two minutes is free.
 
     Parameters
     ----------
@@ -82,11 +79,11 @@ class FolderLock:
 
     @property
     def held(self) -> bool:
-        """Whether it is ours."""
+        """Whether we hold it."""
         return self._owner is not None
 
     def take(self) -> bool:
-        """Take it, unless somebody else holds it.
+        """Take the lock, unless another process holds it.
 
         Raises
         ------
@@ -103,11 +100,11 @@ class FolderLock:
         return False
 
     def holder(self) -> Owner | None:
-        """Say who holds it, if the file tells."""
+        """Return the holder, if known."""
         return _read(self.path)
 
     def seems_held(self) -> bool:
-        """Whether somebody holds it (a look, no promise)."""
+        """Whether the lock seems to be held (without a guarantee)."""
         try:
             age = time.time() - self.path.lstat().st_mtime
         except OSError:
@@ -119,12 +116,12 @@ class FolderLock:
             _close(descriptor)
 
     def beat(self) -> None:
-        """Say that the holder is still there."""
+        """Update the heartbeat."""
         with suppress(OSError):
             os.utime(self.path if self._descriptor is None else self._descriptor)
 
     def give_back(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         if self._owner is not None and _read(self.path) == self._owner:
             with suppress(OSError):
                 self.path.unlink()
@@ -132,8 +129,8 @@ class FolderLock:
         self._descriptor = self._owner = None
 
     def _put(self) -> bool:
-        # The content must be there at once: another process may look at any moment. So it is
-        # locked and written beside, and linked, which fails when the name is taken.
+        # The file must appear with its content: another process may read it at any moment. So it is
+        # locked and written under another name and then linked, which fails if the name is taken.
         beside = self._beside()
         try:
             made = _make(beside)
@@ -160,14 +157,14 @@ class FolderLock:
         return True
 
     def _remove_stale(self) -> bool:
-        """Take away a file that is nobody's; True if there is none now."""
+        """Remove a stale lock file; True if there is none now."""
         descriptor = _open(self.path, os.O_RDWR)
         try:
             kernel, owner = _lock(descriptor), self.holder()
             if not _is_gone(owner, kernel, self._age()):
                 return False
-            # Renaming succeeds for one of several workers that come at once; whoever finds that
-            # it took away a new lock instead of the stale one puts it back.
+            # Renaming succeeds for only one of several workers; a worker that finds it removed a
+            # new lock instead of the stale one restores it.
             aside = self._beside()
             with suppress(OSError):
                 self.path.rename(aside)
@@ -180,9 +177,9 @@ class FolderLock:
             _close(descriptor)
 
     def _remove_leftovers(self) -> None:
-        """Delete what processes left behind that were killed while they took the lock."""
+        """Delete leftovers of processes that were killed while taking the lock."""
         for path in self.path.parent.glob(f"{self.path.name}-*"):
-            with suppress(OSError):  # another one may be at it, too
+            with suppress(OSError):  # another process may do the same
                 if self.path.stat().st_mtime - path.lstat().st_mtime > STALE_SECONDS:
                     path.unlink()
 
@@ -208,11 +205,13 @@ class StudyLock:
     ----------
     folder : Path
         The study folder.
+    part : str
+        Part of the scans; several parts may run at once, but no job for all scans beside them.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._lock = FolderLock(folder / LOCK_FILE)
+    def __init__(self, folder: Path, part: str = "") -> None:
+        self._folder, self._part = folder, part
+        self._lock = FolderLock(folder / (PART_LOCK.format(part) if part else LOCK_FILE))
         self._stop = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="study-lock", daemon=True)
 
@@ -222,14 +221,18 @@ class StudyLock:
         Raises
         ------
         UserError
-            If another worker holds it, or the folder cannot be written, or holds links to where
-            the worker must not write.
+            If another worker holds it, the folder is not writable, or it contains links out of the
+            study.
         """
         for pattern in WRITTEN_TO:
             for path in self._folder.glob(pattern):
                 refuse_links(path, self._folder)
         if not self._lock.take():
             raise self._is_held(self._lock.holder())
+        for other in self._others():
+            if other.seems_held():
+                self._lock.give_back()
+                raise self._is_held(other.holder())
         try:
             self._heart.start()
         except BaseException:  # no memory for a thread
@@ -243,10 +246,16 @@ class StudyLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         self._stop.set()
         self._heart.join()
         self._lock.give_back()
+
+    def _others(self) -> list[FolderLock]:
+        """Locks that exclude this one."""
+        if self._part:
+            return [FolderLock(self._folder / LOCK_FILE)]
+        return [FolderLock(path) for path in self._folder.glob(PART_LOCK.format("*"))]
 
     def _is_held(self, owner: Owner | None) -> UserError:
         who = f" (process {owner.pid} on {owner.host}, since {owner.started})" if owner else ""
@@ -261,7 +270,7 @@ class StudyLock:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a worker seems to be at work on the study in `folder` (a look, no promise)."""
+    """Whether a worker seems to be running on the study in `folder` (without a guarantee)."""
     return FolderLock(folder / LOCK_FILE).seems_held()
 
 
@@ -273,7 +282,7 @@ def _here(kernel: bool) -> Owner:
 
 
 def _make(path: Path) -> tuple[Owner, int | None]:
-    """Make a lock file and lock it; without the kernel's locks, it is not kept open."""
+    """Make a lock file and lock it; not kept open if the kernel's locks are unavailable."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     locked = _lock(descriptor) is True
     try:
@@ -290,16 +299,16 @@ def _make(path: Path) -> tuple[Owner, int | None]:
 
 
 def _is_gone(owner: Owner | None, locked: bool | None, age: float) -> bool:
-    """Whether nobody holds a lock.
+    """Whether a lock is stale.
 
     Parameters
     ----------
     owner : Owner or None
-        What the file says; None if it says nothing.
+        Content of the file; None if unreadable.
     locked : bool or None
-        Whether the kernel let us lock the file; None where it has no locks.
+        Whether the kernel let us lock the file; None without kernel locks.
     age : float
-        Seconds since the last heartbeat. Far in the future, it is none of ours, either.
+        Seconds since the last heartbeat. A time far in the future also counts as stale.
     """
     if locked is False:
         return False
@@ -313,7 +322,7 @@ def _is_gone(owner: Owner | None, locked: bool | None, age: float) -> bool:
 
 
 def _is_dead(pid: int) -> bool:
-    """Whether a process is gone; a zombie is, only nobody has asked how it ended."""
+    """Whether a process has ended; zombies have."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -323,7 +332,7 @@ def _is_dead(pid: int) -> bool:
 
 
 def _read(path: Path) -> Owner | None:
-    """Who a lock file says holds it; None if it says nothing that can be one of us."""
+    """The owner named in a lock file; None if it names none that is valid."""
     try:
         content = read_json(path, max_bytes=10_000)
     except (OSError, UserError):
@@ -343,7 +352,7 @@ def _owner_of(content: Mapping[str, object]) -> Owner | None:
 
 
 def _boot() -> str:
-    """Tell the running system from any other; empty where it does not say."""
+    """Identify the running system; empty if unknown."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return ""
@@ -372,13 +381,5 @@ def _close(descriptor: int | None) -> None:
 
 
 def _lock(descriptor: int | None, shared: bool = False) -> bool | None:
-    """Lock an open file, until it is closed: True; False if another one has; None if it can't."""
-    if fcntl is None or descriptor is None:
-        return None
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
+    """Lock an open file until it is closed; None without locks: only the heartbeat is used then."""
+    return None if descriptor is None else lock_descriptor(descriptor, shared)

@@ -1,56 +1,71 @@
-"""The part of a study that is made by a person: masks, and what was decided about them."""
+"""The masks made by hand: one file for each scan, and a record of its provenance."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from napari_singlestrip.atomic_files import file_digest
-from napari_singlestrip.study.changes import Change, change_together
-from napari_singlestrip.study.decision_table import DecisionTable
-from napari_singlestrip.study.folder import EXTENSION, StudyFolder
-from napari_singlestrip.study.mask_standing import standing
+from napari_singlestrip.files.atomic import file_digest
+from napari_singlestrip.study.changes import Change
+from napari_singlestrip.study.decision_table import DECISIONS, DecisionTable
+from napari_singlestrip.study.folder import StudyFolder
+from napari_singlestrip.study.rounds import EXTENSION
+from napari_singlestrip.study.scans import StudyScans
 from napari_singlestrip.study.tables import (
     Decision,
+    MaskKind,
     MaskRecord,
-    Standing,
     now,
     read_records,
     write_records,
 )
+from napari_singlestrip.vocabulary import StudyPart
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_singlestrip.engine.imaging.volume import Scan
+FOLDER = "masks"
+RECORDS = "provenance.json"
 
-MaskKind = Literal["painted", "corrected"]
 
+class StudyMasks:
+    """The painted and corrected masks of a study.
 
-class StudyMasks(StudyFolder):
-    """Masks and decisions of a study, as they are on disk; `Study` adds how they come about."""
+    Parameters
+    ----------
+    folder : StudyFolder
+    scans : StudyScans
+    """
 
-    # --- masks
+    def __init__(self, folder: StudyFolder, scans: StudyScans) -> None:
+        self._folder, self._scans = folder, scans
+        self._records_path = folder.path / FOLDER / RECORDS
+        folder.watch(StudyPart.MASKS, lambda: (folder.path / FOLDER,))
 
-    def mask_path(self, name: str) -> Path:
-        """Return where the painted or corrected mask of a scan is, or would be."""
-        return self.folder / "masks" / (self.scan(name).name + EXTENSION)
+    def path(self, name: str) -> Path:
+        """Return the path of a scan's painted or corrected mask, whether it exists or not."""
+        return self._folder.path / FOLDER / (self._scans.entry(name).name + EXTENSION)
 
-    def masked_scans(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         """Names of the scans that have a painted or corrected mask."""
-        files = {path.name for path in (self.folder / "masks").glob(f"*{EXTENSION}")}
-        return tuple(name for name in self.names if name + EXTENSION in files)
+        files = {path.name for path in (self._folder.path / FOLDER).glob(f"*{EXTENSION}")}
+        return tuple(name for name in self._scans.names if name + EXTENSION in files)
 
-    def mask_records(self) -> dict[str, MaskRecord]:
-        """Where each mask in masks/ came from, by scan name."""
-        known = self._read(self._records_path, read_records)
-        return {name: known.get(name, MaskRecord()) for name in self.masked_scans()}
+    def digest(self, name: str) -> str:
+        """Return the digest of a scan's mask; empty without one."""
+        return self._folder.digest(self.path(name))
 
-    def set_mask(
+    def records(self) -> dict[str, MaskRecord]:
+        """Provenance of each mask, by scan name."""
+        known = self._folder.read(self._records_path, read_records)
+        return {name: known.get(name, MaskRecord()) for name in self.names()}
+
+    def save(
         self,
         name: str,
         mask: NDArray[np.bool_],
@@ -60,7 +75,7 @@ class StudyMasks(StudyFolder):
         note: str = "",
         decision: Decision | None = None,
     ) -> None:
-        """Store a mask that a person made, on the grid of its scan, and that it was made.
+        """Store a mask made by hand, on the grid of its scan, with its provenance.
 
         Parameters
         ----------
@@ -69,137 +84,90 @@ class StudyMasks(StudyFolder):
         mask : ndarray of bool
             Shape (i, j, k) of the scan.
         kind : {"painted", "corrected"}
-            Painted from nothing, or a corrected pseudo-label.
+            Painted from scratch, or a corrected pseudo-label.
         source : str
-            The file it came from; empty when it was drawn in the window.
+            The file it came from, or the suggestion it started from (`MaskRecord`); empty if it was
+            painted in the window from scratch.
         note : str
-            Goes into decisions.csv.
+            Remark for decisions.csv.
         decision : Decision, optional
-            What goes into decisions.csv, to take others back.
+            Decision to restore in decisions.csv, for undo.
 
         Raises
         ------
         UserError
-            If the scan cannot be read, or the mask not written.
+            If the scan cannot be read or the mask cannot be written.
         """
-        from napari_singlestrip.engine.imaging.volume import open_scan
-
-        scan = open_scan(self.scan_path(name))
         made = decision or Decision(name, kind, note, now())
-        with self._together() as change:
-            records = {**read_records(self._records_path), name: MaskRecord(kind, source, now())}
-            write_records(change.replace(self._records_path), records)
-            digest = self._stage_mask(change, name, mask, scan)
-            made = made if decision else replace(made, mask=digest)
-            table = DecisionTable.read(self._decisions_path)
-            table.put(made)
-            table.write(change.replace(self._decisions_path))
+        with self._changing() as (change, table, records):
+            records[name] = MaskRecord(kind, source, now())
+            digest = self._stage(change, name, mask)
+            table.put(made if decision else replace(made, mask=digest))
 
-    def remove_mask(self, name: str) -> None:
-        """Delete the painted or corrected mask of a scan, and what was decided about it."""
-        path = self.mask_path(name)
-        with self._together() as change:
-            records = read_records(self._records_path)
-            table = DecisionTable.read(self._decisions_path)
-            change.remove(path)
-            if records.pop(name, None) is not None:
-                write_records(change.replace(self._records_path), records)
-            if name in table.rows:
-                table.forget(name)
-                table.write(change.replace(self._decisions_path))
-
-    # --- decisions
-
-    def decisions(self) -> dict[str, Decision]:
-        """What was decided about each scan; one with a mask of a person counts as that."""
-        rows = self._rows()
-        for name, record in self.mask_records().items():
-            rows.setdefault(name, Decision(name, record.kind, "", record.time))
-        return {name: rows[name] for name in self.names if name in rows}
-
-    def put_decisions(self, decisions: Mapping[str, Decision | None]) -> None:
-        """Write decisions down as they are, or forget them (None): to take others back.
+    def import_file(
+        self, name: str, file: str | Path, kind: MaskKind = "painted", note: str = ""
+    ) -> None:
+        """Store a mask from a file; it must be on the grid of its scan.
 
         Raises
         ------
         UserError
-            If a scan is unknown, or decisions.csv cannot be written.
+            If it cannot be read, is empty or on another grid.
         """
-        with self._changing():
-            table = DecisionTable.read(self._decisions_path)
-            for name, decision in decisions.items():
-                table.forget(self.scan(name).name)
-                if decision is not None:
-                    table.put(decision)
-            table.write(self._decisions_path)
-            self._saw("decisions")
-        self.changed.emit("decisions")
+        self.save(name, self.load(name, Path(file)), kind, source=os.path.abspath(file), note=note)
 
-    def undecide(self, name: str) -> None:
-        """Forget the decision about a scan; a mask in masks/ stays and counts again."""
-        if self.scan(name).name in self._rows():
-            self.put_decisions({name: None})
+    def remove(self, name: str) -> None:
+        """Delete the painted or corrected mask of a scan, and its decision."""
+        path = self.path(name)
+        with self._changing() as (change, table, records):
+            change.remove(path)
+            records.pop(name, None)
+            table.forget(name)
 
-    def standing(self, decision: Decision) -> Standing:
-        """Whether a decision is about the mask that is there now, or about one before it.
+    def load(self, name: str, file: Path) -> NDArray[np.bool_]:
+        """Read a mask of a scan from any file.
 
-        What a person accepted is learned from only while it is the very mask that was looked at.
-        A painted or corrected mask is learned from as it is, by whatever program it was changed.
+        Raises
+        ------
+        UserError
+            If it cannot be read, is empty or on another grid.
         """
-        path = self._decided_path(decision)
-        return standing(
-            decision, path, self._digest(path),
-            lambda: self.score(decision.round or 0, decision.scan),
-        )
+        from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
 
-    def stale_decisions(self) -> dict[str, Decision]:
-        """Decisions about predicted masks that are not there any more, by scan."""
-        return {n: d for n, d in self.decisions().items() if self.standing(d) == "older"}
+        return load_mask(file, like=open_scan(self._scans.path(name)))
 
-    # --- inside
-
-    @property
-    def _decisions_path(self) -> Path:
-        return self.folder / "decisions.csv"
-
-    @property
-    def _records_path(self) -> Path:
-        return self.folder / "masks" / "provenance.json"
-
-    def _rows(self) -> dict[str, Decision]:
-        return dict(self._read(self._decisions_path, DecisionTable.read).rows)
-
-    def _stage_mask(
-        self, change: Change, name: str, mask: NDArray[np.bool_], like: Scan
-    ) -> str:
-        from napari_singlestrip.engine.imaging.volume import save_mask
-
-        path = change.replace(self.mask_path(name))
-        save_mask(path, mask, like=like)
-        return file_digest(path)
+    def stage_first(
+        self,
+        change: Change,
+        masks: Mapping[str, NDArray[np.bool_]],
+        sources: Mapping[str, str],
+    ) -> None:
+        """Make painted masks part of the change that makes a study."""
+        table, records, time = DecisionTable(), {}, now()
+        for name, mask in masks.items():
+            records[name] = MaskRecord("painted", sources[name], time)
+            digest = self._stage(change, name, mask)
+            table.put(Decision(name, "painted", "", time, mask=digest))
+        if masks:
+            write_records(change.replace(self._records_path), records)
+            table.write(change.replace(self._folder.path / DECISIONS))
 
     @contextmanager
-    def _together(self) -> Iterator[Change]:
-        """Change masks with what is known of them."""
-        with self._changing():
-            with change_together(self.folder) as change:
-                yield change
-            self._saw("decisions")
-            self._saw("masks")
-        self.changed.emit("decisions")
-        self.changed.emit("masks")
+    def _changing(self) -> Iterator[tuple[Change, DecisionTable, dict[str, MaskRecord]]]:
+        """Change masks together with their decisions and records."""
+        decisions = self._folder.path / DECISIONS
+        with self._folder.changing_together(StudyPart.DECISIONS, StudyPart.MASKS) as change:
+            records, table = read_records(self._records_path), DecisionTable.read(decisions)
+            known, rows = dict(records), dict(table.rows)
+            yield change, table, records
+            if records != known:
+                write_records(change.replace(self._records_path), records)
+            if table.rows != rows:
+                table.write(change.replace(decisions))
 
-    def _watched(self) -> dict[str, tuple[Path, ...]]:
-        more = {"decisions": (self._decisions_path,), "masks": (self._records_path.parent,)}
-        return {**super()._watched(), **more}
+    def _stage(self, change: Change, name: str, mask: NDArray[np.bool_]) -> str:
+        from napari_singlestrip.engine.imaging.volume import open_scan, save_mask
 
-    def _digest(self, path: Path) -> str:
-        try:
-            return self._read(path, file_digest)
-        except OSError:  # there is none, or none that can be learned from
-            return ""
-
-    def _decided_path(self, decision: Decision) -> Path:
-        if decision.state in ("accepted", "rejected"):
-            return self.pseudo_label_path(decision.round or 0, decision.scan)
-        return self.mask_path(decision.scan)
+        path = change.replace(self.path(name))
+        save_mask(path, mask, like=open_scan(self._scans.path(name)))
+        return file_digest(path)

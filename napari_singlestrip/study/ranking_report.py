@@ -1,4 +1,4 @@
-"""The ranking of a round, beside the true quality where reference masks are given."""
+"""The ranking of a round, with the true Dice if reference masks are given."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from napari_singlestrip.study.tables import ScoreRow
 
 @dataclass(frozen=True)
 class RankedScan:
-    """A scan's scores and the Dice of its predicted mask with the reference, where there is one."""
+    """A scan's scores, and the Dice of its predicted mask with the reference, if there is one."""
 
     score: ScoreRow
     dice: float | None = None
@@ -26,16 +26,15 @@ class RankedScan:
 
 @dataclass(frozen=True)
 class RankingReport:
-    """Rows in the order of the ranking, and what the scores are worth.
+    """Rows in the order of the ranking, and the correlation of the scores with the true Dice.
 
     Attributes
     ----------
     rows : tuple of RankedScan
         Best first; scans without a rank last.
     correlations : dict of str to Correlation
-        By score, "rank" (the ranking as it is), "autoencoder_error" and "consistency"; ranks and
-        errors are negated first, so that 1 is a perfect score whatever its direction. Empty
-        without references.
+        By score: "rank", "autoencoder_error" and "consistency". Ranks and errors are negated first,
+        so that 1 always means perfect. Empty without references.
     problems : tuple of str
         Why the Dice of a scan could not be measured.
     """
@@ -46,9 +45,9 @@ class RankingReport:
 
 
 def ranking_report(study: Study, round_: int) -> RankingReport:
-    """Return the ranking of a round as the worker left it.
+    """Return the ranking of a round as the worker wrote it.
 
-    Reference masks are only looked at here, after the ranking: no score knows of them.
+    Reference masks are only used here, after the ranking: no score depends on them.
 
     Parameters
     ----------
@@ -62,7 +61,7 @@ def ranking_report(study: Study, round_: int) -> RankingReport:
     UserError
         If the round was not ranked yet.
     """
-    scores = sorted(study.scores(round_), key=lambda row: (row.rank or math.inf, row.scan))
+    scores = sorted(study.rounds.scores(round_), key=lambda row: (row.rank or math.inf, row.scan))
     if not scores:
         raise UserError(
             f"Round {round_} of the study {study.name} was not ranked yet.",
@@ -70,13 +69,13 @@ def ranking_report(study: Study, round_: int) -> RankingReport:
         )
     rows, problems = [], []
     try:
-        references = study.find_references()
+        references = study.references.find()
     except UserError as error:
         references = References()
         problems.append(str(error))
     for score in scores:
         dice = attempt(true_dice, study, round_, score.scan, references)
-        if isinstance(dice, Failure):  # a scan that cannot be measured does not hide the others
+        if isinstance(dice, Failure):  # a failed scan does not hide the others
             problems.append(told(score.scan, dice))
             dice = None
         rows.append(RankedScan(score, dice))
@@ -84,7 +83,7 @@ def ranking_report(study: Study, round_: int) -> RankingReport:
 
 
 def told(scan: str, failure: Failure) -> str:
-    """Say what is wrong with a scan; the traceback of a bug goes to the log."""
+    """Describe the failure of a scan; the traceback of a bug goes to the log."""
     if not failure.traceback:
         return str(failure)
     logging.getLogger(__name__).error("%s: %s\n%s", scan, failure, failure.traceback)
@@ -104,7 +103,7 @@ def _correlations(rows: Sequence[RankedScan]) -> dict[str, Correlation]:
 
 
 def true_dice(study: Study, round_: int, name: str, references: References) -> float | None:
-    """Return the Dice of a predicted mask with its reference; None where one of them is missing.
+    """Return the Dice of a predicted mask with its reference; None if one of them is missing.
 
     Parameters
     ----------
@@ -114,7 +113,7 @@ def true_dice(study: Study, round_: int, name: str, references: References) -> f
     name : str
         Scan.
     references : References
-        What `Study.find_references` found, once for all scans.
+        Result of `Study.find_references`, for all scans.
 
     Raises
     ------
@@ -122,10 +121,10 @@ def true_dice(study: Study, round_: int, name: str, references: References) -> f
         If one of them cannot be read, or is on another grid.
     """
     reference = references.of(name)
-    prediction = study.pseudo_label_path(round_, name)
+    prediction = study.rounds.pseudo_label_path(round_, name)
     if reference is None or not prediction.exists():
         return None
     from napari_singlestrip.engine.masks.metrics import dice
 
-    grid = open_scan(prediction)  # that of its scan, which may be elsewhere
+    grid = open_scan(prediction)  # the grid of its scan, which may be missing
     return float(dice(load_mask(prediction, like=grid), load_mask(reference, like=grid)))

@@ -1,4 +1,4 @@
-"""Which reference mask belongs to which scan of a study: the folder is listed once for all."""
+"""Matching reference masks to the scans of a study, with one listing of the folder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.study.document import resolved_path, stored_references
+from napari_singlestrip.study.folder import StudyFolder
+from napari_singlestrip.study.scans import StudyScans
+from napari_singlestrip.vocabulary import StudyPart
 
 
 @dataclass(frozen=True)
@@ -16,11 +20,11 @@ class References:
     Attributes
     ----------
     exact : mapping of str to Path
-        Masks by what they are called.
+        Masks by their names.
     matched : mapping of str to Path
-        By the name of the scan: found by its file name and folders.
+        By scan name: matched by file name and folders.
     doubtful : mapping of str to list of Path
-        By the name of the scan: more than one could be meant.
+        By scan name: ambiguous matches.
     """
 
     exact: Mapping[str, Path] = field(default_factory=dict)
@@ -28,15 +32,15 @@ class References:
     doubtful: Mapping[str, list[Path]] = field(default_factory=dict)
 
     def of(self, name: str) -> Path | None:
-        """Return the reference mask of a scan, or None when there is none.
+        """Return the reference mask of a scan, or None if there is none.
 
-        It has the name of the scan in the study, or else the same file name, in folders that are
-        called alike as far as that tells it from others.
+        It has the name of the scan in the study, or else the same file name, in folders with the
+        same names as far as needed to distinguish it from others.
 
         Raises
         ------
         UserError
-            If more than one could be meant.
+            If the match is ambiguous.
         """
         if name in self.exact:
             return self.exact[name]
@@ -50,13 +54,60 @@ class References:
         return self.matched.get(name)
 
 
+class StudyReferences:
+    """The reference masks of a study, for evaluation only, never for training.
+
+    Parameters
+    ----------
+    folder : StudyFolder
+    scans : StudyScans
+    """
+
+    def __init__(self, folder: StudyFolder, scans: StudyScans) -> None:
+        self._folder, self._scans = folder, scans
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of the reference masks, or None."""
+        stored = self._folder.document.references
+        return None if stored is None else resolved_path(stored, self._folder.path)
+
+    def set_folder(self, folder: str | Path | None) -> None:
+        """Set the folder of reference masks, or None."""
+        stored = stored_references(folder, self._folder.path)
+        with self._folder.changing(document=True):
+            self._folder.write_document(references=stored)
+        self._folder.changed.emit(StudyPart.SETTINGS)
+
+    def find(self) -> References:
+        """Find the reference masks of all scans, for callers that need many.
+
+        Raises
+        ------
+        UserError
+            If the references cannot be read.
+        """
+        paths = {name: self._scans.path(name) for name in self._scans.names}
+        return find_references(self.folder, paths)
+
+    def path(self, name: str) -> Path | None:
+        """Return the reference mask of one scan, or None if there is none.
+
+        Raises
+        ------
+        UserError
+            If the match is ambiguous, or the references cannot be read.
+        """
+        return self.find().of(name)
+
+
 def find_references(folder: Path | None, scans: Mapping[str, Path]) -> References:
     """Find the reference masks of all scans.
 
     Parameters
     ----------
     folder : Path or None
-        Where they are; without it, there are none.
+        Where they are; None if there are none.
     scans : mapping of str to Path
         Names in the study, and files.
 

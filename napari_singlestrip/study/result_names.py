@@ -1,14 +1,14 @@
-"""Under which names the results of scans are in a folder: each scan has its own, however often.
+"""Names of the results in a folder: each scan has its own, which stays the same in later runs.
 
-A name in the folder belongs to the scan that it was given to first. That scan is known again by
-where it lies and by what is in its file: another person's ``T1.nii.gz`` gets another name, a file
-that was moved keeps its name, and a file that was replaced is not the scan that it was.
+A name in the folder belongs to the first scan that got it. That scan is recognised by its path and
+by the content of its file: another participant's ``T1.nii.gz`` gets another name, a file that was
+moved keeps its name, and a file whose content was replaced is a different scan.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,10 @@ from napari_singlestrip.engine.imaging.scan_files import real_file
 from napari_singlestrip.engine.imaging.scan_identity import fingerprint
 from napari_singlestrip.engine.imaging.scan_names import name_key, name_scans, stem_of
 from napari_singlestrip.engine.imaging.scan_search import made_for
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.study.derivative import known_links
 from napari_singlestrip.study.document import study_names
+from napari_singlestrip.study.layout import Kind, Layout, Place, choose_layout
 from napari_singlestrip.study.volumes_table import (
     MASK_SUFFIX,
     NAMES,
@@ -31,30 +34,42 @@ from napari_singlestrip.study.volumes_table import (
 
 @dataclass(frozen=True)
 class AppliedNames:
-    """Names of the scans that a model is applied to.
+    """Names of the scans to which a model is applied.
 
     Attributes
     ----------
     names : dict of Path to str
-        Absolute paths, in the order in which they were given.
+        Absolute paths, in the given order.
     refused : dict of Path to str
-        Scans to leave alone, each with the reason.
+        Scans that are skipped, each with the reason.
     fingerprint : callable
-        Of a scan's file; read once.
+        Of a scan's file; cached.
+    places : dict of str to Place
+        Paths of the results, by scan name.
+    layout : Layout
+        Arrangement of the folder.
     """
 
     names: dict[Path, str]
     refused: dict[Path, str]
     fingerprint: Callable[[Path], str]
+    places: dict[str, Place]
+    layout: Layout
 
 
 def applied_names(
-    model: Path, files: Iterable[Path], out: Path, *, again: bool = False
+    model: Path,
+    files: Iterable[Path],
+    out: Path,
+    *,
+    overwrite: bool = False,
+    layout: Kind | None = None,
 ) -> AppliedNames:
-    """Name scans that a model is applied to.
+    """Name the scans to which a model is applied.
 
-    A scan that the folder has results of is called as there, one of the study as in the study, and
-    any other like its file, with folders in front where that name is another scan's.
+    A scan with results in the folder keeps its name there, a scan of the study has its name in the
+    study, and any other is named after its file, prefixed with folders if that name belongs to
+    another scan.
 
     Parameters
     ----------
@@ -62,9 +77,11 @@ def applied_names(
         A study folder, or a model file.
     files : iterable of Path
     out : Path
-        The folder for the results; may be missing.
-    again : bool
-        Masks are to be replaced, also those of files that were replaced.
+        The output folder; may be missing.
+    overwrite : bool
+        Replace masks, also those of files whose content has changed.
+    layout : {"flat", "bids"}, optional
+        By default as existing results, or else as the scans.
 
     Raises
     ------
@@ -74,22 +91,31 @@ def applied_names(
     """
     paths = list(dict.fromkeys(Path(os.path.abspath(file)) for file in files))
     rows = _owners(out)
-    naming = _Naming(out, {row.scan: Path(row.file) for row in rows})
+    arranged = choose_layout(layout, paths, rows)
+    arranged.links = known_links(out)
+    naming = _Naming(out, {row.scan: Path(row.file) for row in rows}, arranged)
     known = _known_again(paths, rows, naming.fingerprint)
     naming.names = {file: row.scan for file, row in known.items()}
     naming.name_rest(paths, study_names(model))
-    if not again:
+    if not overwrite:
         for file, row in known.items():
             if why := naming.why_changed(file, row):
                 naming.refused[file] = why
     names = {file: naming.names[file] for file in paths if file not in naming.refused}
-    return AppliedNames(names, naming.refused, naming.fingerprint)
+    places = naming.give_places(names, rows, known)
+    names = {file: name for file, name in names.items() if name in places}
+    return AppliedNames(names, naming.refused, naming.fingerprint, places, arranged)
 
 
 def reserve_names(
-    model: Path, files: Iterable[Path], out: Path, *, again: bool = False
+    model: Path,
+    files: Iterable[Path],
+    out: Path,
+    *,
+    overwrite: bool = False,
+    layout: Kind | None = None,
 ) -> AppliedNames:
-    """`applied_names` that no other job will give: several may begin in one folder at once.
+    """`applied_names`, reserved against other jobs that start in the same folder at once.
 
     Raises
     ------
@@ -97,10 +123,10 @@ def reserve_names(
         As `applied_names`; also if the folder cannot be written.
     """
     with alone(out / NAMES):
-        named = applied_names(model, files, out, again=again)
+        named = applied_names(model, files, out, overwrite=overwrite, layout=layout)
         known = {row.scan for row in _owners(out)}
         new = [
-            AppliedRow(name, file=str(file))
+            AppliedRow(name, file=str(file), mask=named.places[name].mask)
             for file, name in named.names.items() if name not in known
         ]
         if new:
@@ -109,7 +135,7 @@ def reserve_names(
 
 
 def _owners(out: Path) -> list[AppliedRow]:
-    """Whose the names in a folder are: those with results, and those that jobs began with."""
+    """Owners of the names in a folder: of existing results, and of names that jobs reserved."""
     begun = {row.scan: row for row in read_table(out / NAMES) if Path(row.file).exists()}
     done = {row.scan: row for row in read_table(out / TABLE) if row.file}
     return list((begun | done).values())
@@ -118,7 +144,7 @@ def _owners(out: Path) -> list[AppliedRow]:
 def _known_again(
     files: Iterable[Path], rows: Sequence[AppliedRow], fingerprint_of: Callable[[Path], str]
 ) -> dict[Path, AppliedRow]:
-    """Find the scans that have results: the same place, or the same content moved here."""
+    """Find the scans that have results: by path, or by content if they were moved."""
     at_place = {real_file(Path(row.file)): row for row in rows}
     known = {file: row for file in files if (row := at_place.get(real_file(file)))}
     here = {row.scan for row in known.values()}
@@ -128,7 +154,7 @@ def _known_again(
             moved.setdefault((_stem_key(Path(row.file)), row.fingerprint), []).append(row)
     stems = {stem for stem, _ in moved}
     for file in files:
-        if file in known or (stem := _stem_key(file)) not in stems:  # it need not be read
+        if file in known or (stem := _stem_key(file)) not in stems:  # without reading it
             continue
         if found := moved.get((stem, fingerprint_of(file))):
             known[file] = found.pop(0)
@@ -141,10 +167,11 @@ def _stem_key(file: Path) -> str:
 
 @dataclass
 class _Naming:
-    """Names in a folder of results: those that are taken, and those that are given now."""
+    """Names in a folder of results: those taken, and those assigned now."""
 
     out: Path
-    taken: dict[str, Path]  # by whom
+    taken: dict[str, Path]  # with the owner of each
+    layout: Layout
     names: dict[Path, str] = field(default_factory=dict)
     refused: dict[Path, str] = field(default_factory=dict)
     fingerprint: Callable[[Path], str] = field(default_factory=lambda: cache(fingerprint))
@@ -156,14 +183,14 @@ class _Naming:
             if file in self.names or file not in of_study:
                 continue
             name = of_study[file]
-            if name_key(name) not in used and not self._is_of_another(file, name):
+            if name_key(name) not in used and not self._has_mask_of_another(file, name):
                 self.names[file] = name
         self.taken |= {name: file for file, name in self.names.items()}
         while rest := [f for f in files if f not in self.names and f not in self.refused]:
             self._name(rest)
 
     def _name(self, files: Sequence[Path]) -> None:
-        """Name files, but for those whose masks would be where those of other scans are."""
+        """Name files, except those whose masks would collide with masks of other scans."""
         naming = name_scans(files, self.taken)
         given = set(files)
         if any(other in given for _, other in naming.clashes):
@@ -174,26 +201,58 @@ class _Naming:
                 "Rename it, or choose another --out."
             )
         for file, name in naming.names.items():
-            if self._is_of_another(file, name):
+            if self._has_mask_of_another(file, name):
                 self.taken[name] = self.out / (name + MASK_SUFFIX)
             else:
                 self.names[file] = name
         self.taken |= {name: file for file, name in self.names.items()}
 
-    def _is_of_another(self, file: Path, name: str) -> bool:
-        """Whether the mask of this name says that it was made for another scan."""
-        mask = self.out / (name + MASK_SUFFIX)
+    def give_places(
+        self, names: Mapping[Path, str], rows: Sequence[AppliedRow], known: Collection[Path]
+    ) -> dict[str, Place]:
+        """Assign paths to results: the existing ones, else the first that is free."""
+        masks = {row.scan: row.mask for row in rows}
+        owners = {row.mask: row.scan for row in rows if row.mask}
+        places: dict[str, Place] = {}
+        for file, name in names.items():
+            try:
+                options = self.layout.places(file, name, masks.get(name, ""))
+            except UserError as error:
+                self.refused[file] = str(error)
+                continue
+            free = [
+                place for place in options
+                if owners.get(place.mask, name) == name
+                and (file in known or not self._is_of_another(file, place.mask))
+            ]
+            if free:
+                places[name] = free[0]
+                owners[free[0].mask] = name
+            else:
+                self.refused[file] = (
+                    f"The mask of {file} would be {options[0].mask} in {self.out.name}, which is "
+                    "that of another scan. Choose another --out, or --layout flat."
+                )
+        return places
+
+    def _has_mask_of_another(self, file: Path, name: str) -> bool:
+        flat = self.layout.kind == "flat"
+        return flat and self._is_of_another(file, name + MASK_SUFFIX)
+
+    def _is_of_another(self, file: Path, mask_file: str) -> bool:
+        """Whether a mask was made for another scan, according to its header."""
+        mask = self.out / mask_file
         owner = made_for(mask) if mask.is_file() else None
         return bool(owner) and owner != self.fingerprint(file)
 
     def why_changed(self, file: Path, row: AppliedRow) -> str:
-        """Why the mask that is there is not that of the file; empty if it is."""
+        """Why the existing mask does not belong to the file; empty if it does."""
         if not row.mask or not row.fingerprint or not (self.out / row.mask).is_file():
             return ""
         if self.fingerprint(file) in ("", row.fingerprint):
             return ""
         return (
             f"{file} has changed since {row.mask} in {self.out.name} was made: that is the mask of "
-            "what it was. Use --again to replace it, or move it away or choose another --out to "
-            "keep it."
+            "what it was. Use --overwrite to replace it, or move it away or choose another --out "
+            "to keep it."
         )

@@ -1,20 +1,24 @@
-"""What is reviewed: the newest ranked masks, what a person made of them, and what comes next."""
+"""The review: the latest ranked masks, the decisions about them, and the next training."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_singlestrip.atomic_files import read_json
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study.drafts import drafted
-from napari_singlestrip.study.round_facts import Unfinished, unfinished_round
-from napari_singlestrip.study.round_folder import RoundFolder
+from napari_singlestrip.study.other_masks import programs_of
+from napari_singlestrip.study.round_facts import (
+    Unfinished,
+    is_trained,
+    learned_masks,
+    unfinished_round,
+)
+from napari_singlestrip.study.round_folder import RoundFolder, first_round
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.tables import Decision, ScoreRow, Standing
 from napari_singlestrip.study.training_set import TrainingMask, masks_of_round
@@ -22,25 +26,25 @@ from napari_singlestrip.study.training_set import TrainingMask, masks_of_round
 ReviewState = Literal[
     "to review", "accepted", "corrected", "rejected", "painted", "unsaved changes"
 ]
-Stamp = tuple[str, int, int] | None  # file, when it was written, round
+Stamp = tuple[str, int, int] | None  # file, modification time, round
 
 
 @dataclass(frozen=True)
 class ReviewRow:
-    """A ranked mask and what a person made of it.
+    """A ranked mask and the decision about it.
 
     Attributes
     ----------
     score : ScoreRow
     decision : Decision or None
     unsaved : bool
-        Whether the mask was changed and neither kept nor discarded yet.
+        Whether the mask has changes that are neither kept nor discarded yet.
     earlier : bool
-        Whether the decision is about the mask of an earlier round than the one that is ranked.
+        Whether the decision is about the mask of an earlier round than the ranked one.
     held_out : bool
-        Whether the scan is only for checking: never learned from.
+        Whether the scan is held out: never used for training.
     standing : {"current", "older", "replaced"}
-        Whether the decision is about the mask that is there.
+        Whether the decision is about the present mask.
     """
 
     score: ScoreRow
@@ -57,7 +61,7 @@ class ReviewRow:
 
     @property
     def state(self) -> ReviewState:
-        """What the person should know first: nothing is said yet of a mask that is another now."""
+        """The state to show first; a mask that changed since its decision is to review again."""
         if self.unsaved:
             return "unsaved changes"
         if self.decision is None or self.standing == "older":
@@ -66,9 +70,9 @@ class ReviewRow:
 
     @property
     def is_open(self) -> bool:
-        """Whether the person should look at it: the mask that was rejected is not there any more.
+        """Whether the mask is to be reviewed, also if another mask was rejected before.
 
-        A mask that was accepted in an earlier round was found good, and stays so.
+        A mask that was accepted in an earlier round stays accepted.
         """
         return self.state in ("to review", "unsaved changes") or (
             self.earlier and self.state == "rejected"
@@ -84,21 +88,24 @@ class ReviewRow:
 
 @dataclass(frozen=True)
 class FinetuningPlan:
-    """What a click on "Fine-tune" would do.
+    """What "Fine-tune" would train on.
 
     Attributes
     ----------
     masks : tuple of TrainingMask
-        Exactly what the worker would learn from.
+        Exactly the masks the worker would train on.
     unfinished : {"", "fine-tuning", "ranking"}
-        What a stopped job left to be done in the newest round.
+        The unfinished stage of the latest round, if a job was stopped.
     problem : str
-        Why it cannot be started, and what to do; empty when it can.
+        Why it cannot be started, and what to do; empty if it can.
+    is_first : bool
+        Whether it trains the first network: other programs made the masks so far.
     """
 
     masks: tuple[TrainingMask, ...] = ()
     unfinished: Unfinished = ""
     problem: str = ""
+    is_first: bool = False
 
     @property
     def counts(self) -> dict[str, int]:
@@ -109,13 +116,13 @@ class FinetuningPlan:
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """How a mask differs from another one, such as that of the round before.
+    """The difference between two masks, such as those of successive rounds.
 
     Attributes
     ----------
     dice : float
     volume_ml : float
-        Growth.
+        Increase in volume.
     """
 
     dice: float
@@ -124,21 +131,24 @@ class Change:
 
 @dataclass(frozen=True)
 class Review:
-    """The newest ranked round.
+    """The latest ranked round.
 
     Attributes
     ----------
     round : int or None
-        None when nothing was ranked yet.
+        None if nothing was ranked yet.
     rows : tuple of ReviewRow
         Best first.
+    programs : tuple of str
+        What made the masks, where it was no network of this study.
     """
 
     round: int | None = None
     rows: tuple[ReviewRow, ...] = field(default=(), repr=False)
+    programs: tuple[str, ...] = ()
 
     def undecided_to(self, rank: int) -> list[str]:
-        """Names of the scans down to a rank that nobody said anything about."""
+        """Names of the undecided scans down to a rank."""
         return [
             row.name for row in self.rows
             if 0 < row.score.rank <= rank and row.state == "to review" and not row.held_out
@@ -146,12 +156,12 @@ class Review:
 
 
 def ranked_round(study: Study) -> int | None:
-    """Newest round that was ranked; None when there is none."""
-    return next((r for r in reversed(study.rounds()) if study.scores(r)), None)
+    """Latest round that was ranked; None if there is none."""
+    return next((r for r in reversed(study.rounds.numbers()) if study.rounds.scores(r)), None)
 
 
 def review(study: Study) -> Review:
-    """Return the newest ranking with what a person made of it.
+    """Return the latest ranking with the decisions about it.
 
     Raises
     ------
@@ -161,29 +171,50 @@ def review(study: Study) -> Review:
     round_ = ranked_round(study)
     if round_ is None:
         return Review()
-    decisions, unsaved = study.decisions(), set(drafted(study.folder))
+    decisions, unsaved = study.decisions.all(), set(drafted(study.folder))
     held_out = {entry.name for entry in study.scans if entry.role == "held_out"}
-    known = set(study.names)
+    known = set(study.scans.names)
     rows = [
         _row(study, score, decisions.get(score.scan), round_, unsaved, held_out)
-        for score in study.scores(round_) if score.scan in known
+        for score in study.rounds.scores(round_) if score.scan in known
     ]
     rows.sort(key=lambda row: (row.score.rank == 0, row.score.rank, row.name))
-    return Review(round_, tuple(rows))
+    return Review(round_, tuple(rows), () if round_ else programs_of(study))
+
+
+def renewed(study: Study, found: Review, name: str) -> Review:
+    """Return a ranking with the decision on one scan read again: fast among thousands.
+
+    Parameters
+    ----------
+    study : Study
+    found : Review
+        As of `review`.
+    name : str
+        Scan.
+    """
+    decision, unsaved = study.decisions.all().get(name), set(drafted(study.folder))
+    rows = list(found.rows)
+    for n, row in enumerate(rows):
+        if row.name == name:
+            held_out = {name} if row.held_out else set()
+            rows[n] = _row(study, row.score, decision, found.round or 0, unsaved, held_out)
+    return replace(found, rows=tuple(rows))
 
 
 def finetuning_plan(study: Study, top_ranked: bool | None = None) -> FinetuningPlan:
-    """Say what fine-tuning would learn from; the worker asks the same function.
+    """Return what fine-tuning would train on, with the same function that the worker uses.
 
     Parameters
     ----------
     study : Study
     top_ranked : bool, optional
-        Whether to use the masks that the ranking selects and nobody decided about, too; if not
-        said, as the study's settings do.
+        Whether to also use undecided masks that the ranking selects; by default as in the study's
+        settings.
     """
-    unfinished = unfinished_round(study)
-    newest = study.current_round()
+    unfinished, first = unfinished_round(study), first_round(study)
+    is_first = first > 0 and not is_trained(study, first)
+    newest = study.rounds.current()
     config = study.settings().finetuning
     if top_ranked is not None:
         config = config.model_copy(
@@ -192,22 +223,25 @@ def finetuning_plan(study: Study, top_ranked: bool | None = None) -> FinetuningP
     try:
         masks = tuple(masks_of_round(study, newest + (unfinished == ""), config))
     except UserError as error:
-        return FinetuningPlan((), unfinished, f"{error.what} Paint one in step 2.")
+        problem = f"{error.what} Paint one in step 2."
+        return FinetuningPlan((), unfinished, problem, is_first)
     problem = ""
-    if not unfinished and not _anything_new(study, masks):
-        problem = "Nothing new to learn from yet: accept or correct a mask."
-    return FinetuningPlan(masks, unfinished, problem)
+    if not unfinished and not is_first and not _anything_new(study, masks):
+        problem = "Nothing new to train on yet: accept or correct a mask."
+    return FinetuningPlan(masks, unfinished, problem, is_first)
 
 
 def stamp(study: Study, name: str) -> Stamp:
-    """Return what tells one predicted mask of a scan from a newer one; None without any.
+    """Return a stamp that changes when a scan's predicted mask is replaced; None without one.
+
+    For caches in the window: based on the modification time, as it is needed often.
 
     Raises
     ------
     UserError
         If the file cannot be read.
     """
-    found = study.newest_pseudo_label(name)
+    found = study.rounds.newest_pseudo_label(name)
     if found is None:
         return None
     try:
@@ -217,7 +251,7 @@ def stamp(study: Study, name: str) -> Stamp:
 
 
 def change(mask: NDArray[np.bool_], before: NDArray[np.bool_], voxel_ml: float) -> Change:
-    """Compare a mask with the one before.
+    """Compare a mask with the previous one.
 
     Parameters
     ----------
@@ -242,33 +276,15 @@ def _row(
     about = None if decision is None else decision.round
     by_prediction = decision is not None and decision.state in ("accepted", "rejected")
     earlier = by_prediction and about is not None and about < round_
-    standing: Standing = "current" if decision is None else study.standing(decision)
+    standing: Standing = "current" if decision is None else study.decisions.standing(decision)
     return ReviewRow(
         score, decision, score.scan in unsaved, earlier, score.scan in held_out, standing
     )
 
 
 def _anything_new(study: Study, masks: Sequence[TrainingMask]) -> bool:
-    """Whether a mask was not learned from yet, as it is now."""
-    path = RoundFolder(study.round_dir(study.current_round())).training_set
-    try:
-        known = {_identity(row) for row in read_json(path)}
-        written = path.stat().st_mtime
-    except (OSError, UserError, LookupError, TypeError):  # a record, not needed to go on
+    """Whether any mask was not yet trained on in its present form."""
+    learned = learned_masks(RoundFolder(study.rounds.folder(study.rounds.current())))
+    if not learned:  # a record that is not required
         return any(mask.kind != "painted" for mask in masks)
-    for mask in masks:
-        file = study.folder / mask.path
-        if _identity(vars(mask)) not in known or _modified(file) > written:
-            return True
-    return False
-
-
-def _identity(row: Mapping[str, object]) -> tuple[object, ...]:
-    return row["scan"], row["path"]
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
+    return any(learned.get((mask.scan, mask.path)) != mask.digest for mask in masks)

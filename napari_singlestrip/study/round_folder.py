@@ -1,4 +1,4 @@
-"""What the worker writes into the folder of a round, beside masks and scores."""
+"""The files that the worker writes to the folder of a round, besides masks and scores."""
 
 from __future__ import annotations
 
@@ -11,30 +11,34 @@ from pathlib import Path
 from typing import Any
 
 from napari_singlestrip import __version__
-from napari_singlestrip.atomic_files import (
+from napari_singlestrip.engine.config import Settings
+from napari_singlestrip.engine.stored_settings import settings_content, settings_from
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.events import Event, Progress
+from napari_singlestrip.files.atomic import (
     open_to_append,
     read_bytes,
     read_json,
     read_text,
     refuse_links,
-    remove_leftovers,
     sync_folder,
     write_json_atomic,
     write_text_atomic,
 )
-from napari_singlestrip.engine.config import Settings
-from napari_singlestrip.errors import UserError
-from napari_singlestrip.events import Event, Progress
+from napari_singlestrip.files.portable import rename
+from napari_singlestrip.files.temporary import remove_leftovers
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.tables import now
+from napari_singlestrip.vocabulary import LEARNING_STAGES
 
-# Settings that a trained segmenter depends on: changing them means training anew.
+# Settings a trained segmenter depends on: changing them requires training again.
 FIXED = ("seed", "conform", "label_map", "synthesis", "network", "training")
 ASIDE = "rounds_set_aside_"
+TRAINED = "trained"  # in settings.json: time at which training was complete, if it was
 REPORT_EVERY = 10  # steps per line of metrics.jsonl
-LEARNING_STAGES = ("train", "finetune", "autoencoder")  # those that metrics.jsonl tells of
 MAX_METRICS_BYTES = 16 * 2**20  # a million steps
 MAX_STEP = 10**9
-MAX_METRIC = 1e30  # beyond, a plot of it overflows
+MAX_METRIC = 1e30  # larger values overflow in a plot
 
 
 @dataclass(frozen=True)
@@ -49,18 +53,28 @@ class RoundFolder:
         return self.path / "segmenter.pt"
 
     @property
+    def first_pass(self) -> Path:
+        """Checkpoint of the segmenter before its pseudo-labels were predicted again."""
+        return self.path / "first_pass.pt"
+
+    @property
+    def refreshed(self) -> Path:
+        """Folder of the pseudo-labels that were predicted again."""
+        return self.path / "refreshed_labels"
+
+    @property
     def autoencoder(self) -> Path:
         """Checkpoint of the autoencoder."""
         return self.path / "autoencoder.pt"
 
     @property
     def settings(self) -> Path:
-        """What the round ran with."""
+        """Settings of the round."""
         return self.path / "settings.json"
 
     @property
     def training_set(self) -> Path:
-        """Provenance of every mask that was learned from."""
+        """Provenance of every training mask."""
         return self.path / "training_set.json"
 
     @property
@@ -69,30 +83,40 @@ class RoundFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def origins(self) -> Path:
+        """Of each mask that another program made, the program and the file."""
+        return self.path / "origins.json"
+
+    @property
     def previews(self) -> Path:
-        """Folder of pictures."""
+        """Folder of preview images."""
         return self.path / "previews"
 
     def write_settings(self, settings: Settings, device: str) -> None:
-        """Freeze what the round runs with."""
+        """Record the settings of the round."""
         write_json_atomic(self.settings, {
-            "settings": settings.model_dump(mode="json"),
+            "settings": settings_content(settings),
             "version": __version__,
             "python": sys.version.split()[0],
             "device": device,
+            TRAINED: "",
         })
 
+    def note_trained(self) -> None:
+        """Record the time at which training was complete."""
+        write_json_atomic(self.settings, {**read_json(self.settings), TRAINED: now()})
+
     def read_settings(self) -> Settings | None:
-        """What the round runs with; None before it began.
+        """Settings of the round; None before it began.
 
         Raises
         ------
         UserError
             If the file is damaged.
         """
-        hint = "Delete it to go on with the present settings, or the folder to start anew."
+        hint = "Delete it to continue with the present settings, or the folder to start over."
         try:
-            return Settings.model_validate(read_json(self.settings)["settings"])
+            return settings_from(read_json(self.settings)["settings"])
         except FileNotFoundError:
             return None
         except UserError as error:
@@ -101,17 +125,26 @@ class RoundFolder:
             raise UserError(f"{self.settings} is damaged.", hint) from error
 
 
+def first_round(study: Study) -> int:
+    """Number of the round in which a network is trained first.
+
+    It is 1 where the masks of round 0 were made by other programs, which were judged.
+    """
+    folder = RoundFolder(study.rounds.folder(0))
+    return int(folder.origins.is_file() and not folder.segmenter.is_file())
+
+
 def settings_of_run(
     study: Study, effort: str | None, overrides: dict[str, Any], seed: int | None
 ) -> Settings:
-    """Settings of a run: those it began with, unless others are asked for.
+    """Settings of a run: those it began with, unless others are requested.
 
     Raises
     ------
     UserError
-        If others are asked for which the trained segmenter depends on.
+        If a requested change would affect the trained segmenter.
     """
-    begun = RoundFolder(study.round_dir(0)).read_settings()
+    begun = RoundFolder(study.rounds.folder(first_round(study))).read_settings()
     wanted = study.settings(effort, overrides, seed)
     if begun is None:
         return wanted
@@ -127,24 +160,26 @@ def settings_of_run(
     if changed:
         raise UserError(
             f"The study {study.name} was trained with other settings ({', '.join(changed)}).",
-            "Run without them to go on, make a new study, or set the rounds aside with --restart.",
+            "Run without them to resume, make a new study, or set the rounds aside with --restart.",
         )
     kept = {name: getattr(begun, name) for name in FIXED}
     return wanted.model_copy(update={**kept, "effort": begun.effort})
 
 
 def set_aside(study: Study) -> Path | None:
-    """Move all rounds of a study out of the way in one step, so that training starts anew.
+    """Move all rounds of a study aside in one step, so that training starts over.
 
-    What was decided about their masks stays in the study, and a copy of it goes with them.
+    The round of masks that other programs made stays where it is. Decisions about the masks stay in
+    the study, and a copy is moved with the rounds.
 
     Returns
     -------
     Path or None
-        Where they are kept; None when there were none.
+        Where they are kept; None if there were none.
     """
-    rounds = study.folder / "rounds"
-    if not study.rounds():
+    rounds, first = study.folder / "rounds", first_round(study)
+    ours = [number for number in study.rounds.numbers() if number >= first]
+    if not ours:
         return None
     refuse_links(rounds)
     with suppress(FileNotFoundError):
@@ -152,26 +187,38 @@ def set_aside(study: Study) -> Path | None:
     taken = [p.name.removeprefix(ASIDE) for p in study.folder.glob(f"{ASIDE}*")]
     n = 1 + max((int(number) for number in taken if number.isdecimal()), default=0)
     kept = study.folder / f"{ASIDE}{n:02d}"
-    rounds.rename(kept)
+    if first:
+        kept.mkdir()
+        for number in reversed(ours):  # killed in between, the older ones are still a study
+            rename(study.rounds.folder(number), kept / f"{number:02d}")
+    else:
+        rename(rounds, kept)
     sync_folder(study.folder)
     return kept
 
 
 def heat_map_path(study: Study, round_: int, name: str) -> Path:
-    """Where the difference between a mask and its reconstruction is: -1 to 1, on the scan's grid.
+    """Path of the difference between a mask and its reconstruction: -1 to 1, on the scan's grid.
 
-    Positive where the autoencoder would not have drawn brain, negative where it would have.
+    Positive where only the mask has brain, negative where only the reconstruction has.
     """
-    return study.round_dir(round_) / "heat_maps" / study.pseudo_label_path(round_, name).name
+    file = study.rounds.pseudo_label_path(round_, name).name
+    return study.rounds.folder(round_) / "heat_maps" / file
+
+
+def doubts_path(study: Study, round_: int, name: str) -> Path:
+    """Path of the labels of probably wrong regions of a mask: 1 too much, 2 too little."""
+    file = study.rounds.pseudo_label_path(round_, name).name
+    return study.rounds.folder(round_) / "doubts" / file
 
 
 def remove_temporary_files(study: Study) -> None:
-    """Delete what killed jobs left half written; whoever calls this holds the study's lock.
+    """Delete temporary files of killed jobs; the caller must hold the study's lock.
 
-    Only jobs write into the rounds; elsewhere a window may be writing, so there age decides.
+    Only jobs write to the rounds; elsewhere a window may be writing, so files must be old.
     """
-    for number in study.rounds():
-        top = study.round_dir(number)
+    for number in study.rounds.numbers():
+        top = study.rounds.folder(number)
         for folder in (top, *(path for path in top.iterdir() if path.is_dir())):
             remove_leftovers(folder, older_than_seconds=0)
     for name in ("", "masks", "rounds", "drafts", "thumbnails", "applied"):
@@ -180,12 +227,12 @@ def remove_temporary_files(study: Study) -> None:
 
 @contextmanager
 def metrics_log(folder: RoundFolder) -> Iterator[MetricsLog]:
-    """Append to metrics.jsonl for a while."""
+    """Open metrics.jsonl for appending."""
     refuse_links(folder.path)
     folder.path.mkdir(parents=True, exist_ok=True)
     with open_to_append(folder.metrics) as file:
         if file.tell() and not folder.metrics.read_bytes().endswith(b"\n"):
-            file.write("\n")  # a killed process left half a line
+            file.write("\n")  # a killed process left an incomplete line
         yield MetricsLog(file)
 
 
@@ -197,14 +244,14 @@ class MetricsLog:
         self._losses: list[float] = []
 
     def follow(self, events: Iterable[Event]) -> Iterator[Event]:
-        """Pass events on and write down those with metrics."""
+        """Pass on events, and record those with metrics."""
         for event in events:
             if isinstance(event, Progress):
                 self._write(event)
             yield event
 
     def _write(self, event: Progress) -> None:
-        if "loss" in event.metrics:  # on a graphics card, not of each step
+        if "loss" in event.metrics:  # on a graphics card, not at each step
             self._losses.append(event.metrics["loss"])
         if not self._losses or (event.step % REPORT_EVERY and len(event.metrics) < 2):
             return
@@ -217,8 +264,8 @@ class MetricsLog:
 def read_metrics(folder: RoundFolder) -> list[dict[str, Any]]:
     """Lines of metrics.jsonl: "stage", "step", and numbers such as "loss".
 
-    What is no such line is passed over, as a last one that was cut short by a crash. Where a killed
-    run went back to its checkpoint, the later line of a step counts.
+    Invalid lines are skipped, such as a last one that was truncated by a crash. If a killed run
+    resumed from an earlier checkpoint, the later line of a step counts.
 
     Raises
     ------
@@ -248,6 +295,6 @@ def _metrics_of(content: bytes) -> dict[str, Any] | None:
         return None
     numbers = {
         name: value for name, value in line.items()
-        if type(value) in (int, float) and not abs(value) > MAX_METRIC  # NaN where it diverged
+        if type(value) in (int, float) and not abs(value) > MAX_METRIC  # NaN if it diverged
     }
     return {**numbers, "stage": line["stage"], "step": step}

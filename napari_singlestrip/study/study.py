@@ -1,16 +1,17 @@
-"""The study: a folder that holds every fact, and the class that reads and writes it."""
+"""The study: a folder with all data, and the objects that read and write it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, cast
 
-from napari_singlestrip.atomic_files import exclusive
-from napari_singlestrip.engine.config import Effort, settings_for
-from napari_singlestrip.errors import UserError
+from psygnal import SignalInstance
+
+from napari_singlestrip.engine.config import Effort, Settings
+from napari_singlestrip.engine.overrides import settings_for
+from napari_singlestrip.files.locks import exclusive
 from napari_singlestrip.study.changes import (
     change_together,
     drop_change,
@@ -18,52 +19,55 @@ from napari_singlestrip.study.changes import (
     is_pending,
     remove_if_empty,
 )
-from napari_singlestrip.study.decision_table import DecisionTable
+from napari_singlestrip.study.decisions import StudyDecisions
+from napari_singlestrip.study.dicom_sources import keep_sources
 from napari_singlestrip.study.document import (
     DOCUMENT_NAME,
     StudyDocument,
     add_document,
-    find_scan_files,
     json_values,
     new_folder,
     read_document,
-    scan_entries,
     stored_references,
 )
-from napari_singlestrip.study.masks import MaskKind as MaskKind
+from napari_singlestrip.study.folder import StudyFolder
+from napari_singlestrip.study.found_scans import find_scan_files, scan_entries
 from napari_singlestrip.study.masks import StudyMasks
-from napari_singlestrip.study.tables import (
-    Decision,
-    MaskRecord,
-    State,
-    now,
-    write_records,
-)
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from napari_singlestrip.study.references import StudyReferences
+from napari_singlestrip.study.rounds import StudyRounds
+from napari_singlestrip.study.scans import StudyScans
+from napari_singlestrip.study.tables import now
+from napari_singlestrip.vocabulary import StudyPart
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """Names of the scans of the pool by what a person said of their masks."""
-
-    painted: tuple[str, ...] = ()
-    corrected: tuple[str, ...] = ()
-    accepted: tuple[str, ...] = ()
-    rejected: tuple[str, ...] = ()
-
-
-class Study(StudyMasks):
+class Study:
     """A study folder; make one with `Study.create`, open one with `Study.open`.
 
-    Nothing is kept in memory but the content of study.json: what a worker or another window
-    writes is seen at the next question. A change is made to what is on disk then, by one program
-    at a time, and whole or not at all. Nothing is ever written outside the folder.
+    Only the content of study.json is kept in memory, so changes by a worker or another window are
+    seen at the next access. Changes are atomic and applied to the current state on disk, by one
+    program at a time. Nothing is ever written outside the folder.
+
+    Attributes
+    ----------
+    scans : StudyScans
+        The scans and their files.
+    references : StudyReferences
+        Reference masks, for evaluation only.
+    rounds : StudyRounds
+        Predicted masks and scores of each round.
+    masks : StudyMasks
+        Painted and corrected masks.
+    decisions : StudyDecisions
+        Decisions about the masks.
     """
 
-    # --- making and opening
+    def __init__(self, folder: Path, document: StudyDocument) -> None:
+        self._folder = StudyFolder(folder, document)
+        self.scans = StudyScans(self._folder)
+        self.references = StudyReferences(self._folder, self.scans)
+        self.rounds = StudyRounds(self._folder, self.scans)
+        self.masks = StudyMasks(self._folder, self.scans)
+        self.decisions = StudyDecisions(self._folder, self.scans, self.masks, self.rounds)
 
     @classmethod
     def create(
@@ -75,7 +79,7 @@ class Study(StudyMasks):
         effort: str = "quick",
         overrides: Mapping[str, Any] | None = None,
     ) -> Study:
-        """Make a study folder; when anything is wrong, or it is killed, there is none.
+        """Create a study folder, completely or not at all, even if the program is killed.
 
         Parameters
         ----------
@@ -86,9 +90,9 @@ class Study(StudyMasks):
         masks : mapping of str to path, optional
             Painted masks: scan name to mask file, each on the grid of its scan.
         references : str or Path, optional
-            Folder of reference masks; only for evaluation.
+            Folder of reference masks, for evaluation only.
         effort : {"quick", "standard", "thorough"}
-            The one dial.
+            The preset of the settings.
         overrides : mapping of str to Any, optional
             Dotted setting names to values.
 
@@ -96,7 +100,7 @@ class Study(StudyMasks):
         ------
         UserError
             If the folder is in use, there are no scans, two cannot be told apart by name and
-            folders, a mask does not fit its scan, or a setting is wrong.
+            folders, a mask does not fit its scan, or a setting is invalid.
         """
         folder = new_folder(Path(folder))
         settings_for(cast(Effort, effort), overrides)
@@ -109,9 +113,7 @@ class Study(StudyMasks):
             references=stored_references(references, folder),
         )
         study = cls(folder, document)
-        given = {study.scan(name).name: Path(file) for name, file in (masks or {}).items()}
-        arrays = {name: study._load_mask(name, file) for name, file in given.items()}
-        study._make(arrays, {name: os.path.abspath(file) for name, file in given.items()})
+        study._make({study.scans.entry(name).name: Path(f) for name, f in (masks or {}).items()})
         return study
 
     @classmethod
@@ -121,164 +123,107 @@ class Study(StudyMasks):
         Raises
         ------
         UserError
-            If it is not a study, study.json is damaged, or a newer version made it.
+            If it is not a study, or study.json is damaged or from a newer version.
         """
         folder = Path(os.path.abspath(Path(folder).expanduser()))
         if folder.name == DOCUMENT_NAME:
             folder = folder.parent
-        if is_pending(folder):  # a program was killed in the middle of a change, or is at it
+        if is_pending(folder):  # a program was killed during a change, or is still at it
             with exclusive(folder / DOCUMENT_NAME):
                 finish_change(folder)
         return cls(folder, read_document(folder))
 
-    # --- masks
+    @property
+    def folder(self) -> Path:
+        """Absolute path of the study folder."""
+        return self._folder.path
 
-    def import_mask(self, name: str, file: str | Path, kind: MaskKind = "painted") -> None:
-        """Store a mask from a file; it must be on the grid of its scan.
+    @property
+    def name(self) -> str:
+        """Name of the study: that of its folder."""
+        return self._folder.name
 
-        Raises
-        ------
-        UserError
-            If it cannot be read, is empty or on another grid.
-        """
-        self.set_mask(name, self._load_mask(name, Path(file)), kind, source=os.path.abspath(file))
+    @property
+    def changed(self) -> SignalInstance:
+        """Emitted after a change, with the `StudyPart` that changed (see `StudyFolder`)."""
+        return self._folder.changed
 
-    # --- decisions
-
-    def decide(
-        self, name: str, state: State, note: str = "", mask: str | Path | None = None
-    ) -> Decision:
-        """Record a decision about the mask of a scan.
-
-        Parameters
-        ----------
-        name : str
-            Scan.
-        state : {"accepted", "rejected", "corrected", "painted"}
-            Accepted is the newest pseudo-label; corrected and painted is the mask in masks/.
-        note : str
-            The person's remark.
-        mask : str or Path, optional
-            File of the corrected or painted mask; not needed when it is in masks/ already.
+    def follow(self) -> None:
+        """Look whether another program changed the study since the last look, and tell it.
 
         Raises
         ------
         UserError
-            If the mask is missing, does not fit, or does not go with the decision.
+            If study.json is damaged or gone; the study stays as it was known.
         """
-        self.scan(name)
-        self._check_mask(name, state, mask)
-        if mask is not None:
-            array = self._load_mask(name, Path(mask))
-            self.set_mask(
-                name, array, cast(MaskKind, state), source=os.path.abspath(mask), note=note
-            )
-            return self.decisions()[name]
-        decision = self._about(Decision(name, state, note, now()))
-        self.put_decisions({name: decision})
-        return decision
+        self._folder.follow()
 
-    def decide_all(
-        self, names: Iterable[str], state: Literal["accepted", "rejected"]
-    ) -> None:
-        """Record one decision about the pseudo-labels of many scans, as `decide` does for one.
+    def reload(self) -> None:
+        """Read study.json again, after another program may have written it."""
+        self._folder.reload()
+
+    # --- settings
+
+    @property
+    def effort(self) -> str:
+        """The effort: quick, standard or thorough."""
+        return self._folder.document.effort
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """Settings that differ from those of the effort (a copy)."""
+        return dict(self._folder.document.overrides)
+
+    def settings(
+        self,
+        effort: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> Settings:
+        """Return the study's settings, with changes for one run on top.
 
         Raises
         ------
         UserError
-            If one of them has no pseudo-label to accept; nothing is recorded then.
+            If a setting is unknown or out of range.
         """
-        time = now()
-        self.put_decisions({name: self._about(Decision(name, state, "", time)) for name in names})
+        changes = {**self.overrides, **(overrides or {})}
+        if seed is not None:
+            changes["seed"] = seed
+        return settings_for(cast(Effort, effort or self.effort), changes)
 
-    def labelled(self) -> Labelled:
-        """Sort the scans of the pool by their decision.
+    def set_settings(
+        self, overrides: Mapping[str, Any] | None = None, effort: str | None = None
+    ) -> Settings:
+        """Replace the overrides, the effort or both, and return the resulting settings.
 
-        A mask file that is gone is left out, and one that was accepted and then replaced by
-        another prediction.
+        Raises
+        ------
+        UserError
+            If a setting is unknown or out of range; nothing is then changed.
         """
-        groups: dict[str, list[str]] = {}
-        decisions = self.decisions()
-        for entry in self.scans:
-            decision = decisions.get(entry.name)
-            if decision is None or entry.role == "held_out":
-                continue
-            if decision.state == "rejected" or self._may_be_learned(decision):
-                groups.setdefault(decision.state, []).append(entry.name)
-        return Labelled(**{state: tuple(names) for state, names in groups.items()})
+        with self._folder.changing(document=True):
+            new_effort = self.effort if effort is None else effort
+            new_overrides = json_values(self.overrides if overrides is None else overrides)
+            settings = settings_for(cast(Effort, new_effort), new_overrides)
+            self._folder.write_document(effort=new_effort, overrides=new_overrides)
+        self.changed.emit(StudyPart.SETTINGS)
+        return settings
 
-    def labelled_path(self, name: str) -> Path | None:
-        """Return the mask that may be learned from, or None for a rejected or undecided scan."""
-        decision = self.decisions().get(name)
-        if decision is None or not self._may_be_learned(decision):
-            return None
-        return self._decided_path(decision)
-
-    # --- inside
-
-    def _make(self, masks: Mapping[str, NDArray[np.bool_]], sources: Mapping[str, str]) -> None:
+    def _make(self, masks: Mapping[str, Path]) -> None:
         """Write a new study with its painted masks, study.json last."""
-        from napari_singlestrip.engine.imaging.volume import open_scan
-
+        arrays = {name: self.masks.load(name, file) for name, file in masks.items()}
+        sources = {name: os.path.abspath(file) for name, file in masks.items()}
         there = self.folder.exists()
         try:
             with exclusive(self.folder / DOCUMENT_NAME):
-                new_folder(self.folder)  # again: another program may have been faster
+                new_folder(self.folder)  # again, since another program may have been faster
                 drop_change(self.folder)
                 with change_together(self.folder) as change:
-                    table, records, time = DecisionTable(), {}, now()
-                    for name, mask in masks.items():
-                        scan = open_scan(self.scan_path(name))
-                        digest = self._stage_mask(change, name, mask, scan)
-                        records[name] = MaskRecord("painted", sources[name], time)
-                        table.put(Decision(name, "painted", "", time, mask=digest))
-                    if masks:
-                        write_records(change.replace(self._records_path), records)
-                        table.write(change.replace(self._decisions_path))
-                    add_document(change, self.folder, self._document)
+                    self.masks.stage_first(change, arrays, sources)
+                    add_document(change, self.folder, self._folder.document)
         except BaseException:
             if not there:
                 remove_if_empty(self.folder)
             raise
-
-    def _may_be_learned(self, decision: Decision) -> bool:
-        if decision.state == "accepted":
-            return self.standing(decision) == "current"
-        return decision.state != "rejected" and self._decided_path(decision).exists()
-
-    def _load_mask(self, name: str, file: Path) -> NDArray[np.bool_]:
-        from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
-
-        return load_mask(file, like=open_scan(self.scan_path(name)))
-
-    def _about(self, decision: Decision) -> Decision:
-        """Add which mask was looked at, with its rank and score then."""
-        name = decision.scan
-        if decision.state in ("corrected", "painted"):
-            return replace(decision, mask=self._digest(self.mask_path(name)))
-        newest = self.newest_pseudo_label(name)
-        if newest is None:
-            if decision.state == "rejected":
-                return decision
-            raise UserError(
-                f"{name} has no predicted mask yet.", "Run `singlestrip run STUDY` first."
-            )
-        round_, path = newest
-        score = self.score(round_, name)
-        return replace(
-            decision, round=round_, rank=score.rank or None,
-            autoencoder_error=score.autoencoder_error, mask=self._digest(path),
-        )
-
-    def _check_mask(self, name: str, state: State, mask: str | Path | None) -> None:
-        by_hand = state in ("corrected", "painted")
-        if mask is not None and not by_hand:
-            raise UserError(
-                f"A mask file does not go with the decision {state!r}.",
-                "Use `correct` to give a mask of your own, or leave the file out.",
-            )
-        if by_hand and mask is None and not self.mask_path(name).exists():
-            raise UserError(
-                f"There is no {state} mask of {name}.",
-                f"Give its file: `singlestrip decide STUDY {name} correct --mask FILE`.",
-            )
+        keep_sources(self.folder, self.scans)

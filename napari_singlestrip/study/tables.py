@@ -1,4 +1,4 @@
-"""The tables of a study: decisions, where each mask came from, and the scores of a round."""
+"""The tables of a study: decisions, provenance of masks, and the scores of a round."""
 
 from __future__ import annotations
 
@@ -11,52 +11,56 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from napari_singlestrip.atomic_files import (
+from napari_singlestrip.engine.judging.expected_dice import ExpectedDice
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import (
     read_json,
     read_text,
     write_json_atomic,
     write_text_atomic,
 )
-from napari_singlestrip.errors import UserError
-from napari_singlestrip.texts import printable, table_cell, without_apostrophe
+from napari_singlestrip.texts import csv_text, printable, without_apostrophe
 
 State = Literal["accepted", "rejected", "corrected", "painted"]
 MaskKind = Literal["painted", "corrected"]
+SUGGESTED = "suggested by "  # prefix of the source of a mask that started as a suggestion
 STATES: tuple[State, ...] = get_args(State)
-# What a decision is about: the mask that is there; a predicted one that is not there any more, so
-# that nobody has said anything about the one that is; or one that a person has put another for.
+# What a decision is about: the present mask ("current"); a predicted mask of an earlier run
+# ("older"), so that the present one is undecided; or a mask that was since replaced by hand
+# ("replaced").
 Standing = Literal["current", "older", "replaced"]
 NAN = math.nan
 DECISIONS_HEADER = (
     "scan", "decision", "note", "time", "round", "rank", "autoencoder_error", "mask",
 )
-MAX_WHOLE, MAX_REAL = 1e9, 1e12  # no rank and no score is larger
+MAX_WHOLE, MAX_REAL = 1e9, 1e12  # upper limits of ranks and scores
 
 Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person decided about the mask of a scan.
+    """The decision about the mask of a scan.
 
     Attributes
     ----------
     scan : str
         Name of the scan.
     state : {"accepted", "rejected", "corrected", "painted"}
-        Which mask may be learned from: the pseudo-label of `round`, none, or the one in masks/.
+        Which mask may be used for training: the pseudo-label of `round`, none, or the one in
+        masks/.
     note : str
         The person's remark.
     time : str
-        When (ISO 8601, UTC).
+        Time of the decision (ISO 8601, UTC).
     round : int or None
-        Round whose pseudo-label was looked at.
+        Round of the reviewed pseudo-label.
     rank : int or None
         Its rank in that round (1 is best).
     autoencoder_error : float
-        Its autoencoder error then; NaN when there was none.
+        Its autoencoder error at the time; NaN if there was none.
     mask : str
-        Digest of the file of the mask (`files.file_digest`); empty in tables of before it was kept.
+        Digest of the mask's file (`atomic_files.file_digest`); empty in tables of older versions.
     """
 
     scan: str
@@ -69,18 +73,31 @@ class Decision:
     mask: str = ""
 
     def in_words(self, standing: Standing) -> str:
-        """Say the state, and whether it is about the mask that is there."""
+        """Describe the state, and whether it is about the present mask."""
         more = {"current": "", "older": ", of an older mask", "replaced": ", replaced since"}
         return self.state + more[standing]
 
 
 @dataclass(frozen=True)
 class MaskRecord:
-    """Where a mask in masks/ came from: kind, the file it was read from (or empty), when."""
+    """Provenance of a mask in masks/.
+
+    Attributes
+    ----------
+    kind : {"painted", "corrected"}
+    source : str
+        The file it was read from, or `SUGGESTED` and whose suggestion it started from; else empty.
+    time : str
+    """
 
     kind: MaskKind = "painted"
     source: str = ""
     time: str = ""
+
+    @property
+    def is_suggested(self) -> bool:
+        """Whether a person began from a program's suggestion, not from nothing."""
+        return self.source.startswith(SUGGESTED)
 
 
 @dataclass(frozen=True)
@@ -98,15 +115,20 @@ class ScoreRow:
     volume_ml : float
         Volume of the mask in millilitres.
     rank : int
-        1 is best; 0 means not ranked.
+        1 is best; 0 if not ranked.
     selected : bool
-        Whether it was taken for training.
+        Whether it was selected for training.
     flag : str
-        Why a person should look at it; empty when nothing is unusual.
+        Why it should be inspected; empty if nothing is unusual.
     mask_digest : str
         `file_digest` of the mask that was measured; empty in tables of earlier versions.
     measured_with : str
-        Stands for the autoencoder and the settings; rows with another one do not compare.
+        Digest of autoencoder and settings; rows with different ones are not comparable.
+    largest_place_ml : float
+        Volume of the largest place to check; 0 if there is none, NaN in earlier versions.
+    expected_dice, expected_dice_low, expected_dice_high : float
+        Dice to expect with what a person would have drawn, and its 90% interval, as known when the
+        round was ranked; an estimate from the scores, no measurement.
     """
 
     scan: str
@@ -118,10 +140,19 @@ class ScoreRow:
     flag: str = ""
     mask_digest: str = ""
     measured_with: str = ""
+    largest_place_ml: float = NAN
+    expected_dice: float = NAN
+    expected_dice_low: float = NAN
+    expected_dice_high: float = NAN
+
+    @property
+    def expected(self) -> ExpectedDice:
+        """What to expect of the mask."""
+        return ExpectedDice(self.expected_dice, self.expected_dice_low, self.expected_dice_high)
 
 
 def now() -> str:
-    """Return the present time, ISO 8601 in UTC, to the second."""
+    """Return the current time, ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -129,11 +160,11 @@ def cells_of(decision: Decision) -> list[Any]:
     """Return the cells of a decision in decisions.csv."""
     cells = [getattr(decision, "state" if c == "decision" else c) for c in DECISIONS_HEADER]
     cells[2] = _note(decision.note)
-    return [_cell(value) for value in cells]
+    return cells
 
 
 def parse_decisions(path: Path, text: str, hint: str) -> tuple[Decision, ...]:
-    """Read decisions from the text of a table, such as one that was saved by a spreadsheet.
+    """Parse decisions from the text of a table, which may have been saved by a spreadsheet.
 
     Raises
     ------
@@ -145,7 +176,8 @@ def parse_decisions(path: Path, text: str, hint: str) -> tuple[Decision, ...]:
 
 def write_scores(path: Path, rows: Iterable[ScoreRow]) -> None:
     """Write scores.csv."""
-    _write_csv(path, [f.name for f in fields(ScoreRow)], [list(asdict(r).values()) for r in rows])
+    header = [field.name for field in fields(ScoreRow)]
+    write_text_atomic(path, csv_text([header, *(asdict(row).values() for row in rows)]))
 
 
 def read_scores(path: Path) -> tuple[ScoreRow, ...]:
@@ -166,7 +198,7 @@ def write_records(path: Path, records: Mapping[str, MaskRecord]) -> None:
 
 
 def read_records(path: Path) -> dict[str, MaskRecord]:
-    """Read the provenance of masks; no file means nothing is known.
+    """Read the provenance of masks; empty if there is no file.
 
     Raises
     ------
@@ -194,7 +226,7 @@ def _record(about: Any) -> MaskRecord:
 
 
 def decision_of(cells: Mapping[str, str]) -> Decision:
-    """Return the decision that stands in the cells of a row."""
+    """Parse the decision in the cells of a row."""
     state = cells["decision"]
     if state not in STATES:
         raise ValueError(f"{state!r} is none of {', '.join(STATES)}")
@@ -211,7 +243,7 @@ def decision_of(cells: Mapping[str, str]) -> Decision:
 
 
 def _note(text: str) -> str:
-    """A remark without what would damage the table: escapes, lone surrogates, odd line ends."""
+    """A remark without characters that would damage the table, such as control characters."""
     return text if text.isprintable() else "\n".join(map(printable, text.splitlines()))
 
 
@@ -226,6 +258,10 @@ def _score(cells: Mapping[str, str]) -> ScoreRow:
         flag=without_apostrophe(cells.get("flag", "")),
         mask_digest=cells.get("mask_digest", ""),
         measured_with=cells.get("measured_with", ""),
+        largest_place_ml=_real(cells.get("largest_place_ml", "")),
+        expected_dice=_real(cells.get("expected_dice", "")),
+        expected_dice_low=_real(cells.get("expected_dice_low", "")),
+        expected_dice_high=_real(cells.get("expected_dice_high", "")),
     )
 
 
@@ -240,25 +276,9 @@ def _whole(text: str) -> int | None:
 
 def _real(text: str) -> float:
     value = float(text) if text.strip() else NAN
-    if abs(value) > MAX_REAL:  # such as inf: means and correlations would be nothing
+    if abs(value) > MAX_REAL:  # such as inf, which would make means and correlations useless
         raise ValueError(f"{text[:40]!r} is no score")
     return value
-
-
-def _write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    write_text_atomic(path, buffer.getvalue())
-
-
-def _cell(value: Any) -> Any:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, str):
-        return table_cell(value)
-    return format(value, ".6g") if isinstance(value, float) else value
 
 
 def _read_csv(path: Path, make: Callable[[Mapping[str, str]], Row], hint: str) -> tuple[Row, ...]:

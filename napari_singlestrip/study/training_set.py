@@ -1,4 +1,4 @@
-"""Which masks a round learns from, and the record of where each came from."""
+"""The training masks of a round, and the record of their provenance."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from napari_singlestrip.atomic_files import write_json_atomic
 from napari_singlestrip.engine.config import FinetuningConfig
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import write_json_atomic
+from napari_singlestrip.study.decisions import Labelled
 from napari_singlestrip.study.study import Study
 
 Kind = Literal["painted", "corrected", "accepted", "selected"]
@@ -19,7 +20,7 @@ TRUSTED: tuple[Kind, ...] = ("painted", "corrected")
 
 @dataclass(frozen=True)
 class TrainingMask:
-    """A mask that is learned from.
+    """A training mask.
 
     Attributes
     ----------
@@ -30,9 +31,11 @@ class TrainingMask:
     path : str
         Of the mask, relative to the study folder.
     weight : float
-        How often it is drawn, relative to the others.
+        How often it is sampled, relative to the others.
     round, rank, autoencoder_error
-        Of the pseudo-label it is or was; None for a painted mask.
+        Of the pseudo-label it is or was corrected from; None for a painted mask.
+    digest : str
+        Of its file (`file_digest`), to detect later changes.
     """
 
     scan: str
@@ -42,28 +45,43 @@ class TrainingMask:
     round: int | None = None
     rank: int | None = None
     autoencoder_error: float | None = None
+    digest: str = ""
 
 
-def masks_by_hand(study: Study, weight: float = 1.0) -> list[TrainingMask]:
+def masks_by_hand(
+    study: Study, weight: float = 1.0, labelled: Labelled | None = None
+) -> list[TrainingMask]:
     """Painted and corrected masks.
+
+    Parameters
+    ----------
+    study : Study
+    weight : float
+        Of each of them.
+    labelled : Labelled, optional
+        The scans by their decision, where they are known: finding them looks at every mask.
 
     Raises
     ------
     UserError
         If there is none.
     """
-    labelled, decisions = study.labelled(), study.decisions()
+    labelled = labelled or study.decisions.labelled()
+    decisions = study.decisions.all()
     masks = []
     for kind, names in (("painted", labelled.painted), ("corrected", labelled.corrected)):
         for name in names:
             decision = decisions[name]
-            path = study.mask_path(name).relative_to(study.folder).as_posix()
+            path = study.masks.path(name).relative_to(study.folder).as_posix()
             masks.append(
-                TrainingMask(name, kind, path, weight, decision.round, decision.rank)  # type: ignore[arg-type]
+                TrainingMask(
+                    name, kind, path, weight, decision.round, decision.rank,  # type: ignore[arg-type]
+                    digest=study.masks.digest(name),
+                )
             )
     if not masks:
         raise UserError(
-            f"The study {study.name} has no painted mask to learn from.",
+            f"The study {study.name} has no painted mask to train on.",
             "Paint one, or give its file: "
             f"`singlestrip decide {study.folder} SCAN correct --mask FILE`.",
         )
@@ -71,41 +89,43 @@ def masks_by_hand(study: Study, weight: float = 1.0) -> list[TrainingMask]:
 
 
 def masks_of_round(study: Study, round_: int, config: FinetuningConfig) -> list[TrainingMask]:
-    """Masks that round `round_` is fine-tuned on: by hand, accepted, and perhaps selected.
+    """Masks on which round `round_` is fine-tuned: manual, accepted, and perhaps selected.
 
-    A rejected mask is never among them, nor one of a scan that is held out, nor one that was
-    predicted in the place of an accepted one: nobody has seen it.
+    Never included are rejected masks, masks of held-out scans, and predictions that replaced an
+    accepted mask, which were not reviewed.
 
     Parameters
     ----------
     study : Study
     round_ : int
-        At least 1; pseudo-labels come from the round before, or from the one that was accepted.
+        At least 1; pseudo-labels come from the previous round, or from the round of an accepted
+        mask.
     config : FinetuningConfig
     """
-    masks = masks_by_hand(study, weight=float(config.trusted_weight))
-    masks += _accepted(study)
+    labelled = study.decisions.labelled()
+    masks = masks_by_hand(study, float(config.trusted_weight), labelled)
+    masks += _accepted(study, labelled)
     if not takes_selected(len(masks), config):
         return masks
     return masks + _selected(study, round_ - 1, taken={mask.scan for mask in masks})
 
 
 def takes_selected(n_decided: int, config: FinetuningConfig) -> bool:
-    """Whether masks that only the ranking found good are learned from, too.
+    """Whether undecided masks selected by the ranking are used for training as well.
 
     Parameters
     ----------
     n_decided : int
-        Masks painted, corrected or accepted.
+        Number of painted, corrected or accepted masks.
     config : FinetuningConfig
     """
     if config.pseudo_labels == "auto":
-        return n_decided < config.enough
+        return n_decided < config.min_reviewed_masks
     return config.pseudo_labels == "selected"
 
 
 def lacks_ranking(study: Study, round_: int, config: FinetuningConfig) -> bool:
-    """Whether round `round_` was to learn from selected masks, but nothing was ranked to select.
+    """Whether round `round_` should train on selected masks, but the previous one is not ranked.
 
     Parameters
     ----------
@@ -114,11 +134,11 @@ def lacks_ranking(study: Study, round_: int, config: FinetuningConfig) -> bool:
         At least 1.
     config : FinetuningConfig
     """
-    labelled = study.labelled()
+    labelled = study.decisions.labelled()
     n_decided = sum(map(len, (labelled.painted, labelled.corrected, labelled.accepted)))
-    decided = study.decisions().keys() - study.stale_decisions().keys()
+    decided = study.decisions.all().keys() - study.decisions.stale().keys()
     undecided = any(e.role == "pool" and e.name not in decided for e in study.scans)
-    ranked = study.scores_path(round_ - 1).is_file()
+    ranked = study.rounds.scores_path(round_ - 1).is_file()
     return undecided and not ranked and takes_selected(n_decided, config)
 
 
@@ -129,33 +149,37 @@ def write_training_set(path: Path, masks: Iterable[TrainingMask]) -> None:
 
 
 def _finite(value: object) -> object:
-    """JSON has no NaN."""
+    """Replace NaN, which JSON lacks."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _accepted(study: Study) -> list[TrainingMask]:
-    decisions = study.decisions()
+def _accepted(study: Study, labelled: Labelled) -> list[TrainingMask]:
+    decisions = study.decisions.all()
     masks = []
-    for name in study.labelled().accepted:
+    for name in labelled.accepted:
         d = decisions[name]
-        path = study.pseudo_label_path(d.round or 0, name).relative_to(study.folder).as_posix()
+        path = study.rounds.pseudo_label_path(d.round or 0, name)
+        relative = path.relative_to(study.folder).as_posix()
         masks.append(
-            TrainingMask(name, "accepted", path, 1.0, d.round, d.rank, d.autoencoder_error)
+            TrainingMask(
+                name, "accepted", relative, 1.0, d.round, d.rank, d.autoencoder_error, d.mask
+            )
         )
     return masks
 
 
 def _selected(study: Study, round_: int, taken: set[str]) -> list[TrainingMask]:
-    rejected = {n for n, d in study.decisions().items() if d.state == "rejected"}
+    rejected = {n for n, d in study.decisions.all().items() if d.state == "rejected"}
     pool = {entry.name for entry in study.scans if entry.role == "pool"}
     masks = []
-    for row in study.scores(round_):
+    for row in study.rounds.scores(round_):
         if not row.selected or row.scan in taken | rejected or row.scan not in pool:
             continue
-        path = study.pseudo_label_path(round_, row.scan)
+        path = study.rounds.pseudo_label_path(round_, row.scan)
         if path.is_file():
             relative = path.relative_to(study.folder).as_posix()
             masks.append(TrainingMask(
-                row.scan, "selected", relative, 1.0, round_, row.rank, row.autoencoder_error
+                row.scan, "selected", relative, 1.0, round_, row.rank, row.autoencoder_error,
+                row.mask_digest,
             ))
     return masks

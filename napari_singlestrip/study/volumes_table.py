@@ -1,7 +1,7 @@
-"""What applying a model writes beside the masks: a table, read without torch.
+"""volumes.csv, the table of results of applying a model; read without torch.
 
-Rows are appended, so that a thousand take no longer each than one; the last row of a scan counts.
-`tidy` leaves one row for each. A killed job leaves a table that is whole but for its last line.
+Rows are appended, in constant time each; the last row of a scan counts. `tidy` reduces the table to
+one row for each scan. A killed job leaves at most an incomplete last line.
 """
 
 from __future__ import annotations
@@ -11,22 +11,21 @@ import io
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
-from filelock import FileLock
-
-from napari_singlestrip.atomic_files import read_text, write_text_atomic
-from napari_singlestrip.engine.imaging.scan_identity import LENGTH as FINGERPRINT_LENGTH
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.texts import path_text, table_cell, text_path, without_apostrophe
+from napari_singlestrip.files.atomic import DIGEST_LENGTH, read_text, write_text_atomic
+from napari_singlestrip.files.locks import exclusive
+from napari_singlestrip.texts import csv_text, path_text, text_path, without_apostrophe
 
 MASK_SUFFIX = "_desc-brain_mask.nii.gz"
 BRAIN_SUFFIX = "_desc-brain.nii.gz"
+PROBABILITY_SUFFIX = "_label-brain_probseg.nii.gz"
+APPLIED = "applied"  # folder within a study, for results of its own
 TABLE = "volumes.csv"
-NAMES = f".{TABLE}.names"  # a table of the names that jobs have begun with
-LONGEST_WAIT = 30.0  # seconds: a row takes milliseconds
+NAMES = f".{TABLE}.names"  # table of the names that jobs have reserved
 
 
 @dataclass(frozen=True)
@@ -42,16 +41,21 @@ class AppliedRow:
     autoencoder_error : float
         NaN without an autoencoder.
     flag : str
-        Why a person should look at it, or what went wrong; empty when nothing is unusual.
+        Why it should be inspected, or what failed; empty if nothing is unusual.
     mask : str
-        File name of the mask; empty when there is none.
+        Path of the mask relative to the output folder; empty if there is none.
     file : str
         The scan's file.
     model : str
-        What made the mask.
+        The model that made the mask.
     fingerprint : str
         Of the scan's file when the mask was made (`scan_identity.fingerprint`); empty in tables of
         older versions.
+    mask_digest : str
+        Digest of the mask's file when the row was written (`file_digest`), to detect later changes;
+        empty in tables of older versions.
+    brain_mask_digest : str
+        Digest of the mask that was used for the skull-stripped image; empty without one.
     """
 
     scan: str
@@ -62,16 +66,19 @@ class AppliedRow:
     file: str = ""
     model: str = ""
     fingerprint: str = ""
+    mask_digest: str = ""
+    brain_mask_digest: str = ""
 
 
 _HEADER = [field.name for field in fields(AppliedRow)]
+_DIGESTS = ("fingerprint", "mask_digest", "brain_mask_digest")
 _NEEDED = {"scan", "volume_ml", "autoencoder_error"}  # all tables have them
 
 
 def add_row(path: Path, row: AppliedRow) -> None:
-    """Add a row to volumes.csv, or replace that of the same scan; rows of other scans stay.
+    """Add a row to volumes.csv, or replace that of the same scan; other rows are kept.
 
-    Several jobs may do so at once, such as those of a cluster that share a folder.
+    Several jobs may do this at once, such as cluster jobs that share a folder.
 
     Raises
     ------
@@ -83,7 +90,7 @@ def add_row(path: Path, row: AppliedRow) -> None:
 
 
 def add_rows(path: Path, rows: Sequence[AppliedRow]) -> None:
-    """`add_row` of many, for who is `alone` with the table."""
+    """Add many rows; the caller must be `alone` with the table."""
     if _can_append(path):
         _append(path, "".join(map(_line, rows)))
     else:
@@ -91,7 +98,7 @@ def add_rows(path: Path, rows: Sequence[AppliedRow]) -> None:
 
 
 def tidy(path: Path) -> None:
-    """Leave one row for each scan, and no half line of a job that was killed.
+    """Reduce the table to one row for each scan, without incomplete lines.
 
     Raises
     ------
@@ -108,22 +115,19 @@ def tidy(path: Path) -> None:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Keep other jobs waiting; where a disk has no locks, or one hangs, go on without."""
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=LONGEST_WAIT)
-    try:
-        lock.acquire()
-    except (OSError, NotImplementedError):  # a timeout is an OSError, too
+    """Lock the table against other jobs; continue without if locks hang or are unavailable.
+
+    Hours of work should not fail because of a broken lock.
+    """
+    with ExitStack() as stack:
+        with suppress(UserError, OSError, NotImplementedError):
+            stack.enter_context(exclusive(path))
         yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _can_append(path: Path) -> bool:
-    """Whether the table has today's columns and ends in a whole line."""
-    header = _text([_HEADER]).encode()
+    """Whether the table has the current columns and ends with a complete line."""
+    header = csv_text([_HEADER]).encode()
     try:
         with path.open("rb") as file:
             if file.read(len(header)) != header:
@@ -135,7 +139,7 @@ def _can_append(path: Path) -> bool:
 
 
 def _append(path: Path, line: str) -> None:
-    """Write a line at once and have it on disk; what is there of it, if the disk is full, goes."""
+    """Append a line in one write and flush it; undone if the disk is full."""
     content = line.encode("utf-8", "backslashreplace")
     try:
         with path.open("ab", buffering=0) as file:
@@ -156,27 +160,17 @@ def _write_table(path: Path, rows: Iterable[AppliedRow]) -> None:
 
 
 def _table_text(rows: Iterable[AppliedRow]) -> str:
-    return _text([_HEADER]) + "".join(map(_line, rows))
+    return csv_text([_HEADER]) + "".join(map(_line, rows))
 
 
 def _line(row: AppliedRow) -> str:
-    cells = {**asdict(row), "file": path_text(row.file)}
-    return _text([[
-        f"{value:.6g}" if isinstance(value, float) else table_cell(value)
-        for value in cells.values()
-    ]])
-
-
-def _text(rows: Iterable[Iterable[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    return csv_text([{**asdict(row), "file": path_text(row.file)}.values()])
 
 
 def read_table(path: Path) -> tuple[AppliedRow, ...]:
-    """Read volumes.csv, one row for each scan; empty when there is none.
+    """Read volumes.csv, one row for each scan; empty if there is none.
 
-    A half last line, of a job that was killed or that is just writing, is left out.
+    An incomplete last line (of a killed job, or one that is writing) is left out.
 
     Raises
     ------
@@ -207,17 +201,30 @@ def _read(path: Path) -> str:
         return ""
 
 
+def _is_below(mask: str) -> bool:
+    """Whether a path from a table stays inside the table's folder, on every system."""
+    path = PureWindowsPath(mask)
+    if "\\" in mask or "\0" in mask or ".." in path.parts or path.anchor:
+        return False
+    return path.as_posix() == mask or not mask
+
+
 def _row(cells: dict[str, str]) -> AppliedRow:
     words = {
         name: without_apostrophe(cells.get(name, ""))
-        for name in ("flag", "mask", "file", "model", "fingerprint")
+        for name in ("flag", "mask", "file", "model", *_DIGESTS)
     }
-    if Path(words["mask"]).name != words["mask"] or "\0" in words["mask"]:
+    if not _is_below(words["mask"]):
         raise ValueError("a mask in another folder")
     words["file"] = text_path(words["file"])
-    if len(words["fingerprint"]) != FINGERPRINT_LENGTH:  # the end of a half line
-        words["fingerprint"] = ""
+    for name in _DIGESTS:
+        if len(words[name]) != DIGEST_LENGTH:  # an incomplete line
+            words[name] = ""
     return AppliedRow(
-        without_apostrophe(cells["scan"]), float(cells["volume_ml"]),
-        float(cells["autoencoder_error"]), **words,
+        without_apostrophe(cells["scan"]), _number(cells["volume_ml"]),
+        _number(cells["autoencoder_error"]), **words,
     )
+
+
+def _number(cell: str) -> float:
+    return float(cell) if cell.strip() else math.nan

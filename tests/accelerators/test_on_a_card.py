@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_singlestrip.engine.config import NetworkConfig, Settings, override
+from napari_singlestrip.engine.config import NetworkConfig, Settings
 from napari_singlestrip.engine.devices.precision import TOLERANCE, Precision, disagreement
-from napari_singlestrip.engine.heads.synthesis import render, sample_params
+from napari_singlestrip.engine.heads.synthesis import render
+from napari_singlestrip.engine.heads.synthesis_params import sample_params
 from napari_singlestrip.engine.imaging.grid import Volume
 from napari_singlestrip.engine.judging.consistency import consistency
 from napari_singlestrip.engine.learning import training
@@ -34,15 +35,11 @@ from napari_singlestrip.engine.learning.device import (
     trial,
 )
 from napari_singlestrip.engine.learning.networks import build_segmenter
-from napari_singlestrip.engine.learning.segmenter import (
-    Segmenter,
-    load_segmenter,
-    predict,
-    segmenter_task,
-    to_mask,
-)
+from napari_singlestrip.engine.learning.segmenter import Segmenter, load_segmenter, predict, to_mask
+from napari_singlestrip.engine.learning.segmenter_training import segmenter_task
 from napari_singlestrip.engine.learning.training import Task, initial_weights, train
 from napari_singlestrip.engine.masks.metrics import dice
+from napari_singlestrip.engine.overrides import override
 
 if TYPE_CHECKING:
     from napari_singlestrip.engine.heads.label_bank import Geometry
@@ -77,7 +74,7 @@ def never_waiting() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def settings(tiny_settings: Settings) -> Settings:
-    return override(tiny_settings, {"training.wide_fraction": 0, "training.steps": 60})
+    return override(tiny_settings, {"training.context_fraction": 0, "training.steps": 60})
 
 
 def made(

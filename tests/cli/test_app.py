@@ -32,12 +32,13 @@ from napari_singlestrip.events import (
     parse_event,
 )
 from napari_singlestrip.study.lock import StudyLock
+from napari_singlestrip.study.parts import ALL
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.tables import ScoreRow
 
 COMMANDS = (
-    "demo", "new", "add", "run", "rank", "report", "decide", "apply", "evaluate", "export", "masks",
-    "doctor",
+    "demo", "dicom", "new", "add", "run", "judge", "rank", "report", "decide", "apply", "strip",
+    "evaluate", "export", "masks", "doctor",
 )  # fmt: skip
 Output = pytest.CaptureFixture[str]
 
@@ -80,8 +81,6 @@ def study(data: Path) -> Study:
 class FakeStages(ModuleType):
     """Stands in for the stages: remembers how it was called, and yields what it is told to."""
 
-    STAGES = ("train", "autoencoder", "predict", "rank", "finetune")
-
     def __init__(self) -> None:
         super().__init__("napari_singlestrip.pipeline.stages")
         self.calls: list[dict[str, Any]] = []
@@ -105,7 +104,9 @@ class FakeStages(ModuleType):
         self.calls.append({"model": model, "scans": scans, "out": out, **o})
         yield from self.events
 
-    def export_model(self, study: Study, path: Path, round_: int | None = None) -> None:
+    def export_model(
+        self, study: Study, path: Path, round_: int | None = None, form: str = ""
+    ) -> None:
         path.write_text(study.name if round_ is None else f"{study.name} {round_}")
 
 
@@ -121,8 +122,11 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
     fake = FakeStages()
     put_module(monkeypatch, fake)
     applying = ModuleType("napari_singlestrip.pipeline.apply")
-    vars(applying).update(apply=fake.apply, export_model=fake.export_model)
+    applying.apply = fake.apply  # type: ignore[attr-defined]
     put_module(monkeypatch, applying)
+    model = ModuleType("napari_singlestrip.pipeline.trained_model")
+    model.export_model = fake.export_model  # type: ignore[attr-defined]
+    put_module(monkeypatch, model)
     return fake
 
 
@@ -201,8 +205,8 @@ def test_new(data: Path, capsys: Output) -> None:
     assert "4 scans, 1 painted mask" in text
     assert f"singlestrip run {data / 'study'}" in text
     study = Study.open(data / "study")
-    assert study.masked_scans() == ("a",)
-    assert study.references == data / "scans"
+    assert study.masks.names() == ("a",)
+    assert study.references.folder == data / "scans"
     assert (study.settings().effort, study.settings().training.steps) == ("standard", 5)
 
 
@@ -221,7 +225,7 @@ def test_new_with_a_damaged_scan_goes_on(data: Path, capsys: Output) -> None:
     out, err = capsys.readouterr()
     assert out == ""
     assert "bad.nii.gz" in err
-    assert "bad" in Study.open(data / "study").names
+    assert "bad" in Study.open(data / "study").scans.names
 
 
 def test_new_of_one_folder_for_each_patient(data: Path, capsys: Output) -> None:
@@ -230,7 +234,7 @@ def test_new_of_one_folder_for_each_patient(data: Path, capsys: Output) -> None:
     mask = data / "a_mask.nii.gz"
     assert run_cli("new", data / "study", data / "ward", "--mask", f"p2_T1={mask}") == 0
     study = Study.open(data / "study")
-    assert (study.names, study.masked_scans()) == (("p1_T1", "p2_T1"), ("p2_T1",))
+    assert (study.scans.names, study.masks.names()) == (("p1_T1", "p2_T1"), ("p2_T1",))
     assert "2 scans, 1 painted mask" in capsys.readouterr().out
     assert "p1_T1" in refusal(
         capsys, "new", data / "other", data / "ward", "--mask", f"T1={mask}"
@@ -275,14 +279,14 @@ def test_new_twice(study: Study, data: Path, capsys: Output) -> None:
 
 
 def test_add_names_what_is_new(study: Study, data: Path, capsys: Output) -> None:
-    had = study.names
+    had = study.scans.names
     write_volume(data / "more" / "z.nii.gz")
     assert run_cli("add", study.folder, data / "scans", data / "more") == 0
     text = capsys.readouterr().out
     assert text.splitlines()[0] == "z"
     assert f"1 scan added to the study {study.name}, which has {len(had) + 1} now" in text
     assert f"singlestrip run {study.folder}" in text
-    assert Study.open(study.folder).names == (*had, "z")
+    assert Study.open(study.folder).scans.names == (*had, "z")
 
 
 def test_add_again_changes_nothing(study: Study, data: Path, capsys: Output) -> None:
@@ -300,7 +304,7 @@ def test_add_with_a_damaged_scan_goes_on(study: Study, data: Path, capsys: Outpu
     out, err = capsys.readouterr()
     assert out == ""
     assert "bad.nii.gz" in err
-    assert {"bad", "z"} <= set(Study.open(study.folder).names)
+    assert {"bad", "z"} <= set(Study.open(study.folder).scans.names)
 
 
 def test_add_refuses_what_is_no_scan_and_no_study(
@@ -331,13 +335,15 @@ def test_run_passes_everything_on(study: Study, stages: FakeStages, capsys: Outp
             "overrides": {"training.steps": "5", "label_map.denoise": "1"},
             "restart": True,
             "watch": "",
+            "part": ALL,
+            "learn_only": False,
         }
     ]
     text = capsys.readouterr().out
     assert "Warning: sub-[01]: [bold] is only a name" in text
     assert "train 2/2" in text
     assert "dice: 0.970" in text
-    assert "Done in 3 min 20 s" in text
+    assert "Done in 3 min" in text
 
 
 def test_run_without_options(study: Study, stages: FakeStages) -> None:
@@ -434,7 +440,6 @@ import sys, types, time
 from napari_singlestrip.events import *
 import napari_singlestrip.pipeline
 fake = types.ModuleType("napari_singlestrip.pipeline.stages")
-fake.STAGES = ("train",)
 def run(study, **options):
     print("a library says hello")
     for step in range(1000):
@@ -490,9 +495,9 @@ def test_bug_outside_a_job_keeps_its_traceback(study: Study) -> None:
 
 
 def test_rank(study: Study, capsys: Output) -> None:
-    study.save_scores(0, [ScoreRow("b", 0.5, 0.8, 20.0, 2), ScoreRow("c", 0.25, rank=1)])
-    (study.round_dir(1) / "previews").mkdir(parents=True)  # begun, and not ranked yet
-    study.decide("b", "rejected")
+    study.rounds.save_scores(0, [ScoreRow("b", 0.5, 0.8, 20.0, 2), ScoreRow("c", 0.25, rank=1)])
+    (study.rounds.folder(1) / "previews").mkdir(parents=True)  # begun, and not ranked yet
+    study.decisions.decide("b", "rejected")
     assert run_cli("rank", study.folder) == 0
     title, header, first, second = capsys.readouterr().out.splitlines()
     assert "Round 0" in title
@@ -507,16 +512,16 @@ def test_rank_before_anything_was_ranked(study: Study, capsys: Output) -> None:
 
 
 def test_decide(study: Study, data: Path, capsys: Output) -> None:
-    write_volume(study.pseudo_label_path(0, "b"), cube())
+    write_volume(study.rounds.pseudo_label_path(0, "b"), cube())
     mask = data / "a_mask.nii.gz"
     assert run_cli("decide", study.folder, "b", "accept") == 0
     assert run_cli("decide", study.folder, "c", "reject", "--note", "eyes") == 0
     assert run_cli("decide", study.folder, "d", "correct", "--mask", mask) == 0
-    states = {name: decision.state for name, decision in study.decisions().items()}
+    states = {name: decision.state for name, decision in study.decisions.all().items()}
     assert states == {"a": "painted", "b": "accepted", "c": "rejected", "d": "corrected"}
-    assert study.decisions()["c"].note == "eyes"
+    assert study.decisions.all()["c"].note == "eyes"
     assert run_cli("decide", study.folder, "c", "undo") == 0
-    assert "c" not in study.decisions()
+    assert "c" not in study.decisions.all()
     assert "b: accepted" in capsys.readouterr().out
 
 

@@ -1,4 +1,4 @@
-"""The demo, tiny: all files, one end, figures in range, and going on after a stop."""
+"""The demo, tiny: all files, one end, figures in range, and continuing after a stop."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ TINY: dict[str, Any] = {
     "finetuning.steps": 2,
 }
 SECTIONS = (
-    "What was done", "Heads that were never seen", "The ranking, best to worst",
-    "The painted brain", "Synthetic heads", "Learning curves", "Which masks were learned from",
-    "How long it took",
+    "What was done", "Unseen heads", "The ranking, best to worst",
+    "The painted brain", "Synthetic images", "Learning curves", "Training masks",
+    "Run times",
 )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def run(out: Path, **changes: Any) -> Iterator[Event]:
 
 @pytest.fixture(scope="module")
 def resumed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Event], list[Event]]:
-    """A demo that was closed in the midst of training and then went on to its end."""
+    """A demo that was closed in the midst of training and then continued to its end."""
     out = tmp_path_factory.mktemp("demo")
     job, before = run(out), []
     for event in job:

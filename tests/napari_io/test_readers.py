@@ -199,3 +199,11 @@ def test_napari_opens_the_dock_for_a_study(viewer: Any, study: Study) -> None:
     dock = find_dock(viewer)
     assert dock is not None and dock.session.study is not None
     process_events()
+
+
+def test_where_the_reader_was_scripts_still_find_it() -> None:
+    from napari_singlestrip import napari_readers
+    from napari_singlestrip.napari_io import readers
+
+    assert napari_readers.get_reader is readers.get_reader
+    assert napari_readers.read_scan is readers.read_scan

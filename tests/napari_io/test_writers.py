@@ -112,12 +112,12 @@ def test_labels_painted_on_an_opened_scan(viewer: Any, tmp_path: Path) -> None:
 
 def test_the_mask_of_the_study_on_screen(window: Any, study: Study, tmp_path: Path) -> None:
     window.session.take_study(study)
-    name = study.names[1]
+    name = study.scans.names[1]
     window.session.show_scan(name)
-    layer = window.session.layers.mask_layer
+    layer = window.session.layers.editing.layer
     layer.data[4:6, 5:8, 6:9] = 1
     layer.save(str(tmp_path / "mask.nii"), plugin="napari-singlestrip")
-    source, mask = load(study.scan_path(name)), load(tmp_path / "mask.nii")
+    source, mask = load(study.scans.path(name)), load(tmp_path / "mask.nii")
     assert mask.shape == source.shape and np.array_equal(mask.affine, source.affine)
     assert np.asarray(mask.dataobj).sum() == 2 * 3 * 3
 

@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +16,17 @@ import numpy as np
 import pytest
 import torch
 
-from napari_singlestrip.engine.config import override
 from napari_singlestrip.engine.learning.checkpoint import load_checkpoint, save_checkpoint
 from napari_singlestrip.engine.learning.model import load_model
 from napari_singlestrip.engine.learning.model_card import read_card
+from napari_singlestrip.engine.overrides import override
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
-from napari_singlestrip.pipeline.apply import (
-    apply,
-    export_model,
-    model_card,
-    newest_trained_round,
-    open_model,
-)
+from napari_singlestrip.files.atomic import file_digest
+from napari_singlestrip.pipeline.apply import apply
+from napari_singlestrip.pipeline.trained_model import export_model, model_card, open_model
 from napari_singlestrip.sample_data import render_head
+from napari_singlestrip.study.round_facts import newest_trained_round
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.volumes_table import (
     BRAIN_SUFFIX,
@@ -181,7 +179,7 @@ def test_exported_model_gives_the_same_masks_as_the_study(
             np.asarray(load(p).dataobj) for p in (
                 tmp_path / "model" / (name + MASK_SUFFIX),
                 tmp_path / "study" / (name + MASK_SUFFIX),
-                trained_study.pseudo_label_path(1, name),
+                trained_study.rounds.pseudo_label_path(1, name),
             )
         )  # fmt: skip
         assert np.array_equal(one, two)
@@ -210,7 +208,7 @@ def test_model_file_leaves_the_optimiser_behind(model: Path, trained_study: Stud
     saved = load_checkpoint(model, "model")
     assert "optimiser" not in saved["segmenter"]
     assert "rng" not in saved["segmenter"]
-    assert model.stat().st_size < (trained_study.round_dir(1) / "segmenter.pt").stat().st_size
+    assert model.stat().st_size < (trained_study.rounds.folder(1) / "segmenter.pt").stat().st_size
 
 
 def test_an_older_round_can_be_applied(
@@ -218,14 +216,14 @@ def test_an_older_round_can_be_applied(
 ) -> None:
     run(trained_study.folder, [heads.scans[1]], tmp_path, round_=0)
     found = np.asarray(load(tmp_path / (heads.names[1] + MASK_SUFFIX)).dataobj)
-    expected = np.asarray(load(trained_study.pseudo_label_path(0, heads.names[1])).dataobj)
+    expected = np.asarray(load(trained_study.rounds.pseudo_label_path(0, heads.names[1])).dataobj)
     assert np.array_equal(found, expected)
 
 
 def test_newest_finished_round_counts(trained_copy: Study) -> None:
     assert newest_trained_round(trained_copy) == 1
-    path = trained_copy.round_dir(2) / "segmenter.pt"
-    state = load_checkpoint(trained_copy.round_dir(1) / "segmenter.pt", "segmenter")
+    path = trained_copy.rounds.folder(2) / "segmenter.pt"
+    state = load_checkpoint(trained_copy.rounds.folder(1) / "segmenter.pt", "segmenter")
     save_checkpoint(path, "segmenter", {**state, "done": False})  # begun, and stopped
     assert newest_trained_round(trained_copy) == 1
     assert open_model(trained_copy.folder, CPU).card.round == 1
@@ -248,7 +246,7 @@ def test_an_older_round_can_be_exported_with_its_card(
     beside = export_model(trained_study, tmp_path / "first.pt", 0)
     card = read_card(tmp_path / "first.pt")
     assert card == load_model(tmp_path / "first.pt", CPU).card
-    assert (card.round, card.training_scans) == (0, trained_study.masked_scans())
+    assert (card.round, card.training_scans) == (0, trained_study.masks.names())
     assert beside == tmp_path / "first_card.md"
     assert "round 0" in beside.read_text()
 
@@ -257,8 +255,8 @@ def test_card_names_what_was_learned_from_not_what_was_decided_later(
     trained_copy: Study,
 ) -> None:
     learned = model_card(trained_copy, 1).training_scans
-    other = next(name for name in trained_copy.names if name not in learned)
-    trained_copy.decide(other, "accepted")
+    other = next(name for name in trained_copy.scans.names if name not in learned)
+    trained_copy.decisions.decide(other, "accepted")
     assert model_card(trained_copy, 1).training_scans == learned
 
 
@@ -300,7 +298,7 @@ def test_unusual_volumes_and_errors_are_flagged(
 def test_heads_like_those_of_the_study_are_not_flagged(
     trained_study: Study, heads: Heads, tmp_path: Path
 ) -> None:
-    flagged = {row.scan for row in trained_study.scores(1) if row.flag}
+    flagged = {row.scan for row in trained_study.rounds.scores(1) if row.flag}
     usual = [p for p, n in zip(heads.scans, heads.names, strict=True) if n not in flagged][1:]
     run(trained_study.folder, usual, tmp_path)
     assert {row["flag"] for row in table(tmp_path).values()} == {""}
@@ -312,7 +310,7 @@ def test_model_without_autoencoder_still_applies(
     saved = load_checkpoint(model, "model")
     save_checkpoint(tmp_path / "lean.pt", "model", {**saved, "autoencoder": {}})
     run(tmp_path / "lean.pt", [heads.scans[1]], tmp_path / "out")
-    assert table(tmp_path / "out")[heads.names[1]]["autoencoder_error"] == "nan"
+    assert table(tmp_path / "out")[heads.names[1]]["autoencoder_error"] == ""
 
 
 def test_a_bad_scan_is_reported_and_the_rest_goes_on(
@@ -426,8 +424,7 @@ def test_masks_that_are_there_stay_unless_asked_for_again(
     painted[5:15, 5:15, 5:15] = 1
     nib.save(nib.Nifti1Image(painted, whole.affine, whole.header), by_hand)
     corrected = by_hand.read_bytes()
-    written = (tmp_path / TABLE).stat().st_mtime
-    os.utime(by_hand, (written + 1, written + 1))
+    os.utime(by_hand, (1, 1))  # times say nothing: the folder may have been copied
 
     events = run(model, [first, second], tmp_path)
     assert by_hand.read_bytes() == corrected
@@ -439,13 +436,13 @@ def test_masks_that_are_there_stay_unless_asked_for_again(
     assert rows[0].volume_ml == pytest.approx(1000 * voxel_ml, rel=1e-4)
     assert rows[0].model == rows[0].flag == "" and math.isnan(rows[0].autoencoder_error)
 
-    os.utime(by_hand, (written, written))
+    os.utime(by_hand)
     known = (tmp_path / TABLE).read_bytes()
     events = run(model, [first, second], tmp_path)  # nothing changed: nothing is done
     assert not [e for e in events if isinstance(e, Progress)]
     assert (tmp_path / TABLE).read_bytes() == known
 
-    run(model, [first], tmp_path, again=True)
+    run(model, [first], tmp_path, overwrite=True)
     assert np.array_equal(load(by_hand).dataobj, whole.dataobj)
     assert [r.scan for r in read_table(tmp_path / TABLE)] == list(heads.names[1:3])
 
@@ -564,7 +561,7 @@ def test_each_person_has_a_mask_of_their_own(
 ) -> None:
     out = tmp_path / "out"
     calls = [people] if in_one_call else [[one] for one in people]
-    for options in ({}, {"brain": brain}, {"again": True, "brain": brain}):
+    for options in ({}, {"brain": brain}, {"overwrite": True, "brain": brain}):
         for call in calls:
             run(model, call, out, **options)
         rows = {Path(row.file): row for row in read_table(out / TABLE)}
@@ -594,9 +591,9 @@ def test_a_replaced_scan_keeps_no_mask_and_loses_none(
         assert mask.read_bytes() == before and (out / TABLE).read_bytes() == table_before
         assert not (out / f"T1{BRAIN_SUFFIX}").exists()
         (warning,) = (e for e in events if isinstance(e, Note) and e.level == "warning")
-        assert "has changed since" in warning.text and "--again" in warning.text
+        assert "has changed since" in warning.text and "--overwrite" in warning.text
         assert isinstance(events[-1], Finished) and events[-1].summary["failed"] == 1
-    run(model, [first], out, again=True)
+    run(model, [first], out, overwrite=True)
     assert mask.read_bytes() != before
     assert isinstance(run(model, [first], out)[-1], Finished)
 
@@ -609,7 +606,7 @@ def test_the_same_command_again_finds_nothing_new_in_its_own_results(
     before = seen(out)
     events = run(model, [people[0].parent], out, brain=True)
     assert seen(out) == before and not [e for e in events if isinstance(e, Progress)]
-    (note,) = (e.text for e in events if isinstance(e, Note) and "Passed over" in e.text)
+    (note,) = (e.text for e in events if isinstance(e, Note) and "Skipped" in e.text)
     assert "2 files made by this program" in note
 
 
@@ -620,12 +617,43 @@ def test_a_brain_is_cut_anew_after_its_mask_was_replaced(
     run(model, people[:1], out, brain=True)
     brain, mask = out / f"T1{BRAIN_SUFFIX}", out / f"T1{MASK_SUFFIX}"
     before = np.asarray(load(brain).dataobj)
-    run(model, people[:1], out, again=True, overrides={"prediction.border_mm": -8})
-    os.utime(brain, (1, 1))  # as it was, before the mask
+    run(model, people[:1], out, overwrite=True, overrides={"prediction.border_mm": -8})
+    os.utime(brain, (2e9, 2e9))  # copied: a time says nothing
     run(model, people[:1], out, brain=True)
     inside = np.asarray(load(mask).dataobj) > 0
     after = np.asarray(load(brain).dataobj)
     assert not after[~inside].any() and not np.array_equal(after, before)
+
+
+def test_what_an_older_version_wrote_is_measured_once_more(
+    model: Path, people: list[Path], tmp_path: Path
+) -> None:
+    run(model, people[:1], tmp_path, brain=True)
+    mask, brain = tmp_path / f"T1{MASK_SUFFIX}", tmp_path / f"T1{BRAIN_SUFFIX}"
+    (row,) = read_table(tmp_path / TABLE)
+    assert row.mask_digest == row.brain_mask_digest == file_digest(mask)
+    before = mask.read_bytes(), brain.read_bytes()
+    add_row(tmp_path / TABLE, replace(row, mask_digest="", brain_mask_digest=""))
+    steps = [
+        len([e for e in run(model, people[:1], tmp_path, brain=True) if isinstance(e, Progress)])
+        for _ in range(2)
+    ]
+    assert steps == [1, 0]
+    (again,) = read_table(tmp_path / TABLE)
+    assert again.mask_digest == again.brain_mask_digest == row.mask_digest
+    assert again.volume_ml == row.volume_ml and (mask.read_bytes(), brain.read_bytes()) == before
+
+
+def test_a_copied_folder_of_results_is_as_done_as_the_first(
+    model: Path, people: list[Path], tmp_path: Path
+) -> None:
+    run(model, people[:1], tmp_path / "out", brain=True)
+    for path in sorted((tmp_path / "out").iterdir(), reverse=True):  # the table before the masks
+        (tmp_path / "copy").mkdir(exist_ok=True)
+        shutil.copyfile(path, tmp_path / "copy" / path.name)
+        os.utime(tmp_path / "copy" / path.name, (len(path.name), len(path.name)))
+    events = run(model, people[:1], tmp_path / "copy", brain=True)
+    assert not [e for e in events if isinstance(e, Progress)]
 
 
 def test_a_file_name_is_no_folder_for_masks(
@@ -655,9 +683,9 @@ def test_no_scans_are_said(model: Path, tmp_path: Path) -> None:
 def test_card_of_a_study_leaves_out_what_was_flagged(trained_copy: Study) -> None:
     from dataclasses import replace
 
-    rows = trained_copy.scores(1)
+    rows = trained_copy.rounds.scores(1)
     odd = replace(rows[-1], volume_ml=90000.0, autoencoder_error=0.99, flag="large")
-    trained_copy.save_scores(1, [*rows[:-1], odd])
+    trained_copy.rounds.save_scores(1, [*rows[:-1], odd])
     card = model_card(trained_copy, 1)
     assert card.volume_ml[1] < 90000
     assert card.max_error < 0.99 * 1.5

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from conftest import make_study
 
-from napari_singlestrip.atomic_files import TEMPORARY_PREFIX
-from napari_singlestrip.engine.learning.segmenter import segmenter_task
+from napari_singlestrip.engine.learning.segmenter_training import segmenter_task
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Finished, Progress, Started, parse_event
+from napari_singlestrip.files.atomic import TEMPORARY_PREFIX
 from napari_singlestrip.pipeline import estimate as estimating
 from napari_singlestrip.pipeline import stages
 from napari_singlestrip.pipeline.estimate import estimate
@@ -78,7 +78,7 @@ def test_steps_are_those_of_the_training(
     monkeypatch.setattr(estimating, "segmenter_task", record)
     study = make_study(tmp_path / "study", heads, training__real_fraction=0.5)
     for name, mask in list(zip(heads.names, heads.masks, strict=True))[1:n_painted]:
-        study.import_mask(name, mask)
+        study.masks.import_file(name, mask)
     for _ in estimate(study, device="cpu"):
         pass
     assert shares == [share]

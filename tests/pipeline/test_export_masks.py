@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 def predicted(study: Study, heads: Heads) -> Study:
     """All scans but the painted one have pseudo-labels, in two rounds; the newer are smaller."""
     for name, mask in zip(heads.names[1:], heads.masks[1:], strict=True):
-        scan = open_scan(study.scan_path(name))
+        scan = open_scan(study.scans.path(name))
         truth = load_mask(mask, like=scan)
-        save_mask(study.pseudo_label_path(0, name), truth, like=scan)
+        save_mask(study.rounds.pseudo_label_path(0, name), truth, like=scan)
         smaller = truth.copy()
         smaller[:, :, : int(np.argwhere(truth)[:, 2].mean())] = False
-        save_mask(study.pseudo_label_path(1, name), smaller, like=scan)
+        save_mask(study.rounds.pseudo_label_path(1, name), smaller, like=scan)
     return study
 
 
@@ -48,9 +48,9 @@ def values(path: Path) -> Any:
 
 
 def test_the_mask_that_counts_is_written(predicted: Study, tmp_path: Path) -> None:
-    painted, first, second, third = predicted.names
-    predicted.decide(first, "accepted", note="good")
-    predicted.decide(second, "rejected")
+    painted, first, second, third = predicted.scans.names
+    predicted.decisions.decide(first, "accepted", note="good")
+    predicted.decisions.decide(second, "rejected")
     events = run(predicted, tmp_path)
     rows = table(tmp_path)
     states = {name: (row["state"], row["round"]) for name, row in rows.items()}
@@ -62,9 +62,9 @@ def test_the_mask_that_counts_is_written(predicted: Study, tmp_path: Path) -> No
     assert not (tmp_path / (second + MASK_SUFFIX)).exists()
     assert rows[second]["mask"] == ""
     for name, source in (
-        (painted, predicted.mask_path(painted)),
-        (first, predicted.pseudo_label_path(1, first)),
-        (third, predicted.pseudo_label_path(1, third)),
+        (painted, predicted.masks.path(painted)),
+        (first, predicted.rounds.pseudo_label_path(1, first)),
+        (third, predicted.rounds.pseudo_label_path(1, third)),
     ):
         assert np.array_equal(values(tmp_path / (name + MASK_SUFFIX)) > 0, values(source) > 0)
     end = events[-1]
@@ -75,23 +75,23 @@ def test_the_mask_that_counts_is_written(predicted: Study, tmp_path: Path) -> No
 
 
 def test_a_mask_that_was_accepted_stays_that_one(predicted: Study, tmp_path: Path) -> None:
-    name = predicted.names[1]
-    scan = open_scan(predicted.scan_path(name))
-    predicted.decide(name, "accepted")  # of round 1
+    name = predicted.scans.names[1]
+    scan = open_scan(predicted.scans.path(name))
+    predicted.decisions.decide(name, "accepted")  # of round 1
     newer = np.zeros(scan.grid.shape, dtype=bool)
     newer[2:4, 2:4, 2:4] = True
-    save_mask(predicted.pseudo_label_path(2, name), newer, like=scan)
+    save_mask(predicted.rounds.pseudo_label_path(2, name), newer, like=scan)
     run(predicted, tmp_path)
-    expected = values(predicted.pseudo_label_path(1, name))
+    expected = values(predicted.rounds.pseudo_label_path(1, name))
     assert np.array_equal(values(tmp_path / (name + MASK_SUFFIX)), expected)
 
 
 def test_a_correction_counts_more_than_the_prediction(predicted: Study, tmp_path: Path) -> None:
-    name = predicted.names[1]
-    scan = open_scan(predicted.scan_path(name))
-    mask = load_mask(predicted.pseudo_label_path(1, name), like=scan)
+    name = predicted.scans.names[1]
+    scan = open_scan(predicted.scans.path(name))
+    mask = load_mask(predicted.rounds.pseudo_label_path(1, name), like=scan)
     mask[0, 0, 0] = True
-    predicted.set_mask(name, mask, "corrected")
+    predicted.masks.save(name, mask, "corrected")
     run(predicted, tmp_path)
     assert table(tmp_path)[name]["state"] == "corrected"
     assert values(tmp_path / (name + MASK_SUFFIX))[0, 0, 0] == 1
@@ -100,7 +100,7 @@ def test_a_correction_counts_more_than_the_prediction(predicted: Study, tmp_path
 def test_volume_and_brain_are_those_of_the_mask(predicted: Study, tmp_path: Path) -> None:
     run(predicted, tmp_path, brain=True)
     for name, row in table(tmp_path).items():
-        scan = open_scan(predicted.scan_path(name))
+        scan = open_scan(predicted.scans.path(name))
         mask = values(tmp_path / row["mask"]) > 0
         assert float(row["volume_ml"]) == pytest.approx(mask.sum() * scan.grid.voxel_ml, rel=1e-4)
         brain = values(tmp_path / (name + BRAIN_SUFFIX))
@@ -112,8 +112,8 @@ def test_volume_and_brain_are_those_of_the_mask(predicted: Study, tmp_path: Path
 def test_a_damaged_mask_is_reported_and_the_others_go_on(
     predicted: Study, tmp_path: Path
 ) -> None:
-    name = predicted.names[1]
-    predicted.pseudo_label_path(1, name).write_bytes(b"hello")
+    name = predicted.scans.names[1]
+    predicted.rounds.pseudo_label_path(1, name).write_bytes(b"hello")
     events = run(predicted, tmp_path)
     assert [e.scan for e in events if isinstance(e, Note) and e.level == "warning"] == [name]
     assert table(tmp_path)[name]["mask"] == ""
@@ -121,7 +121,7 @@ def test_a_damaged_mask_is_reported_and_the_others_go_on(
 
 
 def test_a_study_without_masks_says_so(study: Study, tmp_path: Path) -> None:
-    study.remove_mask(study.names[0])
+    study.masks.remove(study.scans.names[0])
     with pytest.raises(UserError, match="no masks yet"):
         run(study, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -15,7 +15,7 @@ import torch
 
 import napari_singlestrip as ss
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.pipeline.apply import export_model, open_model
+from napari_singlestrip.pipeline.trained_model import export_model, open_model
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.volumes_table import MASK_SUFFIX
 
@@ -320,4 +320,4 @@ def test_every_name_is_there() -> None:
 
 def test_one_path_need_not_be_in_a_list(heads: Heads, tmp_path: Path) -> None:
     study = ss.Study.create(tmp_path / "study", str(heads.scans[0].parent))
-    assert study.names == heads.names
+    assert study.scans.names == heads.names

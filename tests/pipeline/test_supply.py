@@ -13,14 +13,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_singlestrip.engine.config import settings_for
 from napari_singlestrip.engine.devices import memory
 from napari_singlestrip.engine.devices.memory import GIB
 from napari_singlestrip.engine.heads import label_map, synthesis
 from napari_singlestrip.engine.heads.label_bank import Example, Geometry, entry_bytes, places_for
 from napari_singlestrip.engine.heads.rotation import Rotation
-from napari_singlestrip.engine.heads.synthesis import sample_params
+from napari_singlestrip.engine.heads.synthesis_params import sample_params
 from napari_singlestrip.engine.imaging.grid import Volume
+from napari_singlestrip.engine.overrides import settings_for
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Note, Progress
 from napari_singlestrip.pipeline import supply as supply_module
@@ -66,7 +66,7 @@ def test_a_thousand_scans_fit_a_laptop_and_its_card(effort: Any, geometry: Geome
     card = torch.device("cuda")
     sent = 4 * each
     on_card = in_memory if in_memory <= memory.device_share(card) else sent
-    wide = int(np.prod(geometry.shape) * settings.training.wide**3)
+    wide = int(np.prod(geometry.shape) * settings.training.context_scale**3)
     noise = 4 * synthesis._noise_size(wide)
     assert noise <= 256 * 2**20
     assert on_card + noise < 0.4 * 12 * GIB

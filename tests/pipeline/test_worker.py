@@ -150,18 +150,18 @@ def test_pause_and_resume(start: Callable[..., Worker]) -> None:
     job = start()
     job.read_until(is_progress)
     job.say("pause")
-    job.read_until(lambda event: event == Note("Paused."))
+    job.read_until(lambda event: event == Note("Paused.", state="paused"))
     heard: list[Event | None] = []
     listener = threading.Thread(target=lambda: heard.append(job.read()))
     listener.start()
     time.sleep(0.5)
-    assert heard == []  # nothing goes on
+    assert heard == []  # nothing continues
     job.say("resume")
     listener.join(timeout=10)
-    assert heard == [Note("Resumed.")]
+    assert heard == [Note("Resumed.", state="resumed")]
     job.read_until(is_progress)
     job.say("pause")
-    job.read_until(lambda event: event == Note("Paused."))
+    job.read_until(lambda event: event == Note("Paused.", state="paused"))
     job.say("cancel")  # while it waits
     assert job.finish() == 130
 
@@ -473,8 +473,8 @@ def test_throttle_limits_stages_that_alternate() -> None:
     seen: list[Event] = []
     throttle = Throttle(seen.append, Clock())
     for step in range(50):
-        throttle(Progress("a", step, 50))
-        throttle(Progress("b", step, 50))
+        throttle(Progress("train", step, 50))
+        throttle(Progress("prepare", step, 50))
     assert len(seen) == 1
     throttle(Finished())
-    assert seen[1:] == [Progress("a", 49, 50), Progress("b", 49, 50), Finished()]
+    assert seen[1:] == [Progress("train", 49, 50), Progress("prepare", 49, 50), Finished()]

@@ -1,4 +1,4 @@
-"""The report: one file, whatever the state of the study; pictures of any grid; all text escaped."""
+"""The report: one file, whatever the state of the study; images of any grid; all text escaped."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import pytest
 from matplotlib.image import imread
 from scipy import ndimage
 
-from napari_singlestrip.atomic_files import write_json_atomic
 from napari_singlestrip.cli.app import main
 from napari_singlestrip.engine.masks.evaluation import EvaluationRow
+from napari_singlestrip.files.atomic import write_json_atomic
 from napari_singlestrip.report import DemoResults, UnseenHead, charts, ranking, write_report
 from napari_singlestrip.report.page import Html, element, number, table
 from napari_singlestrip.report.pictures import HeadView
@@ -28,7 +28,7 @@ from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.tables import ScoreRow
 
 SPACING_MM = 8.0
-NASTY = "c<b>&$x$_日"
+NASTY = "c&lt;&$x$_日"  # "<" itself is escaped in the names of scans
 
 
 def write_volume(path: Path, values: np.ndarray[Any, Any], affine: np.ndarray[Any, Any]) -> Path:
@@ -77,14 +77,14 @@ def write_round(study: Study, round_: int, heads: dict[str, SampleHead]) -> None
     rows = []
     for rank, (name, head) in enumerate(heads.items(), 1):
         mask = ndimage.binary_dilation(head.mask, iterations=2 - round_)
-        path = study.pseudo_label_path(round_, name)
+        path = study.rounds.pseudo_label_path(round_, name)
         write_volume(path, mask.astype(np.uint8), head.affine)
         heat = mask.astype(np.float32) - head.mask
         write_volume(heat_map_path(study, round_, name), heat, head.affine)
         flag = "volume far from the others" if rank == 2 else ""
         rows.append(ScoreRow(name, 0.1 * rank, 0.9, 1500.0, rank, rank == 1, flag))
-    study.save_scores(round_, rows)
-    folder = RoundFolder(study.round_dir(round_))
+    study.rounds.save_scores(round_, rows)
+    folder = RoundFolder(study.rounds.folder(round_))
     folder.write_settings(study.settings(), "CPU, 1 threads")
     kinds = [{"scan": "a", "kind": "painted", "path": "masks/a.nii.gz", "weight": 1.0}]
     write_json_atomic(folder.training_set, kinds)
@@ -132,41 +132,86 @@ def report_of(study: Study, extra: DemoResults | None = None) -> Tags:
 
 def test_everything_is_there(study: Study) -> None:
     page = report_of(study)
-    assert [t for t in page.titles if t not in study.names] == [
-        "Report: study", "What was done", "The ranking, best to worst (round 1)",
-        "What the scores are worth", "Fine-tuning, before and after", "Largest changes",
-        "The painted brain and its label maps", "Learning curves",
-        "Which masks were learned from",
+    assert [t for t in page.titles if t not in study.scans.names] == [
+        "Report: study", "Results", "Masks to inspect: 1", "The ranking, best to worst (round 1)",
+        "Methods and figures", "What was done", "Scores and true Dice",
+        "Fine-tuning, before and after", "Largest changes", "The painted brain and its label maps",
+        "Learning curves", "Training masks",
     ]  # fmt: skip
     for words in ("volume far from the others", "selected", "training.steps = 7", "painted"):
         assert any(words in text for text in page.words)
 
 
 def test_file_needs_nothing_else(study: Study) -> None:
-    """Two pictures a card, one painted scan, two a change; charts for light and dark."""
+    """One to look at, two a card, one painted scan, two a change; charts for light and dark."""
     page = report_of(study)
-    assert len(page.links) == 2 * 2 + 1 + 2 * 2 + 2 * (3 + 1 + 3)
-    assert all(link.startswith("data:image/png;base64,") for link in page.links)
+    pictures = [link for link in page.links if not link.startswith("#")]
+    assert len(pictures) == 1 + 2 * 2 + 1 + 2 * 2 + 2 * (3 + 1 + 3)
+    assert all(link.startswith("data:image/png;base64,") for link in pictures)
     assert "http" not in (study.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_rejected_mask_is_not_called_selected(study: Study) -> None:
+    (name,) = [row.scan for row in study.rounds.scores(1) if row.selected]
+    before = report_of(study).words
+    study.decisions.decide(name, "rejected")
+    after = report_of(study).words
+    assert after.count("selected") == before.count("selected") - 1  # the chip of its card
+    assert "rejected" in after
+
+
+def test_results_come_first_with_a_reason_to_look(study: Study) -> None:
+    page = report_of(study)
+    first = page.words[: page.words.index("Methods and figures")]
+    assert "Volume far from the others." in first
+    assert "median brain volume (1500 to 1500 mL)" in first
+    assert not any("Spearman" in words for words in first)
+    links = [link for link in page.links if link.startswith("#")]
+    text = (study.folder / "report.html").read_text(encoding="utf-8")
+    assert len(links) == 2 and all(f'id="{link[1:]}"' in text for link in links)
+
+
+def test_state_and_volume_are_those_of_the_mask_as_it_stands(
+    study: Study, heads: dict[str, SampleHead]
+) -> None:
+    study.decisions.decide("b", "rejected")
+    page = report_of(study)
+    assert "Rejected: there is no mask to use yet." in page.words
+    assert "Masks to inspect: 2" in page.titles
+    reference = study.folder.parent / "references" / "b.nii.gz"
+    study.decisions.decide("b", "corrected", mask=reference)
+    page = report_of(study)
+    assert "Masks to inspect: 1" in page.titles
+    millilitres = heads["b"].mask.sum() * SPACING_MM**2 * 14.0 / 1000
+    assert f"{millilitres:.0f}" in page.words and "corrected" in page.words
+
+
+def test_nothing_stands_out(study: Study) -> None:
+    for name in ("b", NASTY):
+        study.decisions.decide(name, "accepted")
+    page = report_of(study)
+    assert "Masks to inspect: 0" in page.titles
+    assert "No mask stands out. Inspect all of them anyway." in page.words
 
 
 def test_names_are_escaped(study: Study) -> None:
     page = report_of(study)
     assert NASTY in page.titles
-    assert "c<b>" not in (study.folder / "report.html").read_text(encoding="utf-8")
+    text = (study.folder / "report.html").read_text(encoding="utf-8")
+    assert "c&amp;lt;&amp;$x$" in text and "c&lt;&$x$" not in text
 
 
 def test_without_references(study: Study) -> None:
-    study.set_references(None)
+    study.references.set_folder(None)
     page = report_of(study)
-    assert "What the scores are worth" not in page.titles
+    assert "Scores and true Dice" not in page.titles
     assert "Fine-tuning, before and after" in page.titles
     assert "reference mask" not in page.words
 
 
 def test_without_consistency_and_later_rounds(study: Study) -> None:
     for round_ in (0, 1):
-        study.save_scores(round_, [ScoreRow("b", 0.1, rank=1)] if round_ == 0 else [])
+        study.rounds.save_scores(round_, [ScoreRow("b", 0.1, rank=1)] if round_ == 0 else [])
     page = report_of(study)
     assert "The ranking, best to worst (round 0)" in page.titles
     assert "Fine-tuning, before and after" not in page.titles
@@ -175,12 +220,14 @@ def test_without_consistency_and_later_rounds(study: Study) -> None:
 def test_new_study(tmp_path: Path, heads: dict[str, SampleHead]) -> None:
     scan = write_volume(tmp_path / "a.nii.gz", heads["a"].data, heads["a"].affine)
     page = report_of(Study.create(tmp_path / "study", [scan]))
-    assert page.titles == ["Report: study", "Nothing was trained yet", "What was done"]
+    assert page.titles == [
+        "Report: study", "Nothing was trained yet", "Methods and figures", "What was done",
+    ]
 
 
 def test_what_is_missing_or_damaged_leaves_a_gap(study: Study) -> None:
-    study.scan_path("b").unlink()
-    folder = RoundFolder(study.round_dir(0))
+    study.scans.path("b").unlink()
+    folder = RoundFolder(study.rounds.folder(0))
     folder.settings.write_text("{")
     folder.training_set.write_text("{}")
     page = report_of(study)
@@ -204,14 +251,14 @@ def test_unseen_heads_of_a_demo(study: Study, tmp_path: Path) -> None:
     head = UnseenHead(scan, reference, tmp_path / "none.nii.gz", reference, *rows)
     page = report_of(study, DemoResults((head,), {"train": 60.0, "rank": 6.0}))
     assert page.titles[0] == "Demo of napari-singlestrip"
-    assert "Heads that were never seen" in page.titles
+    assert "Unseen heads" in page.titles
     assert "0.900" in page.words
-    assert any("In all 66 seconds" in words for words in page.words)
+    assert any("In total 66 seconds" in words for words in page.words)
 
 
 def test_command(study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    study.save_scores(1, [])
-    study.save_scores(0, [])
+    study.rounds.save_scores(1, [])
+    study.rounds.save_scores(0, [])
     assert main(["report", str(study.folder)]) == 0
     assert main(["report", str(study.folder), "--out", str(tmp_path / "mine.html")]) == 0
     assert (study.folder / "report.html").is_file()
@@ -228,7 +275,7 @@ def picture_of(head: SampleHead, folder: Path) -> np.ndarray[Any, Any]:
 
 
 def test_orientation_does_not_matter(tmp_path: Path) -> None:
-    """The same head, stored in another order and direction, gives the same picture."""
+    """The same head, stored in another order and direction, gives the same image."""
     upright = picture_of(render_head(4, "T1w", 6.0, noise=0), tmp_path)
     turned = picture_of(render_head(4, "T1w", 6.0, "PSL", noise=0), tmp_path)
     assert upright.shape == turned.shape

@@ -201,7 +201,7 @@ def test_a_hospital_of_heads() -> None:
     assert heads[0].name == "sample-01_T1w"
     assert nib.aff2axcodes(heads[0].affine) == ("R", "A", "S")
     assert len({h.name for h in heads}) == 6
-    assert {h.name.split("_")[1] for h in heads} == set(CONTRASTS)
+    assert {h.name.split("_")[-1] for h in heads} == set(CONTRASTS)
     assert len({nib.aff2axcodes(h.affine) for h in heads}) > 2
     thick = [np.ptp(nib.affines.voxel_sizes(h.affine)) > 2 for h in heads]
     assert 0 < sum(thick) < 6

@@ -18,7 +18,7 @@ def test_heads_and_masks_are_written_with_progress(tmp_path: Path) -> None:
     names = [f"{sample_name(index)}.nii.gz" for index in range(3)]
     for part in ("scans", "masks"):
         assert sorted(path.name for path in (tmp_path / part).iterdir()) == names
-    assert events[0] == Started("heads", detail="3 people who do not exist")
+    assert events[0] == Started("heads", detail="3 simulated heads")
     steps = [(e.step, e.n_steps) for e in events if isinstance(e, Progress)]
     assert steps == [(1, 3), (2, 3), (3, 3)]
     assert isinstance(events[-1], Finished)

@@ -16,9 +16,9 @@ import pytest
 from small_study import cube, predict, write_volume
 from test_kill import check_files
 
-from napari_singlestrip.atomic_files import STUDY_MARK, refuse_links
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import STUDY_MARK, refuse_links
 from napari_singlestrip.study.changes import PENDING, PLAN, is_pending
 from napari_singlestrip.study.drafts import remove_draft, save_draft
 from napari_singlestrip.study.lock import StudyLock
@@ -50,7 +50,7 @@ def stopped_at(n: int, work: Callable[[], object], full: bool) -> int:
         work()
     except (UserError, OSError):
         os._exit(REFUSED)
-    except BaseException as error:  # noqa: BLE001 - the child must not go on with the tests
+    except BaseException as error:  # noqa: BLE001 - the child must not continue with the tests
         os.write(2, repr(error).encode())
         os._exit(1)
     os._exit(DONE)
@@ -66,7 +66,7 @@ def source(tmp_path: Path) -> Study:
     study = Study.create(tmp_path / "source", scans, {"a": painted})
     predict(study, 0, "b", "c")
     predict(study, 1, "b")
-    study.decide("c", "accepted")
+    study.decisions.decide("c", "accepted")
     return study
 
 
@@ -75,21 +75,24 @@ def state(folder: Path) -> dict[str, Any]:
     study = Study.open(folder)
     assert not is_pending(folder)
     check_files(folder)
-    decisions = {n: (d.state, d.round, study.standing(d)) for n, d in study.decisions().items()}
-    masks = {
-        n: int(load_mask(study.mask_path(n), like=open_scan(study.scan_path(n))).sum())
-        for n in study.masked_scans()
+    decisions = {
+        n: (d.state, d.round, study.decisions.standing(d))
+        for n, d in study.decisions.all().items()
     }
-    kinds = {n: (r.kind, Path(r.source).name) for n, r in study.mask_records().items()}
+    masks = {
+        n: int(load_mask(study.masks.path(n), like=open_scan(study.scans.path(n))).sum())
+        for n in study.masks.names()
+    }
+    kinds = {n: (r.kind, Path(r.source).name) for n, r in study.masks.records().items()}
     aside = sorted(p.relative_to(folder).as_posix() for p in folder.glob("rounds*/*/*/*"))
     return {
-        "scans": study.names, "decisions": decisions, "masks": masks, "kinds": kinds,
-        "aside": aside, "labelled": study.labelled(),
+        "scans": study.scans.names, "decisions": decisions, "masks": masks, "kinds": kinds,
+        "aside": aside, "labelled": study.decisions.labelled(),
     }  # fmt: skip
 
 
 def correct(study: Study) -> None:
-    study.decide("b", "corrected", "eye", study.folder.parent / "corrected.nii.gz")
+    study.decisions.decide("b", "corrected", "eye", study.folder.parent / "corrected.nii.gz")
 
 
 def restart(study: Study) -> None:
@@ -98,12 +101,12 @@ def restart(study: Study) -> None:
 
 
 WORK: dict[str, Callable[[Study], object]] = {
-    "add": lambda study: study.add_scans([study.folder.parent / "scans2"]),
-    "accept": lambda study: study.decide("b", "accepted"),
+    "add": lambda study: study.scans.add([study.folder.parent / "scans2"]),
+    "accept": lambda study: study.decisions.decide("b", "accepted"),
     "correct": correct,
-    "undo": lambda study: study.put_decisions({"c": None}),
-    "remove mask": lambda study: study.remove_mask("a"),
-    "remove scan": lambda study: study.remove_scan("b") if "b" in study.names else None,
+    "undo": lambda study: study.decisions.put({"c": None}),
+    "remove mask": lambda study: study.masks.remove("a"),
+    "remove scan": lambda study: study.scans.remove("b") if "b" in study.scans.names else None,
     "restart": restart,
     "settings": lambda study: study.set_settings({"training.steps": 7}),
 }
@@ -171,7 +174,7 @@ def test_a_study_that_was_half_made_is_made_anew_with_other_masks(source: Study)
     (folder / PENDING / PLAN).write_text(json.dumps(plan))
     write_volume(folder / "masks" / "b.nii.gz", cube())
     made = Study.create(folder, [home / "scans"], {"a": home / "painted.nii.gz"})
-    assert made.masked_scans() == ("a",)
+    assert made.masks.names() == ("a",)
     assert not is_pending(folder)
 
 
@@ -231,8 +234,8 @@ def test_nothing_is_written_through_links(source: Study, tmp_path: Path, name: s
     mask = np.zeros((6, 7, 8), bool)
     mask[2:4, 2:4, 2:4] = True
     works: list[Callable[[], object]] = [
-        lambda: study.set_mask("b", mask, "painted"), lambda: study.remove_mask("a"),
-        lambda: study.decide("b", "accepted"), lambda: study.set_settings({"seed": 3}),
+        lambda: study.masks.save("b", mask, "painted"), lambda: study.masks.remove("a"),
+        lambda: study.decisions.decide("b", "accepted"), lambda: study.set_settings({"seed": 3}),
         lambda: save_draft(study.folder, "a", mask), lambda: remove_draft(study.folder, "a"),
     ]  # fmt: skip
     refused = 0
@@ -249,10 +252,10 @@ def test_nothing_is_written_through_links(source: Study, tmp_path: Path, name: s
 def test_a_study_may_itself_be_reached_through_a_link(source: Study, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(source.folder)
     study = Study.open(tmp_path / "link")
-    study.decide("b", "rejected")
-    assert source.decisions()["b"].state == "rejected"
+    study.decisions.decide("b", "rejected")
+    assert source.decisions.all()["b"].state == "rejected"
     (source.folder / "scans").symlink_to(tmp_path / "scans")  # which nothing is written to
-    study.decide("b", "accepted")
+    study.decisions.decide("b", "accepted")
 
 
 def test_a_link_to_another_study_is_no_way_round(source: Study, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Decisions are taken back step by step, and nothing that was painted is lost."""
+"""Decisions are undone step by step, and nothing that was painted is lost."""
 
 from __future__ import annotations
 
@@ -16,83 +16,85 @@ from napari_singlestrip.study.tables import ScoreRow
 
 def half(study: Study, name: str, part: int = 2) -> NDArray[np.bool_]:
     """Return a mask of the upper half (or third ...) of a scan."""
-    mask = np.zeros(open_scan(study.scan_path(name)).grid.shape, dtype=bool)
+    mask = np.zeros(open_scan(study.scans.path(name)).grid.shape, dtype=bool)
     mask[: len(mask) // part] = True
     return mask
 
 
 def mask_of(study: Study, name: str) -> NDArray[np.bool_]:
     """Return the mask in masks/."""
-    return load_mask(study.mask_path(name), like=open_scan(study.scan_path(name)))
+    return load_mask(study.masks.path(name), like=open_scan(study.scans.path(name)))
 
 
 @pytest.fixture
 def ranked(study: Study) -> Study:
-    for name in study.names[1:]:
-        scan = open_scan(study.scan_path(name))
-        save_mask(study.pseudo_label_path(0, name), half(study, name), like=scan)
-    study.save_scores(0, [ScoreRow(n, 0.1, 0.9, 1400, r) for r, n in enumerate(study.names[1:], 1)])
+    for name in study.scans.names[1:]:
+        scan = open_scan(study.scans.path(name))
+        save_mask(study.rounds.pseudo_label_path(0, name), half(study, name), like=scan)
+    study.rounds.save_scores(
+        0, [ScoreRow(n, 0.1, 0.9, 1400, r) for r, n in enumerate(study.scans.names[1:], 1)]
+    )
     return study
 
 
 def test_steps_go_back_in_turn(ranked: Study) -> None:
-    _, b, c, d = ranked.names
+    _, b, c, d = ranked.scans.names
     history = ReviewHistory(ranked)
-    start = ranked.decisions()
+    start = ranked.decisions.all()
     with history.step("accept b", [b]):
-        ranked.decide(b, "accepted", "fine")
+        ranked.decisions.decide(b, "accepted", "fine")
     with history.step("accept the rest", [c, d], by_hand=False):
-        ranked.decide_all([c, d], "accepted")
+        ranked.decisions.decide_all([c, d], "accepted")
     with history.step("reject b", [b]):
-        ranked.decide(b, "rejected")
+        ranked.decisions.decide(b, "rejected")
     assert history.last is not None and history.last.words == "reject b"
     history.undo()
-    assert ranked.labelled().accepted == (b, c, d)
-    assert ranked.decisions()[b].note == "fine"
+    assert ranked.decisions.labelled().accepted == (b, c, d)
+    assert ranked.decisions.all()[b].note == "fine"
     step = history.undo()
     assert step is not None and step.names == (c, d)
-    assert ranked.labelled().accepted == (b,)
+    assert ranked.decisions.labelled().accepted == (b,)
     history.undo()
-    assert ranked.decisions() == start
+    assert ranked.decisions.all() == start
     assert history.undo() is None
 
 
 def test_kept_correction_becomes_unsaved_changes_again(ranked: Study) -> None:
-    b = ranked.names[1]
+    b = ranked.scans.names[1]
     save_draft(ranked.folder, b, half(ranked, b, 3))
     history = ReviewHistory(ranked)
     with history.step("keep", [b]):
-        ranked.set_mask(b, half(ranked, b, 3), "corrected")
+        ranked.masks.save(b, half(ranked, b, 3), "corrected")
         remove_draft(ranked.folder, b)
     history.undo()
-    assert not ranked.mask_path(b).exists()
-    assert b not in ranked.decisions()
+    assert not ranked.masks.path(b).exists()
+    assert b not in ranked.decisions.all()
     draft = load_draft(ranked.folder, b)
     assert draft is not None and np.array_equal(draft, half(ranked, b, 3))
 
 
 def test_earlier_correction_comes_back(ranked: Study) -> None:
-    b = ranked.names[1]
-    ranked.set_mask(b, half(ranked, b, 3), "corrected", source="/somewhere/else.nii")
+    b = ranked.scans.names[1]
+    ranked.masks.save(b, half(ranked, b, 3), "corrected", source="/somewhere/else.nii")
     history = ReviewHistory(ranked)
     with history.step("keep again", [b]):
-        ranked.set_mask(b, half(ranked, b, 4), "corrected")
+        ranked.masks.save(b, half(ranked, b, 4), "corrected")
     with history.step("remove", [b]):
-        ranked.remove_mask(b)
+        ranked.masks.remove(b)
     history.undo()
     assert np.array_equal(mask_of(ranked, b), half(ranked, b, 4))
     history.undo()
     assert np.array_equal(mask_of(ranked, b), half(ranked, b, 3))
-    assert ranked.mask_records()[b].source == "/somewhere/else.nii"
-    assert ranked.decisions()[b].state == "corrected"
+    assert ranked.masks.records()[b].source == "/somewhere/else.nii"
+    assert ranked.decisions.all()[b].state == "corrected"
 
 
 def test_what_was_painted_since_is_not_overwritten(ranked: Study) -> None:
-    b = ranked.names[1]
+    b = ranked.scans.names[1]
     save_draft(ranked.folder, b, half(ranked, b, 3))
     history = ReviewHistory(ranked)
     with history.step("keep", [b]):
-        ranked.set_mask(b, half(ranked, b, 3), "corrected")
+        ranked.masks.save(b, half(ranked, b, 3), "corrected")
         remove_draft(ranked.folder, b)
     save_draft(ranked.folder, b, half(ranked, b, 5))
     history.undo()
@@ -102,6 +104,6 @@ def test_what_was_painted_since_is_not_overwritten(ranked: Study) -> None:
 
 def test_a_step_that_failed_is_none(ranked: Study) -> None:
     history = ReviewHistory(ranked)
-    with pytest.raises(UserError), history.step("accept", [ranked.names[0]]):
-        ranked.decide(ranked.names[0], "accepted")
+    with pytest.raises(UserError), history.step("accept", [ranked.scans.names[0]]):
+        ranked.decisions.decide(ranked.scans.names[0], "accepted")
     assert history.last is None

@@ -15,8 +15,10 @@ from napari_singlestrip.study.drafts import (
     draft_path,
     drafted,
     load_draft,
+    mark_suggested,
     remove_draft,
     save_draft,
+    suggested_by,
 )
 
 
@@ -41,6 +43,18 @@ def test_scans_with_drafts_are_listed(tmp_path: Path) -> None:
     remove_draft(tmp_path, "a")
     assert drafted(tmp_path) == ("b.1",)
     assert load_draft(tmp_path, "a") is None
+
+
+def test_whose_suggestion_a_draft_was_goes_with_it(tmp_path: Path) -> None:
+    assert suggested_by(tmp_path, "a") == ""
+    mark_suggested(tmp_path, "a", "a network")
+    save_draft(tmp_path, "a", np.ones((2, 2, 2), bool))
+    assert suggested_by(tmp_path, "a") == "a network" and drafted(tmp_path) == ("a",)
+    (tmp_path / "drafts" / "b.suggested").write_bytes(b"\x1b[2J" + b"\xff" * 9)
+    assert "\x1b" not in suggested_by(tmp_path, "b")
+    remove_draft(tmp_path, "a")
+    assert suggested_by(tmp_path, "a") == ""
+    assert not (tmp_path / "drafts" / "a.suggested").exists()
 
 
 @pytest.mark.parametrize("content", (b"", b"not a draft", b"PK\x03\x04 cut off"))

@@ -47,9 +47,11 @@ def study(tmp_path: Path) -> Study:
         write_volume(tmp_path / "references" / f"{name}.nii.gz", slab(8))
     made = Study.create(tmp_path / "study", scans, references=tmp_path / "references")
     for name, thickness in zip("abcd", (8, 6, 2, 8), strict=True):
-        write_volume(made.pseudo_label_path(0, name), slab(thickness))
+        write_volume(made.rounds.pseudo_label_path(0, name), slab(thickness))
     errors = zip("cbad", (0.5, 0.2, 0.1, 0.3), (4, 2, 1, 3), strict=True)
-    made.save_scores(0, [ScoreRow(name, error, 1 - error, 1.0, r) for name, error, r in errors])
+    made.rounds.save_scores(
+        0, [ScoreRow(name, error, 1 - error, 1.0, r) for name, error, r in errors]
+    )
     return made
 
 
@@ -72,14 +74,14 @@ def test_good_scores_correlate_positively(study: Study) -> None:
 
 
 def test_without_references_there_is_only_the_ranking(study: Study) -> None:
-    study.set_references(None)
+    study.references.set_folder(None)
     report = ranking_report(study, 0)
     assert report.correlations == {}
     assert {row.dice for row in report.rows} == {None}
 
 
 def test_bad_reference_does_not_hide_the_others(study: Study) -> None:
-    path = study.reference_path("a")
+    path = study.references.path("a")
     assert path is not None
     path.write_bytes(b"damaged")
     report = ranking_report(study, 0)
@@ -98,9 +100,9 @@ def test_references_are_listed_once_for_all_scans(
     copies(write_volume(tmp_path / "scan.nii.gz", noise), tmp_path / "scans", names)
     copies(write_volume(tmp_path / "truth.nii.gz", slab(8)), references, names)
     study = Study.create(tmp_path / "study", [tmp_path / "scans"], references=references)
-    predicted = study.pseudo_label_path(0, names[0]).parent
+    predicted = study.rounds.pseudo_label_path(0, names[0]).parent
     copies(write_volume(tmp_path / "mask.nii.gz", slab(6)), predicted, names)
-    study.save_scores(0, [ScoreRow(name, 0.1, rank=i) for i, name in enumerate(names, 1)])
+    study.rounds.save_scores(0, [ScoreRow(name, 0.1, rank=i) for i, name in enumerate(names, 1)])
     listed: list[Path] = []
 
     def listing(folders: list[Path]) -> list[Path]:
@@ -112,13 +114,13 @@ def test_references_are_listed_once_for_all_scans(
     assert [row.dice for row in rows] == 300 * [pytest.approx(2 * 6 / 14)]
     assert listed == [references]
     write_report(study, tmp_path / "report.html")
-    assert listed == 3 * [references]  # once more for the ranking, and once for all pictures
-    found = study.find_references()
+    assert listed == 3 * [references]  # once more for the ranking, and once for all images
+    found = study.references.find()
     assert [found.of(name) for name in names] == [references / f"{n}.nii.gz" for n in names]
 
 
 def test_references_that_cannot_be_listed_are_told_once(study: Study) -> None:
-    path = study.reference_path("a")
+    path = study.references.path("a")
     assert path is not None
     for file in path.parent.iterdir():
         file.unlink()
@@ -133,5 +135,7 @@ def test_round_that_was_not_ranked(study: Study) -> None:
 
 
 def test_unranked_scans_come_last(study: Study) -> None:
-    study.save_scores(0, [ScoreRow("d"), ScoreRow("a", 0.1, rank=2), ScoreRow("b", 0.05, rank=1)])
+    study.rounds.save_scores(
+        0, [ScoreRow("d"), ScoreRow("a", 0.1, rank=2), ScoreRow("b", 0.05, rank=1)]
+    )
     assert [row.score.scan for row in ranking_report(study, 0).rows] == ["b", "a", "d"]

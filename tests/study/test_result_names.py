@@ -27,13 +27,13 @@ def scan(path: Path, seed: int) -> Path:
     return path
 
 
-def name(out: Path, *files: Path, again: bool = False, model: Path = MODEL) -> AppliedNames:
-    return applied_names(model, files, out, again=again)
+def name(out: Path, *files: Path, overwrite: bool = False, model: Path = MODEL) -> AppliedNames:
+    return applied_names(model, files, out, overwrite=overwrite)
 
 
-def run(out: Path, *files: Path, row: bool = True, again: bool = False) -> list[str]:
+def run(out: Path, *files: Path, row: bool = True, overwrite: bool = False) -> list[str]:
     """Name scans, and write what applying writes."""
-    named = name(out, *files, again=again)
+    named = name(out, *files, overwrite=overwrite)
     for file, scan_name in named.names.items():
         mask = scan_name + MASK_SUFFIX
         known = named.fingerprint(file)
@@ -58,12 +58,12 @@ def out(tmp_path: Path) -> Path:
 def test_each_person_has_a_name_in_one_call_and_in_many(people: list[Path], out: Path) -> None:
     assert run(out / "once", *people) == ["p1_T1", "p2_T1", "p3_T1"]
     assert [run(out / "loop", one)[0] for one in people] == ["T1", "p2_T1", "p3_T1"]
-    for again in (False, True):  # the same commands go on, in any order and grouping
-        assert [run(out / "loop", one, again=again)[0] for one in reversed(people)] == [
+    for overwrite in (False, True):  # the same commands continue, in any order and grouping
+        assert [run(out / "loop", one, overwrite=overwrite)[0] for one in reversed(people)] == [
             "p3_T1", "p2_T1", "T1",
         ]  # fmt: skip
-        assert run(out / "loop", *people, again=again) == ["T1", "p2_T1", "p3_T1"]
-        assert run(out / "once", people[1], again=again) == ["p2_T1"]
+        assert run(out / "loop", *people, overwrite=overwrite) == ["T1", "p2_T1", "p3_T1"]
+        assert run(out / "once", people[1], overwrite=overwrite) == ["p2_T1"]
 
 
 def test_a_killed_job_names_the_rest_as_it_had_begun(people: list[Path], out: Path) -> None:
@@ -130,8 +130,8 @@ def test_a_replaced_file_is_refused_until_it_is_asked_for(people: list[Path], ou
     found = name(out, *people[:2])
     assert list(found.names) == [people[1]]
     why = found.refused[people[0]]
-    assert "p1_T1_desc-brain_mask.nii.gz" in why and "--again" in why
-    assert run(out, *people[:2], again=True) == ["p1_T1", "p2_T1"]
+    assert "p1_T1_desc-brain_mask.nii.gz" in why and "--overwrite" in why
+    assert run(out, *people[:2], overwrite=True) == ["p1_T1", "p2_T1"]
     assert not name(out, *people[:2]).refused
 
 
@@ -174,7 +174,7 @@ def test_scans_of_a_study_are_called_as_there_unless_the_name_is_taken(
     people: list[Path], out: Path, tmp_path: Path
 ) -> None:
     study = Study.create(tmp_path / "study", [people[0]])
-    study.add_scans([people[1]])
+    study.scans.add([people[1]])
     assert list(name(out, *people, model=study.folder).names.values()) == [
         "T1", "p2_T1", "p3_T1",
     ]  # fmt: skip
@@ -212,7 +212,7 @@ def test_jobs_that_begin_at_once_have_names_of_their_own(tmp_path: Path, out: Pa
         named = list(pool.map(lambda one: reserve_names(MODEL, [one], out), people))
     names = [next(iter(one.names.values())) for one in named]
     assert len(set(names)) == len(people) and "T1" in names
-    for person, one in zip(people, names, strict=True):  # none is done yet: they go on
+    for person, one in zip(people, names, strict=True):  # none is done yet: they continue
         assert list(name(out, person).names.values()) == [one]
         assert list(reserve_names(MODEL, [person], out).names.values()) == [one]
 

@@ -1,10 +1,9 @@
-"""What is reviewed, and what fine-tuning would learn from."""
+"""What is reviewed, and what fine-tuning would train on."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from napari_singlestrip.study.review import (
     change,
     finetuning_plan,
     ranked_round,
+    renewed,
     review,
 )
 from napari_singlestrip.study.round_facts import unfinished_round
@@ -27,21 +27,21 @@ from napari_singlestrip.study.training_set import masks_of_round, write_training
 def rank(study: Study, round_: int, *names: str) -> None:
     """Do what a worker does, in short: write pseudo-labels, scores and what was learned from."""
     for name in names:
-        scan = open_scan(study.scan_path(name))
+        scan = open_scan(study.scans.path(name))
         mask = np.ones(scan.grid.shape, dtype=bool)
         mask[0] = False
-        save_mask(study.pseudo_label_path(round_, name), mask, like=scan)
+        save_mask(study.rounds.pseudo_label_path(round_, name), mask, like=scan)
     rows = [ScoreRow(n, 0.1 * r, 0.9, 1400, r, r == 1) for r, n in enumerate(names, 1)]
-    study.save_scores(round_, rows)
+    study.rounds.save_scores(round_, rows)
     config = study.settings().finetuning.model_copy(update={"pseudo_labels": "decided"})
     masks = masks_of_round(study, max(1, round_), config)
-    write_training_set(study.round_dir(round_) / "training_set.json", masks)
+    write_training_set(study.rounds.folder(round_) / "training_set.json", masks)
 
 
 @pytest.fixture
 def ranked(study: Study) -> Study:
     """Four scans, the first painted, the others ranked in the order 3, 1, 2."""
-    _, b, c, d = study.names
+    _, b, c, d = study.scans.names
     rank(study, 0, d, b, c)
     return study
 
@@ -52,10 +52,10 @@ def test_nothing_is_ranked_yet(study: Study) -> None:
 
 
 def test_rows_say_what_a_person_made_of_the_masks(ranked: Study) -> None:
-    _, b, c, d = ranked.names
-    shape = open_scan(ranked.scan_path(b)).grid.shape
-    ranked.decide(d, "accepted")
-    ranked.set_mask(c, _half(ranked, c), "corrected", note="eye")
+    _, b, c, d = ranked.scans.names
+    shape = open_scan(ranked.scans.path(b)).grid.shape
+    ranked.decisions.decide(d, "accepted")
+    ranked.masks.save(c, _half(ranked, c), "corrected", note="eye")
     save_draft(ranked.folder, b, np.zeros(shape, dtype=bool))
     rows = review(ranked).rows
     assert [(row.name, row.state) for row in rows] == [
@@ -66,24 +66,33 @@ def test_rows_say_what_a_person_made_of_the_masks(ranked: Study) -> None:
 
 
 def _half(study: Study, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    mask = np.zeros(open_scan(study.scan_path(name)).grid.shape, dtype=bool)
+    mask = np.zeros(open_scan(study.scans.path(name)).grid.shape, dtype=bool)
     mask[: len(mask) // 2] = True
     return mask
 
 
+def test_one_decision_read_again_gives_the_whole_ranking(ranked: Study) -> None:
+    _, b, c, d = ranked.scans.names
+    before = review(ranked)
+    ranked.decisions.decide(d, "accepted")
+    ranked.decisions.decide(c, "rejected", note="cut off")
+    now = review(ranked)
+    assert renewed(ranked, renewed(ranked, before, d), c) == now != renewed(ranked, before, b)
+
+
 def test_newest_ranked_round_counts_even_when_a_newer_one_is_unfinished(ranked: Study) -> None:
-    (ranked.round_dir(1)).mkdir()
+    (ranked.rounds.folder(1)).mkdir()
     assert review(ranked).round == 0
-    rank(ranked, 1, *ranked.names[1:])
+    rank(ranked, 1, *ranked.scans.names[1:])
     assert review(ranked).round == 1
-    found = ranked.newest_pseudo_label(ranked.names[1])
-    assert found == (1, ranked.pseudo_label_path(1, ranked.names[1]))
+    found = ranked.rounds.newest_pseudo_label(ranked.scans.names[1])
+    assert found == (1, ranked.rounds.pseudo_label_path(1, ranked.scans.names[1]))
 
 
 def test_decisions_about_an_earlier_round_are_marked(ranked: Study) -> None:
-    _, b, c, d = ranked.names
-    ranked.decide(b, "accepted")
-    ranked.decide(c, "rejected")
+    _, b, c, d = ranked.scans.names
+    ranked.decisions.decide(b, "accepted")
+    ranked.decisions.decide(c, "rejected")
     rank(ranked, 1, b, c, d)
     rows = {row.name: row for row in review(ranked).rows}
     assert (rows[b].in_words, rows[b].is_open) == ("accepted before", False)
@@ -93,18 +102,18 @@ def test_decisions_about_an_earlier_round_are_marked(ranked: Study) -> None:
 
 
 def test_the_rest_leaves_out_what_was_decided_or_changed(ranked: Study) -> None:
-    _, b, c, d = ranked.names
+    _, b, c, d = ranked.scans.names
     assert review(ranked).undecided_to(2) == [d, b]
-    ranked.decide(d, "rejected")
+    ranked.decisions.decide(d, "rejected")
     save_draft(ranked.folder, b, _half(ranked, b))
     assert review(ranked).undecided_to(3) == [c]
 
 
 def test_held_out_scans_are_not_accepted_with_the_rest(ranked: Study, tmp_path: Path) -> None:
     other = tmp_path / "other.nii.gz"
-    shutil.copy(ranked.scan_path(ranked.names[1]), other)
-    (name,) = ranked.add_scans([other], "held_out")
-    rank(ranked, 0, name, *ranked.names[1:-1])
+    shutil.copy(ranked.scans.path(ranked.scans.names[1]), other)
+    (name,) = ranked.scans.add([other], "held_out")
+    rank(ranked, 0, name, *ranked.scans.names[1:-1])
     assert review(ranked).rows[0].held_out
     assert name not in review(ranked).undecided_to(9)
 
@@ -113,10 +122,10 @@ def test_held_out_scans_are_not_accepted_with_the_rest(ranked: Study, tmp_path: 
 
 
 def test_plan_is_what_the_worker_learns_from(ranked: Study) -> None:
-    _, b, c, d = ranked.names
-    ranked.decide(b, "accepted")
-    ranked.decide(d, "rejected")
-    ranked.set_mask(c, _half(ranked, c), "corrected")
+    _, b, c, d = ranked.scans.names
+    ranked.decisions.decide(b, "accepted")
+    ranked.decisions.decide(d, "rejected")
+    ranked.masks.save(c, _half(ranked, c), "corrected")
     plan = finetuning_plan(ranked, top_ranked=False)
     assert plan.counts == {"painted": 1, "corrected": 1, "accepted": 1}
     assert plan.problem == ""
@@ -131,34 +140,35 @@ def test_top_ranked_masks_until_enough_is_decided(ranked: Study) -> None:
     for more in (finetuning_plan(ranked, top_ranked=True), finetuning_plan(ranked)):
         assert more.counts == {"painted": 1, "selected": 1}
         assert more.problem == ""
-    ranked.set_settings({"finetuning.enough": 1})
+    ranked.set_settings({"finetuning.min_reviewed_masks": 1})
     assert finetuning_plan(ranked).counts == {"painted": 1}
 
 
 def test_learning_twice_from_the_same_is_not_offered(ranked: Study) -> None:
-    _, b, c, d = ranked.names
-    ranked.set_mask(c, _half(ranked, c), "corrected")
+    _, b, c, d = ranked.scans.names
+    ranked.masks.save(c, _half(ranked, c), "corrected")
     rank(ranked, 1, b, c, d)
     assert finetuning_plan(ranked, top_ranked=False).problem
-    later = time.time() + 5
-    os.utime(ranked.mask_path(c), (later, later))  # corrected once more
+    os.utime(ranked.masks.path(c), (2e9, 2e9))  # copied: a time says nothing
+    assert finetuning_plan(ranked, top_ranked=False).problem
+    ranked.masks.save(c, ~_half(ranked, c), "corrected")  # corrected once more
     assert not finetuning_plan(ranked, top_ranked=False).problem
 
 
 def test_without_a_painted_mask(ranked: Study) -> None:
-    ranked.remove_mask(ranked.names[0])
+    ranked.masks.remove(ranked.scans.names[0])
     plan = finetuning_plan(ranked)
     assert plan.masks == () and "no painted mask" in plan.problem
 
 
 def test_what_a_stopped_job_left(ranked: Study) -> None:
     assert unfinished_round(ranked) == ""
-    ranked.round_dir(1).mkdir()
+    ranked.rounds.folder(1).mkdir()
     assert finetuning_plan(ranked).unfinished == "fine-tuning"
     assert finetuning_plan(ranked).problem == ""
-    name = ranked.names[1]
-    save_mask(ranked.pseudo_label_path(1, name), _half(ranked, name),
-              like=open_scan(ranked.scan_path(name)))
+    name = ranked.scans.names[1]
+    save_mask(ranked.rounds.pseudo_label_path(1, name), _half(ranked, name),
+              like=open_scan(ranked.scans.path(name)))
     assert unfinished_round(ranked) == "ranking"
 
 

@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from napari_singlestrip.engine.config import settings_for
+from napari_singlestrip.engine.overrides import settings_for
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Note, Progress
 from napari_singlestrip.study.round_folder import (
@@ -27,6 +27,7 @@ from napari_singlestrip.study.round_folder import (
     settings_of_run,
 )
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.vocabulary import StageName
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def study(tmp_path: Path) -> Study:
 @pytest.fixture
 def begun(study: Study) -> Study:
     """A study whose training began."""
-    RoundFolder(study.round_dir(0)).write_settings(study.settings(), "CPU")
+    RoundFolder(study.rounds.folder(0)).write_settings(study.settings(), "CPU")
     return study
 
 
@@ -47,19 +48,19 @@ def begun(study: Study) -> Study:
 
 
 def test_settings_are_frozen_with_their_origin(begun: Study) -> None:
-    folder = RoundFolder(begun.round_dir(0))
+    folder = RoundFolder(begun.rounds.folder(0))
     assert folder.read_settings() == begun.settings()
     content = json.loads(folder.settings.read_text())
     assert {"settings", "version", "python", "device"} <= content.keys()
 
 
 def test_no_settings_before_the_round(study: Study) -> None:
-    assert RoundFolder(study.round_dir(0)).read_settings() is None
+    assert RoundFolder(study.rounds.folder(0)).read_settings() is None
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"settings": {"training": 1}}', "null"])
 def test_damaged_settings_are_said(begun: Study, content: str) -> None:
-    folder = RoundFolder(begun.round_dir(0))
+    folder = RoundFolder(begun.rounds.folder(0))
     folder.settings.write_text(content)
     with pytest.raises(UserError, match="damaged") as caught:
         folder.read_settings()
@@ -114,7 +115,7 @@ def test_other_settings_may_change(begun: Study) -> None:
 
 def test_newer_defaults_do_not_touch_a_study_that_began(begun: Study) -> None:
     """What an update of the program changes is not what a person asked for."""
-    folder = RoundFolder(begun.round_dir(0))
+    folder = RoundFolder(begun.rounds.folder(0))
     old = settings_for("quick", {"training.steps": 7, "synthesis.gamma": 0.123})
     folder.write_settings(old, "CPU")
     assert settings_of_run(begun, None, {}, None).synthesis.gamma == 0.123
@@ -129,12 +130,12 @@ def test_rounds_are_set_aside_not_deleted(begun: Study) -> None:
         assert kept is not None
         assert kept.name == f"rounds_set_aside_{n:02d}"
         assert (kept / "00" / "settings.json").is_file()
-        assert begun.rounds() == []
-        RoundFolder(begun.round_dir(0)).write_settings(begun.settings(), "CPU")
+        assert begun.rounds.numbers() == []
+        RoundFolder(begun.rounds.folder(0)).write_settings(begun.settings(), "CPU")
 
 
 def test_what_was_decided_is_kept_with_the_rounds(begun: Study) -> None:
-    begun.decide("a", "rejected", "neck")
+    begun.decisions.decide("a", "rejected", "neck")
     kept = set_aside(begun)
     assert kept is not None
     assert (kept / "decisions.csv").read_text() == (begun.folder / "decisions.csv").read_text()
@@ -168,7 +169,7 @@ def test_nothing_to_set_aside(study: Study) -> None:
 
 def test_temporary_files_of_killed_jobs_are_removed(begun: Study) -> None:
     """At once where only jobs write; elsewhere another program may be in the middle of it."""
-    folder = begun.round_dir(0)
+    folder = begun.rounds.folder(0)
     (folder / "pseudo_labels").mkdir()
     dead = [folder / ".~segmenter.1-0.pt", folder / "pseudo_labels" / ".~a.1-0.nii.gz"]
     young = begun.folder / ".~study.1-0.json"
@@ -185,7 +186,7 @@ def test_temporary_files_of_killed_jobs_are_removed(begun: Study) -> None:
 # --- metrics
 
 
-def progress(n: int, stage: str = "train", first: int = 1) -> Iterator[Event]:
+def progress(n: int, stage: StageName = "train", first: int = 1) -> Iterator[Event]:
     for step in range(first, n + 1):
         metrics = {"loss": float(step)}
         if step % 25 == 0:

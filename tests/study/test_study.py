@@ -17,9 +17,11 @@ from small_study import SHAPE, cube, predict, write_volume
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study import document as study_document
+from napari_singlestrip.study.decisions import Labelled
 from napari_singlestrip.study.document import StudyDocument, resolved_path, stored_path
-from napari_singlestrip.study.study import Labelled, Study
+from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.tables import ScoreRow
+from napari_singlestrip.vocabulary import StudyPart
 
 
 def load(path: Path) -> Any:
@@ -48,29 +50,29 @@ def test_what_is_created_is_opened_again(tmp_path: Path, scans: list[Path]) -> N
         overrides={"training.steps": "5", "network.channels": (8, 16)},
     )  # fmt: skip
     opened = Study.open(tmp_path / "study")
-    assert opened.scans == made.scans
-    assert opened.names == ("a", "b", "c")
+    assert opened.scans.entries == made.scans.entries
+    assert opened.scans.names == ("a", "b", "c")
     assert opened.name == "study"
     assert opened.effort == "standard"
-    assert opened.references == tmp_path / "scans"
+    assert opened.references.folder == tmp_path / "scans"
     assert opened.settings().training.steps == 5
     assert opened.settings().network.channels == (8, 16)
     assert opened.settings().conform.spacing_mm == 2.0
 
 
 def test_painted_mask_is_kept_on_the_grid_of_its_scan(study: Study) -> None:
-    stored = load(study.mask_path("a"))
-    scan = load(study.scan_path("a"))
+    stored = load(study.masks.path("a"))
+    scan = load(study.scans.path("a"))
     assert np.array_equal(np.asarray(stored.dataobj), cube())
     assert np.allclose(stored.affine, scan.affine)
-    assert study.masked_scans() == ("a",)
-    record = study.mask_records()["a"]
+    assert study.masks.names() == ("a",)
+    record = study.masks.records()["a"]
     assert (record.kind, Path(record.source).name) == ("painted", "painted.nii.gz")
-    assert study.decisions()["a"].state == "painted"
+    assert study.decisions.all()["a"].state == "painted"
 
 
 def test_folder_of_scans(tmp_path: Path, scans: list[Path]) -> None:
-    assert Study.create(tmp_path / "study", [tmp_path / "scans"]).names == ("a", "b", "c")
+    assert Study.create(tmp_path / "study", [tmp_path / "scans"]).scans.names == ("a", "b", "c")
 
 
 def test_study_and_scans_can_move_together(study: Study, tmp_path: Path) -> None:
@@ -79,8 +81,8 @@ def test_study_and_scans_can_move_together(study: Study, tmp_path: Path) -> None
     for name in ("study", "scans"):
         shutil.move(tmp_path / name, elsewhere / name)
     moved = Study.open(elsewhere / "study")
-    assert moved.scan_path("b") == elsewhere / "scans" / "b.nii.gz"
-    assert moved.scan_path("b").exists()
+    assert moved.scans.path("b") == elsewhere / "scans" / "b.nii.gz"
+    assert moved.scans.path("b").exists()
 
 
 def test_paths_far_away_are_absolute(tmp_path: Path) -> None:
@@ -128,20 +130,19 @@ def test_scans_of_one_file_name_are_told_apart_by_their_folders(
 ) -> None:
     files = [write_volume(tmp_path / "data" / p / "T1.nii.gz") for p in ("p1", "p2")]
     study = Study.create(tmp_path / "study", [tmp_path / "data"], {"p2_T1": mask_file})
-    assert study.names == ("p1_T1", "p2_T1")
-    assert [study.scan_path(name) for name in study.names] == files
-    assert study.mask_path("p2_T1").name == "p2_T1.nii.gz"
-    assert study.masked_scans() == ("p2_T1",)
-    assert study.name_of(files[1]) == "p2_T1"
-    assert study.name_of(tmp_path / "T1.nii.gz") is None
+    assert study.scans.names == ("p1_T1", "p2_T1")
+    assert [study.scans.path(name) for name in study.scans.names] == files
+    assert study.masks.path("p2_T1").name == "p2_T1.nii.gz"
+    assert study.masks.names() == ("p2_T1",)
+    assert study.scans.name_of(files[1]) == "p2_T1"
+    assert study.scans.name_of(tmp_path / "T1.nii.gz") is None
     error = refused(tmp_path / "again", [tmp_path / "data"], {"T1": mask_file})
     assert "p1_T1" in error.hint
 
 
 def test_one_file_twice_is_one_scan(tmp_path: Path, scans: list[Path]) -> None:
-    assert Study.create(tmp_path / "study", [*scans, scans[0], tmp_path / "scans"]).names == tuple(
-        "abc"
-    )
+    study = Study.create(tmp_path / "study", [*scans, scans[0], tmp_path / "scans"])
+    assert study.scans.names == tuple("abc")
 
 
 def test_unknown_scan_of_a_mask(tmp_path: Path, scans: list[Path], mask_file: Path) -> None:
@@ -183,7 +184,7 @@ def test_folder_in_use(study: Study, tmp_path: Path, scans: list[Path]) -> None:
 def test_empty_folder_with_hidden_files_is_taken(tmp_path: Path, scans: list[Path]) -> None:
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / ".DS_Store").touch()
-    assert Study.create(tmp_path / "study", scans).names == ("a", "b", "c")
+    assert Study.create(tmp_path / "study", scans).scans.names == ("a", "b", "c")
 
 
 def test_folder_that_cannot_be_written(
@@ -219,7 +220,7 @@ def test_damaged_study_comes_back_by_the_way_it_names(study: Study, damage: str)
     assert str(path) in caught.value.what
     assert "study.json.bak" in caught.value.hint
     shutil.copy(study.folder / "study.json.bak", path)
-    assert Study.open(study.folder).scans == study.scans
+    assert Study.open(study.folder).scans.entries == study.scans.entries
 
 
 def test_lost_study_json_and_lost_backup(study: Study) -> None:
@@ -236,7 +237,7 @@ def test_lost_study_json_and_lost_backup(study: Study) -> None:
 
 def test_newer_study_is_refused_and_left_alone(study: Study) -> None:
     path = study.folder / "study.json"
-    content = {**json.loads(path.read_text()), "format": 2, "colour": "red"}
+    content = {**json.loads(path.read_text()), "format": 3, "colour": "red"}
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match="newer version") as caught:
         Study.open(study.folder)
@@ -257,10 +258,10 @@ def test_older_study_is_upgraded_step_by_step(
 
     def from_0(old: dict[str, Any]) -> dict[str, Any]:
         scans = old.pop("pictures")
-        return {**old, "format": 1, "scans": scans}
+        return {**old, "format": 2, "scans": scans}
 
     monkeypatch.setattr(study_document, "UPGRADES", {-1: from_minus_1, 0: from_0})
-    assert Study.open(study.folder).scans == study.scans
+    assert Study.open(study.folder).scans.entries == study.scans.entries
 
 
 def test_unknown_field_is_named(study: Study) -> None:
@@ -314,7 +315,7 @@ def test_a_pipe_is_not_waited_for(study: Study, name: str) -> None:
     (study.folder / name).unlink()
     os.mkfifo(study.folder / name)
     with pytest.raises(UserError, match="not a regular file"):
-        Study.open(study.folder).decisions()
+        Study.open(study.folder).decisions.all()
 
 
 @pytest.mark.parametrize("content", [
@@ -324,7 +325,7 @@ def test_a_pipe_is_not_waited_for(study: Study, name: str) -> None:
 def test_whatever_the_provenance_holds_is_said_in_words(study: Study, content: str) -> None:
     (study.folder / "masks" / "provenance.json").write_text(content)
     with pytest.raises(UserError, match=r"provenance\.json"):
-        study.mask_records()
+        study.masks.records()
 
 
 # --- scans
@@ -334,18 +335,18 @@ def test_unknown_scan_names_close_ones(tmp_path: Path) -> None:
     files = [write_volume(tmp_path / "s" / f"sub-0{i}_T1w.nii.gz") for i in range(3)]
     study = Study.create(tmp_path / "study", files)
     with pytest.raises(UserError, match="sub-2_T1w") as caught:
-        study.mask_path("sub-2_T1w")
+        study.masks.path("sub-2_T1w")
     assert "sub-02_T1w" in caught.value.hint
 
 
 def test_add_scans(study: Study, scans: list[Path], tmp_path: Path) -> None:
-    seen: list[str] = []
+    seen: list[StudyPart] = []
     study.changed.connect(seen.append)
     new = write_volume(tmp_path / "new" / "d.nii.gz")
-    assert study.add_scans([new, scans[0]], role="held_out") == ("d",)
-    assert study.add_scans([scans[0]]) == ()
-    assert Study.open(study.folder).scan("d").role == "held_out"
-    assert seen == ["scans"]
+    assert study.scans.add([new, scans[0]], role="held_out") == ("d",)
+    assert study.scans.add([scans[0]]) == ()
+    assert Study.open(study.folder).scans.entry("d").role == "held_out"
+    assert seen == [StudyPart.SCANS]
 
 
 def test_add_scans_passes_over_the_masks_of_the_study(tmp_path: Path, mask_file: Path) -> None:
@@ -353,21 +354,21 @@ def test_add_scans_passes_over_the_masks_of_the_study(tmp_path: Path, mask_file:
     study = Study.create(tmp_path / "data" / "study", [scan], {"a": mask_file})
     predict(study, 0, "a")
     inside = write_volume(study.folder / "scans" / "b.nii.gz")
-    assert study.add_scans([tmp_path / "data"]) == ("b",)
-    assert study.scan_path("b") == inside
+    assert study.scans.add([tmp_path / "data"]) == ("b",)
+    assert study.scans.path("b") == inside
 
 
 def test_add_scan_of_a_known_name(study: Study, scans: list[Path], tmp_path: Path) -> None:
     other = write_volume(tmp_path / "other" / "A.nii.gz")
-    assert study.add_scans([other]) == ("other_A",)
-    assert study.names == ("a", "b", "c", "other_A")
-    assert study.add_scans([other, *scans]) == ()
+    assert study.scans.add([other]) == ("other_A",)
+    assert study.scans.names == ("a", "b", "c", "other_A")
+    assert study.scans.add([other, *scans]) == ()
     beside = write_volume(scans[0].with_name("a.nii"))
     with pytest.raises(UserError) as caught:
-        study.add_scans([beside])
+        study.scans.add([beside])
     assert str(scans[0]) in caught.value.what
     assert str(beside) in caught.value.what
-    assert Study.open(study.folder).names == study.names
+    assert Study.open(study.folder).scans.names == study.scans.names
 
 
 def test_the_name_of_a_removed_scan_stays_its_own(
@@ -375,33 +376,33 @@ def test_the_name_of_a_removed_scan_stays_its_own(
 ) -> None:
     """Another person's scan must not come into the mask that is kept under the name."""
     other = write_volume(tmp_path / "other" / "a.nii.gz")
-    study.remove_scan("a")
-    assert Study.open(study.folder).add_scans([other]) == ("other_a",)
+    study.scans.remove("a")
+    assert Study.open(study.folder).scans.add([other]) == ("other_a",)
     study.reload()
-    assert study.add_scans([scans[0]]) == ("a",)
-    assert study.masked_scans() == ("a",)
-    study.remove_scan("other_a")
-    study.remove_scan("a")
-    assert study.add_scans([other, scans[0]]) == ("other_a", "a")
-    assert study.name_of(other) == "other_a"
+    assert study.scans.add([scans[0]]) == ("a",)
+    assert study.masks.names() == ("a",)
+    study.scans.remove("other_a")
+    study.scans.remove("a")
+    assert study.scans.add([other, scans[0]]) == ("other_a", "a")
+    assert study.scans.name_of(other) == "other_a"
 
 
 def test_removed_scan_takes_nothing_with_it(study: Study, scans: list[Path]) -> None:
-    study.decide("b", "rejected", "moved")
-    study.remove_scan("a")
-    study.remove_scan("b")
-    assert study.names == ("c",)
-    assert study.decisions() == {}
-    study.add_scans(scans)
-    assert study.decisions()["a"].state == "painted"
-    assert study.decisions()["b"].note == "moved"
+    study.decisions.decide("b", "rejected", "moved")
+    study.scans.remove("a")
+    study.scans.remove("b")
+    assert study.scans.names == ("c",)
+    assert study.decisions.all() == {}
+    study.scans.add(scans)
+    assert study.decisions.all()["a"].state == "painted"
+    assert study.decisions.all()["b"].note == "moved"
 
 
 def test_last_scan_stays(study: Study) -> None:
-    study.remove_scan("a")
-    study.remove_scan("b")
+    study.scans.remove("a")
+    study.scans.remove("b")
     with pytest.raises(UserError, match="only scan"):
-        study.remove_scan("c")
+        study.scans.remove("c")
 
 
 def test_reference_by_the_names_people_use(study: Study, tmp_path: Path) -> None:
@@ -409,37 +410,37 @@ def test_reference_by_the_names_people_use(study: Study, tmp_path: Path) -> None
     expected = write_volume(references / "a_desc-brain_mask.nii.gz", cube())
     write_volume(references / "ab.nii.gz", cube())
     exact = write_volume(references / "b.nii.gz", cube())
-    study.set_references(references)
-    assert study.reference_path("a") == expected
-    assert study.reference_path("b") == exact
-    assert study.reference_path("c") is None
-    study.set_references(None)
-    assert study.reference_path("a") is None
+    study.references.set_folder(references)
+    assert study.references.path("a") == expected
+    assert study.references.path("b") == exact
+    assert study.references.path("c") is None
+    study.references.set_folder(None)
+    assert study.references.path("a") is None
 
 
 def test_references_in_folders_like_those_of_the_scans(tmp_path: Path) -> None:
     data, references = tmp_path / "data", tmp_path / "references"
     study = Study.create(tmp_path / "study", [write_volume(data / "p1" / "T1.nii.gz")])
-    study.add_scans([write_volume(data / p / "T1.nii.gz") for p in ("p2", "p3")])
-    assert study.names == ("T1", "p2_T1", "p3_T1")
+    study.scans.add([write_volume(data / p / "T1.nii.gz") for p in ("p2", "p3")])
+    assert study.scans.names == ("T1", "p2_T1", "p3_T1")
     expected = [write_volume(references / p / "T1_mask.nii.gz", cube()) for p in ("p1", "p2")]
     write_volume(references / "p4" / "T1_mask.nii.gz", cube())
-    study.set_references(references)
-    assert study.reference_path("T1") == expected[0]
-    assert study.reference_path("p2_T1") == expected[1]
+    study.references.set_folder(references)
+    assert study.references.path("T1") == expected[0]
+    assert study.references.path("p2_T1") == expected[1]
     with pytest.raises(UserError, match="not clear which reference mask belongs to p3_T1"):
-        study.reference_path("p3_T1")
+        study.references.path("p3_T1")
     flat = write_volume(references / "p3_T1_mask.nii.gz", cube())
-    assert study.reference_path("p3_T1") == flat
+    assert study.references.path("p3_T1") == flat
 
 
 def test_one_reference_for_two_scans_of_its_name_is_no_ones(tmp_path: Path) -> None:
     files = [write_volume(tmp_path / p / "T1.nii.gz") for p in ("p1", "p2")]
     study = Study.create(tmp_path / "study", files)
     write_volume(tmp_path / "references" / "T1_mask.nii.gz", cube())
-    study.set_references(tmp_path / "references")
+    study.references.set_folder(tmp_path / "references")
     with pytest.raises(UserError, match="p1_T1"):
-        study.reference_path("p1_T1")
+        study.references.path("p1_T1")
 
 
 # --- settings
@@ -470,182 +471,186 @@ def test_settings_of_one_run_are_not_kept(study: Study) -> None:
 
 def test_decisions_are_kept_in_a_table_people_can_read(study: Study) -> None:
     predict(study, 0, "b", "c")
-    study.decide("b", "accepted")
-    study.decide("c", "rejected", 'eyes, "again"\nand neck')
+    study.decisions.decide("b", "accepted")
+    study.decisions.decide("c", "rejected", 'eyes, "again"\nand neck')
     lines = (study.folder / "decisions.csv").read_text().splitlines()
     assert lines[0].startswith("scan,decision,note,time")
     opened = Study.open(study.folder)
-    assert opened.decisions() == study.decisions()
-    assert opened.decisions()["c"].note == 'eyes, "again"\nand neck'
-    assert list(opened.decisions()) == ["a", "b", "c"]
+    assert opened.decisions.all() == study.decisions.all()
+    assert opened.decisions.all()["c"].note == 'eyes, "again"\nand neck'
+    assert list(opened.decisions.all()) == ["a", "b", "c"]
 
 
 def test_accepted_remembers_round_rank_and_score(study: Study) -> None:
     predict(study, 0, "b", "c")
     predict(study, 1, "c", "b")
-    decision = study.decide("b", "accepted")
+    decision = study.decisions.decide("b", "accepted")
     assert (decision.round, decision.rank) == (1, 2)
     assert decision.autoencoder_error == pytest.approx(0.2)
     predict(study, 2, "b")
-    assert study.labelled_path("b") == study.pseudo_label_path(1, "b")
+    assert study.decisions.labelled_path("b") == study.rounds.pseudo_label_path(1, "b")
 
 
 def test_nothing_to_accept(study: Study) -> None:
     with pytest.raises(UserError, match="no predicted mask"):
-        study.decide("b", "accepted")
-    assert study.decide("b", "rejected").round is None
+        study.decisions.decide("b", "accepted")
+    assert study.decisions.decide("b", "rejected").round is None
 
 
 def test_corrected_mask_replaces_the_pseudo_label(study: Study, tmp_path: Path) -> None:
     predict(study, 0, "b")
     corrected = write_volume(tmp_path / "corrected.nii.gz", cube(4))
-    decision = study.decide("b", "corrected", "eye removed", corrected)
+    decision = study.decisions.decide("b", "corrected", "eye removed", corrected)
     assert (decision.state, decision.note) == ("corrected", "eye removed")
-    assert study.mask_records()["b"].kind == "corrected"
-    assert study.labelled_path("b") == study.mask_path("b")
-    assert np.asarray(load(study.mask_path("b")).dataobj).sum() == 64
+    assert study.masks.records()["b"].kind == "corrected"
+    assert study.decisions.labelled_path("b") == study.masks.path("b")
+    assert np.asarray(load(study.masks.path("b")).dataobj).sum() == 64
 
 
 def test_corrected_needs_a_mask(study: Study, mask_file: Path) -> None:
     with pytest.raises(UserError, match="no corrected mask") as caught:
-        study.decide("b", "corrected")
+        study.decisions.decide("b", "corrected")
     assert "--mask" in caught.value.hint
     with pytest.raises(UserError, match="does not go with"):
-        study.decide("b", "rejected", mask=mask_file)
-    study.import_mask("b", mask_file)
-    assert study.decide("b", "corrected").state == "corrected"
+        study.decisions.decide("b", "rejected", mask=mask_file)
+    study.masks.import_file("b", mask_file)
+    assert study.decisions.decide("b", "corrected").state == "corrected"
 
 
 def test_bad_corrected_mask_changes_nothing(study: Study, tmp_path: Path) -> None:
     empty = write_volume(tmp_path / "nothing.nii.gz", np.zeros(SHAPE, dtype=np.uint8))
     with pytest.raises(UserError, match="nothing"):
-        study.decide("b", "corrected", mask=empty)
-    assert "b" not in study.decisions()
-    assert not study.mask_path("b").exists()
+        study.decisions.decide("b", "corrected", mask=empty)
+    assert "b" not in study.decisions.all()
+    assert not study.masks.path("b").exists()
 
 
 def test_many_decisions_at_once_and_back(study: Study) -> None:
     predict(study, 0, "c", "b")
-    study.decide("b", "rejected", "neck")
-    before = study.decisions()
-    told: list[str] = []
+    study.decisions.decide("b", "rejected", "neck")
+    before = study.decisions.all()
+    told: list[StudyPart] = []
     study.changed.connect(told.append)
-    study.decide_all(["b", "c"], "accepted")
-    assert told == ["decisions"]
-    assert study.labelled().accepted == ("b", "c")
-    assert (study.decisions()["b"].round, study.decisions()["b"].rank) == (0, 2)
-    study.put_decisions({name: before.get(name) for name in ("b", "c")})
-    assert study.decisions() == before
+    study.decisions.decide_all(["b", "c"], "accepted")
+    assert told == [StudyPart.DECISIONS]
+    assert study.decisions.labelled().accepted == ("b", "c")
+    assert (study.decisions.all()["b"].round, study.decisions.all()["b"].rank) == (0, 2)
+    study.decisions.put({name: before.get(name) for name in ("b", "c")})
+    assert study.decisions.all() == before
     with pytest.raises(UserError, match="no scan 'x'"):
-        study.put_decisions({"c": None, "x": None})
-    assert study.decisions() == before
+        study.decisions.put({"c": None, "x": None})
+    assert study.decisions.all() == before
 
 
 def test_all_are_accepted_or_none(study: Study) -> None:
     predict(study, 0, "b")
     with pytest.raises(UserError, match="no predicted mask"):
-        study.decide_all(["b", "c"], "accepted")
-    assert "b" not in study.decisions()
+        study.decisions.decide_all(["b", "c"], "accepted")
+    assert "b" not in study.decisions.all()
 
 
 def test_undecide_brings_back_the_mask_of_a_person(study: Study) -> None:
-    study.decide("a", "rejected")
-    assert study.labelled().rejected == ("a",)
-    assert study.labelled_path("a") is None
-    study.undecide("a")
-    assert study.decisions()["a"].state == "painted"
-    study.remove_mask("a")
-    assert study.decisions() == {}
-    assert study.mask_records() == {}
+    study.decisions.decide("a", "rejected")
+    assert study.decisions.labelled().rejected == ("a",)
+    assert study.decisions.labelled_path("a") is None
+    study.decisions.forget("a")
+    assert study.decisions.all()["a"].state == "painted"
+    study.masks.remove("a")
+    assert study.decisions.all() == {}
+    assert study.masks.records() == {}
 
 
 def test_mask_put_there_by_hand_counts_as_painted(study: Study) -> None:
-    write_volume(study.mask_path("c"), cube())
-    assert study.decisions()["c"].state == "painted"
-    assert study.labelled().painted == ("a", "c")
+    write_volume(study.masks.path("c"), cube())
+    assert study.decisions.all()["c"].state == "painted"
+    assert study.decisions.labelled().painted == ("a", "c")
 
 
 def test_labelled(study: Study, tmp_path: Path, mask_file: Path) -> None:
-    study.add_scans([write_volume(tmp_path / "n" / f"{n}.nii.gz") for n in "de"], "held_out")
+    study.scans.add([write_volume(tmp_path / "n" / f"{n}.nii.gz") for n in "de"], "held_out")
     predict(study, 0, "b", "c", "d")
-    study.decide("b", "accepted")
-    study.decide("c", "corrected", mask=mask_file)
-    study.decide("d", "accepted")
-    assert study.labelled() == Labelled(("a",), ("c",), ("b",), ())
-    study.pseudo_label_path(0, "b").unlink()
-    study.decide("c", "rejected")
-    assert study.labelled() == Labelled(painted=("a",), rejected=("c",))
+    study.decisions.decide("b", "accepted")
+    study.decisions.decide("c", "corrected", mask=mask_file)
+    study.decisions.decide("d", "accepted")
+    assert study.decisions.labelled() == Labelled(("a",), ("c",), ("b",), ())
+    study.rounds.pseudo_label_path(0, "b").unlink()
+    study.decisions.decide("c", "rejected")
+    assert study.decisions.labelled() == Labelled(painted=("a",), rejected=("c",))
 
 
 def test_decisions_written_by_another_window_are_seen(study: Study) -> None:
     other = Study.open(study.folder)
-    assert "b" not in study.decisions()
-    other.decide("b", "rejected")
-    assert study.decisions()["b"].state == "rejected"
+    assert "b" not in study.decisions.all()
+    other.decisions.decide("b", "rejected")
+    assert study.decisions.all()["b"].state == "rejected"
 
 
 def test_damaged_decisions_name_file_and_line(study: Study) -> None:
     path = study.folder / "decisions.csv"
     path.write_text("scan,decision,note,time\nb,rejected,,\nc,perhaps,,\n")
     with pytest.raises(UserError, match=r"Line 3 of .*decisions\.csv.*perhaps"):
-        study.decisions()
+        study.decisions.all()
 
 
 def test_decisions_saved_by_a_spreadsheet_are_read(study: Study) -> None:
     path = study.folder / "decisions.csv"
     path.write_bytes(b"\xef\xbb\xbfscan,decision\r\nb,rejected\r\n")
-    assert study.decisions()["b"].state == "rejected"
+    assert study.decisions.all()["b"].state == "rejected"
 
 
 def test_damaged_provenance_is_named(study: Study) -> None:
     (study.folder / "masks" / "provenance.json").write_text("{")
     with pytest.raises(UserError, match=r"provenance\.json"):
-        study.mask_records()
+        study.masks.records()
 
 
 def test_changes_are_told(study: Study, mask_file: Path) -> None:
-    seen: list[str] = []
+    seen: list[StudyPart] = []
     study.changed.connect(seen.append)
-    study.import_mask("b", mask_file)
-    study.decide("c", "rejected")
-    study.undecide("c")
+    study.masks.import_file("b", mask_file)
+    study.decisions.decide("c", "rejected")
+    study.decisions.forget("c")
     study.set_settings(effort="standard")
     study.reload()
-    assert seen == ["decisions", "masks", "decisions", "decisions", "settings", "document"]
+    assert seen == [
+        StudyPart.DECISIONS, StudyPart.MASKS, StudyPart.DECISIONS, StudyPart.DECISIONS,
+        StudyPart.SETTINGS, StudyPart.STUDY,
+    ]
+    assert {type(part) for part in seen} == {StudyPart}
 
 
 # --- rounds and scores
 
 
 def test_rounds(study: Study) -> None:
-    assert study.rounds() == []
-    assert study.current_round() == 0
+    assert study.rounds.numbers() == []
+    assert study.rounds.current() == 0
     for name in ("00", "01", "10", "old", ".trash"):
         (study.folder / "rounds" / name).mkdir(parents=True)
-    assert study.rounds() == [0, 1, 10]
-    assert study.current_round() == 10
-    assert study.round_dir(2) == study.folder / "rounds" / "02"
-    assert study.reconstruction_path(1, "a").parent.name == "reconstructions"
+    assert study.rounds.numbers() == [0, 1, 10]
+    assert study.rounds.current() == 10
+    assert study.rounds.folder(2) == study.folder / "rounds" / "02"
+    assert study.rounds.reconstruction_path(1, "a").parent.name == "reconstructions"
 
 
 def test_scores_come_back_with_what_is_unknown(study: Study) -> None:
     rows = [
-        ScoreRow("a", 0.125, 0.9, 1300.5, 1, True, "volume"),
+        ScoreRow("a", 0.125, 0.9, 1300.5, 1, True, "volume", largest_place_ml=7.5),
         ScoreRow("b"),
     ]
-    study.save_scores(0, rows)
-    first, second = study.scores(0)
+    study.rounds.save_scores(0, rows)
+    first, second = study.rounds.scores(0)
     assert first == rows[0]
     assert math.isnan(second.autoencoder_error)
     assert (second.scan, second.rank, second.selected) == ("b", 0, False)
-    assert study.scores(1) == []
+    assert study.rounds.scores(1) == []
 
 
 def test_damaged_scores_name_the_way_out(study: Study) -> None:
-    study.scores_path(0).parent.mkdir(parents=True)
-    study.scores_path(0).write_text("scan,rank\na,first\n")
+    study.rounds.scores_path(0).parent.mkdir(parents=True)
+    study.rounds.scores_path(0).write_text("scan,rank\na,first\n")
     with pytest.raises(UserError, match=r"scores\.csv") as caught:
-        study.scores(0)
+        study.rounds.scores(0)
     assert "--stages rank" in caught.value.hint
 
 
@@ -655,8 +660,8 @@ def test_nothing_is_written_outside(study: Study, tmp_path: Path, mask_file: Pat
 
     before = outside()
     predict(study, 0, "b")
-    study.decide("b", "accepted")
-    study.decide("c", "corrected", mask=mask_file)
+    study.decisions.decide("b", "accepted")
+    study.decisions.decide("c", "corrected", mask=mask_file)
     study.set_settings(effort="standard")
     assert outside() == before
     assert not list(study.folder.rglob(".~*"))

@@ -1,4 +1,4 @@
-"""Which masks a round learns from: what a person decided comes first, and rejected ones never."""
+"""Which masks a round trains on: what a person decided comes first, and rejected ones never."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def predicted(tmp_path: Path) -> Study:
 
 def predict(study: Study, round_: int, best: str = "bcd") -> None:
     for name in NAMES[1:]:
-        write_cube(study.pseudo_label_path(round_, name))
+        write_cube(study.rounds.pseudo_label_path(round_, name))
     rows = [
         ScoreRow(n, 0.1 * r, 0.9, 27.0, r, selected=n in best) for r, n in enumerate(NAMES[1:], 1)
     ]
-    study.save_scores(round_, rows)
+    study.rounds.save_scores(round_, rows)
 
 
 def kinds(masks: list[TrainingMask]) -> dict[str, str]:
@@ -73,10 +73,10 @@ def test_unattended_the_selected_are_taken(predicted: Study) -> None:
 
 
 def test_once_a_person_has_decided_enough_only_decisions_count(predicted: Study) -> None:
-    """From two or three scans alone a network would learn these by heart."""
-    enough = FinetuningConfig(enough=2)
+    """With two or three scans alone a network would overfit."""
+    enough = FinetuningConfig(min_reviewed_masks=2)
     assert len(masks_of_round(predicted, 1, enough)) == 4
-    predicted.decide("e", "accepted")
+    predicted.decisions.decide("e", "accepted")
     assert kinds(masks_of_round(predicted, 1, enough)) == {"a": "painted", "e": "accepted"}
     assert kinds(masks_of_round(predicted, 1, CONFIG)) == {
         "a": "painted", "e": "accepted", "b": "selected", "c": "selected", "d": "selected",
@@ -84,14 +84,14 @@ def test_once_a_person_has_decided_enough_only_decisions_count(predicted: Study)
 
 
 def test_a_rejection_is_not_enough_but_counts(predicted: Study) -> None:
-    predicted.decide("b", "rejected")
-    found = masks_of_round(predicted, 1, FinetuningConfig(enough=2))
+    predicted.decisions.decide("b", "rejected")
+    found = masks_of_round(predicted, 1, FinetuningConfig(min_reviewed_masks=2))
     assert kinds(found) == {"a": "painted", "c": "selected", "d": "selected"}
 
 
 def test_selected_can_be_added_to_decisions_but_rejected_never(predicted: Study) -> None:
-    predicted.decide("b", "rejected")
-    predicted.decide("e", "accepted")
+    predicted.decisions.decide("b", "rejected")
+    predicted.decisions.decide("e", "accepted")
     config = FinetuningConfig(pseudo_labels="selected")
     assert kinds(masks_of_round(predicted, 1, config)) == {
         "a": "painted", "e": "accepted", "c": "selected", "d": "selected",
@@ -104,7 +104,7 @@ def test_decided_alone_takes_no_selected(predicted: Study) -> None:
 
 
 def test_corrected_masks_are_trusted(predicted: Study, tmp_path: Path) -> None:
-    predicted.decide("c", "corrected", mask=write_cube(tmp_path / "better.nii.gz"))
+    predicted.decisions.decide("c", "corrected", mask=write_cube(tmp_path / "better.nii.gz"))
     masks = {m.scan: m for m in masks_of_round(predicted, 1, CONFIG)}
     assert masks["c"].kind == "corrected"
     assert masks["c"].weight == 3
@@ -112,7 +112,7 @@ def test_corrected_masks_are_trusted(predicted: Study, tmp_path: Path) -> None:
 
 
 def test_accepted_mask_stays_that_which_was_looked_at(predicted: Study) -> None:
-    predicted.decide("e", "accepted")
+    predicted.decisions.decide("e", "accepted")
     predict(predicted, 1)
     (accepted,) = (m for m in masks_of_round(predicted, 2, CONFIG) if m.kind == "accepted")
     assert accepted.path == "rounds/00/pseudo_labels/e.nii.gz"
@@ -126,22 +126,22 @@ def test_selected_come_from_the_round_before(predicted: Study) -> None:
 
 
 def test_selected_mask_that_is_gone_is_left_out(predicted: Study) -> None:
-    predicted.pseudo_label_path(0, "b").unlink()
+    predicted.rounds.pseudo_label_path(0, "b").unlink()
     assert "b" not in kinds(masks_of_round(predicted, 1, CONFIG))
 
 
 def test_held_out_scans_are_never_learned_from(predicted: Study, tmp_path: Path) -> None:
     held = write_cube(tmp_path / "held" / "h.nii.gz", marked=False)
-    predicted.add_scans([held], role="held_out")
-    write_cube(predicted.pseudo_label_path(0, "h"))
-    rows = [*predicted.scores(0), ScoreRow("h", 0.01, 0.9, 27.0, 5, selected=True)]
-    predicted.save_scores(0, rows)
+    predicted.scans.add([held], role="held_out")
+    write_cube(predicted.rounds.pseudo_label_path(0, "h"))
+    rows = [*predicted.rounds.scores(0), ScoreRow("h", 0.01, 0.9, 27.0, 5, selected=True)]
+    predicted.rounds.save_scores(0, rows)
     assert "h" not in kinds(masks_of_round(predicted, 1, CONFIG))
-    predicted.decide("h", "accepted")
+    predicted.decisions.decide("h", "accepted")
     for rule in RULES:
         config = FinetuningConfig(pseudo_labels=rule)
         assert "h" not in kinds(masks_of_round(predicted, 1, config))
-    predicted.decide("h", "corrected", mask=write_cube(tmp_path / "h_mask.nii.gz"))
+    predicted.decisions.decide("h", "corrected", mask=write_cube(tmp_path / "h_mask.nii.gz"))
     assert "h" not in kinds(masks_by_hand(predicted))
 
 
@@ -163,8 +163,9 @@ def test_rules_hold_for_any_decisions(
     chosen = dict(zip(NAMES[1:], choices, strict=True))
     for name, choice in chosen.items():
         if choice != "none":
-            study.decide(name, choice)
-    found = kinds(masks_of_round(study, 1, FinetuningConfig(pseudo_labels=rule, enough=3)))
+            study.decisions.decide(name, choice)
+    config = FinetuningConfig(pseudo_labels=rule, min_reviewed_masks=3)
+    found = kinds(masks_of_round(study, 1, config))
     accepted = {n for n, c in chosen.items() if c == "accepted"}
     rejected = {n for n, c in chosen.items() if c == "rejected"}
     assert found["a"] == "painted"
@@ -178,7 +179,7 @@ def test_rules_hold_for_any_decisions(
 
 
 def test_nothing_painted_says_what_to_do(predicted: Study) -> None:
-    predicted.remove_mask("a")
+    predicted.masks.remove("a")
     for find in (masks_by_hand, lambda s: masks_of_round(s, 1, CONFIG)):
         with pytest.raises(UserError, match="no painted mask") as caught:
             find(predicted)
@@ -186,13 +187,13 @@ def test_nothing_painted_says_what_to_do(predicted: Study) -> None:
 
 
 def test_painted_mask_whose_file_is_gone_does_not_count(predicted: Study) -> None:
-    predicted.mask_path("a").unlink()
+    predicted.masks.path("a").unlink()
     with pytest.raises(UserError, match="no painted mask"):
         masks_by_hand(predicted)
 
 
 def test_record_is_json_for_any_reader(predicted: Study, tmp_path: Path) -> None:
-    predicted.decide("e", "accepted")
+    predicted.decisions.decide("e", "accepted")
     masks = [*masks_of_round(predicted, 1, FinetuningConfig(pseudo_labels="decided")),
              TrainingMask("x", "accepted", "p", 1.0, 0, 1, math.nan)]
     write_training_set(tmp_path / "set.json", masks)

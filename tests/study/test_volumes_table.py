@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from napari_singlestrip.atomic_files import write_text_atomic
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import write_text_atomic
 from napari_singlestrip.study import volumes_table as applied_table
 from napari_singlestrip.study.volumes_table import AppliedRow, add_row, read_table, tidy
 
@@ -93,7 +93,13 @@ def test_rows_are_appended_and_a_thousand_are_not_written_again(
     assert read_table(path) == rows
 
 
-@pytest.mark.parametrize("half", ["b", "b,12", 'b,1,0.1,"it said\n', "b,1,0.1,,m,/f,model,abc"])
+@pytest.mark.parametrize(
+    "half",
+    [
+        "b", "b,12", 'b,1,0.1,"it said\n', "b,1,0.1,,m,/f,model,abc",
+        f"b,1,0.1,,m,/f,model,{'0' * 16},{'1' * 16},abc",
+    ],
+)
 def test_half_a_line_of_a_killed_job_costs_that_line_alone(tmp_path: Path, half: str) -> None:
     path = tmp_path / "volumes.csv"
     add_row(path, ROWS[0])
@@ -104,7 +110,7 @@ def test_half_a_line_of_a_killed_job_costs_that_line_alone(tmp_path: Path, half:
     add_row(path, ROWS[1])
     rows = {row.scan: row for row in read_table(path)}
     assert rows["a"] == ROWS[0] and rows[ROWS[1].scan].flag == ROWS[1].flag
-    assert not rows.get("b", ROWS[0]).fingerprint
+    assert not rows.get("b", ROWS[0]).brain_mask_digest
 
 
 def test_a_table_of_an_older_version_gets_the_new_columns(tmp_path: Path) -> None:
@@ -112,14 +118,14 @@ def test_a_table_of_an_older_version_gets_the_new_columns(tmp_path: Path) -> Non
     path.write_text("scan,volume_ml,autoencoder_error,flag,mask\r\na,10,0.1,,a.nii.gz\r\n")
     add_row(path, ROWS[1])
     assert [row.scan for row in read_table(path)] == ["a", ROWS[1].scan]
-    assert path.read_text().splitlines()[0].endswith(",fingerprint")
+    assert path.read_text().splitlines()[0].endswith(",mask_digest,brain_mask_digest")
 
 
 def test_names_are_no_formulas_and_files_are_found_again(tmp_path: Path) -> None:
     path = tmp_path / "volumes.csv"
     row = AppliedRow(
         "=cmd|'/c calc'!A1", 1.0, 0.1, "-flag", "@m.nii.gz", "/M\udcfcller\n/a.nii", "+model",
-        "0" * 16,
+        "0" * 16, "1" * 16, "2" * 16,
     )
     add_row(path, row)
     assert read_table(path) == (row,)

@@ -1,4 +1,4 @@
-"""How much memory there is, what may be taken of it, and how its end is recognised."""
+"""How much memory is available, how much of it to use, and how running out is recognised."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 
 GIB = 2**30
 HOST_SHARE, FREE_SHARE, HOST_MOST = 0.2, 0.5, 8 * GIB  # of all memory, of what is free; at most
-DEVICE_SHARE, DEVICE_MOST = 0.25, 8 * GIB  # of the free memory of a graphics card
-NOISE_MOST = GIB // 4  # bytes of the stream of noise
+DEVICE_SHARE, DEVICE_MOST = 0.25, 8 * GIB  # of a graphics card's free memory
+NOISE_MOST = GIB // 4  # bytes of the precomputed noise
 
 # What torch's allocators, cuDNN and cuBLAS say; on a CPU it is a plain RuntimeError.
 _SAID = re.compile(
@@ -20,14 +20,14 @@ _SAID = re.compile(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that a device, or the computer, has no memory left."""
+    """Whether an error means that a device, or the computer, is out of memory."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and _SAID.search(str(error)) is not None
 
 
 def release(device: torch.device) -> None:
-    """Give back what torch keeps of a device's memory for later."""
+    """Return the device memory that torch has cached."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -37,7 +37,8 @@ def release(device: torch.device) -> None:
 def host_share() -> int:
     """Bytes of the computer's memory that label maps may take.
 
-    A share of all memory, so that it is the same when a training goes on, unless little is free.
+    A fraction of all memory, so that a resumed training finds the same limit, unless little is
+    free.
     """
     import psutil
 
@@ -46,9 +47,9 @@ def host_share() -> int:
 
 
 def device_share(device: torch.device) -> int:
-    """Bytes of a device's memory that label maps may take; what is larger is sent piece by piece.
+    """Bytes of a device's memory that label maps may take; larger sets are sent scan by scan.
 
-    The rest is for the network: its activations, and what other programs show on the screen.
+    The rest is for the network's activations and for the programs that draw on the screen.
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)

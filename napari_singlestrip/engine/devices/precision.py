@@ -1,4 +1,4 @@
-"""How a network computes: type of numbers, memory layout, threads; and whether it is right so."""
+"""How a network computes (number type, memory layout, threads), and whether it is correct."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ CPU = torch.device("cpu")
 FEW_VOXELS = 64**3
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 # Largest difference of a net's output from the CPU's float32, relative to its root mean square.
-# On a CPU bfloat16 is 0.008 off and float16 0.001; what is wrong, and not rounded, is off by 1.
+# On a CPU bfloat16 differs by 0.008 and float16 by 0.001; a faulty kernel differs by about 1.
 TOLERANCE = {"float32": 0.01, "bfloat16": 0.05, "float16": 0.02}
-GRADIENT_ROOM = 4.0  # how many times more gradients may differ
+GRADIENT_ROOM = 4.0  # tolerance of gradients, relative to that of outputs
 LOSS_SCALE = 1024.0
-# What torch raises for what a device cannot do, has no memory for, or is built without.
+# What torch raises when a device lacks an operation, memory or support in this build.
 REFUSALS = (RuntimeError, TypeError, NotImplementedError, AssertionError, ValueError, MemoryError)
 
 
@@ -30,7 +30,7 @@ class Precision:
 
     dtype: str = "float32"  # "float32", "bfloat16" or "float16"
     channels_last: bool = False
-    threads: int = 0  # 0: as many as torch takes by itself
+    threads: int = 0  # 0: torch's default
     milliseconds: float = 0.0  # of the probed step
 
     @property
@@ -39,7 +39,7 @@ class Precision:
         return torch.channels_last_3d if self.channels_last else torch.contiguous_format
 
     def lay_out(self, net: nn.Module) -> None:
-        """Bring a net's weights into the layout, in place."""
+        """Convert a net's weights to the memory layout, in place."""
         net.to(memory_format=self.memory_format)  # type: ignore[call-overload]
 
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
@@ -49,22 +49,22 @@ class Precision:
         return torch.autocast(device.type, DTYPES[self.dtype])
 
     def scaler(self, device: torch.device) -> torch.amp.GradScaler:
-        """Scales the loss where small gradients would vanish; does nothing elsewhere."""
+        """Scale the loss where small gradients would underflow (float16); a no-op otherwise."""
         kind = device.type if device.type in ("cpu", "cuda") else "cpu"
         return torch.amp.GradScaler(kind, LOSS_SCALE, enabled=self.dtype == "float16")
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """Take the chosen number of threads for a while."""
+        """Use the chosen number of threads within this context."""
         with _threads(self.threads or torch.get_num_threads()):
             yield
 
 
 def threads_for(n_voxels: int) -> AbstractContextManager[None]:
-    """One thread while a small picture goes through a network, otherwise all.
+    """One thread while a small image goes through a network, otherwise all.
 
-    Threads that wait between short convolutions burn more than they bring: on two cores, one pass
-    at 4 mm takes 10 ms longer with one thread, and a fifth less processor time.
+    Between short convolutions, threads spend more time waiting than they save: on two cores, one
+    pass at 4 mm takes 10 ms longer with one thread, and a fifth less processor time.
     """
     return _threads(1 if n_voxels <= FEW_VOXELS else torch.get_num_threads())
 
@@ -91,7 +91,7 @@ def disagreement(
     device : torch.device
     precision : Precision
     shape : (I, J, K)
-        Of one picture of random numbers, always the same.
+        Shape of the random test image, which is always the same.
 
     Returns
     -------
@@ -108,18 +108,18 @@ def disagreement(
     output, gradient = (
         (a - b).norm() / b.norm().clamp(min=1e-12) for a, b in zip(found, expected, strict=True)
     )
-    # Gradients cancel out in part, so that rounding shows more in them.
+    # Gradients partly cancel out, so that rounding errors weigh more in them.
     return float(torch.maximum(output, gradient / GRADIENT_ROOM))
 
 
 def _answer(
     net: nn.Module, x: torch.Tensor, device: torch.device, precision: Precision
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Output of a net and all its gradients, in a row, on the CPU."""
+    """Output of a net and all its gradients, concatenated, on the CPU."""
     seen = transfer.move(x, device).to(memory_format=precision.memory_format)
     with precision.autocast(device):
         output = net(seen).float()
-    # Scaled as training in float16 is: small gradients would be lost.
+    # Scaled as in float16 training, where small gradients would underflow.
     scale = LOSS_SCALE if precision.dtype == "float16" else 1.0
     (scale * output.square().mean()).backward()
     gradients = [w.grad.flatten() for w in net.parameters() if w.grad is not None]

@@ -1,9 +1,9 @@
-"""Moves between the computer's memory and a device: all that are meant go through here.
+"""Copies between the computer's memory and a device, all of which go through this module.
 
-A device works through what it is given while the processor prepares what comes next, until a value
-is read back, or something is sent in a way that waits. So nothing else in the engine uploads or
-reads back, and tests can tell a move that is meant from an accident. Call these functions as
-``transfer.upload``: tests put others in their place.
+A device runs asynchronously while the CPU prepares the next batch, until a value is read back or a
+blocking copy is made. So nothing else in the engine uploads or downloads, and tests can tell an
+intended copy from an accidental one. Call these functions as ``transfer.upload``: tests replace
+them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ALIGNED = 64  # numbers; each array begins on a boundary that kernels read faste
 
 
 def upload(arrays: Mapping[Key, Array], device: torch.device) -> dict[Key, torch.Tensor]:
-    """Bring float32 arrays to a device, all in one copy that nothing waits for.
+    """Copy float32 arrays to a device, all in one asynchronous copy.
 
     Parameters
     ----------
@@ -46,26 +46,26 @@ def upload(arrays: Mapping[Key, Array], device: torch.device) -> dict[Key, torch
 
 
 def move(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Bring a tensor to a device; nothing waits for it on CUDA. There already, it is itself."""
+    """Copy a tensor to a device (asynchronously on CUDA), unless it is there already."""
     if device.type == "cuda" and tensor.device.type == "cpu":
-        # From memory that may be paged out, a copy waits; torch keeps this until it is read.
+        # Copies from pageable memory block; torch keeps the pinned copy until it was read.
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
 
 def download(tensor: torch.Tensor) -> torch.Tensor:
-    """Wait for a tensor to be computed, and read it."""
+    """Copy a tensor to the CPU, once it is computed."""
     return tensor.detach().to("cpu")
 
 
 def read(tensor: torch.Tensor) -> Array:
-    """Wait for numbers to be computed, and read them."""
+    """Copy a tensor to a numpy array, once it is computed."""
     array: Array = download(tensor).numpy()
     return array
 
 
 def copy_on_cpu(net: nn.Module) -> nn.Module:
-    """Copy a net for the CPU, without asking its device for memory."""
+    """Copy a net to the CPU without allocating memory on its device."""
     memo: dict[int, torch.Tensor] = {
         id(weight): nn.Parameter(download(weight).clone(), requires_grad=weight.requires_grad)
         for weight in net.parameters()

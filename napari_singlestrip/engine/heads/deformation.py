@@ -1,7 +1,7 @@
 """Where each voxel of a synthetic head comes from: an affine and a diffeomorphic warp.
 
 Both are composed on a coarse grid and upsampled once, which costs a fraction of warping at full
-resolution. Numbers are drawn first (`sample_affine`, `sample_velocity`), then applied.
+resolution. Parameters are sampled first (`sample_affine`, `sample_velocity`), then applied.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SQUARINGS = 4  # scaling and squaring steps (Arsigny et al. 2006; as in Hoffmann
 def sample_affine(
     rng: np.random.Generator, rotation_deg: float, scaling: float, shear: float, flip: bool
 ) -> npt.NDArray[np.float64]:
-    """Draw a linear map about the centre: rotation, scaling, shear and perhaps a mirror.
+    """Sample a linear map about the centre: rotation, scaling, shear and perhaps a reflection.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def sample_affine(
     shear : float
         Off-diagonal entries are uniform in plus or minus this.
     flip : bool
-        Mirror the first axis (left-right on a RAS grid) in half of the draws.
+        Reflect the first axis (left-right on a RAS grid) in half of the samples.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def sample_affine(
 
 
 def sample_velocity(rng: np.random.Generator, std: float, points: tuple[int, int]) -> Array:
-    """Draw a stationary velocity field at its control points.
+    """Sample a stationary velocity field at its control points.
 
     Parameters
     ----------
@@ -103,11 +103,11 @@ def source_coordinates(
     Parameters
     ----------
     velocities : B float32 tensors (3, g, g, g)
-        From `sample_velocity`; all tensors are on the device that is to compute.
+        From `sample_velocity`; all tensors are on the device that does the computation.
     linear : (B, 3, 3) float32 tensor
         From `sample_affine`.
     centre : (B, 3) float32 tensor
-        Where the middle of the synthetic grid lies in the label maps (voxels).
+        Centre of the synthetic grid in the label maps (voxels).
     reach : (3,) float32 tensor
         Half the extent of the synthetic grid, in voxels of the label maps.
     shape : (I, J, K)
@@ -122,7 +122,7 @@ def source_coordinates(
     warp = integrate(torch.stack(fields))
     axis = torch.linspace(-1, 1, COARSE, device=reach.device)
     grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"))
-    # A displacement of one side is two units of the grid that runs from -1 to 1.
+    # The grid runs from -1 to 1, so a displacement by one side is two units.
     position = (grid + 2 * warp) * reach.view(1, 3, 1, 1, 1)
     turned = torch.einsum("bxy,byijk->bxijk", linear, position)
     turned = turned + centre.view(-1, 3, 1, 1, 1)
@@ -141,8 +141,8 @@ def _rotation(axis: int, angle: float) -> npt.NDArray[np.float64]:
 def _trilinear(field: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
     """Sample (B, C, n, n, n) at (B, 3, n, n, n) voxel positions, edges replicated.
 
-    One look-up of all eight corners instead of grid_sample, which has no 3D version on MPS.
-    Looking up single numbers is several times faster than rows of them.
+    All eight corners are gathered at once instead of by grid_sample, which has no 3D version on
+    MPS. Gathering single values is several times faster than gathering rows.
     """
     n = field.shape[-1]
     position = position.clamp(0, n - 1)

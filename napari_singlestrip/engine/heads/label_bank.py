@@ -1,4 +1,4 @@
-"""Labelled scans, cut out around the brain, and the bank of label maps made from them."""
+"""Labelled scans, cropped around the brain, and the bank of label maps made from them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from napari_singlestrip.engine.masks.cleanup import bounding_box
 from napari_singlestrip.errors import UserError
 
 ADULT_BRAIN_ML = 1400.0  # what `conform.spacing_mm` is meant for; Luders et al. 2002: 1.1-1.7 L
-HUMAN = (0.75, 1.25)  # relative brain sizes for which the spacing is taken as it is
-SOFT_BAND = 2.0  # voxels on both sides of a mask's surface in which it may be soft
-ROOM = 1.5  # side of the cut-out relative to the training grid: what shifts and rotations show
+HUMAN = (0.75, 1.25)  # relative brain sizes for which the spacing is used unscaled
+SOFT_BAND = 2.0  # voxels on both sides of a mask's surface in which labels may be soft
+ROOM = 1.5  # side of the crop relative to the training grid: room for shifts and rotations
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class Geometry:
     spacing_mm : float
         Its isotropic voxel size.
     shape : (I, J, K)
-        Of the synthetic heads; sides suit the network.
+        Of the synthetic images; sides are multiples that the network can halve.
     ratio : int
         Voxels of the label maps per voxel of the grid, along each axis.
     offset : three floats
-        From the middle of the grid to the brain's centre of mass (voxels of the grid).
+        From the centre of the grid to the brain's centre of mass (voxels of the grid).
     """
 
     spacing_mm: float
@@ -74,7 +74,7 @@ class Example:
         Signed distance to the brain's surface in voxels of the training grid, negative inside; of
         soft labels, 0.5 less the probability next to the surface.
     weight : float
-        How often it is drawn, relative to the others.
+        How often it is sampled, relative to the others.
     """
 
     name: str
@@ -117,7 +117,7 @@ def make_example(
     weight: float = 1.0,
     probability: Volume | None = None,
 ) -> Example:
-    """Cut a labelled scan out around its brain.
+    """Crop a labelled scan around its brain.
 
     Parameters
     ----------
@@ -131,12 +131,12 @@ def make_example(
     weight : float
         See `Example`.
     probability : Volume, optional
-        Of the brain, 0 to 1 and 0.5 at the mask's surface, to be learned instead of the mask.
+        Of the brain, 0 to 1 and 0.5 at the mask's surface: a soft label instead of the mask.
 
     Raises
     ------
     UserError
-        If the mask is empty or covers all that is seen.
+        If the mask is empty or covers the whole field of view.
     """
     if not mask.any():
         raise UserError(f"The mask of {name} is empty.", "Paint it again or reject it.")
@@ -153,14 +153,14 @@ def make_example(
         )
     spacing = (1 / geometry.ratio,) * 3
     distance = signed_distance(brain, spacing, band_mm=6.0)
-    if probability is not None:  # 0.5 less a distance is the fraction of a voxel that is brain
+    if probability is not None:  # 0.5 - distance is the fraction of a voxel that is brain
         fraction = resample(probability, grid, fill=0.0)
         distance = np.where(np.abs(distance) < SOFT_BAND, 0.5 - fraction, distance)
     return Example(name, data, brain, seen, distance, weight)
 
 
 def entry_bytes(geometry: Geometry, settings: Settings, n_maps: int | None) -> int:
-    """Memory that a scan takes in the label bank.
+    """Memory of one scan in the label bank (bytes).
 
     Parameters
     ----------
@@ -176,12 +176,12 @@ def entry_bytes(geometry: Geometry, settings: Settings, n_maps: int | None) -> i
 
 
 def places_for(n_scans: int, geometry: Geometry, settings: Settings, n_maps: int | None) -> int:
-    """How many of some scans the label bank may hold at once.
+    """How many of the scans the label bank may hold at once.
 
     Raises
     ------
     UserError
-        If one alone would take all memory that is free.
+        If a single scan needs more memory than is free.
     """
     each, share = entry_bytes(geometry, settings, n_maps), host_share()
     if each > 2 * share:
@@ -195,9 +195,9 @@ def places_for(n_scans: int, geometry: Geometry, settings: Settings, n_maps: int
 
 
 class BankBuilder:
-    """Makes the label maps of examples, one after the other, and stacks them for synthesis.
+    """Makes the label maps of examples one by one and stacks them for synthesis.
 
-    Only what is packed is kept, a quarter of an example's memory, so that many scans fit.
+    Only packed volumes are kept, a quarter of an example's memory, so that many scans fit.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ class BankBuilder:
     settings : Settings
     rng : numpy.random.Generator
     n_maps : int, optional
-        Make only so many label maps of each scan, with numbers of bins drawn from the settings;
+        Number of label maps of each scan, with numbers of bins sampled from the settings;
         with 0, the bank holds signed distances only.
     """
 
@@ -245,7 +245,7 @@ class BankBuilder:
         bank.weights[:] = self._weights()
 
     def build(self, *, changes: bool = False) -> LabelBank:
-        """Stack what was added, at least one example; no volume is left here after it.
+        """Stack the examples that were added (at least one); the builder is empty afterwards.
 
         Parameters
         ----------
@@ -260,7 +260,7 @@ class BankBuilder:
             intensities=_stack(self._intensities),
             backgrounds=list(backgrounds) if changes else backgrounds,
             twins=list(twins) if changes else twins,
-            # Those that come later may have more.
+            # Scans that are exchanged later may have more.
             n_labels=1 + most.parts * max(map(sum, most.n_bins)) if changes else max(n_labels),
             ratio=self._ratio,
             weights=self._weights(),
@@ -275,7 +275,7 @@ class BankBuilder:
         self, example: Example, rng: np.random.Generator | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, tuple[Any, ...]]:
         distance = _tiles(signed_distance_units(example.distance))
-        if self._n_maps == 0:  # a single label without voxels, for those who draw masks only
+        if self._n_maps == 0:  # a single label without voxels: only distances are needed
             none = distance.new_zeros((0,) * distance.dim(), dtype=torch.uint8)
             return none[None], distance, none, ((OUTSIDE,), ((),), 1, example.weight)
         maps = _label_maps(example, self._settings, rng or self._rng, self._n_maps)
@@ -289,7 +289,7 @@ def _tiles(volume: npt.NDArray[Any]) -> torch.Tensor:
 
 
 def _stack(parts: list[torch.Tensor]) -> torch.Tensor:
-    """Stack tensors and let go of them, so that no more than one kind is there twice."""
+    """Stack tensors and release them, so that at most one kind is in memory twice."""
     stacked = torch.stack(parts)
     parts.clear()
     return stacked
@@ -331,13 +331,13 @@ def _centre_of_mass(mask: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[np.f
 def brain_box(
     mask: npt.NDArray[np.bool_], grid: Grid
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Lowest and highest RAS corner of a mask (mm), to within a voxel."""
+    """Lowest and highest RAS corner of a mask's bounding box (mm), to within a voxel."""
     position = _some_positions(mask, grid)
     return position.min(0), position.max(0)
 
 
 def _some_positions(mask: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[np.float64]:
-    """RAS mm of every other voxel of a mask: tells enough, in an eighth of the time."""
+    """RAS mm of every other voxel of a mask per axis: accurate enough, 8 times faster."""
     box = bounding_box(mask)
     if box is None:
         raise ValueError("the mask is empty")

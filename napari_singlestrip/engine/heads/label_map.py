@@ -1,14 +1,13 @@
 """Label maps from one mask: bins of the voxel intensities inside and outside the brain.
 
-A label map says which voxels look alike; synthesis paints each label anew. Several maps with
-different numbers of bins are made from one mask, since a network that has seen only one way of
-dividing a head learns that way by heart (Specktor-Fadida & Hoffmann 2025 bin automatically; the
-rule, the numbers and that there are several maps are our own choice).
+A label map groups voxels of similar intensity; synthesis assigns each label a random intensity.
+Several maps with different numbers of bins are made from one mask, since a network that has seen
+only one partition of a head overfits to it (Specktor-Fadida & Hoffmann 2025 bin automatically; the
+rule, the numbers of bins and the use of several maps are our own choice).
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,15 +19,20 @@ import torch
 from napari_singlestrip.engine.config import LabelMapConfig
 from napari_singlestrip.engine.devices import transfer
 from napari_singlestrip.engine.devices.memory import device_share
-from napari_singlestrip.engine.heads.separable import stride_matrix
+from napari_singlestrip.engine.heads.binning import (
+    bin_intensities,
+    flatten_bias,
+    is_constant,
+    supervoxel_means,
+)
 from napari_singlestrip.engine.imaging.geometry import otsu_threshold
 from napari_singlestrip.engine.masks.morphology import dilated, eroded, filled
 
-OUTSIDE = 0  # the label of air around the head and of what lies beyond the field of view
-LEVELS = 512  # grey levels that bins are looked up from
+OUTSIDE = 0  # label of the air around the head and of voxels beyond the field of view
 DISTANCE_UNIT = 1 / 24  # voxels of the training grid per unit of the int8 signed distance
 MAX_DISTANCE = 127 * DISTANCE_UNIT
-TILE = 4  # voxels; 4 * 4 * 4 bytes are what a processor fetches from memory at once
+LOG2_TILE = 2
+TILE = 2**LOG2_TILE  # voxels; 4 * 4 * 4 bytes are one cache line
 
 Volume32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -49,8 +53,8 @@ class LabelMaps:
     n_labels : int
         Largest label + 1.
     twins : M tuples of pairs of ints
-        For each label inside the brain, the label outside that looks most like it in the scan:
-        fluid on both sides of the mask's edge, for example.
+        For each label inside the brain, the label outside with the most similar intensity in the
+        scan: fluid on both sides of the mask's border, for example.
     """
 
     labels: npt.NDArray[np.uint8]
@@ -61,10 +65,10 @@ class LabelMaps:
 
 @dataclass(frozen=True)
 class LabelBank:
-    """What synthesis draws from: label maps and signed distances of all training scans.
+    """The input of the synthesis: label maps and signed distances of all training scans.
 
-    Volumes are stored tile by tile (`tiled`): a rotated walk through them then meets what it needs
-    next in memory that was just fetched, and takes a third of the time.
+    Volumes are stored tile by tile (`tiled`): sampling along rotated axes then mostly hits cached
+    memory, and takes a third of the time.
 
     Attributes
     ----------
@@ -75,17 +79,18 @@ class LabelBank:
         The scans themselves, 0 to 255.
     backgrounds : N tuples of M ints
     twins : N tuples of M tuples of pairs
-        See `LabelMaps`; lists where the bank changes.
+        See `LabelMaps`; lists if the bank changes.
     n_labels : int
     ratio : float
         Voxels of the label maps per voxel of the training grid, along each axis.
     weights : (N,) float64
-        Probability of drawing each scan.
+        Probability of sampling each scan.
     device : torch.device
-        Where pictures are made. The volumes are there, or in the computer's memory where all of
-        them would be too much for the device: then each is sent when it is needed.
+        Where images are synthesised. The volumes are there too, or in the computer's memory if they
+        do not all fit on the device: then each is sent when it is needed.
     changes : bool
-        Whether volumes are replaced while pictures are made from them: then they are never copied.
+        Whether volumes are replaced during training; they are then never copied to a device as a
+        whole.
     """
 
     labels: torch.Tensor
@@ -112,19 +117,19 @@ class LabelBank:
         return sum(volume.untyped_storage().nbytes() for volume in volumes)
 
     def labels_of(self, entry: int, label_map: int) -> torch.Tensor:
-        """One label map of one scan, where pictures are made."""
+        """One label map of one scan, on the bank's device."""
         return transfer.move(self.labels[entry, label_map], self.device)
 
     def distance_of(self, entry: int) -> torch.Tensor:
-        """The signed distance of one scan, where pictures are made."""
+        """The signed distance of one scan, on the bank's device."""
         return transfer.move(self.distance[entry], self.device)
 
     def intensities_of(self, entry: int) -> torch.Tensor:
-        """The intensities of one scan, where pictures are made."""
+        """The intensities of one scan, on the bank's device."""
         return transfer.move(self.intensities[entry], self.device)
 
     def to(self, device: torch.device) -> LabelBank:
-        """Make pictures on a device; the volumes are copied there unless they are too many."""
+        """Synthesise on a device; the volumes are copied there if they fit."""
         if self.changes or (device.type != "cpu" and self.nbytes > device_share(device)):
             return replace(self, device=device)
         return replace(
@@ -180,7 +185,7 @@ def make_label_maps(
         Voxels within the scan's field of view.
     config : LabelMapConfig
     rng : numpy.random.Generator
-        Draws the voxels that bins are fitted to.
+        Samples the voxels to which bins are fitted.
     n_bins : pairs of int, optional
         (inside, outside) of each map; those of `config` by default.
 
@@ -211,7 +216,7 @@ def make_label_maps(
 
 
 def find_head(data: Volume32, mask: Mask, seen: Mask) -> Mask:
-    """What is not air around the head: bright voxels, closed and filled, and the brain.
+    """Head mask: bright voxels, closed and filled, together with the brain.
 
     Parameters
     ----------
@@ -219,11 +224,11 @@ def find_head(data: Volume32, mask: Mask, seen: Mask) -> Mask:
     mask, seen : (X, Y, Z) bool
         The brain; the field of view.
     """
-    if _is_constant(float(data[seen].min()), float(data[seen].max())):
-        return seen  # nothing tells air from head
+    if is_constant(float(data[seen].min()), float(data[seen].max())):
+        return seen  # no contrast between air and head
     bright = data > otsu_threshold(data[seen])
     bright = dilated(eroded(bright)) | mask
-    # Padding lets the closing reach the border without eating it.
+    # Padding, since the closing would erode the head at the border of the array.
     closed = np.pad(bright, 4)
     for step in (dilated,) * 3 + (eroded,) * 3:
         closed = step(closed)
@@ -236,36 +241,11 @@ def find_head(data: Volume32, mask: Mask, seen: Mask) -> Mask:
     return seen & head if (head & seen & ~mask).any() else seen
 
 
-def supervoxel_means(data: Volume32, mask: Mask, side: int) -> Volume32:
-    """Give all voxels of a supervoxel their mean: bins are then in pieces, not in specks.
-
-    Supervoxels grow from a lattice of seeds to where the intensity changes (Neubert & Protzel
-    2014, compact watershed, without the compactness); the mask's edge always divides them.
-
-    Parameters
-    ----------
-    data : (X, Y, Z) float32
-    mask : (X, Y, Z) bool
-    side : int
-        Distance of the seeds (voxels).
-    """
-    edges = scipy.ndimage.gaussian_gradient_magnitude(data, 1.0)
-    scale = 65535 / max(float(edges.max()), 1e-6)
-    seeds = np.zeros(data.shape, np.int32)
-    lattice = seeds[side // 2 :: side, side // 2 :: side, side // 2 :: side]
-    lattice[...] = np.arange(1, lattice.size + 1, dtype=np.int32).reshape(lattice.shape)
-    grown = scipy.ndimage.watershed_ift((edges * scale).astype(np.uint16), seeds)
-    piece = (2 * grown + mask).ravel()
-    sums = np.bincount(piece, weights=data.ravel())
-    means = sums / np.maximum(np.bincount(piece), 1)
-    return means.astype(np.float32)[piece].reshape(data.shape)
-
-
 def _divide(labels: npt.NDArray[np.uint8], n: int, rng: np.random.Generator) -> None:
-    """Number the bins of each part of the head anew, in place.
+    """Give the bins of each region of the head labels of their own, in place.
 
-    Parts are what lies nearest to each of n voxels of the head. The darkest bin outside the brain
-    stays one, since it may be air.
+    Regions are the Voronoi cells of n random voxels of the head. The darkest bin outside the brain
+    stays one label, since it may be air.
     """
     places = np.argwhere(labels > 0)
     centres = places[rng.integers(len(places), size=n)]
@@ -276,9 +256,9 @@ def _divide(labels: npt.NDArray[np.uint8], n: int, rng: np.random.Generator) -> 
 
 
 def _twins(labels: npt.NDArray[np.uint8], data: Volume32, pair: tuple[int, int]) -> Twins:
-    """For each inside label that occurs, the outside label nearest in mean intensity."""
+    """For each label that occurs inside, the label outside that is nearest in mean intensity."""
     inside, outside = pair
-    head = labels > 0  # a third of the voxels, and air has no twin
+    head = labels > 0  # a third of the voxels; air has no twin
     counts = np.bincount(labels[head], minlength=1 + inside + outside)
     sums = np.bincount(labels[head], weights=data[head], minlength=1 + inside + outside)
     means = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
@@ -290,123 +270,6 @@ def _twins(labels: npt.NDArray[np.uint8], data: Volume32, pair: tuple[int, int])
     )
 
 
-def bin_intensities(
-    values: Volume32, n_bins: int, method: str, rng: np.random.Generator
-) -> npt.NDArray[np.uint8]:
-    """Number each value's bin, 0 (dark) to `n_bins` - 1 (bright).
-
-    Parameters
-    ----------
-    values : (V,) float32
-    n_bins : int
-    method : {"kmeans", "quantiles", "gmm"}
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    (V,) uint8
-    """
-    low, high = np.quantile(_some(values, rng), [0.001, 0.999])
-    if n_bins == 1 or _is_constant(low, high):
-        return np.zeros(len(values), np.uint8)
-    sample = np.clip(_some(values, rng), low, high).astype(np.float64)
-    fit = {"kmeans": _kmeans, "quantiles": _quantiles, "gmm": _mixture}[method]
-    if len(np.unique(sample)) <= n_bins:  # segmented or quantised before: a bin for each value
-        fit = _each_value
-    with warnings.catch_warnings():  # an empty bin, or one that has not quite settled, will do
-        warnings.simplefilter("ignore")
-        table = fit(sample, n_bins, np.linspace(low, high, LEVELS), rng)
-    level = np.clip((values - low) / (high - low) * (LEVELS - 1) + 0.5, 0, LEVELS - 1)
-    return table[level.astype(np.int16)]
-
-
-def flatten_bias(data: Volume32, mask: Mask, width: float) -> Volume32:
-    """Divide by a smooth field estimated inside the mask, where tissues are few.
-
-    Parameters
-    ----------
-    data : (X, Y, Z) float32
-    mask : (X, Y, Z) bool
-    width : float
-        FWHM of the smoothing as a fraction of the grid's shortest side; 0 returns `data`.
-    """
-    if width <= 0:
-        return data
-    brain = data[mask]
-    floor = max(float(np.quantile(brain, 0.05)), 1e-3)
-    log = np.zeros_like(data)
-    log[mask] = np.log(np.maximum(brain, floor))
-    sigma = width * min(data.shape) / 2.355
-    weight = _smooth(mask.astype(np.float32), sigma)
-    mean = float(log[mask].mean())
-    field = (_smooth(log, sigma) + 1e-2 * mean) / (weight + 1e-2) - mean
-    return (data * np.exp(-field)).astype(np.float32)
-
-
 def signed_distance_units(distance_voxels: Volume32) -> npt.NDArray[np.int8]:
     """Signed distance in voxels of the training grid, as int8 in `DISTANCE_UNIT`, clipped."""
     return np.clip(np.rint(distance_voxels / DISTANCE_UNIT), -127, 127).astype(np.int8)
-
-
-def _smooth(x: Volume32, sigma: float) -> Volume32:
-    """Gaussian smoothing of a wide kernel, on a grid coarse enough for it."""
-    step = max(1, int(sigma / 3))
-    coarse = x
-    for axis in range(3) if step > 1 else ():
-        coarse = scipy.ndimage.uniform_filter1d(coarse, step, axis)
-        coarse = coarse[(slice(None),) * axis + (slice(None, None, step),)]
-    smooth = scipy.ndimage.gaussian_filter(coarse, sigma / step, mode="constant")
-    if step == 1:
-        return smooth
-    a, b, c = (stride_matrix(n, step) for n in x.shape)
-    return np.einsum("xi,yj,zk,ijk->xyz", a, b, c, smooth, optimize=True)
-
-
-def _is_constant(low: float, high: float) -> bool:
-    """Whether a range is no more than rounding."""
-    return high - low <= 1e-5 * max(abs(low), abs(high))
-
-
-def _some(values: Volume32, rng: np.random.Generator, n: int = 20000) -> Volume32:
-    return values if len(values) <= n else values[rng.integers(len(values), size=n)]
-
-
-def _each_value(
-    sample: npt.NDArray[np.float64], n: int, levels: npt.NDArray[np.float64],
-    rng: np.random.Generator,
-) -> npt.NDArray[np.uint8]:
-    values = np.unique(sample)
-    return np.digitize(levels, (values[1:] + values[:-1]) / 2).astype(np.uint8)
-
-
-def _kmeans(
-    sample: npt.NDArray[np.float64], n: int, levels: npt.NDArray[np.float64],
-    rng: np.random.Generator,
-) -> npt.NDArray[np.uint8]:
-    # Quantiles as first centres: k-means in one dimension then needs no restarts.
-    start = np.unique(np.quantile(sample, (np.arange(n) + 0.5) / n))
-    centres, _ = scipy.cluster.vq.kmeans2(
-        sample[:, None], start[:, None], iter=30, minit="matrix", missing="warn"
-    )
-    centres = np.sort(centres[:, 0])
-    return np.digitize(levels, (centres[1:] + centres[:-1]) / 2).astype(np.uint8)
-
-
-def _quantiles(
-    sample: npt.NDArray[np.float64], n: int, levels: npt.NDArray[np.float64],
-    rng: np.random.Generator,
-) -> npt.NDArray[np.uint8]:
-    edges = np.unique(np.quantile(sample, np.arange(1, n) / n))
-    return np.digitize(levels, edges).astype(np.uint8)
-
-
-def _mixture(
-    sample: npt.NDArray[np.float64], n: int, levels: npt.NDArray[np.float64],
-    rng: np.random.Generator,
-) -> npt.NDArray[np.uint8]:
-    from sklearn.mixture import GaussianMixture
-
-    model = GaussianMixture(n, reg_covar=1e-6, random_state=int(rng.integers(2**31)))
-    model.fit(sample[:, None])
-    rank = np.argsort(np.argsort(model.means_[:, 0]))
-    return rank[model.predict(levels[:, None])].astype(np.uint8)

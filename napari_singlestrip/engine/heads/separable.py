@@ -1,7 +1,7 @@
 """Linear operators that act on one axis at a time, as one small matrix per axis.
 
-Upsampling a coarse field, blurring, and averaging over thick slices are all of this kind, so that
-each costs one matrix product per axis however many of them are combined.
+Upsampling a coarse field, blurring, and averaging over thick slices are separable, so that any
+combination of them costs one matrix product per axis.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float32]
 
 
 def interpolation_matrix(n_out: int, n_in: int) -> Array:
-    """Linear interpolation from `n_in` control points, spread over the axis ends, to `n_out`.
+    """Linear interpolation from `n_in` control points, spread from end to end, to `n_out` voxels.
 
     Returns
     -------
@@ -113,13 +113,13 @@ def upsample(control: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor
 
 @lru_cache(maxsize=256)
 def _interpolation(n_out: int, n_in: int, device: torch.device) -> torch.Tensor:
-    """`interpolation_matrix` for a batch of one; sizes recur, and making one takes a while."""
+    """`interpolation_matrix` for a batch of one, cached since sizes recur."""
     return transfer.upload({0: interpolation_matrix(n_out, n_in)}, device)[0][None]
 
 
 def _hat(distance: npt.NDArray[np.float64]) -> Array:
     weight = np.clip(1 - np.abs(distance), 0, None)
     total = weight.sum(1, keepdims=True)
-    # Positions beyond the last control point take its value.
+    # Positions beyond the last control point take its value (clamped).
     nearest = np.abs(distance) == np.abs(distance).min(1, keepdims=True)
     return np.where(total > 1e-9, weight / np.maximum(total, 1e-9), nearest).astype(np.float32)

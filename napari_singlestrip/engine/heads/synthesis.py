@@ -1,138 +1,44 @@
-"""Endless synthetic heads from label maps: domain randomisation.
+"""Synthetic images of heads from label maps, by domain randomisation.
 
-`sample_params` draws plain numbers from a generator; `render` applies them on the label bank's
-device. The same numbers give the same head, so each picture can be explained and replayed (on
-another device up to rounding). All numbers of a batch are sent to the device together, and nothing
-is read back, so that neither waits for the other.
-The order of corruptions follows Hoffmann et al. (2022, SynthMorph) and Billot et al. (2023,
-SynthSeg); that contrasts vary smoothly through space (`blend`) is our own addition.
+`synthesis_params` samples plain numbers from a generator; `render` applies them on the label bank's
+device. The same parameters give the same image, so each image can be reproduced (on another device
+up to rounding). All parameters of a batch are sent to the device together, and nothing is read
+back, so that CPU and device never wait for each other. The order of the corruptions follows
+Hoffmann et al. (2022, SynthMorph) and Billot et al. (2023, SynthSeg); that contrasts vary smoothly
+through space (`blend`) is our own addition.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_singlestrip.engine.config import SynthesisConfig
 from napari_singlestrip.engine.devices import transfer
 from napari_singlestrip.engine.devices.memory import NOISE_MOST
-from napari_singlestrip.engine.heads.deformation import (
-    sample_affine,
-    sample_velocity,
-    source_coordinates,
+from napari_singlestrip.engine.heads.deformation import source_coordinates
+from napari_singlestrip.engine.heads.label_map import (
+    DISTANCE_UNIT,
+    LOG2_TILE,
+    OUTSIDE,
+    TILE,
+    LabelBank,
 )
-from napari_singlestrip.engine.heads.label_map import DISTANCE_UNIT, OUTSIDE, TILE, LabelBank, Twins
 from napari_singlestrip.engine.heads.separable import (
     apply_separable,
     blur_matrix,
     slice_matrix,
     upsample,
 )
+from napari_singlestrip.engine.heads.synthesis_params import SynthesisParams, float32
 
 Array = npt.NDArray[Any]
-Numbers = dict[tuple[str, int], torch.Tensor]  # by name and head, or axis of the picture
+Numbers = dict[tuple[str, int], torch.Tensor]  # by name and image, or image axis
 
-SHARP_FWHM = 0.6  # voxels; a blur narrower than that leaves 99.9% of each voxel where it is
-
-
-@dataclass(frozen=True)
-class SynthesisParams:
-    """The numbers drawn for one synthetic picture; arrays are float32."""
-
-    entry: int  # which scan of the label bank
-    real: bool  # augment the scan itself instead of painting its label map
-    label_map: int  # which of its label maps
-    linear: Array  # (3, 3) affine without translation
-    shift: Array  # (3,) of the centre, fraction of the side
-    velocity: Array  # (3, g, g, g) fraction of the side
-    means: Array  # (2, n_labels) two contrasts that are blended through space
-    stds: Array  # (n_labels,)
-    blend: Array  # (g, g, g) control points of the blend between the contrasts, 0 to 1
-    bias: Array  # (g, g, g) log bias field at its control points
-    shapes: Array  # (g, g, g) random shapes in the background; empty for none
-    shape_means: Array  # (n_shapes,)
-    blur_fwhm: Array  # (3,) voxels
-    thickness: Array  # (3,) voxels
-    noise_std: float
-    gamma: float
-    crop: Array  # (3, 2) fraction cut off at the low and high side of each axis
-    seed: int  # of the places in the stream of noise
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers and lists."""
-        return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, numbers: dict[str, Any]) -> SynthesisParams:
-        """Inverse of `to_json`."""
-        arrays = {f.name for f in fields(cls) if f.type == "Array"}
-        values: dict[str, Any] = {
-            name: np.asarray(value, np.float32) if name in arrays else value
-            for name, value in numbers.items()
-        }
-        return cls(**values)
-
-
-def sample_params(
-    rng: np.random.Generator, bank: LabelBank, config: SynthesisConfig, real: bool = False
-) -> SynthesisParams:
-    """Draw all numbers of one synthetic head.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        The only source of randomness.
-    bank : LabelBank
-        The label maps to draw from.
-    config : SynthesisConfig
-        Ranges.
-    real : bool
-        Augment the real scan, with half of the corruptions' strength, instead of painting its
-        label map.
-    """
-    config = gentle(config) if real else config
-    entry = int(rng.choice(len(bank.weights), p=bank.weights))
-    label_map = int(rng.integers(bank.labels.shape[1]))
-    background = bank.backgrounds[entry][label_map]
-    n_labels = bank.n_labels
-    means = _sample_means(rng, n_labels, config.blend)
-    _tie(rng, means, bank.twins[entry][label_map], config.tie_probability)
-    _darken(rng, means, background, config.background_probability)
-    stds = rng.uniform(0, config.intensity_std, n_labels)
-    shapes, shape_means = _sample_shapes(rng, config)
-    return SynthesisParams(
-        entry=entry,
-        real=real,
-        label_map=label_map,
-        linear=_f32(sample_affine(
-            rng, config.rotation_deg, config.scaling, config.shear, config.flip
-        )),
-        shift=_f32(rng.uniform(-config.translation, config.translation, 3)),
-        velocity=sample_velocity(rng, config.warp_std, config.warp_grid),
-        means=_f32(means),
-        stds=_f32(stds * (means.min(0) > 0)),
-        blend=_sample_blend(rng),
-        bias=_sample_control(rng, config.bias_grid, rng.uniform(0, config.bias_std)),
-        shapes=shapes,
-        shape_means=shape_means,
-        blur_fwhm=_f32(rng.uniform(0, config.blur_fwhm) * rng.uniform(0.5, 1, 3)),
-        thickness=_sample_thickness(rng, config),
-        noise_std=float(rng.uniform(0, config.noise_std) * (rng.random() < 0.9)),
-        gamma=float(np.exp(rng.normal(0, config.gamma))),
-        crop=_sample_crop(rng, config),
-        seed=int(rng.integers(2**31)),
-    )
-
-
-def gentle(config: SynthesisConfig) -> SynthesisConfig:
-    """Ranges for a real scan, which is corrupted already."""
-    halved = ("bias_std", "blur_fwhm", "noise_std", "gamma", "crop_probability")
-    return config.model_copy(update={name: getattr(config, name) / 2 for name in halved})
+SHARP_FWHM = 0.6  # voxels; a narrower blur keeps 99.9% of each voxel's weight in place
 
 
 def render(
@@ -147,16 +53,16 @@ def render(
     bank : LabelBank
         Label maps and signed distances as tensors.
     params : sequence of SynthesisParams
-        One for each picture.
+        One for each image.
     shape : (I, J, K)
-        Of the pictures.
+        Shape of the images.
 
     Returns
     -------
     image : (B, 1, I, J, K) float32 tensor
         Intensities, 0 to 1.
     distance : (B, 1, I, J, K) float32 tensor
-        Signed distance to the brain's surface in voxels of the pictures, negative inside,
+        Signed distance to the brain's surface in voxels of the images, negative inside,
         clipped at `label_map.MAX_DISTANCE`; voxels outside the field of view count as far outside.
     """
     numbers = transfer.upload(
@@ -190,12 +96,12 @@ def render_distance(
     bank, params, shape
         As in `render`.
     scale : float
-        Voxel size of the pictures, in voxels of the training grid.
+        Voxel size of the images, relative to the training grid.
 
     Returns
     -------
     (B, 1, I, J, K) float32 tensor
-        Signed distance in voxels of the pictures, negative inside, clipped.
+        Signed distance in voxels of the images, negative inside, clipped.
     """
     numbers = transfer.upload(_placing(bank, params, shape, scale), bank.device)
     index = _gather_index(bank, numbers, shape)
@@ -208,25 +114,25 @@ def _placing(
     shape: tuple[int, int, int],
     scale: float = 1.0,
 ) -> dict[tuple[str, int], Array]:
-    """Numbers that say where each voxel comes from."""
+    """Parameters of the deformation, for the device."""
     step = bank.ratio * scale
     shifts = np.stack([p.shift * np.asarray(shape, float) * step for p in params])
     batch = {
         "linear": np.stack([p.linear for p in params]),
-        # Half a voxel on, so that cutting off the fraction rounds.
+        # Half a voxel is added, so that truncation rounds.
         "centre": np.asarray(bank.shape, float) / 2 + shifts,
         # To the centres of the outermost voxels.
         "reach": (np.asarray(shape, float) - 1) * step / 2,
     }
     velocities = {("velocity", b): p.velocity for b, p in enumerate(params)}
-    return {(name, 0): _f32(values) for name, values in batch.items()} | velocities
+    return {(name, 0): float32(values) for name, values in batch.items()} | velocities
 
 
 def _painting(params: Sequence[SynthesisParams]) -> dict[tuple[str, int], Array]:
-    """Numbers that say how each head is painted."""
+    """Parameters of the intensities, for the device."""
     numbers: dict[tuple[str, int], Array] = {}
     for b, p in enumerate(params):
-        # Exponential first, upsampling second: as smooth and as positive, and 200 times cheaper.
+        # The exponential before upsampling: just as smooth and positive, and 200 times cheaper.
         numbers["bias", b] = np.exp(p.bias)
         if not p.real:
             numbers |= {
@@ -280,7 +186,7 @@ def _add_shapes(
     image: torch.Tensor, labels: torch.Tensor, shapes: torch.Tensor, means: torch.Tensor,
     shape: tuple[int, int, int],
 ) -> torch.Tensor:
-    """Fill the surroundings of the head with blobs, as coils, pillows and other people's arms."""
+    """Fill the background with random shapes, such as coils, cushions or an arm would be."""
     field = _fields([shapes], shape)[0]
     n = len(means)
     blob = means.index_select(0, (field * n).long().clamp_(0, n - 1).flatten()).view(shape)
@@ -301,8 +207,8 @@ def _gather_index(
     for axis, (within, tiles) in enumerate(zip(strides, (y * z, z, 1), strict=True)):
         voxel = position[:, axis].clamp_(0, bank.shape[axis] - 0.5).int()
         index.add_(voxel, alpha=within)
-        # A step into the next tile: on by a row of tiles, back by the voxels already counted.
-        index.add_(voxel.bitwise_right_shift_(2), alpha=TILE**3 * tiles - TILE * within)
+        # Stride to the next tile: a row of tiles, less the voxels already counted.
+        index.add_(voxel.bitwise_right_shift_(LOG2_TILE), alpha=TILE**3 * tiles - TILE * within)
     return index.flatten(1)
 
 
@@ -330,7 +236,7 @@ def _finish(
     """Noise, scaling to 0 to 1 by robust extremes as `geometry.conform` does, and gamma."""
     for b, p in enumerate(params):
         x = image[b, 0].add_(grain[b], alpha=p.noise_std)
-        # A few thousand voxels, spread evenly, know the extremes well enough.
+        # A few thousand evenly spaced voxels are enough for robust extremes.
         sample = x[tuple(slice(None, None, max(1, n // 16)) for n in x.shape)].flatten()
         sample = sample.sort().values
         low, high = sample[int(0.01 * len(sample))], sample[int(0.995 * len(sample))]
@@ -342,7 +248,7 @@ def _finish(
 def _cut(
     image: torch.Tensor, distance: torch.Tensor, params: Sequence[SynthesisParams]
 ) -> torch.Tensor:
-    """Blank what a smaller field of view would not have seen, in place."""
+    """Zero everything outside a smaller field of view, in place."""
     far = 127 * DISTANCE_UNIT
     distance = distance.view(image.shape)
     for b, p in enumerate(params):
@@ -358,10 +264,10 @@ def _cut(
 def _noise(
     params: Sequence[SynthesisParams], shape: tuple[int, int, int], device: torch.device
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Two normal volumes (I, J, K) for each picture: texture and grain.
+    """Two volumes (I, J, K) of Gaussian noise for each image: texture and noise.
 
-    Drawing them would take longer than all else: they are windows, at random places, into one
-    long stream of numbers.
+    Sampling them would take longer than everything else: they are windows, at random offsets, into
+    one precomputed array of noise.
     """
     n = int(np.prod(shape))
     pool = _noise_pool(_noise_size(n), device)
@@ -374,18 +280,18 @@ def _noise(
 
 
 def _noise_size(n: int) -> int:
-    """Length of the stream for pictures of n voxels: 4 to 8 times as long, in bounded memory."""
+    """Length of the noise array for images of n voxels: 4 to 8 times as many, within bounds."""
     most = NOISE_MOST // torch.float32.itemsize
     return max(min(2 ** max(22, (4 * n - 1).bit_length()), most), n + n // 4)
 
 
-_pools: dict[torch.device, torch.Tensor] = {}  # the longest stream that was asked for
+_pools: dict[torch.device, torch.Tensor] = {}  # the longest noise array used so far
 
 
 def _noise_pool(size: int, device: torch.device) -> torch.Tensor:
-    """Normal numbers, always the same ones: a shorter stream is the beginning of a longer."""
+    """Gaussian noise with a fixed seed: a shorter array is the beginning of a longer one."""
     if device not in _pools or len(_pools[device]) < size:
-        _pools.pop(device, None)  # before the longer one is made, so that both need no room
+        _pools.pop(device, None)  # freed before the longer one is allocated
         drawn = torch.randn(size, generator=torch.Generator().manual_seed(0))
         _pools[device] = transfer.move(drawn, device)
     return _pools[device][:size]
@@ -396,80 +302,6 @@ def _fields(control: list[torch.Tensor], shape: tuple[int, int, int]) -> torch.T
     return _stack([upsample(points[None], shape)[0] for points in control])
 
 
-def _stack(pictures: list[torch.Tensor]) -> torch.Tensor:
-    """Stack, but do not copy a batch of one."""
-    return pictures[0][None] if len(pictures) == 1 else torch.stack(pictures)
-
-
-def _sample_means(
-    rng: np.random.Generator, n: int, furthest: float
-) -> npt.NDArray[np.float64]:
-    """(2, n) means: a second contrast close to the first, or far from it."""
-    first = rng.uniform(0, 1, n)
-    second = np.clip(first + rng.uniform(0, furthest) * rng.uniform(-1, 1, n), 0, 1)
-    return np.stack([first, second])
-
-
-def _tie(
-    rng: np.random.Generator, means: npt.NDArray[np.float64], twins: Twins, probability: float
-) -> None:
-    """Give some labels inside the brain the mean of the label outside that looks like them.
-
-    With means all their own there would be an edge along the whole of the mask, which real heads
-    do not have: fluid lies on both sides.
-    """
-    if rng.random() < probability:
-        share = rng.random()
-        for inside, outside in twins:
-            if rng.random() < share:
-                means[:, inside] = means[:, outside]
-
-
-def _darken(
-    rng: np.random.Generator, means: npt.NDArray[np.float64], background: int, probability: float
-) -> None:
-    """Make the air, and the darkest label of the head, zero; or else the air like that label."""
-    if rng.random() < probability:
-        means[:, background] = 0
-        means[:, OUTSIDE] = 0
-    else:
-        means[:, OUTSIDE] = means[:, background]
-
-
-def _sample_blend(rng: np.random.Generator) -> Array:
-    g = int(rng.integers(2, 7))
-    return _f32(np.clip(0.5 + rng.normal(0, 0.5, (g, g, g)), 0, 1))
-
-
-def _sample_control(
-    rng: np.random.Generator, points: tuple[int, int], std: float
-) -> Array:
-    g = int(rng.integers(points[0], points[1] + 1))
-    return _f32(std * rng.standard_normal((g, g, g)))
-
-
-def _sample_shapes(rng: np.random.Generator, config: SynthesisConfig) -> tuple[Array, Array]:
-    if rng.random() >= config.shapes_probability:
-        return _f32(np.zeros((0, 0, 0))), _f32(np.zeros(0))
-    g = int(rng.integers(4, 12))
-    return _f32(rng.uniform(0, 1, (g, g, g))), _f32(rng.uniform(0, 1, rng.integers(2, 8)))
-
-
-def _sample_thickness(rng: np.random.Generator, config: SynthesisConfig) -> Array:
-    """Half of the heads have thick slices, along one axis."""
-    thickness = np.ones(3)
-    if rng.random() < 0.5:
-        thickness[rng.integers(3)] = rng.uniform(1, config.thick_slices)
-    return _f32(thickness)
-
-
-def _sample_crop(rng: np.random.Generator, config: SynthesisConfig) -> Array:
-    crop = np.zeros((3, 2))
-    if rng.random() < config.crop_probability:
-        for _ in range(rng.integers(1, 3)):
-            crop[rng.integers(3), rng.integers(2)] = rng.uniform(0, config.crop)
-    return _f32(crop)
-
-
-def _f32(values: npt.ArrayLike) -> Array:
-    return np.ascontiguousarray(values, dtype=np.float32)
+def _stack(images: list[torch.Tensor]) -> torch.Tensor:
+    """Stack; a batch of one is not copied."""
+    return images[0][None] if len(images) == 1 else torch.stack(images)

@@ -1,7 +1,7 @@
 """How napari shows a head: upright in all three planes, whatever the orientation of its file.
 
 The axes become inferior, posterior, left (IPL): rows run down the head and columns to the patient's
-left, as radiologists hang pictures. napari's own ``affine`` is not used: its brush ignores it, and
+left, as radiologists hang images. napari's own ``affine`` is not used: its brush ignores it, and
 a permuted one stops the viewer (napari#3410).
 """
 
@@ -24,7 +24,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Upright:
-    """Turns volumes between the grid of a scan and the display, as views: nothing is copied.
+    """Reorients volumes between the grid of a scan and the display, as views without copying.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Upright:
 
     @property
     def turn(self) -> Array:
-        """From the scan's axes to those of the display, as nibabel writes it."""
+        """Orientation transform from the scan's axes to the display's, in nibabel's form."""
         target = nib.orientations.axcodes2ornt(DISPLAY_AXES)
         turn: Array = nib.orientations.ornt_transform(
             nib.orientations.io_orientation(self.affine), target
@@ -45,7 +45,7 @@ class Upright:
 
     @property
     def source_axes(self) -> tuple[int, int, int]:
-        """Which axis of the scan each axis of the display is."""
+        """The scan's axis for each axis of the display."""
         i, p, l = (int(axis) for axis in self.turn[:, 0].argsort())  # noqa: E741
         return i, p, l
 
@@ -74,9 +74,9 @@ class Upright:
 
 
 def grey_limits(data: Array) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return what is shown as black and as white, and the smallest and largest intensity.
+    """Return the display window (black and white level) and the intensity range.
 
-    Without limits napari searches a whole volume for them, twice; a sample of it will do.
+    Without limits napari searches the whole volume for them, twice; a subsample is enough.
     """
     step = tuple(max(1, n // 64) for n in data.shape)
     sample = data[:: step[0], :: step[1], :: step[2]]

@@ -1,4 +1,4 @@
-"""From a scan's own grid to the isotropic RAS grid on which everything is learned, and back."""
+"""From a scan's own grid to the isotropic RAS grid of the networks, and back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 Array: TypeAlias = NDArray[np.float32]
 Box: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
 
-_OVERVIEW_SIDE = 64  # voxels along the longest side of the copy in which the head is searched
+_OVERVIEW_SIDE = 64  # longest side of the coarse copy in which the head is searched (voxels)
 
 
 def conform_grid(
@@ -40,7 +40,7 @@ def conform_grid(
     box : pair of ndarray, shape (3,)
         Lowest and highest RAS corner, in mm.
     multiple : int
-        Every side is a multiple of this, as networks that halve the grid need.
+        Every side is a multiple of this, as needed by networks that halve the grid.
     max_voxels : int, optional
         If the grid would be larger, its spacing is enlarged until it fits.
 
@@ -51,7 +51,7 @@ def conform_grid(
     """
     low, high = (np.asarray(corner, dtype=np.float64) for corner in box)
     while True:
-        # A box that fits but for rounding needs no further voxel.
+        # Rounding errors must not add a voxel.
         blocks = np.ceil((high - low) / (spacing_mm * multiple) - 1e-6)
         sides = np.maximum(blocks, 1) * multiple
         if max_voxels is None or sides.prod() <= max_voxels or (sides == multiple).all():
@@ -71,7 +71,7 @@ def conform(
     box: Box | None = None,
     max_voxels: int | None = None,
 ) -> Volume:
-    """Bring a scan onto an isotropic RAS grid around its head, with intensities from 0 to 1.
+    """Resample a scan to an isotropic RAS grid around its head, with intensities from 0 to 1.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def conform(
     spacing_mm, multiple, max_voxels
         As `conform_grid`.
     box : pair of ndarray, optional
-        What to cover (RAS mm); the head as found by `head_box` unless given.
+        Box to cover (RAS mm); by default the head as found by `head_box`.
 
     Returns
     -------
@@ -99,9 +99,9 @@ def conform(
 
 
 def normalize(data: Array) -> Array:
-    """Scale intensities to 0 (1st percentile) to 1 (99.5th percentile of the foreground).
+    """Scale intensities so that the 1st percentile is 0, the foreground's 99.5th percentile 1.
 
-    Parameters, returns : ndarray of float32, any shape; what lies beyond is clipped.
+    Parameters, returns : ndarray of float32, any shape; values beyond are clipped.
     """
     low = np.percentile(data, 1)
     foreground = data[data > otsu_threshold(data)]
@@ -119,17 +119,18 @@ def unconform(
     fill: float = 0.0,
     negligible: float = 0.01,
 ) -> Array:
-    """Bring a smooth field (probability, logit, signed distance) onto a scan's own grid.
+    """Resample a smooth field (probability, logit, signed distance) to a scan's own grid.
 
-    Resample the field and threshold it then: a binary mask would show the coarse voxels. Linear:
-    cubic splines gain 0.0005 of Dice from 4 mm to 1 mm, at several times the cost.
+    Resample the field first and threshold it afterwards: a binary mask would show the coarse
+    voxels. Interpolation is linear: cubic splines gain 0.0005 of Dice from 4 mm to 1 mm, at several
+    times the cost.
 
     Parameters
     ----------
     values : ndarray, shape of `conformed`
         The field.
     conformed, target : Grid
-        From where, and to where.
+        Source and target grid.
     fill : float
         Value outside the conformed grid.
     negligible : float
@@ -159,8 +160,8 @@ def unconform(
 def head_box(volume: Volume) -> Box:
     """Find the box around the head, in RAS mm.
 
-    What is above a threshold in a coarse copy, without specks; when that is no sensible part of
-    it, the whole field of view.
+    Voxels above a threshold in a coarse copy, without small components; if those are an implausible
+    fraction of it, the whole field of view.
 
     Returns
     -------
@@ -179,10 +180,10 @@ def head_box(volume: Volume) -> Box:
 
 
 def otsu_threshold(data: NDArray[np.floating]) -> float:
-    """Value that splits head from background best (Otsu 1979).
+    """Threshold between head and background (Otsu 1979).
 
-    Of square roots: between air at 0 and bright fat or a bright neck, the brain is near the head's
-    other tissues, and the noise of the air is not.
+    Computed on square roots, so that bright fat or a bright neck does not put the brain on the side
+    of the air.
     """
     low, high = (float(q) for q in np.percentile(data, [1, 98]))
     if not high > low:
@@ -208,7 +209,8 @@ def signed_distance(
     Parameters
     ----------
     mask : ndarray of bool, shape (i, j, k)
-        The surface lies half-way between voxels inside and outside; the edge of the array is none.
+        The surface lies half-way between voxels inside and outside; the edge of the array is not a
+        surface.
     spacing : tuple of float
         Voxel size in mm.
     band_mm : float, optional
@@ -217,7 +219,7 @@ def signed_distance(
     Returns
     -------
     ndarray of float32, shape (i, j, k), mm
-        For an empty mask inf (or `band_mm`) everywhere, for a full one minus that.
+        inf (or `band_mm`) everywhere for an empty mask, minus that for a full one.
     """
     far = math.inf if band_mm is None else band_mm
     out = np.full(mask.shape, far, dtype=np.float32)
@@ -259,7 +261,7 @@ def _grown_box(
 
 
 def _head_pieces(foreground: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Drop specks; brain and scalp stay together across the dark skull between them."""
+    """Drop small components; brain and scalp stay connected across the dark skull."""
     labels, n = scipy.ndimage.label(scipy.ndimage.binary_dilation(foreground, iterations=2))
     if n == 0:
         return foreground
@@ -282,7 +284,7 @@ def _field_of_view(grid: Grid) -> Box:
 
 
 def _window(wanted: NDArray[np.bool_], source: Grid, target: Grid) -> list[tuple[int, int]] | None:
-    """Index ranges of `target` that hold all wanted voxels of `source` with room around them."""
+    """Index ranges of `target` that hold all wanted voxels of `source`, with a margin."""
     if not wanted.any():
         return None
     low, high = _box_of(scipy.ndimage.binary_dilation(wanted, iterations=2), np.eye(4))

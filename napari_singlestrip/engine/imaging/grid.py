@@ -1,4 +1,4 @@
-"""Grids and volumes: where voxels lie in the person's RAS space, in mm.
+"""Grids and volumes: where voxels lie in scanner space (RAS, mm).
 
 RAS: x grows to the right, y to the front (anterior), z to the top (superior). The affine maps the
 index (i, j, k, 1) of a voxel to the mm position of its centre.
@@ -47,7 +47,7 @@ class Grid:
 
     @property
     def orientation(self) -> str:
-        """Where i, j and k point to, such as "RAS" or "LPI" (nearest axes when oblique)."""
+        """Orientation of i, j and k, such as "RAS" or "LPI" (nearest axes when oblique)."""
         return "".join(str(code) for code in nib.orientations.aff2axcodes(self.affine))
 
     @property
@@ -74,9 +74,10 @@ class Grid:
         return positions
 
     def same_as(self, other: Grid, atol: float = 0.05) -> bool:
-        """Whether corresponding voxels of both grids lie at the same place.
+        """Whether corresponding voxels of both grids have the same position.
 
-        Headers store single precision and programs round differently, so a small shift passes.
+        Headers store single precision and programs round differently, so a small shift is
+        tolerated.
 
         Parameters
         ----------
@@ -127,12 +128,12 @@ class Volume:
 
 
 def signed_permutation(source: Grid, target: Grid) -> tuple[list[int], list[int]] | None:
-    """Find how the axes of `source` have to be swapped and flipped to run like those of `target`.
+    """Find the permutation and flips that align the axes of `source` with those of `target`.
 
     Parameters
     ----------
     source, target : Grid
-        Two grids with the same axes up to order and direction, or else the answer is None.
+        Two grids; None is returned unless their axes agree up to order and direction.
 
     Returns
     -------
@@ -159,7 +160,7 @@ def reorient(data: NDArray[np.generic], source: Grid, target: Grid) -> NDArray[n
     Returns
     -------
     ndarray or None
-        A view of `data`; None when the grids are not the same voxels in another order.
+        A view of `data`; None if the grids differ by more than the order of their voxels.
     """
     found = signed_permutation(source, target)
     if found is None:

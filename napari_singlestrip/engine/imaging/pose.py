@@ -1,8 +1,8 @@
-"""Heads that lie otherwise than those learned from: chin on the chest, or neck bent back.
+"""Heads in a pose that training does not cover: chin on the chest, or neck extended.
 
-Networks learn from heads turned by up to `synthesis.rotation_deg`, which leaves them time for what
-matters more. Of a head that is pitched further they find too little. But they are surest of it
-where it lies as those they know, so that the way there is uphill: a few steps of turning the scan.
+Networks are trained on rotations of up to `synthesis.rotation_deg`, since a wider range costs
+accuracy elsewhere; of a head that is pitched further they find too little. Their certainty is
+highest in the training pose, so hill climbing over the pitch finds it in a few steps.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def pitch(degrees: float) -> NDArray[np.float64]:
     Parameters
     ----------
     degrees : float
-        Positive turns the front up: y towards z.
+        Positive raises the front: y towards z.
     """
     angle = np.deg2rad(degrees)
     turn = np.eye(4)
@@ -30,23 +30,23 @@ def pitch(degrees: float) -> NDArray[np.float64]:
 def climb(
     height: Callable[[float], float], step: float, limit: float, least_gain: float = 0.0
 ) -> float:
-    """Go uphill from 0, step by step in one direction.
+    """Hill climbing from 0, step by step in one direction.
 
     Parameters
     ----------
     height : callable
-        What is to be high, at a place.
+        The function to maximise.
     step : float
         Not 0; its sign is the direction.
     limit : float
-        No place further from 0 is asked for.
+        Largest distance from 0 that is evaluated.
     least_gain : float
-        0 is only left for a place that is higher by this: small differences are chance.
+        Least gain of the first step from 0: smaller differences are chance.
 
     Returns
     -------
     float
-        The last place that was higher than the one before; 0 if none was.
+        The last position that was higher than the one before; 0 if none was.
     """
     reached, top = 0.0, height(0.0) + least_gain
     while abs(reached + step) <= limit and (ahead := height(reached + step)) > top:

@@ -1,8 +1,8 @@
-"""Values from one grid on another, without aliasing.
+"""Resampling between grids, without aliasing.
 
 Between grids whose axes are parallel (in any of the 48 orders and directions, at any spacing)
-resampling is one small matrix per axis, exact and fast. Between oblique grids the finer one is
-averaged over blocks first, and then sampled.
+resampling is one small matrix per axis, exact and fast. Between oblique grids, the source is
+averaged over blocks if it is the finer one, and then sampled.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from napari_singlestrip.engine.imaging.grid import Grid, Volume
 
 Array = NDArray[np.float32]
 
-# A grid passes as parallel when taking it so moves no sample further than this (source voxels).
+# Grids count as parallel if that shifts no sample by more than this (source voxels).
 _PARALLEL_TOLERANCE = 0.05
-_EDGE = 1e-3  # rounding (source voxels) does not put a sample outside
+_EDGE = 1e-3  # tolerance of the field of view (source voxels), for rounding errors
 
 
 def resample(volume: Volume, grid: Grid, *, fill: float = 0.0) -> Array:
     """Sample `volume` at the voxels of `grid`.
 
     Along an axis where the grid is coarser, each value is the mean over the grid's voxel (so that
-    thin structures fade and do not flicker); where it is finer, values are interpolated linearly.
+    thin structures do not alias); where it is finer, values are interpolated linearly.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def resample(volume: Volume, grid: Grid, *, fill: float = 0.0) -> Array:
     grid : Grid
         Where.
     fill : float
-        Value outside the volume, which ends half a voxel beyond its outermost centres.
+        Value outside the volume, which extends half a voxel beyond its outermost centres.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def resample(volume: Volume, grid: Grid, *, fill: float = 0.0) -> Array:
 
 
 def block_mean(volume: Volume, factors: Sequence[int]) -> Volume:
-    """Average over blocks of ``factors`` voxels; what remains at the end is a smaller block.
+    """Average over blocks of ``factors`` voxels; the last block of an axis may be smaller.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def apply_matrices(data: NDArray[np.generic], matrices: Sequence[scipy.sparse.cs
     """Apply one sparse matrix (n_out, n_in) along each of three axes.
 
     Sparse, because each sample needs few voxels, and because dense products start threads, which
-    cost more than they bring when other programs want the cores too.
+    slow each other down on busy cores.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def apply_matrices(data: NDArray[np.generic], matrices: Sequence[scipy.sparse.cs
         return apply_matrices(data.T, matrices[::-1]).T
     out = np.ascontiguousarray(data, dtype=np.float32)
     shrinks = math.prod(m.shape[0] for m in matrices) < out.size
-    # The last axis is the slow one, so it comes when the array is smallest.
+    # The last axis is the slowest, so it comes last, when the array is smallest.
     for axis in (0, 1, 2) if shrinks else (2, 1, 0):
         out = _apply_matrix(out, matrices[axis], axis)
     return out
@@ -176,7 +176,7 @@ def _resample_oblique(volume: Volume, grid: Grid, fill: float) -> Array:
 def _corners_inside(
     to_source: NDArray[np.float64], grid: Grid, source_shape: tuple[int, ...]
 ) -> bool:
-    """Whether all of a grid lies within the source: then no voxel needs to be asked."""
+    """Whether the whole grid lies within the source, so that no voxel needs a test."""
     corners = np.indices((2, 2, 2)).reshape(3, 8).T * (np.array(grid.shape) - 1)
     position = corners @ to_source[:3, :3].T + to_source[:3, 3]
     return bool(((position >= -0.5) & (position <= np.array(source_shape) - 0.5)).all())
@@ -202,8 +202,8 @@ def _inside(
 ) -> NDArray[np.bool_]:
     """Which voxels of a grid of `shape` lie within the source.
 
-    Along a line of voxels those are neighbours, from a first to a last: finding only these two
-    costs a tenth of asking every voxel.
+    Along a line of voxels these form one interval: finding its two ends takes a tenth of the time
+    of testing every voxel.
     """
     i, j = np.ogrid[: shape[0], : shape[1]]
     first, last = np.zeros(shape[:2]), np.full(shape[:2], shape[2] - 1.0)

@@ -1,7 +1,7 @@
-"""A person's scan on disk: opened (header only), checked, and read when its values are needed.
+"""A scan on disk: opened (header only), checked, and read when its values are needed.
 
-Files are opened for reading only and never changed. Whatever is wrong with one is told in a
-sentence with its name, what was found, and the way out.
+Files are opened for reading only and never changed. Every problem is reported with the name of the
+file, what was found, and what to do.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from napari_singlestrip.engine.imaging.scan_bytes import (
 from napari_singlestrip.engine.imaging.scan_files import check_kind, checked_name, readable
 from napari_singlestrip.engine.imaging.scan_header import Layout, read_header
 from napari_singlestrip.engine.imaging.scan_names import scan_name
+from napari_singlestrip.engine.imaging.scan_nrrd import EXTENSION, read_nrrd_header
 from napari_singlestrip.engine.imaging.scan_position import find_position
 from napari_singlestrip.engine.imaging.scan_values import (
     mean_frame,
@@ -32,7 +33,7 @@ from napari_singlestrip.engine.imaging.scan_values import (
 )
 from napari_singlestrip.errors import UserError
 
-MAX_VOXELS = 2**30  # of a volume (one frame): 1024 along each side; the largest scans have half
+MAX_VOXELS = 2**30  # of one frame: 1024 along each side, twice the size of the largest scans
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,16 +53,16 @@ class Scan:
     frames : int
         Volumes in the file, 1 unless it is 4D.
     notes : tuple of str
-        What a person should know, such as "4D: mean of 12 frames" or "8 degrees oblique"; all
-        `doubts` first.
+        Remarks for the user, such as "4D: mean of 12 frames" or "8 degrees oblique"; `doubts` come
+        first.
     header : nibabel header
-        With its fields as they are stored.
+        With its fields as stored.
     layout : Layout
         Where the values lie.
     readings : tuple of Grid
-        `grid`, then those that other programs may take from the same header.
+        `grid`, then the grids that other programs may read from the same header.
     doubts : tuple of str
-        Where the file contradicts itself, or other programs may read it otherwise.
+        Contradictions within the file, and where other programs may read it differently.
     """
 
     path: Path
@@ -78,14 +79,14 @@ class Scan:
     def load(self) -> Volume:
         """Read the values: float32, scaling applied, a 4D file averaged over its frames.
 
-        NaN and -inf become the smallest finite value, inf the largest, and padding air, with a
-        note.
+        NaN and -inf are replaced by the smallest finite value, inf by the largest, and padding by
+        air, with a note.
 
         Raises
         ------
         UserError
-            If the file is damaged, too large for the memory that is free, or empty, constant or
-            without any finite value.
+            If the file is damaged, too large for the free memory, empty, constant or without any
+            finite value.
         """
         raw, notes = self._read()
         data, non_finite = replace_non_finite(self._scaled(raw), self.path)
@@ -93,7 +94,7 @@ class Scan:
         if low == high:
             raise UserError(
                 f"{self.path.name} is empty: all its values are {low:g}.",
-                "Look at it in a viewer; leave it out, or convert it again from its source.",
+                "Inspect it in a viewer; leave it out, or convert it again from its source.",
             )
         data, padding = padding_to_air(data)
         return Volume(data, self.grid.affine, (*notes, *non_finite, *padding))
@@ -109,12 +110,12 @@ class Scan:
         return self._scaled(self.read_raw())
 
     def read_raw(self) -> NDArray[Any]:
-        """Read the stored values without scaling, of the file's own shape and type (Fortran order).
+        """Read the stored values without scaling, in the file's own shape and type (Fortran order).
 
         Raises
         ------
         UserError
-            If the file is damaged, or too large for the memory that is free.
+            If the file is damaged, or too large for the free memory.
         """
         return self._read()[0]
 
@@ -143,17 +144,21 @@ def open_scan(path: str | Path) -> Scan:
     Parameters
     ----------
     path : str or Path
-        NIfTI-1 or -2, MGH/MGZ, or either file of an Analyze or NIfTI pair.
+        NIfTI-1 or -2, MGH/MGZ, NRRD, or either file of an Analyze or NIfTI pair.
 
     Raises
     ------
     UserError
-        If the file is missing, damaged, of another kind than its extension says, not a 3D or 4D
+        If the file is missing, damaged, of a type other than its extension says, not a 3D or 4D
         volume of plain numbers, larger than `MAX_VOXELS`, or has no usable voxel size or position.
     """
     path = checked_name(Path(path))
     check_kind(path)
-    header, layout, doubts = read_header(path)
+    doubts: tuple[str, ...] = ()
+    if path.name.lower().endswith(EXTENSION):
+        header, layout = read_nrrd_header(path)
+    else:
+        header, layout, doubts = read_header(path)
     scan = check_header(path, header, layout, doubts)
     with readable(layout.path):
         check_claim(layout.stretch)
@@ -163,23 +168,23 @@ def open_scan(path: str | Path) -> Scan:
 def check_header(
     path: Path, header: Any, layout: Layout, doubts: tuple[str, ...] = ()
 ) -> Scan:
-    """Check what a header says.
+    """Check a header.
 
     Parameters
     ----------
     path : Path
-        Whose header it is, for messages.
+        The file, for messages.
     header : nibabel header
-        With its fields as they are stored.
+        With its fields as stored.
     layout : Layout
         Not yet compared with the file's size.
     doubts : tuple of str
-        What was found in reading it.
+        Found when it was read.
 
     Raises
     ------
     UserError
-        If it is not that of a 3D or 4D volume of plain numbers with at most `MAX_VOXELS`, a
+        If it does not describe a 3D or 4D volume of plain numbers with at most `MAX_VOXELS`, a
         voxel size and a position.
     """
     shape, frames = _spatial_shape(layout.shape, path)
@@ -218,13 +223,13 @@ def _spatial_shape(shape: tuple[int, ...], path: Path) -> tuple[Shape, int]:
 def _check_dtype(dtype: np.dtype[Any], path: Path) -> None:
     hint = "Save the scan's own grey values (for complex values, their magnitude) and use that."
     if dtype.fields:
-        raise UserError(f"{path.name} is a colour (RGB) picture, not a scan.", hint)
+        raise UserError(f"{path.name} is a colour (RGB) image, not a scan.", hint)
     if dtype.kind not in "iuf":
         raise UserError(f"{path.name} holds {dtype.name} values, not plain numbers.", hint)
 
 
 def _check_size(layout: Layout) -> None:
-    """Refuse what is too large before it is read."""
+    """Refuse a volume that is too large before it is read."""
     n_voxels = math.prod(layout.shape[:3])
     if n_voxels > MAX_VOXELS:
         size = " x ".join(str(n) for n in layout.shape[:3])

@@ -1,8 +1,8 @@
-"""The bytes of scans: read within bounds, whether compressed or not, and checked.
+"""The bytes of scans: read within bounds, compressed or not, and checked.
 
-A file that came from elsewhere can claim any size, and a few MB of gzip can hold tens of GB. So
-what a header claims is compared with what the file can hold before anything is read, no more is
-decompressed than the values need, and little is kept beside them.
+A file from elsewhere can claim any size, and a few MB of gzip can expand to tens of GB. So the size
+in the header is compared with the size of the file before anything is read, and decompression stops
+at the end of the values.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from napari_singlestrip.atomic_files import open_regular
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import open_regular
 
 GZIP = b"\x1f\x8b"
 COPY_AGAIN = "Copy or convert it again from its source."
 
 MAX_VALUES_AT = 64 * 2**20  # bytes of header and extensions before the values: half a second
-MAX_AFTER_VALUES = 16 * 2**20  # bytes of a stream after the values that are still checked
-MAX_DEFLATE_RATIO = 1032  # gzip cannot make anything smaller than that
-# A scan or mask compresses 2 to 100 times. Beyond these two it is neither, and takes minutes.
+MAX_AFTER_VALUES = 16 * 2**20  # bytes of a stream that are still checked after the values
+MAX_DEFLATE_RATIO = 1032  # the highest ratio that gzip can reach
+# Scans and masks compress by a factor of 2 to 100. A file beyond both limits is neither.
 MAX_RATIO, MAX_FOLDED_BYTES = 250, 2**30
 
-# Members of a gzip file, beyond those that hold a KiB on average: bgzip's hold 64.
+# Limit on the members of a gzip file if they hold less than a KiB each (bgzip's hold 64 KiB).
 MAX_SMALL_MEMBERS = 10_000
 
-_CHUNK = 2**16  # small: what follows a member is copied
+_CHUNK = 2**16  # small, since the data after a member are copied
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Where values lie in a file.
+    """The byte range of the values in a file.
 
     Parameters
     ----------
@@ -48,12 +48,15 @@ class Stretch:
     n_bytes : int
     is_gzip : bool
         By its content, not its name.
+    stream_at : int
+        Offset of the gzip stream in the file.
     """
 
     path: Path
     offset: int
     n_bytes: int
     is_gzip: bool
+    stream_at: int = 0
 
 
 def read_start(path: Path, n_bytes: int) -> tuple[bytes, bool]:
@@ -86,7 +89,7 @@ def read_start(path: Path, n_bytes: int) -> tuple[bytes, bool]:
 
 
 def check_claim(part: Stretch) -> None:
-    """Refuse what the file cannot hold, or what no scan is, before anything of it is read.
+    """Refuse a file that cannot hold its values, or is no plausible scan, before reading it.
 
     Raises
     ------
@@ -122,12 +125,12 @@ def check_claim(part: Stretch) -> None:
 
 
 def check_memory(path: Path, n_bytes: int) -> None:
-    """Refuse to read what does not fit into the memory that is free.
+    """Refuse to read values that do not fit into the free memory.
 
     Raises
     ------
     UserError
-        If `n_bytes` are not there.
+        If `n_bytes` are not available.
     """
     free = psutil.virtual_memory().available
     if n_bytes > free:
@@ -146,7 +149,7 @@ def read_values(part: Stretch) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     -------
     ndarray of uint8
     tuple of str
-        What a person should know.
+        Remarks for the user.
 
     Raises
     ------
@@ -158,6 +161,7 @@ def read_values(part: Stretch) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     values = np.empty(part.n_bytes, np.uint8)
     with open_regular(part.path) as file:
         if part.is_gzip:
+            file.seek(part.stream_at)
             return values, _inflate(file, part, values)
         file.seek(part.offset)
         n = file.readinto(values.data)
@@ -177,7 +181,7 @@ def truncated(part: Stretch, n_bytes: int) -> UserError:
 
 
 def _inflate(file: BufferedReader, part: Stretch, values: NDArray[np.uint8]) -> tuple[str, ...]:
-    """Fill `values` from a gzip file; what comes after them is read to check it."""
+    """Fill `values` from a gzip file; the rest is read to verify the checksum."""
     stream = _Stream(file)
     end, at = part.offset + part.n_bytes, 0
     for piece in stream.pieces():
@@ -200,12 +204,12 @@ def _inflate(file: BufferedReader, part: Stretch, values: NDArray[np.uint8]) -> 
 
 
 class _Stream:
-    """The members of a gzip file, one after the other, in pieces of bounded size.
+    """The members of a gzip file, one by one, in pieces of bounded size.
 
     Attributes
     ----------
     is_cut : bool
-        The file ended within a member, known once all pieces were taken.
+        The file ended within a member; known once all pieces were read.
     has_tail : bool
         Something other than a member or zeros follows the last one.
     """

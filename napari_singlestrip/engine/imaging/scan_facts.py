@@ -1,4 +1,4 @@
-"""What the header of a scan tells a person: size, voxels, orientation, and what to look out for."""
+"""The header of a scan for display: size, voxels, orientation, and warnings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from napari_singlestrip.engine.imaging.scan import open_scan
 from napari_singlestrip.errors import UserError
 
-THICK_MM = 3.0  # slices from here on, where they are also twice as thick as pixels are wide
-SMALL_MM = 100.0  # an adult head measures more in every direction
+THICK_MM = 3.0  # from here on slices are thick, if they also exceed twice the pixel size
+SMALL_MM = 100.0  # an adult head is larger in every direction
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ScanFacts:
     axes : str
         Where the stored axes point, such as "LPS".
     notes : tuple of str
-        What a person should know; nothing that hinders.
+        Remarks for the user that do not prevent using the scan.
     problem : str
         Why the scan cannot be used; empty when it can.
     """
@@ -41,7 +41,7 @@ class ScanFacts:
 
 
 def scan_facts(path: str | Path) -> ScanFacts:
-    """Read the header of a scan; what is wrong with it is told, not raised."""
+    """Read the header of a scan; problems are returned, not raised."""
     try:
         scan = open_scan(path)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Files that are named like scans: listing them in folders, and what is wrong with one."""
+"""Files with the extension of a scan: listing them in folders, and what is wrong with one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from pathlib import Path
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 
-from napari_singlestrip.atomic_files import open_regular
+from napari_singlestrip.engine.imaging.dicom_files import holds_dicom
 from napari_singlestrip.engine.imaging.scan_bytes import COPY_AGAIN
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import open_regular
 
 SCAN_EXTENSIONS = (
-    ".nii.gz", ".nii", ".mgz", ".mgh", ".img.gz", ".img", ".hdr.gz", ".hdr",
+    ".nii.gz", ".nii", ".mgz", ".mgh", ".img.gz", ".img", ".hdr.gz", ".hdr", ".nrrd",
 )  # fmt: skip
 
 # What nibabel, gzip and numpy raise on a damaged file.
@@ -31,17 +32,17 @@ _DAMAGE = (
 )  # fmt: skip
 CONVERT = "Convert the scan to NIfTI (dcm2niix does so for DICOM) and use that file."
 
-# Endings of other files that people write results to with other programs.
+# Extensions of result files that other programs write.
 _OTHER_FILES = (
-    ".nii.bz2", ".nii.zst", ".nrrd", ".nhdr", ".mha", ".mhd", ".mif.gz", ".mif", ".mnc", ".dcm",
+    ".nii.bz2", ".nii.zst", ".nhdr", ".mha", ".mhd", ".mif.gz", ".mif", ".mnc", ".dcm",
     ".gz", ".zip", ".tar", ".csv", ".tsv", ".json", ".txt", ".html", ".pt", ".npz", ".npy", ".png",
 )  # fmt: skip
 
-# How the files that people take for scans begin.
+# First bytes of files that are easily mistaken for scans.
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (128, b"DICM", "a DICOM file"),
-    (0, b"\x89PNG", "a PNG picture"),
-    (0, b"\xff\xd8\xff", "a JPEG picture"),
+    (0, b"\x89PNG", "a PNG image"),
+    (0, b"\xff\xd8\xff", "a JPEG image"),
     (0, b"PK\x03\x04", "a zip archive"),
     (0, b"NRRD", "an NRRD file"),
     (0, b"\x89HDF", "an HDF5 or MINC file"),
@@ -53,14 +54,15 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
 
 @dataclass
 class Listing:
-    """What lies in a folder, at any depth.
+    """The content of a folder, at any depth.
 
     Attributes
     ----------
     files : list of Path
-        Files that are named like scans, sorted; of two ways to one file, the one without links.
+        Files with the extension of a scan, sorted; if there are several paths to a file, the one
+        without links.
     problems : list of str
-        Links that lead nowhere and folders that cannot be read, in a sentence each.
+        Broken links and unreadable folders, one sentence each.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -68,12 +70,12 @@ class Listing:
 
 
 def find_files(paths: Iterable[str | Path]) -> list[Path]:
-    """List all files that are named like scans, masks among them: see `scan_search.find_scans`.
+    """List all files with the extension of a scan, including masks: see `scan_search.find_scans`.
 
     Parameters
     ----------
     paths : iterable of str or Path
-        Files and folders. In folders, hidden files and other kinds of files are passed over.
+        Files and folders. In folders, hidden files and files of other types are skipped.
 
     Returns
     -------
@@ -96,17 +98,17 @@ def find_files(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def list_folder(folder: Path, enter: Callable[[Path], bool] = lambda _: True) -> Listing:
-    """List a folder. Folders that are links are followed, each real one is looked into once.
+    """List a folder. Linked folders are followed; each real folder is read once.
 
     Parameters
     ----------
     folder : Path
     enter : callable
-        Whether to look into a folder; hidden ones never are.
+        Whether to enter a folder; hidden ones never are.
     """
     listing, real_files = Listing(), dict[str, Path]()
     waiting, seen = deque([folder]), set[str]()
-    while waiting:  # links last: a file is known by its own place rather than by a link to it
+    while waiting:  # links last: a file's own path has priority over a link to it
         for parent, folders, names in os.walk(waiting.popleft(), onerror=_note(listing.problems)):
             if _seen_before(parent, seen):
                 folders[:] = []
@@ -121,18 +123,23 @@ def list_folder(folder: Path, enter: Callable[[Path], bool] = lambda _: True) ->
 
 
 def no_scan(folder: Path, why: str = "") -> UserError:
-    """Say that a folder holds no scan."""
+    """Return the error for a folder without scans."""
+    if holds_dicom(folder):
+        return UserError(
+            f"There are DICOM files in the folder {folder}, and no scan.",
+            f"See which series they are, and convert some: singlestrip dicom {folder}",
+        )
     return UserError(f"There is no scan in the folder {folder}.", why or f"Known: {_known()}.")
 
 
 def real_file(path: Path) -> str:
-    """What is equal for two ways to one file: links and spellings of Unicode are resolved."""
+    """The canonical path of a file: links are resolved and Unicode is normalised."""
     return unicodedata.normalize("NFC", os.path.realpath(path))
 
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn what readers raise on a bad file into a sentence."""
+    """Turn the exceptions of readers for a bad file into a `UserError`."""
     try:
         yield
     except PermissionError as error:
@@ -144,7 +151,7 @@ def readable(path: Path) -> Iterator[None]:
             f"There is not enough memory to read {path.name}.", "Close other programs."
         ) from error
     except OSError as error:
-        if error.errno is None:  # not the system's: gzip's
+        if error.errno is None:  # from gzip, not from the system
             raise _damaged(path, error) from error
         raise UserError(
             f"{path} cannot be read: {error.strerror}.",
@@ -171,12 +178,12 @@ def _known() -> str:
 
 
 def check_folder_name(path: Path, example: str = "DIR") -> None:
-    """Refuse a name of a file for a folder that is to be made: it would be taken for that file.
+    """Refuse a new folder with the name of a file, which would be mistaken for that file.
 
     Raises
     ------
     UserError
-        If it ends like a file, unless it is a folder already; or is a file.
+        If it has the extension of a file, unless it is an existing folder; or if it is a file.
     """
     if path.is_dir():
         return
@@ -193,12 +200,12 @@ def check_folder_name(path: Path, example: str = "DIR") -> None:
 
 
 def check_file_name(path: Path) -> None:
-    """Refuse the name of a scan or a folder for a file of another kind that is to be written.
+    """Refuse to write a file of another type under the name of a scan or a folder.
 
     Raises
     ------
     UserError
-        If it ends like a scan, which it could replace, or is a folder.
+        If it has the extension of a scan, which it could replace, or is a folder.
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder.", "Name the file to write, such as a file in it.")
@@ -209,7 +216,7 @@ def check_file_name(path: Path) -> None:
 
 
 def missing_file(path: Path) -> UserError:
-    """Say that a file is not there."""
+    """Return the error for a missing file."""
     if path.is_symlink():
         return UserError(
             f"{path} is a link to a file that is not there.", "Fetch it (such as `git annex get`)."
@@ -220,7 +227,7 @@ def missing_file(path: Path) -> UserError:
 def checked_name(path: Path) -> Path:
     """Return `path` if it is a file and named like a scan."""
     with readable(path):
-        mode = path.stat().st_mode  # follows links, and does not wait for pipes as opening does
+        mode = path.stat().st_mode  # follows links, and does not block on pipes as opening would
     if stat.S_ISDIR(mode):
         raise UserError(f"{path} is a folder, not a scan.", "Name a file in it.")
     if not stat.S_ISREG(mode):
@@ -255,7 +262,7 @@ def _seen_before(folder: str, seen: set[str]) -> bool:
 
 
 def _is_loop(link: Path) -> bool:
-    """Whether a link leads up, to a folder that it lies in: that is no other data."""
+    """Whether a link points to a folder that contains it."""
     return Path(os.path.realpath(link.parent)).is_relative_to(os.path.realpath(link))
 
 
@@ -295,7 +302,7 @@ def files_of(path: Path) -> tuple[Path, Path]:
 
 
 def _partner(path: Path, extension: str) -> Path:
-    """The other file of a pair, in any mixture of case and compression; `path` without one."""
+    """The other file of a pair, in any case and compression; `path` if there is none."""
     gz = ("", ".gz", ".GZ")
     if extension_of(path.name).endswith(".gz"):
         gz = (".gz", ".GZ", "")
@@ -313,14 +320,16 @@ def _stem(path: Path) -> str:
 
 
 def check_kind(path: Path) -> None:
-    """Find files that are something else than their extension says."""
+    """Refuse files whose content contradicts their extension."""
     extension = extension_of(path.name)
     with readable(path), open_regular(path) as file:
         start = file.read(512)
     if not start:
         raise UserError(f"{path.name} is an empty file of 0 bytes.", COPY_AGAIN)
-    if extension.startswith(".img"):  # bare values may begin with anything
+    if extension.startswith(".img"):  # raw values may begin with any bytes
         return
     for offset, signature, what in _SIGNATURES:
+        if extension == ".nrrd" and signature == b"NRRD":
+            continue
         if start[offset:].startswith(signature):
             raise UserError(f"{path.name} is not a scan but {what}.", CONVERT)

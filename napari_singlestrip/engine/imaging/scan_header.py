@@ -1,7 +1,7 @@
-"""The header of a scan: what kind of file it is, and where and how its values lie.
+"""The header of a scan: its file format, and the layout of its values.
 
-The header's fields are taken as they are stored: nibabel would refuse some files that FSL and ITK
-read, change others without a word, and read all extensions, of which a file can hold millions.
+The header's fields are read as stored: nibabel would refuse some files that FSL and ITK read,
+change others silently, and read all extensions, of which a file can hold millions.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
-from napari_singlestrip.atomic_files import open_regular
 from napari_singlestrip.engine.imaging.scan_bytes import COPY_AGAIN, GZIP, Stretch, read_start
 from napari_singlestrip.engine.imaging.scan_files import files_of, readable
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import open_regular
 
 _ENOUGH = 1024  # bytes: every header is shorter
-_NIFTI_1, _NIFTI_2, _MGH = 348, 540, 284  # bytes of a header; those of MGH with what pads it
+_NIFTI_1, _NIFTI_2, _MGH = 348, 540, 284  # bytes of a header; MGH's with its padding
 _EXTENSION_FLAG = 4  # bytes that follow the header of a .nii file
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where and how the values lie in the data file."""
+    """Layout of the values in the data file."""
 
     path: Path
     offset: int
@@ -36,6 +37,7 @@ class Layout:
     slope: float
     inter: float
     is_gzip: bool = False
+    stream_at: int = 0
 
     @property
     def n_bytes(self) -> int:
@@ -44,8 +46,8 @@ class Layout:
 
     @property
     def stretch(self) -> Stretch:
-        """Where the bytes are."""
-        return Stretch(self.path, self.offset, self.n_bytes, self.is_gzip)
+        """Byte range of the values."""
+        return Stretch(self.path, self.offset, self.n_bytes, self.is_gzip, self.stream_at)
 
 
 def read_header(path: Path) -> tuple[Any, Layout, tuple[str, ...]]:
@@ -54,12 +56,12 @@ def read_header(path: Path) -> tuple[Any, Layout, tuple[str, ...]]:
     Parameters
     ----------
     path : Path
-        Any file that `scan_files.checked_name` lets pass.
+        Any file that `scan_files.checked_name` accepts.
 
     Returns
     -------
     header
-        nibabel's, with the fields as they are stored.
+        nibabel's, with the fields as stored.
     Layout
         Not yet compared with the file's size.
     tuple of str
@@ -68,7 +70,7 @@ def read_header(path: Path) -> tuple[Any, Layout, tuple[str, ...]]:
     Raises
     ------
     UserError
-        If a file is missing, or its content is not what its extension says.
+        If a file is missing, or its content contradicts its extension.
     """
     header_path, data_path = files_of(path)
     with readable(header_path):
@@ -89,7 +91,7 @@ def read_header(path: Path) -> tuple[Any, Layout, tuple[str, ...]]:
 
 
 def _parse(start: bytes, path: Path, is_pair: bool) -> Any:
-    """Make nibabel's header of the first bytes, without its checks."""
+    """Parse the first bytes as nibabel's header, without its checks."""
     kind: Any = nib.freesurfer.mghformat.MGHHeader
     if path.suffix.lower() in (".mgh", ".mgz"):
         if start[:4] == b"\0\0\0\1" and len(start) >= _MGH:
@@ -110,7 +112,7 @@ def _parse(start: bytes, path: Path, is_pair: bool) -> Any:
 
 
 def _byte_order(start: bytes, size: int, dim_at: int, dim_type: str, path: Path) -> str:
-    """Byte order in which the header gives its own size, or else a possible number of axes."""
+    """Byte order in which the header's own size, or else its number of axes, makes sense."""
     for order in "<>":
         if np.frombuffer(start, f"{order}i4", 1)[0] == size:
             return order
@@ -152,7 +154,7 @@ def _shape(header: Any, path: Path) -> tuple[int, ...]:
             f"{path.name} is damaged: its header says that it has {n} dimensions.", COPY_AGAIN
         )
     shape = [int(m) for m in header["dim"][1 : n + 1]]
-    # Some programs write 0 for an axis that is not there; FSL and ITK take it as 1.
+    # Some programs write 0 for a missing axis; FSL and ITK read it as 1.
     return (*shape[:3], *(max(m, 1) for m in shape[3:]))
 
 
@@ -168,7 +170,7 @@ def _scaling(header: Any) -> tuple[float, float]:
 
 
 def _data_are_gzip(layout: Layout) -> bool:
-    """Whether the values of a pair are compressed; bare values may begin like gzip by chance."""
+    """Whether the values of a pair are compressed; raw values may begin like gzip by chance."""
     path = layout.path
     with readable(path), open_regular(path) as file:
         looks_so = file.read(2) == GZIP
@@ -178,7 +180,7 @@ def _data_are_gzip(layout: Layout) -> bool:
 
 
 def _offset_of_single(layout: Layout, start: bytes) -> tuple[Layout, tuple[str, ...]]:
-    """Values of a .nii file begin after the header, whatever it says."""
+    """Correct the offset of a .nii file: values begin after the header."""
     if layout.path.suffix.lower() in (".mgh", ".mgz"):
         return layout, ()
     size = _NIFTI_2 if start[4:7] in (b"n+2", b"ni2") else _NIFTI_1
@@ -193,8 +195,26 @@ def _offset_of_single(layout: Layout, start: bytes) -> tuple[Layout, tuple[str, 
 
 
 def _offset_of_pair(layout: Layout) -> tuple[Layout, tuple[str, ...]]:
-    """A .img whose size is just that of its values begins with them, whatever the header says."""
+    """Correct the offset of a .img file: 0 if its size is exactly that of its values."""
     if layout.offset and not layout.is_gzip and layout.path.stat().st_size == layout.n_bytes:
         note = f"its header says that values begin at byte {layout.offset}: byte 0 taken"
         return replace(layout, offset=0), (note,)
     return layout, ()
+
+
+def nifti_header(affine: NDArray[np.float64], code: str) -> Any:
+    """Return the NIfTI header for an image without one: units of mm, and its position.
+
+    Parameters
+    ----------
+    affine : (4, 4) float64
+        Voxels to RAS mm.
+    code : {"scanner", "aligned"}
+        NIfTI's name of the space.
+    """
+    header = nib.Nifti1Header()
+    header.set_xyzt_units("mm")
+    with np.errstate(over="ignore"):  # values that overflow are refused later
+        header.set_sform(affine, code=code)
+        header["pixdim"][1:4] = nib.affines.voxel_sizes(affine)
+    return header

@@ -1,4 +1,4 @@
-"""Who a scan is: what is in its file, wherever the file lies and whatever it is called."""
+"""Identity of a scan: by the content of its file, independent of name and location."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import BinaryIO
 
 from napari_singlestrip.engine.imaging.scan_files import extension_of, image_of_pair
 
-LENGTH = 16  # characters: one pair in a million million of a hundred thousand scans is taken alike
+LENGTH = 16  # hexadecimal digits: a collision among 100,000 scans has odds of about 1 in 10^9
 _PART_BYTES = 2**16
 
 
 def fingerprint(path: Path) -> str:
-    """Return a short text that is the same for files with the same content only.
+    """Return a short hash of a file's content.
 
-    Of a compressed file, its size, beginning and end are enough, and soon read: gzip ends with a
-    checksum of all that is in it.
+    For a compressed file, size, beginning and end are enough, and quickly read: gzip ends with a
+    checksum of the content.
 
     Parameters
     ----------
     path : Path
-        A scan; of a pair of files either one, both count.
+        A scan; for a pair of files either one (both are hashed).
 
     Returns
     -------
@@ -31,7 +31,7 @@ def fingerprint(path: Path) -> str:
     found = hashlib.blake2b(digest_size=LENGTH // 2)
     try:
         for part in _parts(path):
-            if not part.is_file():  # a pipe would be waited for without end
+            if not part.is_file():  # reading a pipe would block forever
                 return ""
             with part.open("rb") as file:
                 _add(found, file, part)

@@ -1,4 +1,4 @@
-"""Scans that lie in memory: images of nibabel and arrays, checked and read as files are."""
+"""Scans in memory: nibabel images and arrays, checked and read as files are."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 from napari_singlestrip.engine.imaging.scan import Scan, check_header
 from napari_singlestrip.engine.imaging.scan_bytes import check_memory
 from napari_singlestrip.engine.imaging.scan_files import readable
-from napari_singlestrip.engine.imaging.scan_header import Layout
+from napari_singlestrip.engine.imaging.scan_header import Layout, nifti_header
 from napari_singlestrip.errors import UserError
 
-_AFFINE = "Give the 4 x 4 matrix that maps a voxel (i, j, k, 1) to its place in RAS mm."
+_AFFINE = "Give the 4 x 4 matrix that maps a voxel (i, j, k, 1) to its position in RAS mm."
 
 
 @dataclass(frozen=True, eq=False)
 class ScanInMemory(Scan):
-    """A scan that was not opened by us.
+    """A scan that was not opened from a file by us.
 
     Parameters
     ----------
     source : ndarray or nibabel.arrayproxy.ArrayProxy
-        Its values, or where they are; never changed.
+        Its values, or a proxy for them; never changed.
     """
 
     source: Any = field(default=None, repr=False)
@@ -38,14 +38,14 @@ class ScanInMemory(Scan):
         as_float = math.prod(self.grid.shape) * np.dtype(np.float32).itemsize
         check_memory(self.path, as_float + is_elsewhere * self.layout.n_bytes)
         with readable(self.path):
-            # Scaled by us, as files are: nibabel would round otherwise.
+            # Scaled as for files: nibabel's scaling rounds differently.
             values = self.source.get_unscaled() if is_elsewhere else self.source
-        # In the order of files, so that sums over all values are rounded alike.
+        # In the memory order of files, so that sums are rounded identically.
         return np.asfortranarray(values), ()
 
 
 def scan_of_image(image: Any) -> Scan:
-    """Take an image of nibabel as a scan, as if it had been saved and opened.
+    """Make a scan from a nibabel image, as if it had been saved and opened.
 
     Parameters
     ----------
@@ -64,13 +64,13 @@ def scan_of_image(image: Any) -> Scan:
         else:  # subclasses scale in ways of their own
             source = np.asarray(source)
         is_known = isinstance(image, nib.Nifti1Pair | nib.MGHImage)
-        header = _saved_header(image) if is_known else _nifti_header(image.affine)
+        header = _saved_header(image) if is_known else nifti_header(image.affine, "aligned")
     scan = _scan(path, source, header, slope, inter)
     return scan if is_known else replace(scan, header=image.header)  # results are as from a file
 
 
 def scan_of_array(array: Any, affine: Any) -> Scan:
-    """Take an array as a scan, as if it had been saved as NIfTI and opened.
+    """Make a scan from an array, as if it had been saved as NIfTI and opened.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def scan_of_array(array: Any, affine: Any) -> Scan:
     UserError
         As `open_scan`, and if `array` is no array or `affine` no affine.
     """
-    return _scan(Path("the array"), _as_array(array), _nifti_header(_as_affine(affine)))
+    return _scan(Path("the array"), _as_array(array), nifti_header(_as_affine(affine), "aligned"))
 
 
 def _scan(path: Path, source: Any, header: Any, slope: float = 1.0, inter: float = 0.0) -> Scan:
@@ -93,20 +93,11 @@ def _scan(path: Path, source: Any, header: Any, slope: float = 1.0, inter: float
 
 
 def _saved_header(image: Any) -> Any:
-    """The header with which the image would be saved: a copy."""
+    """A copy of the header with which the image would be saved."""
     stored = image.header.get_best_affine()
     if image.affine is None or np.array_equal(image.affine, stored, equal_nan=True):
         return image.header.copy()
     return type(image)(image.dataobj, image.affine, image.header).header
-
-
-def _nifti_header(affine: NDArray[np.float64]) -> Any:
-    header = nib.Nifti1Header()
-    header.set_xyzt_units("mm")
-    with np.errstate(over="ignore"):  # what no number of a header can hold is refused later
-        header.set_sform(affine, code="aligned")
-        header["pixdim"][1:4] = nib.affines.voxel_sizes(affine)
-    return header
 
 
 def _as_array(array: Any) -> NDArray[Any]:

@@ -1,9 +1,9 @@
-"""Names of scans, the one home: masks, scores and tables are filed under them.
+"""Names of scans, under which masks, scores and table rows are stored.
 
-A scan is called like its file. Files of one name in several folders (``patient1/T1.nii.gz`` and
-``patient2/T1.nii.gz``) get as many of their folders in front as tell them apart:
-``patient1_T1`` and ``patient2_T1``. Upper and lower case are one name: on the disks of Windows and
-macOS they are one file. So are the spellings of a letter in Unicode; what a name cannot hold
+A scan is named after its file. Files of one name in several folders (``patient1/T1.nii.gz`` and
+``patient2/T1.nii.gz``) are prefixed with as many folders as are needed to tell them apart:
+``patient1_T1`` and ``patient2_T1``. Names that differ in case only count as one, since Windows and
+macOS store them as one file. So are the spellings of a letter in Unicode; what a name cannot hold
 everywhere is escaped, and a name too long for what is added to it is cut (see `scan_name`).
 """
 
@@ -23,11 +23,11 @@ from napari_singlestrip.texts import plain_name
 L = TypeVar("L")
 R = TypeVar("R")
 
-# What a mask's name adds to that of its scan; the first that fits counts.
+# Suffixes of masks, added to the scan's name; the first match counts.
 MASK_SUFFIXES = ("_desc-brain_mask", "_brain_mask", "_brainmask", "_mask", "")
 
 MAX_NAME_BYTES = 200  # file names hold 255: suffixes of masks and temporary files need room
-# What Windows keeps for devices, also with an extension.
+# Reserved for devices on Windows, also with an extension.
 _RESERVED = {
     "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)),
 }  # fmt: skip
@@ -39,16 +39,16 @@ def scan_name(path: str | Path) -> str:
 
 
 def stem_of(path: str | Path) -> str:
-    """File name without the extension of a scan, as it is."""
+    """File name without the extension of a scan, otherwise unchanged."""
     name = Path(path).name
     return name[: len(name) - len(extension_of(name))]
 
 
 def usable_name(text: str) -> str:
-    """Return `text` as a name that every disk, table and terminal can hold.
+    """Convert `text` to a name that every file system, table and terminal can hold.
 
-    A name that is usable stays as it is. One that is too long ends in a number that stands for the
-    whole, so that two long names stay two.
+    A usable name is returned unchanged. One that is too long is cut and ends in a hash of the
+    whole, so that two long names stay distinct.
     """
     name = plain_name(text)
     if not name.strip("."):
@@ -62,7 +62,7 @@ def usable_name(text: str) -> str:
 
 
 def name_key(name: str) -> str:
-    """What is equal for names that are one: upper and lower case, and spellings of Unicode."""
+    """Key under which equivalent names are equal: case and Unicode form are folded."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
@@ -75,7 +75,7 @@ class Naming:
     names : dict of Path to str
         In the order in which the files were given.
     clashes : tuple of (Path, Path)
-        Files without a name, each with the other file that no folder tells it from.
+        Files without a name, each with the file from which no folder distinguishes it.
     """
 
     names: dict[Path, str]
@@ -105,20 +105,20 @@ def name_scans(files: Iterable[Path], known: Mapping[str, Path] | None = None) -
     ----------
     files : iterable of Path
     known : mapping of str to Path, optional
-        Scans that have names already, which stay as they are.
+        Scans that already have names, which are kept.
 
     Returns
     -------
     Naming
-        Files of one name (or of that of a known one) have all the same number of folders in front,
-        the smallest that does; it does not depend on the order of the files.
+        Files of the same name (or of the name of a known one) all get the same number of folders as
+        a prefix, the smallest that makes them unique, independent of the order of the files.
     """
     taken = {name_key(name): path for name, path in (known or {}).items()}
     files = list(files)
     new, old = _by_stem(files), _by_stem((known or {}).values())
     names: dict[Path, str] = {}
     clashes: list[tuple[Path, Path]] = []
-    # A long name first: with folders in front, a shorter one may come to be the same.
+    # Long names first: with a prefix, a shorter one may become the same.
     for stem in sorted(new, key=lambda stem: (-len(stem), stem)):
         group = _tell_apart(sorted(new[stem]), old.get(stem, []), taken)
         taken |= {name_key(name): file for file, name in group.names.items()}
@@ -130,12 +130,13 @@ def name_scans(files: Iterable[Path], known: Mapping[str, Path] | None = None) -
 def find_masks(folder: Path) -> dict[Path, tuple[str, ...]]:
     """Find the masks in a folder, at any depth.
 
-    Beside its mask, a file with the plain name is the scan or the brain, not a second mask.
+    Next to a mask, a file with the same name but no suffix is the scan or the brain, not a second
+    mask.
 
     Returns
     -------
     dict of Path to tuple of str
-        Files, each with the names that it may go by: see `possible_names`.
+        Files, each with its possible names: see `possible_names`.
 
     Raises
     ------
@@ -153,7 +154,7 @@ def find_masks(folder: Path) -> dict[Path, tuple[str, ...]]:
 
 
 def possible_names(path: Path) -> tuple[str, ...]:
-    """Return a file's name with all its folders in front, with one less, ... down to none."""
+    """Return a file's name prefixed with all its folders, with one fewer, ..., with none."""
     folders = _folders(path)
     return tuple(_name_with(path, n) for n in range(len(folders), -1, -1))
 
@@ -161,7 +162,7 @@ def possible_names(path: Path) -> tuple[str, ...]:
 def match(
     left: Mapping[L, Collection[str]], right: Mapping[R, Collection[str]]
 ) -> tuple[dict[L, R], dict[L, list[R]]]:
-    """Find what belongs together by the longest name that two things may both go by.
+    """Pair things by the longest name that both may have.
 
     Parameters
     ----------
@@ -171,8 +172,7 @@ def match(
     Returns
     -------
     dict, dict
-        What belongs together; and what of `left` could belong to more than one of `right`, or the
-        other way round.
+        The pairs; and the things of `left` that match more than one of `right`, or vice versa.
     """
     of_left, of_right = _nearest(left, right), _nearest(right, left)
     pairs, doubtful = {}, {}
@@ -206,8 +206,8 @@ def _by_stem(files: Iterable[Path]) -> dict[str, list[Path]]:
 
 
 def _tell_apart(new: Sequence[Path], old: Sequence[Path], taken: Mapping[str, Path]) -> Naming:
-    """Name the files of one name, some of which (`old`) have theirs."""
-    # Where all folders are not enough, one of the files can have no name.
+    """Name files that share one name; those in `old` keep theirs."""
+    # If all folders are not enough, one of the files gets no name.
     whole = {name_key(possible_names(file)[0]): file for file in reversed([*old, *new])}
     clashes = [(f, o) for f in new if (o := whole[name_key(possible_names(f)[0])]) != f]
     left_out = {file for file, _ in clashes}

@@ -1,10 +1,10 @@
-"""Where the voxels of a scan lie, in mm: from the fields of its header, which may contradict.
+"""Where the voxels of a scan lie, in mm: from header fields that may contradict each other.
 
-A NIfTI header can tell the position three times (sform, qform, voxel sizes), in a unit of its own.
-Where that is one position, it is the one of nibabel, FSL and ITK. Where it is several, these
-disagree: then the first usable of sform and qform is taken, as nibabel does, unless only another
-reading gives the size of a head; and a note says so. Positions are for working only: results are
-written with the header's own fields.
+A NIfTI header can state the position three times (sform, qform, voxel sizes), in a unit of its own.
+If these agree, the position is that of nibabel, FSL and ITK. If they disagree, so do these
+programs: the first usable of sform and qform is taken, as in nibabel, unless only another reading
+gives the size of a head; a note says so. Positions are used internally only: results are written
+with the header's own fields.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from napari_singlestrip.atomic_files import open_regular
 from napari_singlestrip.engine.imaging.grid import Grid, Shape
 from napari_singlestrip.engine.imaging.scan_files import readable
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import open_regular
 
 Matrix = NDArray[np.float64]
 
-POSSIBLE_MM = (10.0, 600.0)  # longest side of a picture of a head, of a mouse or in a wide field
-HEAD_MM = (130.0, 300.0)  # every side of a picture of a human head, mostly
+POSSIBLE_MM = (10.0, 600.0)  # longest side of a head scan, from a mouse to a wide field of view
+HEAD_MM = (130.0, 300.0)  # usual range of every side of a human head scan
 FAR_MM = 1e6  # no voxel lies further from the origin, which is in the head
 SPACING_MM = (1e-4, 1e3)  # voxel sizes of a scan
 
 _USABLE = (1e-9, 1e9)  # voxel sizes in any unit
 
 _UNITS = {1: (1e3, "metres", "m"), 2: (1.0, "millimetres", "mm"), 3: (1e-3, "micrometres", "um")}
-_LONG = 1 + 1e-5  # of a quaternion: more than rounding
-_LAST_CODE = 5  # of sform and qform that has a meaning
-_UNIT_BITS = 7  # of xyzt_units; the others tell the unit of time
+_LONG = 1 + 1e-5  # length of a quaternion beyond rounding errors
+_LAST_CODE = 5  # the last defined sform and qform code
+_UNIT_BITS = 7  # spatial unit in xyzt_units; the other bits are the unit of time
 _SAME_SPACING = 0.01  # relative: headers are rounded
 _SAME_DIRECTION_DEG = 1.0
-_NOT_HEAD = math.log(1.25)  # of `_unlike_a_head`: a little too small or large is no contradiction
+_NOT_HEAD = math.log(1.25)  # of `_unlike_a_head`: slightly too small or large is no contradiction
 _MAX_MAT_BYTES = 2**20
 _CORRECT = "Correct its header, or convert it again from its source."
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where voxels lie.
+    """Position of a scan's voxels.
 
     Parameters
     ----------
     affine : ndarray, shape (4, 4)
         Voxel index to RAS mm.
     readings : tuple of ndarray
-        This affine first, then others that programs may take from the same header: a mask that
-        they wrote for the scan lies on one of these.
+        This affine first, then those that other programs may read from the same header: a mask
+        written by them for the scan has one of these.
     notes : tuple of str
         What a person should know.
     """
@@ -68,7 +68,7 @@ class Position:
 
 @dataclass(frozen=True)
 class _Form:
-    """A position as a part of the header tells it, in the header's unit."""
+    """A position as stated by one part of the header, in the header's unit."""
 
     name: str
     affine: Matrix
@@ -87,7 +87,7 @@ def find_position(header: Any, shape: Shape, path: Path) -> Position:
         With the fields as they are stored.
     shape : (i, j, k)
     path : Path
-        The file; beside one of Analyze format there may be a .mat of SPM.
+        The file; an Analyze file may come with a .mat of SPM.
 
     Raises
     ------
@@ -116,13 +116,13 @@ def _find(header: Any, shape: Shape, path: Path) -> Position:
     return Position(affine, (affine, *others), notes + far)
 
 
-# --- what the header says
+# --- fields of the header
 
 
 def _nifti_forms(
     header: Any, shape: Shape, path: Path
 ) -> tuple[list[_Form], tuple[str, ...]]:
-    """The usable positions in a NIfTI header, that of nibabel first."""
+    """The usable positions in a NIfTI header, nibabel's first."""
     size = np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64))
     has_size = _is_usable(size)
     has_sform, has_qform = header["sform_code"] > 0, header["qform_code"] > 0
@@ -153,13 +153,13 @@ def _nifti_forms(
             raise trouble
         return [_Form("qform", qform)], tuple(notes)
     base = nib.volumeutils.shape_zoom_affine(shape, size, True)
-    # FSL and ITK do not mirror, and have the origin in the first voxel.
+    # FSL and ITK do not flip, and put the origin at the first voxel.
     forms = [_Form("voxel size", base), _Form("voxel size", np.diag([*size, 1.0]))]
     return forms, ("no orientation in its header: check left and right",)
 
 
 def _unknown_codes(header: Any) -> list[str]:
-    """Forms that FSL and ITK take, and we, but nibabel does not."""
+    """Forms with an unknown code, which FSL, ITK and we use, but nibabel ignores."""
     codes = {name: int(header[f"{name}_code"]) for name in ("sform", "qform")}
     return [
         f"{name}_code {code} is unknown: {name} not ignored"
@@ -175,7 +175,7 @@ def _sform(header: Any) -> Matrix:
 def _qform(header: Any, size: Matrix) -> Matrix:
     """Position from quaternion and voxel size.
 
-    A quaternion that rounding made longer than 1 is shortened, as FSL and ITK do.
+    A quaternion that is longer than 1 through rounding is normalised, as in FSL and ITK.
     """
     b, c, d = (float(header[f"quatern_{name}"]) for name in "bcd")
     length = _quaternion_length(header)
@@ -230,25 +230,25 @@ def _spm_affine(path: Path) -> Matrix | None:
         found = scipy.io.loadmat(BytesIO(content), variable_names=("M", "mat"))
         stored = np.asarray(found["mat" if "mat" in found else "M"], np.float64)
         affine = stored.reshape(4, 4, -1)[:, :, 0]
-    except Exception as error:  # scipy raises what it likes on a file of another kind
+    except Exception as error:  # scipy raises various errors for other files
         raise UserError(
             f"{mat.name}, the position of {path.name}, cannot be read ({error}).",
             "Move it to another folder if it does not belong to the scan.",
         ) from error
-    if "mat" not in found:  # "M" is that of a mirrored scan
+    if "mat" not in found:  # "M" is for the flipped scan
         affine = np.diag([-1.0, 1, 1, 1]) @ affine
     first = np.eye(4)
     first[:3, 3] = 1
     return np.asarray(affine @ first)
 
 
-# --- what of it is taken
+# --- choosing a position
 
 
 def _choose(
     forms: Sequence[_Form], shape: Shape, declared: tuple[float, str, str] | None
 ) -> tuple[_Form, float]:
-    """Choose a position and its unit: the first, unless only another can be, or is a head's."""
+    """Choose a position and its unit: the first, unless only another is possible or head-sized."""
     first = 1.0 if declared is None else declared[0]
     scales = list(dict.fromkeys([first, 1.0, 1e-3, 1e3]))
     is_clear = _same_spacing(forms[0], forms[-1])
@@ -266,7 +266,7 @@ def _choose(
 
 
 def _unlike_a_head(extent: Matrix) -> float:
-    """How far sides are too short or too long for a human head (sum of logarithms)."""
+    """How much sides are too short or too long for a human head (sum of log ratios)."""
     low, high = (np.log(limit) for limit in HEAD_MM)
     sides = np.log(extent)
     return float(np.maximum(low - sides, 0).sum() + np.maximum(sides - high, 0).sum())
@@ -284,7 +284,7 @@ def _same_spacing(one: _Form, other: _Form) -> bool:
     return bool((np.abs(one.spacing / other.spacing - 1) <= _SAME_SPACING).all())
 
 
-# --- what a person is told
+# --- notes for the user
 
 
 def _about_unit(
@@ -309,7 +309,7 @@ def _about_unit(
 def _about_forms(
     forms: Sequence[_Form], taken: _Form, scale: float, shape: Shape
 ) -> tuple[str, ...]:
-    """Say how two positions disagree, and which was taken."""
+    """Describe how two positions disagree, and which one was taken."""
     one, other = forms[0], forms[-1]
     if one is other or one.name == other.name:
         return ()
@@ -342,11 +342,11 @@ def _sizes(spacing: Matrix) -> str:
     return sizes[0] if len(set(sizes)) == 1 else " x ".join(sizes)
 
 
-# --- what is no position
+# --- unusable positions
 
 
 def _trouble(affine: Matrix, path: Path) -> UserError | None:
-    """Why a position cannot be used."""
+    """The error for a position that cannot be used."""
     if not np.isfinite(affine).all():
         return UserError(f"{path.name} has NaN or inf in its position (affine).", _CORRECT)
     spacing = _spacing(affine)
@@ -378,7 +378,7 @@ def _is_spacing(spacing: Matrix) -> bool:
 
 
 def _near(affine: Matrix, shape: Shape) -> tuple[Matrix, tuple[str, ...]]:
-    """Bring a scan that lies kilometres away, where numbers are no longer exact, to the origin."""
+    """Move a scan that lies kilometres away, where precision is lost, to the origin."""
     far = np.abs(affine[:3, 3]).max()
     if far <= FAR_MM:
         return affine, ()

@@ -1,4 +1,4 @@
-"""Grey values as they should be: finite, and air where the file has padding."""
+"""Cleaning grey values: all finite, and padding replaced by air."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from napari_singlestrip.errors import UserError
 
 Array = NDArray[np.float32]
 
-LEAST_PADDING = 1e-3  # share of the voxels; less cannot spoil percentiles
-# How far padding lies beyond all other values, in units of their range. Below zero a little is
-# enough: scanners write no negative values, and programs that do so write no constant there.
+LEAST_PADDING = 1e-3  # fraction of the voxels; less does not affect percentiles
+# How far padding lies beyond all other values, in units of their range. Below zero less is enough:
+# scanners write no negative values, and processing does not make them constant.
 FAR_BELOW_ZERO, FAR = 0.1, 3.0
-_SAMPLE = 200_000  # values are enough for percentiles
+_SAMPLE = 200_000  # values that are enough for percentiles
 
 
 def mean_frame(frames: NDArray[Any]) -> Array:
@@ -34,14 +34,14 @@ def mean_frame(frames: NDArray[Any]) -> Array:
 def replace_non_finite(data: Array, path: Path) -> tuple[Array, tuple[str, ...]]:
     """Replace NaN and -inf by the smallest finite value, and inf by the largest.
 
-    Where inf fills a corner it is no value but padding, and becomes the smallest, too.
+    If inf fills a corner it is padding, and is replaced by the smallest value too.
 
     Raises
     ------
     UserError
         If there is no finite value.
     """
-    if np.isfinite(data.min()) and np.isfinite(data.max()):  # min and max pass NaN on
+    if np.isfinite(data.min()) and np.isfinite(data.max()):  # min and max propagate NaN
         return data, ()
     finite = np.isfinite(data)
     n_finite = int(np.count_nonzero(finite))
@@ -54,9 +54,9 @@ def replace_non_finite(data: Array, path: Path) -> tuple[Array, tuple[str, ...]]
 
 
 def padding_to_air(data: Array) -> tuple[Array, tuple[str, ...]]:
-    """Replace what was filled in around a scan, far from all its values, by their smallest.
+    """Replace padding around a scan, far from all its values, by the smallest of them.
 
-    Else the fill would be taken for air, and air for a part of the head.
+    Otherwise the padding would pass for air, and air for a part of the head.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def padding_to_air(data: Array) -> tuple[Array, tuple[str, ...]]:
     """
     notes = []
     for fill in (float(data.min()), float(data.max())):
-        if fill == 0:  # air, also where the head was cut out of it
+        if fill == 0:  # air, or a background that was set to zero
             continue
         limits = _limits(data, fill) if _is_border(data, fill) else None
         if limits is None:
@@ -82,7 +82,7 @@ def padding_to_air(data: Array) -> tuple[Array, tuple[str, ...]]:
 
 
 def _is_border(data: Array, fill: float) -> bool:
-    """Whether one value fills a corner and more than `LEAST_PADDING` of the picture."""
+    """Whether one value fills a corner and more than `LEAST_PADDING` of the image."""
     corners = itertools.product((0, -1), repeat=3)
     if not any(data[corner] == fill for corner in corners):
         return False
@@ -90,7 +90,7 @@ def _is_border(data: Array, fill: float) -> bool:
 
 
 def _limits(data: Array, fill: float) -> tuple[float, float] | None:
-    """Between what the values other than `fill` lie; None where it is not far from them."""
+    """Range of the values other than `fill`; None if `fill` is not far from them."""
     step = max(1, data.size // _SAMPLE)
     some = data.ravel(order="K")[::step]
     others = some[some != np.float32(fill)].astype(np.float64)

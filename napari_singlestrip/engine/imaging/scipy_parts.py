@@ -1,8 +1,7 @@
-"""Loading the parts of scipy while there is room for them.
+"""Loading the parts of scipy while there is enough address space.
 
-The OpenBLAS that comes with scipy takes memory for each core as it is loaded. Where that cannot be
-had it asks again, without end, and Python can obey no signal meanwhile. So it is asked for here
-first.
+scipy's OpenBLAS allocates memory for each core when it is loaded. If that fails it retries forever,
+and Python cannot handle signals meanwhile. So the allocation is tested here first.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def load_scipy_parts() -> None:
     Raises
     ------
     MemoryError
-        If there is no room for it.
+        If there is not enough address space.
     """
     if "scipy.ndimage" not in sys.modules:
         _make_sure_of(LIBRARIES + EACH_THREAD * _n_threads())
@@ -40,8 +39,8 @@ def _n_threads() -> int:
 
 
 def _make_sure_of(n_bytes: int) -> None:
-    """Take addresses, not memory, and give them back."""
-    if sys.platform == "win32":  # its limits are on memory itself
+    """Reserve addresses, not memory, and release them."""
+    if sys.platform == "win32":  # where limits apply to memory, not to addresses
         return
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
     try:

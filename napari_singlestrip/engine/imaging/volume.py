@@ -1,8 +1,8 @@
-"""Scans in, masks and brains out: pictures on disk, all offered from here.
+"""Reading scans, writing masks and brains: the public functions for images on disk.
 
 `Grid` and `Volume` are defined in ``grid``, finding files in ``scan_files``, reading in ``scan``.
-What is written lies on the scan's own grid, with its shape, affine and header codes, and replaces
-an older file whole.
+Output is written on the scan's own grid, with its shape, affine and header codes, and replaces an
+existing file atomically.
 """
 
 from __future__ import annotations
@@ -16,32 +16,34 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_singlestrip.atomic_files import atomic_path
+from napari_singlestrip.engine.imaging import freesurfer
 from napari_singlestrip.engine.imaging.grid import Grid, Volume, reorient
 from napari_singlestrip.engine.imaging.scan import Scan, open_scan
 from napari_singlestrip.engine.imaging.scan_files import SCAN_EXTENSIONS
 from napari_singlestrip.engine.imaging.scan_search import MADE_FOR, SIGNATURE, find_scans
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import atomic_path
 
 __all__ = [
-    "SCAN_EXTENSIONS", "Grid", "Scan", "Volume", "find_scans", "load_mask", "mask_image",
-    "open_scan", "reorient", "save_brain", "save_map", "save_mask",
+    "SCAN_EXTENSIONS", "WRITTEN", "Grid", "Scan", "Volume", "find_scans", "load_marks", "load_mask",
+    "mask_image", "open_scan", "reorient", "save_brain", "save_map", "save_marks", "save_mask",
 ]  # fmt: skip
 
-# Where a voxel lies, and nothing else: other fields may hold names, dates, an old display range.
+# Only the fields of the position: others may hold names, dates or an old display range.
 _POSITION_FIELDS = (
     "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y",
     "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units",
 )  # fmt: skip
-_FAST_COMPRESSION = 1  # level 6 takes ten times as long for a few per cent
+WRITTEN = (".nii.gz", ".nii", *freesurfer.EXTENSIONS)
+_FAST_COMPRESSION = 1  # level 6 takes ten times as long and saves a few per cent
 
 
 def load_mask(path: str | Path, like: Scan, *, check: bool = True) -> NDArray[np.bool_]:
     """Read a mask that belongs to a scan.
 
-    A file with the same voxels in another axis order or direction is turned to the scan's. Where
-    the scan's header contradicts itself, another program may have read it otherwise: a mask that
-    it wrote has the same voxels, too.
+    A file with the same voxels in another axis order or direction is reoriented. If the scan's
+    header contradicts itself, the program that wrote the mask may have read it differently: such a
+    mask is accepted on its grid, too.
 
     Parameters
     ----------
@@ -83,23 +85,23 @@ def load_mask(path: str | Path, like: Scan, *, check: bool = True) -> NDArray[np
 def save_mask(
     path: str | Path, mask: NDArray[Any], like: Scan, fingerprint: str = ""
 ) -> None:
-    """Write a mask as a uint8 NIfTI file (0 outside, 1 inside) on the scan's own grid.
+    """Write a mask as a uint8 file (0 outside, 1 inside) on the scan's own grid.
 
     Parameters
     ----------
     path : str or Path
-        Ends in .nii or .nii.gz; an older file is replaced whole.
+        Ends in .nii, .nii.gz, .mgz or .mgh; an existing file is replaced atomically.
     mask : ndarray, shape (i, j, k)
         True or non-zero inside.
     like : Scan
         Gives shape, affine, sform and qform codes and units.
     fingerprint : str
-        Of the scan's file; kept in the header, so that the mask is known as this scan's.
+        Of the scan's file; stored in the header, which ties the mask to the scan.
 
     Raises
     ------
     UserError
-        If the name does not end so, is that of the scan, or the file cannot be written.
+        If the name has another extension or is that of the scan, or the file cannot be written.
     ValueError
         If the mask has another shape than the scan.
     """
@@ -114,8 +116,8 @@ def mask_image(mask: NDArray[Any], like: Scan) -> Any:
     mask : ndarray, shape (i, j, k)
         True or non-zero inside.
     like : Scan
-        Gives shape, affine, sform and qform codes and units; only where nibabel's reading of its
-        header is no position, they are those of the grid.
+        Gives shape, affine, sform and qform codes and units. If nibabel finds no usable position in
+        its header, those of the grid are written.
 
     Returns
     -------
@@ -132,7 +134,7 @@ def mask_image(mask: NDArray[Any], like: Scan) -> Any:
     header = _header_for(like, values, 1.0, 0.0)
     header["descrip"] = SIGNATURE
     place = header.get_best_affine()[:3, :3]
-    if not np.isfinite(place).all() or np.linalg.matrix_rank(place) < 3:  # nibabel refuses those
+    if not np.isfinite(place).all() or np.linalg.matrix_rank(place) < 3:  # nibabel refuses these
         _set_position(header, like.grid)
     kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     return kind(values, header.get_best_affine(), header)
@@ -146,12 +148,37 @@ def save_map(path: str | Path, values: NDArray[Any], like: Scan) -> None:
     _write(path, np.asarray(values, dtype=np.float32), like)
 
 
+def save_marks(path: str | Path, marks: NDArray[np.uint8], like: Scan) -> None:
+    """Write marks of a few kinds (0 for none) as uint8 NIfTI on the scan's own grid.
+
+    Parameters, errors : as `save_mask`.
+    """
+    _write(path, np.asarray(marks, dtype=np.uint8), like)
+
+
+def load_marks(path: str | Path, like: Scan) -> NDArray[np.uint8]:
+    """Read what `save_marks` wrote for a scan.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, or lies on another grid.
+    """
+    stored = open_scan(path)
+    _check_could_fit(stored, like)
+    raw = stored.read_raw()
+    if raw.dtype != np.uint8 or raw.ndim != 3:
+        raise UserError(f"{stored.path} is damaged.", "Delete it: ranking writes it again.")
+    marks: NDArray[np.uint8] = _on_grid_of(raw, stored, like)
+    return marks
+
+
 def save_brain(
     path: str | Path, mask: NDArray[Any], scan: Scan, fingerprint: str = ""
 ) -> None:
     """Write the scan with everything outside the mask set to zero, all frames of a 4D scan.
 
-    Data type, scaling and the values inside are those of the scan. Only where its scaling cannot
+    Data type, scaling and the values inside are those of the scan. Only if its scaling cannot
     express zero is the file written as scaled float32.
 
     Parameters, errors : as `save_mask`; also if the scan's file is damaged.
@@ -193,14 +220,26 @@ def _write(
     path = Path(path)
     _check_target(path, like)
     _check_shape(values.shape[:3], like)
-    header = _header_for(like, values, slope, inter)
-    header["descrip"] = MADE_FOR + fingerprint.encode() if fingerprint else SIGNATURE
-    # Compressing in memory, so that the disk sees one write, and files do not differ by a time.
-    content = header.binaryblock + bytes(4) + values.astype(header.get_data_dtype()).tobytes("F")
-    if path.name.lower().endswith(".gz"):
-        content = gzip.compress(content, _FAST_COMPRESSION, mtime=0)
+    name = path.name.lower()
+    if name.endswith(freesurfer.EXTENSIONS):
+        content = freesurfer.mgh_content(values, like, slope, inter, name.endswith("z"))
+    else:
+        content = _nifti_content(values, like, slope, inter, fingerprint, name.endswith(".gz"))
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+
+
+def _nifti_content(
+    values: NDArray[Any], like: Scan, slope: float, inter: float, fingerprint: str, packed: bool
+) -> bytes:
+    header = _header_for(like, values, slope, inter)
+    header["descrip"] = MADE_FOR + fingerprint.encode() if fingerprint else SIGNATURE
+    # Compressed in memory, for a single write, and without a time stamp, so that files are
+    # reproducible.
+    content: bytes = (
+        header.binaryblock + bytes(4) + values.astype(header.get_data_dtype()).tobytes("F")
+    )
+    return gzip.compress(content, _FAST_COMPRESSION, mtime=0) if packed else content
 
 
 def _header_for(like: Scan, values: NDArray[Any], slope: float, inter: float) -> Any:
@@ -228,7 +267,7 @@ def _set_position(header: Any, grid: Grid) -> None:
 
 
 def _shorten_quaternion(header: Any) -> None:
-    """Make a quaternion that rounding made longer than 1 one that nibabel reads, too."""
+    """Normalise a quaternion that rounding made longer than nibabel accepts."""
     quaternion = np.array([header[f"quatern_{name}"] for name in "bcd"])
     rounding = float(np.finfo(quaternion.dtype).eps)
     length = math.hypot(*quaternion.tolist())
@@ -238,7 +277,7 @@ def _shorten_quaternion(header: Any) -> None:
 
 
 def _check_target(path: Path, like: Scan) -> None:
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
+    if not path.name.lower().endswith(WRITTEN):
         raise UserError(f"Cannot write {path.name}.", "Give it a name that ends in .nii.gz.")
     if path.resolve() in (like.path.resolve(), like.layout.path.resolve()):
         raise UserError(f"{path} is the scan itself.", "Choose another name, or another folder.")
@@ -255,7 +294,7 @@ def _check_could_fit(mask: Scan, like: Scan) -> None:
 
 
 def _on_grid_of(values: NDArray[Any], mask: Scan, like: Scan) -> NDArray[Any]:
-    """View `values` of a mask on the grid of its scan."""
+    """View the values of a mask on the grid of its scan."""
     if mask.grid.same_as(like.grid):
         return values
     turned = reorient(values, mask.grid, like.grid)
@@ -285,6 +324,6 @@ def _check_two_sides(mask: NDArray[np.bool_], path: Path) -> None:
         raise UserError(f"The mask {path.name} is empty: nothing is marked.", "Paint the brain.")
     if mask.all():
         raise UserError(
-            f"The mask {path.name} marks everything, also outside the brain.",
+            f"The mask {path.name} marks every voxel, also outside the brain.",
             "Erase what is not brain; the file should be 0 outside and 1 inside.",
         )

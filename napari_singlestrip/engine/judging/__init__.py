@@ -1,1 +1,1 @@
-"""How good a mask probably is: autoencoder error, agreement, ranks."""
+"""Estimated quality of masks: autoencoder error, agreement under augmentation, ranks."""

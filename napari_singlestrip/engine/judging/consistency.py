@@ -1,8 +1,8 @@
-"""The rival ranking: whether the segmenter gives the same mask when a scan is turned and tinted.
+"""Agreement under augmentation: whether the mask stays the same when the scan is augmented.
 
-Test-time augmentation after Specktor-Fadida et al. (2021): contrast, mirror and rotations; each
-prediction is turned back, and the score is the median over augmentations of the Dice with their
-voxelwise median.
+Test-time augmentation after Specktor-Fadida et al. (2021): contrast, reflection and rotations; each
+prediction is transformed back, and the score is the median over augmentations of the Dice with
+their voxelwise median.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ ROTATION_DEG = 30.0  # largest rotation, about a random axis
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One way to look at a scan again."""
+    """One augmentation of a scan."""
 
     contrast: float
     mirror: bool
     rotation: npt.NDArray[np.float64]  # (3, 3)
 
     def apply(self, data: Array) -> Array:
-        """Change a conformed scan."""
+        """Augment a conformed scan."""
         turned = _rotate(data, self.rotation)
         turned = np.clip(0.5 + (turned - 0.5) * self.contrast, 0, 1).astype(np.float32)
         return turned[::-1] if self.mirror else turned
 
     def invert(self, probability: Array) -> Array:
-        """Turn a prediction back."""
+        """Transform a prediction back."""
         return _rotate(probability[::-1] if self.mirror else probability, self.rotation.T)
 
 
 def sample_augmentation(rng: np.random.Generator) -> Augmentation:
-    """Draw one augmentation."""
+    """Sample one augmentation."""
     axis = rng.standard_normal(3)
     angle = np.deg2rad(rng.uniform(-ROTATION_DEG, ROTATION_DEG))
     turn = scipy.spatial.transform.Rotation.from_rotvec(angle * axis / np.linalg.norm(axis))
@@ -67,7 +67,7 @@ def consistency(
     ----------
     segmenter : Segmenter
     data : (I, J, K) float32
-        What it sees of the scan, 0 to 1: the view of `segmenter.find_window`.
+        The scan as the network sees it, 0 to 1: the view of `segmenter.find_window`.
     n_augmentations : int
     rng : numpy.random.Generator
 
@@ -82,7 +82,7 @@ def consistency(
 
 
 def _overlaps(segmenter: Segmenter, data: Array, augmentations: Sequence[Augmentation]) -> Counts:
-    """Of each mask with the voxelwise median of all: voxels in both, and added up."""
+    """Intersection and sum of each mask and the voxelwise median of all (voxels)."""
     if segmenter.device.type not in ("cpu", "mps"):  # which has no grid_sample of volumes
         try:
             return overlaps_on_device(segmenter, data, augmentations)
@@ -100,12 +100,12 @@ def _overlaps(segmenter: Segmenter, data: Array, augmentations: Sequence[Augment
 def overlaps_on_device(
     segmenter: Segmenter, data: Array, augmentations: Sequence[Augmentation]
 ) -> Counts:
-    """What `consistency` needs to know, all of it found on the segmenter's device.
+    """The counts that `consistency` needs, computed on the segmenter's device.
 
-    Nothing comes back but a few counts: turning a scan on the CPU takes longer than the network.
+    Only a few counts are copied back: rotating a scan on the CPU takes longer than the network.
     """
     device, n = segmenter.device, len(augmentations)
-    # Both ways: the inverse of a rotation is its transpose.
+    # There and back: the inverse of a rotation is its transpose.
     turns = np.stack([turn for a in augmentations for turn in (a.rotation, a.rotation.T)])
     sent = transfer.upload({"data": data, "turns": _normalised(turns, data.shape)}, device)
     there, back = sent["turns"].view(n, 2, 3, 4).unbind(1)
@@ -126,13 +126,13 @@ def overlaps_on_device(
 
 
 def _pairs(
-    pictures: Sequence[torch.Tensor] | torch.Tensor, augmentations: Sequence[Augmentation]
+    images: Sequence[torch.Tensor] | torch.Tensor, augmentations: Sequence[Augmentation]
 ) -> list[tuple[torch.Tensor, Augmentation]]:
-    return list(zip(pictures, augmentations, strict=True))
+    return list(zip(images, augmentations, strict=True))
 
 
 def _normalised(turns: npt.NDArray[np.float64], shape: Sequence[int]) -> Array:
-    """Rotations about the middle as torch takes them: axes from last to first, sides from -1 to 1.
+    """Rotations about the centre in torch's convention: axes reversed, sides from -1 to 1.
 
     Returns
     -------
@@ -143,11 +143,11 @@ def _normalised(turns: npt.NDArray[np.float64], shape: Sequence[int]) -> Array:
     return np.concatenate([scaled, np.zeros((len(turns), 3, 1))], 2).astype(np.float32)
 
 
-def _turn(pictures: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
-    """Rotate (N, 1, I, J, K) pictures as `_rotate` does: 0 where nothing is known."""
-    size = list(pictures.shape)
+def _turn(images: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
+    """Rotate (N, 1, I, J, K) images as `_rotate` does: 0 outside the field of view."""
+    size = list(images.shape)
     grid = functional.affine_grid(turns, size, align_corners=True)
-    turned = functional.grid_sample(pictures, grid, align_corners=True)
+    turned = functional.grid_sample(images, grid, align_corners=True)
     inside = (grid.abs() <= 1 + 1e-6).all(-1).unsqueeze(1)
     return turned * inside
 

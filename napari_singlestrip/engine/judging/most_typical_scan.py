@@ -1,4 +1,4 @@
-"""Which scan is the most like the others: the one to paint, so that all are near to it."""
+"""Which scan is most similar to all others: the best one to paint."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from napari_singlestrip.engine.imaging.geometry import otsu_threshold
 from napari_singlestrip.engine.imaging.scan import open_scan
 
 N_BINS = 12
-SIDE = 48  # voxels taken along each axis
+SIDE = 48  # voxels sampled along each axis
 
 
 @dataclass(frozen=True, eq=False)
 class Portrait:
-    """A scan in a few numbers.
+    """Features of a scan.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Portrait:
     extent_mm : tuple of float
         Smallest first.
     intensities : ndarray, shape (N_BINS,)
-        Part of the head's voxels in each bin from dark to bright.
+        Fraction of the head's voxels in each bin from dark to bright.
     """
 
     spacing_mm: tuple[float, ...]
@@ -36,7 +36,7 @@ class Portrait:
 
 
 def portrait(path: str | Path) -> Portrait:
-    """Look at a scan.
+    """Measure the features of a scan.
 
     Raises
     ------
@@ -62,10 +62,11 @@ def _intensities(data: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def most_typical(portraits: Mapping[str, Portrait]) -> str:
-    """Name of the scan that differs least from the others, all in all; empty for none.
+    """Name of the scan with the least total distance to all others; empty for none.
 
-    Voxel size and extent count as ratios, intensities by the overlap of their histograms. It is a
-    scan of the commonest kind, not a mean of kinds: distances are not squared.
+    Voxel size and extent are compared as ratios, intensities by the overlap of their histograms.
+    Distances are not squared, so that the result is a scan of the most frequent kind and not one
+    between two kinds.
     """
     names = list(portraits)
     totals = {name: sum(_distance(portraits[name], portraits[n]) for n in names) for name in names}
@@ -76,5 +77,5 @@ def _distance(a: Portrait, b: Portrait) -> float:
     size = np.abs(np.log(np.divide(a.spacing_mm, b.spacing_mm))).mean()
     extent = np.abs(np.log(np.divide(a.extent_mm, b.extent_mm))).mean()
     overlap = np.minimum(a.intensities, b.intensities).sum()
-    # Of another kind is of another kind: how much so must not pull.
+    # Clipped: beyond a limit, scans simply count as different, so that outliers have no pull.
     return float(min(size, 0.5) + min(extent, 0.5) + 2 * (1 - overlap))

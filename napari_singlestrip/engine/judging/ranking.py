@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -14,15 +16,16 @@ from napari_singlestrip.engine.imaging.pose import climb
 from napari_singlestrip.engine.learning.autoencoder import Autoencoder, Reconstruction, reconstruct
 from napari_singlestrip.engine.masks.cleanup import bounding_box
 
-Looks = list[npt.NDArray[np.float64]]  # what scans look like, from `appearance`
+Looks = list[npt.NDArray[np.float64]]  # appearance features of scans, from `appearance`
 PITCH_STEP = 10.0  # degrees
+UNLIKE = "unlike a brain"  # a flag
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def best_views(
     autoencoder: Autoencoder, mask: npt.NDArray[np.bool_], grid: Grid, config: RankingConfig
 ) -> list[Reconstruction]:
-    """Redraw a mask, pitched as that succeeds best: a head that lies otherwise is no worse a mask.
+    """Reconstruct a mask at the pitch with the lowest error, since pose is no fault of a mask.
 
     Parameters
     ----------
@@ -32,7 +35,7 @@ def best_views(
     grid : Grid
         That grid.
     config : RankingConfig
-        How many views, what their error is, and how far the head may be pitched.
+        Number of views, definition of their error, and largest pitch.
 
     Returns
     -------
@@ -45,7 +48,7 @@ def best_views(
 
     @cache
     def height(degrees: float) -> float:
-        return -autoencoder_error(views(degrees, 1), config.error)  # one view tells enough
+        return -autoencoder_error(views(degrees, 1), config.error)  # one view is enough
 
     if config.pitch_deg < PITCH_STEP:
         return views(0.0, config.views)
@@ -53,8 +56,50 @@ def best_views(
     return views(climb(height, side, config.pitch_deg), config.views)
 
 
+@dataclass(frozen=True, eq=False)
+class MaskScore:
+    """The measurements of a mask.
+
+    Attributes
+    ----------
+    error : float
+        Of the autoencoder; NaN without one.
+    volume_ml : float
+    views : list of Reconstruction
+        The autoencoder's reconstructions; empty without one.
+    """
+
+    error: float
+    volume_ml: float
+    views: list[Reconstruction]
+
+
+def score_mask(
+    autoencoder: Autoencoder | None,
+    mask: npt.NDArray[np.bool_],
+    grid: Grid,
+    config: RankingConfig,
+) -> MaskScore:
+    """Measure a mask, whether of a study or of a new scan.
+
+    Parameters
+    ----------
+    autoencoder : Autoencoder or None
+    mask : (i, j, k) bool
+        On a scan's own grid, not empty.
+    grid : Grid
+        That grid.
+    config : RankingConfig
+    """
+    volume_ml = float(np.count_nonzero(mask) * grid.voxel_ml)
+    if autoencoder is None:
+        return MaskScore(math.nan, volume_ml, [])
+    views = best_views(autoencoder, mask, grid, config)
+    return MaskScore(autoencoder_error(views, config.error), volume_ml, views)
+
+
 def autoencoder_error(views: Sequence[Reconstruction], kind: str) -> float:
-    """How badly a mask was redrawn, mean over its views; 0 is perfect.
+    """Reconstruction error of a mask, mean over its views; 0 is perfect.
 
     Parameters
     ----------
@@ -68,19 +113,19 @@ def autoencoder_error(views: Sequence[Reconstruction], kind: str) -> float:
 
 
 def _dice_error(r: Reconstruction) -> float:
-    overlap = float((r.mask * r.redrawn).sum())
-    total = float(np.square(r.mask).sum() + np.square(r.redrawn).sum())
+    overlap = float((r.mask * r.reconstructed).sum())
+    total = float(np.square(r.mask).sum() + np.square(r.reconstructed).sum())
     return 1 - 2 * overlap / total if total else 1.0
 
 
 def _mse_error(r: Reconstruction) -> float:
-    return float(np.square(r.mask - r.redrawn).sum() / max(float(r.mask.sum()), 1.0))
+    return float(np.square(r.mask - r.reconstructed).sum() / max(float(r.mask.sum()), 1.0))
 
 
 def _surface_error(r: Reconstruction) -> float:
     from napari_singlestrip.engine.masks.metrics import mean_surface_distance_mm
 
-    return mean_surface_distance_mm(r.mask > 0.5, r.redrawn > 0.5, r.grid.spacing)
+    return mean_surface_distance_mm(r.mask > 0.5, r.reconstructed > 0.5, r.grid.spacing)
 
 
 _ERRORS: Mapping[str, Callable[[Reconstruction], float]] = {
@@ -91,7 +136,7 @@ _ERRORS: Mapping[str, Callable[[Reconstruction], float]] = {
 def ranked_by(
     errors: Sequence[float], consistencies: Sequence[float], score: str
 ) -> npt.NDArray[np.float64]:
-    """What masks are ranked by; lower is better.
+    """The ranking score of masks; lower is better.
 
     Parameters
     ----------
@@ -100,8 +145,9 @@ def ranked_by(
     consistencies : sequence of N floats
         Agreement under augmentation, 0 to 1.
     score : {"mean", "autoencoder", "consistency"}
-        The autoencoder's error, 1 - agreement, or the mean of these: the autoencoder does not
-        see what has the shape of a brain in the wrong place, agreement not what is wrong each time.
+        The autoencoder's error, 1 - agreement, or the mean of these. They complement each other:
+        the autoencoder misses a brain-shaped mask in the wrong location, agreement misses errors
+        that recur under every augmentation.
 
     Returns
     -------
@@ -134,7 +180,7 @@ def rank(errors: Sequence[float]) -> npt.NDArray[np.int64]:
 def select(
     errors: Sequence[float], config: RankingConfig, looks: Looks | None = None
 ) -> npt.NDArray[np.bool_]:
-    """Say which masks are good enough to learn from when nobody decides.
+    """Select the undecided masks that are good enough to train on.
 
     Parameters
     ----------
@@ -142,8 +188,7 @@ def select(
         Lower is better; NaN is never selected.
     config : RankingConfig
         The rule: the best `top_k`, the best `fraction` (at least one), all errors up to
-        `max_error`, or as many as `fraction` says, the best of each group of scans that look
-        alike.
+        `max_error`, or (varied) a `fraction` made up of the best of each group of similar scans.
     looks : list of N arrays, optional
         From `appearance`; only the rule "varied" needs them.
 
@@ -169,7 +214,7 @@ def _in_turn(
     order: npt.NDArray[np.int64], usable: npt.NDArray[np.bool_], looks: npt.NDArray[np.float64],
     n: int,
 ) -> npt.NDArray[np.int64]:
-    """Rank anew: the best of each of n groups of scans that look alike before all others."""
+    """Rank the best of each of n groups of similar scans before all others."""
     from sklearn.cluster import AgglomerativeClustering
     from sklearn.preprocessing import scale
 
@@ -187,7 +232,7 @@ def _in_turn(
 def appearance(
     data: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
-    """What a scan looks like: how bright it is inside the brain, and around it.
+    """Appearance of a scan: its intensities inside the brain, and around it.
 
     Parameters
     ----------
@@ -198,7 +243,8 @@ def appearance(
     Returns
     -------
     (10,) float64
-        Quantiles inside the mask and in the rest of its box, relative to the median inside.
+        Quantiles inside the mask and in the rest of its bounding box, relative to the median
+        inside.
     """
     box = bounding_box(mask)
     if box is None:
@@ -211,7 +257,7 @@ def appearance(
 
 
 def unusual(errors: Sequence[float], volumes_ml: Sequence[float]) -> list[str]:
-    """Say which masks a person should look at: far from the others in error or volume.
+    """Flag outliers in error or volume, which should be inspected.
 
     Far is more than three robust standard deviations (1.4826 times the median absolute
     deviation) from the median, at least 0.02 in error and a quarter in volume.
@@ -223,13 +269,13 @@ def unusual(errors: Sequence[float], volumes_ml: Sequence[float]) -> list[str]:
     Returns
     -------
     list of N str
-        Empty where nothing is unusual.
+        Empty if nothing is unusual.
     """
     high_error = _far(errors, 0.02) > 0
     volume = _far(np.log(np.maximum(volumes_ml, 1e-9)), np.log(1.25))
     words = {-1: "small", 1: "large"}
     return [
-        ", ".join(filter(None, ["unlike a brain" if e else "", words.get(int(v), "")]))
+        ", ".join(filter(None, [UNLIKE if e else "", words.get(int(v), "")]))
         for e, v in zip(high_error, volume, strict=True)
     ]
 

@@ -1,9 +1,9 @@
-"""The archives that torch writes, read with care: they may be damaged, or made to do harm.
+"""Safe reading of torch's archives, which may be damaged or malicious.
 
-Such a file is a zip of uncompressed records: one pickle that says what there is, and the numbers
-of each tensor. All is bounded before it is read, each record is checked against its CRC, and the
-pickle may hold nothing but what our own files do. Needs no torch: torch's own reader checks no CRC,
-believes how many numbers a record is said to have, and makes objects of any claimed size.
+Such a file is a zip of uncompressed records: a pickle that describes the content, and the numbers
+of each tensor. Sizes are bounded before anything is read, each record is checked against its CRC,
+and only the opcodes of our own files are allowed in the pickle. Torch is not needed: its own reader
+checks no CRC, trusts the sizes that a record claims, and allocates objects of any claimed size.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from napari_singlestrip.atomic_files import open_bounded
+from napari_singlestrip.files.atomic import open_bounded
 
 MAX_BYTES = 4 * 2**30  # hundreds of times the largest network of the efforts
-MAX_RECORDS = 20_000  # a tensor each
+MAX_RECORDS = 20_000  # one per tensor
 MAX_DIRECTORY_BYTES = 4 * 2**20
 MAX_PICKLE_BYTES = 16 * 2**20  # settings, a card, names of training scans
-MAX_OPCODES = 200_000  # some 30 a tensor; they take a fifth of a second
+MAX_OPCODES = 200_000  # about 30 per tensor; parsing them takes 0.2 s
 
-# What the pickles of our files are made of. GLOBAL only names what `checkpoint` allows.
+# The opcodes in the pickles of our files. GLOBAL can only name what `checkpoint` allows.
 _OPCODES = {
     "PROTO", "STOP", "MARK", "EMPTY_DICT", "EMPTY_LIST", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2",
     "TUPLE3", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT",
@@ -34,7 +34,7 @@ _OPCODES = {
     "APPENDS", "GLOBAL", "REDUCE", "BINPERSID",
 }  # fmt: skip
 
-# What damaged bytes make of the readers of the standard library.
+# What the standard library raises for damaged bytes.
 DAMAGE = (
     ValueError, LookupError, TypeError, AttributeError, EOFError, OverflowError, RuntimeError,
     struct.error, zipfile.BadZipFile,
@@ -47,14 +47,14 @@ class WrongChecksum(ValueError):
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """Open an archive whose records take no more memory than the file takes on disk.
+    """Open an archive whose records need no more memory than the file has on disk.
 
     Raises
     ------
     FileNotFoundError, UserError
         If the file is missing, no regular file or too large.
     one of `DAMAGE`
-        If it is not such an archive; also later, from what is read of it.
+        If it is not such an archive; also raised later by its methods.
     """
     with open_bounded(path, MAX_BYTES) as file:
         size = file.seek(0, io.SEEK_END)
@@ -66,7 +66,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
 
 
 class Archive:
-    """The records of an archive; whatever is read is checked first."""
+    """The records of an archive; all content is checked before use."""
 
     def __init__(self, content: zipfile.ZipFile) -> None:
         self._content = content
@@ -84,7 +84,7 @@ class Archive:
             raise
 
     def pickle(self) -> bytes:
-        """Read the pickle; nothing in it is surprising."""
+        """Read the pickle, once its opcodes are checked."""
         content = self.read("data.pkl")
         for _ in _opcodes(content):
             pass
@@ -96,7 +96,7 @@ class Archive:
 
 
 class _InSmallPieces:
-    """A file of which no large piece is read: zipfile takes the whole directory at once."""
+    """A file that refuses large reads, since zipfile reads the whole directory at once."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -1,9 +1,10 @@
-"""What does a brain mask look like? A convolutional autoencoder that redraws masks.
+"""A convolutional autoencoder that reconstructs brain masks, to measure how plausible they are.
 
-It is trained on the painted mask alone, moved, warped and damaged, and learns to give the
-undamaged mask back. Of a mask that looks like a brain it returns the same; where it cannot, the
-mask is suspect (Galati & Zuluaga 2021; Specktor-Fadida & Hoffmann 2025). With one mask, the range
-of the deformations is the whole prior: `config.AutoencoderConfig` states it.
+It is trained on the painted mask alone, transformed, warped and corrupted, and learns to restore
+the uncorrupted mask. A mask that is shaped like a brain is reconstructed well; where the
+reconstruction differs, the mask is suspect (Galati & Zuluaga 2021; Specktor-Fadida & Hoffmann
+2025). With one mask, the range of the deformations is the only shape prior: it is set in
+`config.AutoencoderConfig`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from napari_singlestrip.engine.devices.precision import CPU, REFUSALS, threads_f
 from napari_singlestrip.engine.heads.label_bank import Geometry
 from napari_singlestrip.engine.heads.label_map import LabelBank, untiled
 from napari_singlestrip.engine.heads.separable import upsample
-from napari_singlestrip.engine.heads.synthesis import render_distance, sample_params
+from napari_singlestrip.engine.heads.synthesis import render_distance
+from napari_singlestrip.engine.heads.synthesis_params import sample_params
 from napari_singlestrip.engine.imaging.geometry import resample
 from napari_singlestrip.engine.imaging.grid import Grid, Shape, Volume
 from napari_singlestrip.engine.imaging.pose import pitch
@@ -41,16 +43,17 @@ from napari_singlestrip.engine.learning.losses import partial_volume
 from napari_singlestrip.engine.learning.saved_state import build, read_network
 from napari_singlestrip.engine.learning.training import Pair, Task, initial_weights
 from napari_singlestrip.engine.masks.cleanup import bounding_box
+from napari_singlestrip.engine.stored_settings import settings_text
 
 OUTPUT = NetworkConfig(target="probability")  # the decoder's output is a logit
-VIEWS_AT_ONCE = 8  # views of a mask that go through the network together
+VIEWS_AT_ONCE = 8  # batch size for the views of a mask
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The grid on which masks are seen: isotropic RAS, around the mask's centre of mass.
+    """The grid of the network's input: isotropic RAS, around the mask's centre of mass.
 
-    Or around the middle of its scan, if it is not centred.
+    Around the middle of the scan, if masks are not centred.
     """
 
     spacing_mm: float
@@ -60,7 +63,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Autoencoder:
-    """A trained autoencoder and the frame it sees masks in."""
+    """A trained autoencoder and the frame of its input."""
 
     net: nn.Module
     frame: Frame
@@ -68,23 +71,23 @@ class Autoencoder:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """A mask as the autoencoder saw it and as it redrew it.
+    """A mask as the autoencoder's input, and its reconstruction.
 
     Attributes
     ----------
-    mask, redrawn : (I, J, K) float32
+    mask, reconstructed : (I, J, K) float32
         Fractions of each voxel, 0 to 1.
     grid : Grid
         Of both.
     """
 
     mask: npt.NDArray[np.float32]
-    redrawn: npt.NDArray[np.float32]
+    reconstructed: npt.NDArray[np.float32]
     grid: Grid
 
 
 class MaskAutoencoder(nn.Module):
-    """Strided convolutions to a short vector, and their mirror image.
+    """Strided convolutions to a latent vector, and a mirrored decoder.
 
     Parameters
     ----------
@@ -128,7 +131,7 @@ def autoencoder_task(
     bank: LabelBank, geometry: Geometry, settings: Settings, device: torch.device,
     masks: Sequence[str] = (),
 ) -> Task:
-    """Say what the autoencoder is trained on: the mask of the bank's scans, damaged.
+    """Define the autoencoder's training: the masks of the bank's scans, corrupted.
 
     Parameters
     ----------
@@ -138,7 +141,7 @@ def autoencoder_task(
     settings : Settings
     device : torch.device
     masks : sequence of str
-        Which masks these are, to be kept in the checkpoint.
+        Names of these masks, stored in the checkpoint.
     """
     config = settings.autoencoder
     frame = mask_frame(geometry, config)
@@ -172,7 +175,7 @@ def autoencoder_task(
         checkpoint_seconds=settings.training.checkpoint_seconds,
     )
     extra = {
-        "settings": settings.model_dump_json(), "spacing_mm": frame.spacing_mm,
+        "settings": settings_text(settings), "spacing_mm": frame.spacing_mm,
         "shape": list(frame.shape), "masks": list(masks),
     }
     held_out = [draw(held_out_rng, 1) for _ in range(training.validation_heads)]
@@ -218,11 +221,11 @@ def reconstruct(
     n_views: int = 1,
     degrees: float = 0.0,
 ) -> list[Reconstruction]:
-    """Redraw a mask, seen from several views.
+    """Reconstruct a mask in several views.
 
-    One reconstruction depends a little on where the mask falls on the frame's coarse grid. Further
-    views are a fraction of a voxel away, every other one mirrored; their mean error ranks better
-    than that of one.
+    A reconstruction depends slightly on the position of the mask relative to the frame's coarse
+    grid. Further views are shifted by a fraction of a voxel, every other one mirrored; their mean
+    error ranks better than the error of one view.
 
     Parameters
     ----------
@@ -234,7 +237,7 @@ def reconstruct(
     n_views : int
         At least 1.
     degrees : float
-        Pitch the head by so much for it, as `pose.pitch` does.
+        Pitch of the head, as in `pose.pitch`.
 
     Returns
     -------
@@ -253,12 +256,12 @@ def reconstruct(
         affine[:3, 3] += rng.uniform(-0.5, 0.5, 3) * frame.spacing
         places.append(Grid(frame.shape, affine))
     seen = [resample(soft, place, fill=0.0) for place in places]
-    redrawn = _redraw(autoencoder, seen)
-    return [Reconstruction(*view) for view in zip(seen, redrawn, places, strict=True)]
+    reconstructed = _reconstruct(autoencoder, seen)
+    return [Reconstruction(*view) for view in zip(seen, reconstructed, places, strict=True)]
 
 
 def _cut_out(mask: npt.NDArray[np.bool_], grid: Grid) -> Volume:
-    """Cut out what is inside a mask, with a voxel of nothing around it: no view needs more."""
+    """Crop a mask to its bounding box with a margin of one voxel, which is all that views need."""
     box = bounding_box(mask)
     if box is None:
         raise ValueError("the mask is empty")
@@ -270,38 +273,38 @@ def _cut_out(mask: npt.NDArray[np.bool_], grid: Grid) -> Volume:
     return Volume(padded, affine)
 
 
-def _redraw(
+def _reconstruct(
     autoencoder: Autoencoder, seen: Sequence[npt.NDArray[np.float32]]
 ) -> list[npt.NDArray[np.float32]]:
-    """Redraw views of a mask; on the CPU, if its device has no memory left."""
+    """Reconstruct views of a mask; on the CPU, if its device is out of memory."""
     device = next(autoencoder.net.parameters()).device
     try:
-        return _redraw_by(autoencoder.net, device, seen)
+        return _reconstruct_by(autoencoder.net, device, seen)
     except REFUSALS as error:
         if device.type == "cpu" or not is_out_of_memory(error):
             raise
     release(device)
-    return _redraw_by(transfer.copy_on_cpu(autoencoder.net), CPU, seen)
+    return _reconstruct_by(transfer.copy_on_cpu(autoencoder.net), CPU, seen)
 
 
-def _redraw_by(
+def _reconstruct_by(
     net: nn.Module, device: torch.device, seen: Sequence[npt.NDArray[np.float32]]
 ) -> list[npt.NDArray[np.float32]]:
-    """Every other view in the mirror; several at once are cheaper."""
+    """Reconstruct in batches, every other view mirrored."""
     mirrored = [view[::-1] if n % 2 else view for n, view in enumerate(seen)]
-    redrawn: list[npt.NDArray[np.float32]] = []
+    reconstructed: list[npt.NDArray[np.float32]] = []
     with torch.inference_mode(), threads_for(seen[0].size):
         for first in range(0, len(seen), VIEWS_AT_ONCE):
             x = torch.from_numpy(np.stack(mirrored[first : first + VIEWS_AT_ONCE]))[:, None]
             found = torch.sigmoid(net(transfer.move(x, device)).float())[:, 0]
-            redrawn.extend(transfer.read(found))
-    return [view[::-1] if n % 2 else view for n, view in enumerate(redrawn)]
+            reconstructed.extend(transfer.read(found))
+    return [view[::-1] if n % 2 else view for n, view in enumerate(reconstructed)]
 
 
 def frame_grid(
     frame: Frame, mask: npt.NDArray[np.bool_], grid: Grid, degrees: float = 0.0
 ) -> Grid:
-    """Place the frame around the centre of mass of what is marked, for a head that is pitched."""
+    """Place the frame around the mask's centre of mass, for a pitched head."""
     centre = grid.affine[:3, :3] @ _centre_of_mass(mask) + grid.affine[:3, 3]
     affine = pitch(-degrees) @ np.diag([frame.spacing_mm] * 3 + [1.0])
     affine[:3, 3] = centre - affine[:3, :3] @ ((np.asarray(frame.shape) - 1) / 2)
@@ -309,7 +312,7 @@ def frame_grid(
 
 
 def _centre_of_mass(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Mean index of what is inside, from counts along the axes: no list of all voxels."""
+    """Mean index inside, from counts along the axes, without a list of all voxels."""
     plane = mask.sum(2, dtype=np.int32)
     counts = plane.sum(1), plane.sum(0), mask.sum(0, dtype=np.int32).sum(0)
     return np.array([count @ np.arange(len(count)) / count.sum() for count in counts])
@@ -317,7 +320,7 @@ def _centre_of_mass(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Ball:
-    """A lump (or, unless it grows, a bite): radius and centre in voxels."""
+    """A ball that is added (if it grows) or removed: radius and centre in voxels."""
 
     radius: float
     centre: tuple[float, ...]
@@ -326,14 +329,14 @@ class Ball:
 
 @dataclass(frozen=True)
 class Damage:
-    """The numbers drawn for the damage of one mask."""
+    """The parameters sampled for the corruption of one mask."""
 
-    wobble: npt.NDArray[np.float32]  # (1, g, g, g) voxels that the surface moves
+    wobble: npt.NDArray[np.float32]  # (1, g, g, g) displacement of the surface (voxels)
     balls: tuple[Ball, ...]
 
 
 def sample_damage(rng: np.random.Generator, shape: Shape) -> Damage:
-    """Draw what is wrong with a mask."""
+    """Sample the corruption of a mask."""
     g = int(rng.integers(3, 9))
     wobble = (rng.uniform(0, 2) * rng.standard_normal((1, g, g, g))).astype(np.float32)
     return Damage(wobble, tuple(_sample_ball(rng, shape) for _ in range(rng.integers(0, 4))))
@@ -346,7 +349,7 @@ def _sample_ball(rng: np.random.Generator, shape: Shape) -> Ball:
 
 
 def damage(distance: torch.Tensor, drawn: Damage, wobble: torch.Tensor) -> torch.Tensor:
-    """Make a mask wrong in the ways that predictions are: wobbly, bitten, with lumps.
+    """Corrupt a mask in the ways predictions fail: uneven surface, missing and extra lumps.
 
     Parameters
     ----------
@@ -367,9 +370,9 @@ def damage(distance: torch.Tensor, drawn: Damage, wobble: torch.Tensor) -> torch
 
 
 def _centre_offsets(bank: LabelBank) -> list[npt.NDArray[np.float64]]:
-    """From the middle of the label maps to each brain's centre of mass (voxels).
+    """Offset of each brain's centre of mass from the middle of the label maps (voxels).
 
-    On the CPU, once, as no other device needs to know double precision.
+    Computed once on the CPU, since some devices lack double precision.
     """
     middle = (np.asarray(bank.shape) - 1) / 2
     return [

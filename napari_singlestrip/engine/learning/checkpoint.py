@@ -1,11 +1,11 @@
-"""Checkpoints: enough by themselves to resume or to apply, and loaded without executing anything.
+"""Checkpoints: sufficient to resume or apply, and loaded without executing code.
 
 A file holds weights, running average, optimiser, config, loop state and random state, all as
-tensors and plain values, as `torch.save` writes them; nothing else is read. It is written to
-a temporary file and moved into place: a killed process leaves the last whole one.
+tensors and plain values, in the format of `torch.save` or (models to share) as safetensors. It is
+written to a temporary file and moved into place: a killed process leaves the previous file intact.
 
-A checksum of all that is in it (weights, settings, card) is stored beside: disks and transfers flip
-bits, which torch does not notice, and a network with one wrong weight still finds some brain.
+A checksum of the content (weights, settings, card) is stored as well: disks and transfers flip
+bits, torch does not notice, and a network with a wrong weight still returns a plausible mask.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
-from napari_singlestrip.atomic_files import atomic_path
+from napari_singlestrip.engine.learning import tensor_file
 from napari_singlestrip.engine.learning.archive import (
     DAMAGE,
     MAX_BYTES,
@@ -32,12 +33,13 @@ from napari_singlestrip.engine.learning.archive import (
     open_archive,
 )
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import atomic_path
 
-FORMAT = 1
-CHECKSUM = "checksum"  # files of earlier versions have none; the CRCs of their records still count
-MAX_VALUES = 1_000_000  # in a file, however they are shared
+FORMAT = 2  # since this format, settings state their own format
+CHECKSUM = "checksum"  # missing in files of earlier versions, which still have CRCs
+MAX_VALUES = 1_000_000  # in a file, counting shared values each time
 MAX_NESTING = 20
-# What torch.save calls the types of a tensor's numbers.
+# torch.save's names of storage types.
 STORAGES = {
     "FloatStorage": torch.float32, "DoubleStorage": torch.float64, "HalfStorage": torch.float16,
     "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
@@ -45,7 +47,7 @@ STORAGES = {
     "BoolStorage": torch.bool,
 }  # fmt: skip
 HINT = (
-    "Copy it again from where it is whole, or train again: "
+    "Restore it from an intact copy, or train again: "
     "`singlestrip run STUDY --restart` keeps the earlier rounds."
 )
 
@@ -56,24 +58,30 @@ def save_checkpoint(path: Path, kind: str, state: dict[str, Any]) -> None:
     Parameters
     ----------
     path : Path
+        With the extension .safetensors in that format, otherwise in torch's.
     kind : str
-        What it holds, such as "segmenter" or "autoencoder".
+        Kind of network, such as "segmenter" or "autoencoder".
     state : dict
         Tensors and plain values only.
 
     Raises
     ------
     UserError
-        If the disk is full or read-only, or the folder may not be written.
+        If the disk is full or read-only, or the folder is not writable.
     TypeError
-        If there is anything else in the state.
+        If the state contains anything else.
     """
-    # torch's own writer turns a full disk into an error that does not say so.
-    content = io.BytesIO()
+    # torch's own writer hides the reason of a full disk.
     state = {"format": FORMAT, "kind": kind, **state}
-    torch.save({**state, CHECKSUM: checksum(state)}, content)
+    state = {**state, CHECKSUM: checksum(state)}
+    if path.suffix == tensor_file.EXTENSION:
+        written = tensor_file.write(state)
+    else:
+        content = io.BytesIO()
+        torch.save(state, content)
+        written = content.getvalue()
     with atomic_path(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
+        temporary.write_bytes(written)
 
 
 def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
@@ -82,7 +90,7 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     Raises
     ------
     UserError
-        If the file is missing, damaged, not ours, or of a newer version.
+        If the file is missing, damaged, of another program, or of a newer version.
     """
     state = _load(path)
     if not isinstance(state, dict) or state.get("kind") != kind:
@@ -110,18 +118,20 @@ def _load(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"There is no model at {path}.", "Train one: `singlestrip run STUDY`.")
     try:
+        if tensor_file.is_tensor_file(path):
+            return tensor_file.read(path)
         with open_archive(path) as archive:
             return _Unpickler(archive).load()
     except UserError as error:
         raise UserError(error.what, HINT) from error
     except WrongChecksum as error:
         raise damaged(path) from error
-    except (*DAMAGE, pickle.UnpicklingError) as error:
+    except (*DAMAGE, pickle.UnpicklingError, SafetensorError) as error:
         raise _not_ours(path, type(error).__name__) from error
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads what torch.save wrote of tensors and plain values; names nothing else."""
+    """Reads tensors and plain values written by torch.save; resolves no other names."""
 
     def __init__(self, archive: Archive) -> None:
         super().__init__(io.BytesIO(archive.pickle()))
@@ -131,7 +141,7 @@ class _Unpickler(pickle.Unpickler):
         self._storages: dict[str, torch.Tensor] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what a file may name: the two functions that torch.save uses, and types."""
+        """Resolve the only names allowed: the two functions that torch.save uses, and types."""
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return _tensor
         if (module, name) == ("collections", "OrderedDict"):
@@ -155,21 +165,21 @@ class _Unpickler(pickle.Unpickler):
 def _tensor(
     storage: torch.Tensor, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
 ) -> torch.Tensor:
-    """Lay a tensor out; torch checks that it lies within the numbers."""
-    if math.prod(shape) > len(storage):  # repeated numbers, which can claim any size
+    """Make a tensor on a storage; torch checks that it lies within."""
+    if math.prod(shape) > len(storage):  # strides that repeat values can claim any size
         raise pickle.UnpicklingError(f"shape {shape}")
     return storage.as_strided(shape, strides, offset)
 
 
 def checksum(state: dict[str, Any]) -> str:
-    """Return the SHA-256 of all values of a state, in order: 4 ms for the quick network.
+    """Return the SHA-256 of all values of a state, in order (4 ms for the quick network).
 
-    However its parts are laid out or shared: what counts is what they are.
+    Independent of memory layout and sharing: only the values count.
 
     Raises
     ------
     TypeError
-        If something is no plain value and no plain tensor, or there is too much of it.
+        If there is anything but plain values and tensors, or too many of them.
     """
     total, n_bytes = hashlib.sha256(), 0
     for n, (value, depth) in enumerate(_walk(state, 0)):
@@ -190,7 +200,7 @@ def checksum(state: dict[str, Any]) -> str:
 
 
 def _walk(value: Any, depth: int) -> Iterator[tuple[Any, int]]:
-    """The parts of a value, each after what holds it."""
+    """The parts of a value, depth first."""
     yield value, depth
     if depth > MAX_NESTING:
         return
@@ -242,7 +252,7 @@ def restore_rng(text: str) -> np.random.Generator:
 
 
 def damaged(path: Path) -> UserError:
-    """Say that a file is not what was written."""
+    """Return the error for a file with a wrong checksum."""
     return UserError(f"{path} is damaged: its weights do not match their checksum.", HINT)
 
 

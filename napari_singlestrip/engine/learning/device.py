@@ -1,4 +1,4 @@
-"""Where the tensors live, at which precision, and what a bug report should say about it."""
+"""Choosing the device and its precision, and describing both for bug reports."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ from napari_singlestrip.engine.devices.precision import (
     disagreement,
 )
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.texts import counted
 
 PROBE_SIDE = 64  # voxels
 PROBE_VOXELS, PROBE_VOXELS_CPU = 256**3, 112**3  # at most
-PROBE_SECONDS = 2.0  # of a candidate's steps, at least two
+PROBE_SECONDS = 2.0  # per candidate, but at least two steps
 DEVICES = ("auto", "cpu", "cuda", "mps")
 CUDA = torch.device("cuda")
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Turn "auto", "cpu", "cuda", "cuda:1" or "mps" into a device that is there.
+    """Turn "auto", "cpu", "cuda", "cuda:1" or "mps" into an available device.
 
-    "auto" is the first CUDA card if a small network trains on it as on the CPU, and else the CPU.
-    Apple's graphics are taken on request only: nobody has measured them with this program.
+    "auto" is the first CUDA card if a small network trains correctly on it, else the CPU. Apple
+    GPUs are used on request only, as they are not yet benchmarked.
 
     Raises
     ------
@@ -65,14 +66,14 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def remarks(name: str, device: torch.device) -> list[str]:
-    """What a person should know of a device that was asked for by name and chosen.
+    """Remarks for the user on a device that was requested and chosen.
 
     Parameters
     ----------
     name : str
         As in `choose_device`.
     device : torch.device
-        What that returned.
+        The result of `choose_device`.
     """
     if name == "auto" and device.type == "cpu":
         if _is_there("cuda") and (why := trial(CUDA)):
@@ -85,14 +86,14 @@ def remarks(name: str, device: torch.device) -> list[str]:
     if device.type == "mps":
         found.append(
             "Apple graphics are not measured yet: some layers are slow there, or not right in all "
-            "versions of torch. Each network is compared with the CPU before it trains; look at "
+            "versions of torch. Each network is compared with the CPU before it trains; inspect "
             "the masks."
         )
     return found
 
 
 def _is_there(kind: str) -> bool:
-    """Whether torch sees a device of a kind; a broken driver may raise instead of saying no."""
+    """Whether torch finds a device of a kind; a broken driver may raise instead."""
     try:
         if kind == "cuda":
             return bool(torch.cuda.is_available())
@@ -103,7 +104,7 @@ def _is_there(kind: str) -> bool:
 
 @lru_cache(maxsize=8)
 def trial(device: torch.device) -> str:
-    """Train a small network for one step, there and on the CPU.
+    """Train a small network for one step, on the device and on the CPU.
 
     Returns
     -------
@@ -128,23 +129,23 @@ def trial(device: torch.device) -> str:
 def probe_precision(
     net: nn.Module, shape: tuple[int, int, int], device: torch.device, batch_size: int = 1
 ) -> Precision:
-    """Time training steps in each precision and layout, and return the fastest that is right.
+    """Time training steps in each precision and layout, and return the fastest correct one.
 
-    Whether bfloat16 pays cannot be read off the hardware's flags: torch reports it as supported
-    where it is emulated and an order of magnitude slower. A candidate that the device refuses, or
-    whose output differs from the CPU's by more than `TOLERANCE`, is out.
+    Whether bfloat16 is faster cannot be told from hardware flags: torch reports it as supported
+    even if it is emulated and an order of magnitude slower. A candidate that the device does not
+    support, or whose output differs from the CPU's by more than `TOLERANCE`, is discarded.
 
     Parameters
     ----------
     net : nn.Module
-        On the device. Its weights are not changed (gradients are cleared).
+        On the device. Its weights are unchanged (gradients are cleared).
     shape : (I, J, K)
-        Of the pictures; where they have more than `PROBE_VOXELS`, sides are cut.
+        Of the images; cropped if they have more than `PROBE_VOXELS`.
 
     Raises
     ------
     UserError
-        If not even float32 gives the CPU's numbers.
+        If not even float32 agrees with the CPU.
     """
     most = PROBE_VOXELS_CPU if device.type == "cpu" else PROBE_VOXELS
     shape = probe_shape(shape, most // batch_size)
@@ -155,13 +156,13 @@ def probe_precision(
         raise said from (None if said is error else error)
     changes: list[dict[str, Any]] = [{"channels_last": True}, {"dtype": "bfloat16"}]
     if device.type == "cuda":
-        changes += [{"dtype": "float16"}]  # cards older than Ampere know only this one
+        changes += [{"dtype": "float16"}]  # the only option on cards older than Ampere
     if device.type == "cpu" and torch.get_num_threads() > 1:
-        # Threads that wait for a core in use elsewhere hold up all others.
+        # Threads that wait for a busy core delay all others.
         changes += [{"threads": torch.get_num_threads() // 2}]
     for change in changes:
         if change.get("dtype") == "float16" and best.dtype == "bfloat16":
-            continue  # as fast, with a range that needs no scaling of the loss
+            continue  # as fast, and its range needs no loss scaling
         candidate = replace(best, **change)
         if change.get("dtype") == "bfloat16" and device.type == "cpu":
             candidate = replace(candidate, channels_last=False)
@@ -173,9 +174,9 @@ def probe_precision(
 
 
 def probe_shape(shape: tuple[int, int, int], most: int) -> tuple[int, int, int]:
-    """Cut a picture's longest sides, to multiples of 64 voxels, until it has no more than `most`.
+    """Reduce the longest sides, to multiples of 64, until an image has at most `most` voxels.
 
-    Nets that halve the picture up to six times take any such shape; what is small stays as it is.
+    Nets that halve the image up to six times accept any such shape; small images stay as they are.
     """
     sides = list(shape)
     while np.prod(sides) > most and max(sides) > PROBE_SIDE:
@@ -189,7 +190,7 @@ def _usable(
     net: nn.Module, shape: tuple[int, int, int], device: torch.device, candidate: Precision,
     batch_size: int, best_ms: float,
 ) -> Precision | None:
-    """The candidate with its time; None if it is refused or wrong."""
+    """The candidate with its time; None if it is not supported or wrong."""
     try:
         return _measured(net, shape, device, candidate, batch_size, best_ms)
     except REFUSALS:
@@ -202,20 +203,20 @@ def _measured(
     net: nn.Module, shape: tuple[int, int, int], device: torch.device, candidate: Precision,
     batch_size: int, best_ms: float = float("inf"),
 ) -> Precision:
-    """The candidate with its time; raises one of `REFUSALS` if the device cannot do it right."""
-    # What is plain on a CPU is what it would be compared with.
+    """The candidate with its time; raises one of `REFUSALS` if it is not supported or wrong."""
+    # Plain float32 on a CPU is itself the reference.
     if (device.type, candidate.dtype) != ("cpu", "float32"):
         wrong = disagreement(net, device, candidate, probe_shape(shape, PROBE_SIDE**3))
         if not wrong <= TOLERANCE[candidate.dtype]:  # or NaN
             raise ValueError(f"its numbers differ from the CPU's by {100 * wrong:.2g}%")
-    # On a CPU, one that is much slower shows it in its first step.
+    # On a CPU, the first step already shows if a candidate is much slower.
     limit = 3 * best_ms if device.type == "cpu" else float("inf")
     taken = _time_step(net, shape, device, candidate, batch_size, limit)
     return replace(candidate, milliseconds=taken)
 
 
 def _useless(device: torch.device, error: BaseException) -> Exception:
-    """Say why a device cannot train a net at all; on a CPU, other errors are bugs."""
+    """The error for a device that cannot train a net at all; on a CPU, others are bugs."""
     if is_out_of_memory(error):
         where = "" if device.type == "cpu" else f" on {in_words(device)}"
         return UserError(
@@ -234,10 +235,10 @@ def _time_step(
     net: nn.Module, shape: tuple[int, ...], device: torch.device, precision: Precision,
     batch_size: int, give_up_ms: float = float("inf"),
 ) -> float:
-    """Milliseconds of the fastest of some steps after a first one, which is not counted.
+    """Time of the fastest of several steps (ms), not counting the first.
 
-    In the first step kernels are chosen and memory is asked for; only if that takes `give_up_ms`
-    is it the last.
+    In the first step kernels are chosen and memory is allocated; if it takes longer than
+    `give_up_ms`, no other follows.
     """
     precision.lay_out(net)
     x = torch.zeros(batch_size, 1, *shape, device=device).to(
@@ -267,7 +268,7 @@ def _synchronise(device: torch.device) -> None:
 
 
 def identity(device: torch.device) -> str:
-    """What has to be the same for a training to go on in the precision that it was begun in."""
+    """Identity of the device: a training resumes in its precision only on the same one."""
     if device.type == "cuda":
         return f"cuda {torch.cuda.get_device_name(device)}"
     if device.type == "cpu":
@@ -276,7 +277,7 @@ def identity(device: torch.device) -> str:
 
 
 def in_words(device: torch.device) -> str:
-    """A device as a person would call it."""
+    """Name of a device for messages."""
     if device.type == "cuda":
         try:
             return f"{torch.cuda.get_device_name(device)} (CUDA)"
@@ -284,11 +285,11 @@ def in_words(device: torch.device) -> str:
             return "a graphics card (CUDA)"
     if device.type == "mps":
         return "Apple GPU"
-    return f"CPU, {torch.get_num_threads()} threads"
+    return f"CPU, {counted(torch.get_num_threads(), 'thread')}"
 
 
 def describe() -> dict[str, str]:
-    """What one pastes into a bug report: versions, devices, precision and memory."""
+    """The facts for a bug report: versions, devices, precision and memory."""
     import psutil
 
     from napari_singlestrip import __version__
@@ -316,7 +317,7 @@ def describe() -> dict[str, str]:
         initial_weights(net, np.random.default_rng(0))
         precision = probe_precision(net, (64, 64, 64), device)
     except (UserError, *REFUSALS) as error:
-        facts["precision"] = f"not found out: {_first_line(error)}"
+        facts["precision"] = f"not determined: {_first_line(error)}"
         return facts
     layout = "channels last" if precision.channels_last else "channels first"
     taken = f"{precision.milliseconds:.0f} ms a 64^3 step"

@@ -1,9 +1,9 @@
-"""A trained network at work on pictures, in whatever memory there is.
+"""Applying a trained network to images within the available memory.
 
-On a graphics card all pictures of a call go through the network together, since each alone leaves
-the card idle; on a CPU one by one, where six together would save 30 ms at 4 mm and lose 180 ms at
-2 mm. Where memory ends, they go one by one, then in parts, then on the CPU: a scan that is too
-large costs time, and not the job.
+On a graphics card all images of a call form one batch, since a single one leaves the card partly
+idle; on a CPU they go one by one, as a batch of six would save 30 ms at 4 mm and lose 180 ms at 2
+mm. If memory runs out, they are predicted one by one, then in patches, then on the CPU: a scan that
+is too large takes longer, but does not fail.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Reader:
-    """A network and how it is to be asked.
+    """A network and how it is applied.
 
     Attributes
     ----------
     net : nn.Module
         In evaluation mode, on its device.
     network : NetworkConfig
-        What its output means.
+        Meaning of its output.
     window : (I, J, K)
-        Pictures that are larger than this may be taken in parts of this size.
+        Images larger than this may be split into patches of this size.
     flip : bool
-        Average with the answer to the mirrored picture (first axis).
+        Average with the prediction for the mirrored image (first axis).
     """
 
     net: nn.Module
@@ -56,25 +56,25 @@ class Reader:
 
 
 def probabilities(
-    reader: Reader, pictures: Sequence[Array], remark: Callable[[str], None]
+    reader: Reader, images: Sequence[Array], remark: Callable[[str], None]
 ) -> list[Array]:
-    """Brain probability of pictures of one shape.
+    """Brain probability of images of one shape.
 
     Parameters
     ----------
     reader : Reader
-    pictures : sequence of (I, J, K) float32
-        0 to 1; sides suit the network.
+    images : sequence of (I, J, K) float32
+        0 to 1; sides are multiples that the network can halve.
     remark : callable
-        Gets a sentence when memory ended and a slower way, or a rougher one, was taken.
+        Called with a sentence when memory ran out and a slower or less exact way was taken.
 
     Raises
     ------
     UserError
-        If not even the smallest part fits.
+        If not even the smallest patch fits.
     """
     words = ""
-    for words, attempt in _attempts(reader, pictures):
+    for words, attempt in _attempts(reader, images):
         try:
             answers = attempt()
         except REFUSALS as error:
@@ -84,40 +84,40 @@ def probabilities(
             if words:
                 remark(words)
             return answers
-        release(reader.device)  # only here, as the error held on to what did not fit
-    i, j, k = pictures[0].shape
+        release(reader.device)  # only here: until now the error referred to the tensors
+    i, j, k = images[0].shape
     raise UserError(
-        f"There was not enough memory to predict a picture of {i} x {j} x {k} voxels.",
+        f"There was not enough memory to predict an image of {i} x {j} x {k} voxels.",
         "Close other programs and start the same command again.",
     )
 
 
 def _attempts(
-    reader: Reader, pictures: Sequence[Array]
+    reader: Reader, images: Sequence[Array]
 ) -> Iterator[tuple[str, Callable[[], list[Array]]]]:
-    """Ways to go, from the fastest to the one that needs least memory, and what to say of them."""
-    device, shape = reader.device, pictures[0].shape
+    """Ways to predict, from the fastest to the most memory-saving, each with its remark."""
+    device, shape = reader.device, images[0].shape
     too_large = any(n > side for n, side in zip(shape, reader.window, strict=True))
     where = "" if device.type == "cpu" else " of the graphics card"
-    if device.type != "cpu" and (len(pictures) > 1 or reader.flip):
-        yield "", lambda: _together(reader, pictures)
-    yield "", lambda: [_one(reader, picture) for picture in pictures]
-    in_parts = f"it was too large for the memory{where}, and was looked at in parts"
+    if device.type != "cpu" and (len(images) > 1 or reader.flip):
+        yield "", lambda: _together(reader, images)
+    yield "", lambda: [_one(reader, image) for image in images]
+    in_parts = f"it was too large for the memory{where}, and was predicted in patches"
     if too_large:
-        yield in_parts, lambda: [_in_parts(reader, picture) for picture in pictures]
+        yield in_parts, lambda: [_in_parts(reader, image) for image in images]
     if device.type == "cpu":
         return
     slow = replace(reader, net=transfer.copy_on_cpu(reader.net))
     on_cpu = f"it was too large for the memory{where}, and was predicted on the CPU"
-    yield on_cpu, lambda: [_one(slow, picture) for picture in pictures]
+    yield on_cpu, lambda: [_one(slow, image) for image in images]
     if too_large:
-        yield f"{on_cpu}, in parts", lambda: [_in_parts(slow, picture) for picture in pictures]
+        yield f"{on_cpu}, in patches", lambda: [_in_parts(slow, image) for image in images]
 
 
-def _together(reader: Reader, pictures: Sequence[Array]) -> list[Array]:
-    """All pictures and their mirror images in one batch."""
-    n = len(pictures)
-    x = transfer.move(torch.from_numpy(np.stack(pictures)), reader.device)[:, None]
+def _together(reader: Reader, images: Sequence[Array]) -> list[Array]:
+    """All images and their mirror images in one batch."""
+    n = len(images)
+    x = transfer.move(torch.from_numpy(np.stack(images)), reader.device)[:, None]
     with torch.inference_mode():
         seen = torch.cat([x, x.flip(2)]) if reader.flip else x
         found = to_probability(reader.net(seen), reader.network)
@@ -126,9 +126,9 @@ def _together(reader: Reader, pictures: Sequence[Array]) -> list[Array]:
     return list(transfer.read(found)[:, 0])
 
 
-def _one(reader: Reader, picture: Array) -> Array:
-    x = transfer.move(torch.from_numpy(np.ascontiguousarray(picture)), reader.device)[None, None]
-    threads = threads_for(picture.size)
+def _one(reader: Reader, image: Array) -> Array:
+    x = transfer.move(torch.from_numpy(np.ascontiguousarray(image)), reader.device)[None, None]
+    threads = threads_for(image.size)
     with torch.inference_mode(), threads:
         found = to_probability(reader.net(x), reader.network)
         if reader.flip:
@@ -138,29 +138,29 @@ def _one(reader: Reader, picture: Array) -> Array:
     return answer
 
 
-def _in_parts(reader: Reader, picture: Array) -> Array:
-    """Mean of what is seen in parts that overlap by half, less at the edges of each."""
-    sides = [min(n, side) for n, side in zip(picture.shape, reader.window, strict=True)]
-    total, weight = np.zeros(picture.shape, np.float32), np.zeros(picture.shape, np.float32)
+def _in_parts(reader: Reader, image: Array) -> Array:
+    """Weighted mean of patches that overlap by half, with less weight at their edges."""
+    sides = [min(n, side) for n, side in zip(image.shape, reader.window, strict=True)]
+    total, weight = np.zeros(image.shape, np.float32), np.zeros(image.shape, np.float32)
     i, j, k = (_hat(side) for side in sides)
     part_weight = i[:, None, None] * j[None, :, None] * k[None, None, :]
-    starts = (_starts(n, side) for n, side in zip(picture.shape, sides, strict=True))
+    starts = (_starts(n, side) for n, side in zip(image.shape, sides, strict=True))
     for corner in itertools.product(*starts):
         part = tuple(slice(first, first + n) for first, n in zip(corner, sides, strict=True))
-        total[part] += part_weight * _one(reader, picture[part])
+        total[part] += part_weight * _one(reader, image[part])
         weight[part] += part_weight
     mean: Array = total / weight
     return mean
 
 
 def _starts(n: int, side: int) -> list[int]:
-    """First voxels of parts that cover n voxels and overlap by at least half."""
+    """First voxels of patches that cover n voxels and overlap by at least half."""
     count = 1 + -(-2 * (n - side) // side)
     return [round(first) for first in np.linspace(0, n - side, count)]
 
 
 def _hat(side: int) -> Array:
-    """Weights that rise from the edges of a part to its middle."""
+    """Weights that rise from the edges of a patch to its middle."""
     index = np.arange(side, dtype=np.float32)
     return np.minimum(index, index[::-1]) + 1
 

@@ -1,7 +1,7 @@
-"""What training minimises, and how a network's output becomes a probability.
+"""Loss functions, and the conversion of a network's output to a probability.
 
-Everything is expressed by the signed distance in voxels that synthesis renders, so that the
-partial volume of a voxel at the brain's surface is a fraction, not a coin toss.
+Everything is based on the signed distance in voxels that synthesis renders, so that a voxel at the
+brain's surface has a partial volume instead of a binary label.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from napari_singlestrip.engine.config import NetworkConfig
 
-BAND = 4.0  # voxels; distances are only trusted, and learned, this close (SynthStrip: 4-5 mm)
+BAND = 4.0  # voxels; distances are clipped beyond this (SynthStrip: 4-5 mm)
 
 
 def partial_volume(distance: torch.Tensor) -> torch.Tensor:

@@ -8,19 +8,21 @@ from typing import Any
 
 import torch
 
+from napari_singlestrip.engine.config import Settings
 from napari_singlestrip.engine.learning.autoencoder import Autoencoder, autoencoder_from
 from napari_singlestrip.engine.learning.checkpoint import load_checkpoint, save_checkpoint
 from napari_singlestrip.engine.learning.model_card import ModelCard, card_from_json, card_to_json
 from napari_singlestrip.engine.learning.saved_state import malformed
 from napari_singlestrip.engine.learning.segmenter import Segmenter, segmenter_from
+from napari_singlestrip.engine.stored_settings import settings_text
 
-# What applying needs; optimiser and random state stay behind.
+# What applying needs; optimiser and random state are left out.
 _KEPT = ("settings", "spacing_mm", "shape", "offset", "average")
 
 
 @dataclass(frozen=True)
 class Model:
-    """What `apply` needs."""
+    """The networks and settings that `apply` needs."""
 
     segmenter: Segmenter
     autoencoder: Autoencoder | None = None
@@ -48,19 +50,26 @@ def load_model(path: Path, device: torch.device) -> Model:
     )
 
 
-def save_model(path: Path, segmenter: Path, autoencoder: Path | None, card: ModelCard) -> None:
-    """Put two checkpoints and a card into one file.
+def save_model(
+    path: Path, segmenter: Path, autoencoder: Path | None, card: ModelCard, settings: Settings
+) -> None:
+    """Combine two checkpoints and a card in one file.
 
     Parameters
     ----------
     path : Path
-        The file to make.
+        The file to write.
     segmenter, autoencoder : Path
         Checkpoints of the training.
     card : ModelCard
+    settings : Settings
+        Those that the segmenter predicts with.
     """
+    trained = {
+        **load_checkpoint(segmenter, "segmenter"), "settings": settings_text(settings)
+    }
     save_checkpoint(path, "model", {
-        "segmenter": _lean(load_checkpoint(segmenter, "segmenter")),
+        "segmenter": _lean(trained),
         "autoencoder": _lean(load_checkpoint(autoencoder, "autoencoder")) if autoencoder else {},
         "card": card_to_json(card),
     })

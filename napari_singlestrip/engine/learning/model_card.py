@@ -1,4 +1,4 @@
-"""The card of a model: where it comes from and what it has seen; read without torch."""
+"""The model card: provenance and training data of a model, readable without torch."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from napari_singlestrip.engine.learning.archive import DAMAGE, open_archive
+from napari_singlestrip.engine.learning.tensor_file import is_tensor_file, read_header
 from napari_singlestrip.errors import UserError
 
 CARD_SUFFIX = "_card.md"
 MAX_CARD_CHARACTERS = 4 * 2**20  # the names of 100,000 training scans
 CARD_HINT = "Choose a file that `singlestrip export` or the button Model file wrote."
 
-Name = Annotated[str, Field(max_length=2000)]  # of a file or folder, with escapes for odd letters
+Name = Annotated[str, Field(max_length=2000)]  # of a file or folder, escaped where needed
 Amount = Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Where a model comes from and what it has seen.
+    """Provenance and training data of a model.
 
     Attributes
     ----------
@@ -36,13 +37,13 @@ class ModelCard:
     version : str
         Of napari-singlestrip.
     training_scans : tuple of str
-        Names of the scans it learned from.
+        Names of the training scans.
     validation_dice : float
         On held-out synthetic heads, 0 to 1; NaN if never measured.
     volume_ml : (float, float)
-        Range of mask volumes seen; outside of it a result is flagged.
+        Range of mask volumes in training; a result outside of it is flagged.
     max_error : float
-        Largest autoencoder error seen; above it a result is flagged.
+        Largest autoencoder error in training; a result above it is flagged.
     effort : str
         "quick", "standard" or "thorough"; empty if not known.
     """
@@ -59,22 +60,22 @@ class ModelCard:
 
     @property
     def name(self) -> str:
-        """How the model is called in tables."""
+        """Name of the model in tables."""
         return f"{self.study}, round {self.round}" if self.study else f"round {self.round}"
 
 
 def card_to_json(card: ModelCard) -> str:
-    """Write a card as it stands in a model file."""
+    """Serialise a card for a model file."""
     return json.dumps(asdict(card))
 
 
 def card_from_json(text: Any) -> ModelCard:
-    """Inverse of `card_to_json`; what a newer version added is left out.
+    """Inverse of `card_to_json`; unknown fields of newer versions are ignored.
 
     Raises
     ------
     ValueError
-        If it is no card: not JSON, too long, or with a value of another type or out of range.
+        If it is not a card: not JSON, too long, or with a value of the wrong type or out of range.
     """
     if not isinstance(text, str):
         raise ValueError("it is no text")
@@ -91,7 +92,7 @@ def card_from_json(text: Any) -> ModelCard:
 def read_card(path: Path) -> ModelCard:
     """Read the card of a model file, in milliseconds and without torch.
 
-    The file's pickle is taken apart, never executed: the card is the last JSON in it.
+    The pickle of a torch file is parsed, never executed: the card is the last JSON text in it.
 
     Raises
     ------
@@ -99,11 +100,16 @@ def read_card(path: Path) -> ModelCard:
         If the file is missing, damaged or not a model.
     """
     try:
+        if is_tensor_file(path):
+            header = read_header(path)
+            if header["kind"] != "model":
+                raise ValueError("a checkpoint")
+            return card_from_json(header["card"])
         with open_archive(path) as archive:
             words = archive.texts()
         if words[words.index("kind") + 1] != "model":
             raise ValueError("a checkpoint")
-        # Other JSON is that of the networks' settings, which has this part.
+        # The JSON of the networks' settings is recognised by this entry.
         cards = [w for w in words if w.startswith("{") and '"conform"' not in w]
         return card_from_json(cards[-1])
     except FileNotFoundError:
@@ -118,7 +124,7 @@ def read_card(path: Path) -> ModelCard:
 
 
 def card_in_words(card: ModelCard) -> str:
-    """Describe a model for people, as Markdown."""
+    """Describe a model as Markdown."""
     low, high = card.volume_ml
     seen = f"{low:.0f} to {high:.0f} mL" if math.isfinite(high) else "not known"
     error = f"{card.max_error:.3f}" if math.isfinite(card.max_error) else "not known"
@@ -127,8 +133,8 @@ def card_in_words(card: ModelCard) -> str:
     scans = "\n".join(f"- {name}" for name in card.training_scans)
     return f"""# Brain extraction model: {card.name}
 
-It finds the brain in head MRI. It learned from the masks of {n} scan{"s" * (n != 1)}, by pictures
-generated from them (domain randomisation).
+It segments the brain in head MRI. It was trained on the masks of {n} scan{"s" * (n != 1)}, with
+synthetic images generated from them (domain randomisation).
 
 | | |
 |---|---|
@@ -141,12 +147,12 @@ generated from them (domain randomisation).
 | Brain volumes without a flag | {seen} |
 | Autoencoder errors without a flag | up to {error} |
 
-The Dice above says how well training went; it is no measure of the masks of real scans. Look at
-the masks, above all at those that are flagged. For research, not for diagnosis.
+The Dice above tells how well training went, not how accurate masks of real scans are. Inspect the
+masks, above all those that are flagged. For research, not for diagnosis.
 
 To use it: `singlestrip apply MODEL SCAN... --out DIR`, or step 5 of the window.
 
-## Scans it learned from
+## Training scans
 
 {scans}
 """

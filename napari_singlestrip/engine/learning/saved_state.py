@@ -1,11 +1,12 @@
-"""What a checkpoint or a model says, checked before anything is built from it.
+"""Validation of checkpoints and models before anything is built from them.
 
-A file that parses may still hold anything: a voxel size of zero, with which a scan would be
-resampled without end, or weights of another network. Each is told in a sentence.
+A file that parses may still hold anything: a voxel size of zero, with which resampling would never
+end, or weights of another network. Each problem is reported in a sentence.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,11 @@ from napari_singlestrip.engine.config import Settings
 from napari_singlestrip.engine.devices.precision import TOLERANCE, Precision
 from napari_singlestrip.engine.imaging.grid import Shape
 from napari_singlestrip.engine.learning.checkpoint import HINT
+from napari_singlestrip.engine.stored_settings import settings_from
 from napari_singlestrip.errors import UserError
 
 MAX_SIDE = 4096  # voxels
-MAX_VOXELS = 2**27  # of a training grid: four times as many as a head at 0.5 mm has
+MAX_VOXELS = 2**27  # of a training grid: four times those of a head at 0.5 mm
 MAX_CHANNELS = 8192
 MAX_THREADS = 4096
 
@@ -37,7 +39,7 @@ class _Strict(BaseModel):
 
 class _Network(_Strict):
     settings: str
-    spacing_mm: float = Field(ge=1e-3, le=1e3)  # from a fly's brain to a whale's
+    spacing_mm: float = Field(ge=1e-3, le=1e3)  # from an insect's brain to a whale's
     shape: list[Side] = Field(min_length=3, max_length=3)
     offset: list[Place] = Field([0.0, 0.0, 0.0], min_length=3, max_length=3)
     average: dict[str, torch.Tensor]
@@ -66,7 +68,7 @@ class _Loop(_Strict):
 
 @dataclass(frozen=True)
 class SavedNetwork:
-    """A network as it stands in a file.
+    """A network as stored in a file.
 
     Attributes
     ----------
@@ -87,7 +89,7 @@ class SavedNetwork:
 
 @dataclass(frozen=True)
 class SavedLoop:
-    """Where a training was left.
+    """State of an unfinished training.
 
     Attributes
     ----------
@@ -97,9 +99,9 @@ class SavedLoop:
         State of the generator, as JSON.
     precision : Precision
     device : str
-        On which; empty in files of older versions.
+        Device of the training; empty in files of older versions.
     scaler : dict of str to number
-        Of the gradient, where it was scaled.
+        State of the gradient scaler, if used.
     weights, average : dict of str to tensor
     optimiser : dict
         State of each parameter.
@@ -119,18 +121,20 @@ class SavedLoop:
 
 
 def read_network(saved: Any, path: Path) -> SavedNetwork:
-    """Check what a file says of a network; the weights are checked by `build`.
+    """Validate the description of a network; the weights are checked by `build`.
 
     Raises
     ------
     UserError
-        If something is missing, of another type or out of range.
+        If an entry is missing, of the wrong type or out of range.
     """
     found = _validated(_Network, saved, path)
     try:
-        settings = Settings.model_validate_json(found.settings)
+        settings = settings_from(json.loads(found.settings))
     except ValidationError as error:
         raise malformed(path, f"settings: {_first(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise malformed(path, f"settings: {error}") from error
     i, j, k = found.shape
     if i * j * k > MAX_VOXELS:
         raise malformed(path, f"shape: {i} x {j} x {k} voxels")
@@ -142,7 +146,7 @@ def build(
     saved: SavedNetwork, path: Path, make: Callable[[], nn.Module], channels: tuple[int, ...],
     multiple: int,
 ) -> nn.Module:
-    """Make a network with the weights of a file, which have to be its own.
+    """Make a network with the weights of a file, after checking that they fit.
 
     Parameters
     ----------
@@ -154,18 +158,18 @@ def build(
     channels : tuple of int
         Features of its levels.
     multiple : int
-        Sides of its pictures have to be multiples of this.
+        Sides of its images are multiples of this.
 
     Raises
     ------
     UserError
-        If weights are missing, too many, of another shape, or no finite numbers.
+        If weights are missing, unknown, of the wrong shape, or not finite.
     """
     if any(n % multiple for n in saved.shape):
         raise malformed(path, f"shape: {saved.shape} are no multiples of {multiple}")
     if not all(1 <= n <= MAX_CHANNELS for n in channels):
         raise malformed(path, f"settings: channels {channels}")
-    with torch.device("meta"):  # as large as the file says: without any memory until it is checked
+    with torch.device("meta"):  # of the size the file claims, without memory until it is checked
         expected = make().state_dict()
     check_weights(saved.average, expected, path)
     net = make()
@@ -176,12 +180,12 @@ def build(
 def check_weights(
     weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], path: Path
 ) -> None:
-    """Refuse weights that are not those of a network.
+    """Refuse weights that do not fit a network.
 
     Raises
     ------
     UserError
-        If one is missing, unknown, of another shape, or not finite.
+        If one is missing, unknown, of the wrong shape, or not finite.
     """
     if unlike := sorted(set(weights) ^ set(expected)):
         word = "missing" if unlike[0] in expected else "unknown"
@@ -197,12 +201,12 @@ def check_weights(
 def read_loop(
     saved: Any, path: Path, net: nn.Module, optimiser: torch.optim.Optimizer
 ) -> SavedLoop:
-    """Check what a file says of an unfinished training of `net`.
+    """Validate the state of an unfinished training of `net`.
 
     Raises
     ------
     UserError
-        If something is missing, of another type or out of range, or of another network.
+        If an entry is missing, of the wrong type, out of range, or of another network.
     """
     found = _validated(_Loop, saved, path)
     for weights in (found.weights, found.average):
@@ -227,7 +231,7 @@ def read_loop(
 def _suits(
     state: Mapping[int, Mapping[str, torch.Tensor]], step: int, optimiser: torch.optim.Optimizer
 ) -> bool:
-    """Whether it is of these parameters: a fused step would write beyond a smaller tensor."""
+    """Whether the state fits the parameters: a fused step would write beyond a smaller tensor."""
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     if list(state) != list(range(len(parameters) if step else 0)):
         return False
@@ -241,7 +245,7 @@ def _suits(
 
 
 def malformed(path: Path, why: str) -> UserError:
-    """Say that a file holds something else than it should."""
+    """Return the error for a file with invalid content."""
     return UserError(f"{path} is not what it should be: {why}.", HINT)
 
 

@@ -1,4 +1,4 @@
-"""The segmenter: what it is trained on, and how it finds the brain of a scan."""
+"""The segmenter: a trained network, and how it segments the brain of a scan."""
 
 from __future__ import annotations
 
@@ -14,26 +14,22 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from napari_singlestrip.engine.config import Settings, TrainingConfig
-from napari_singlestrip.engine.devices import transfer
-from napari_singlestrip.engine.heads.label_bank import Geometry, brain_box
-from napari_singlestrip.engine.heads.label_map import LabelBank
-from napari_singlestrip.engine.heads.synthesis import render, sample_params
-from napari_singlestrip.engine.imaging.geometry import Box, conform, head_box, resample, unconform
+from napari_singlestrip.engine.config import Settings
+from napari_singlestrip.engine.imaging.geometry import conform, head_box, unconform
 from napari_singlestrip.engine.imaging.grid import Grid, Shape, Volume
 from napari_singlestrip.engine.imaging.pose import climb, pitch
 from napari_singlestrip.engine.imaging.scipy_parts import load_scipy_parts
 from napari_singlestrip.engine.learning.checkpoint import load_checkpoint
 from napari_singlestrip.engine.learning.inference import Reader, probabilities
-from napari_singlestrip.engine.learning.networks import build_segmenter
+from napari_singlestrip.engine.learning.networks import Committee, build_segmenter, logit
 from napari_singlestrip.engine.learning.saved_state import build, read_network
-from napari_singlestrip.engine.learning.training import Pair, Task, Weights, initial_weights
+from napari_singlestrip.engine.learning.window import Window, cut_out, large_enough
 from napari_singlestrip.engine.masks.cleanup import clean_mask, largest_component
 
-load_scipy_parts()  # at once, as torch: later there may be no room
+load_scipy_parts()  # at import, together with torch: later there may be too little memory
 
-PITCH_STEP = 20.0  # degrees: about as much as the network has learned to overlook
-LEAST_GAINS = 0.002, 0.0065  # of certainty, from one look and from several; smaller ones are chance
+PITCH_STEP = 20.0  # degrees: about the rotation that training covers
+LEAST_GAINS = 0.002, 0.0065  # of certainty, from one window and from several; less is chance
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class Segmenter:
     offset : three floats
         From the middle of that grid to the brain's centre of mass (voxels).
     remarks : list of str
-        What there was to say of the last scans, until `told` asks for it.
+        Remarks on the latest scans, until `told` collects them.
     """
 
     net: nn.Module
@@ -69,7 +65,7 @@ class Segmenter:
         return next(self.net.parameters()).device
 
     def told(self) -> list[str]:
-        """Say once what was remarkable of the scans since the last call."""
+        """Return the remarks on the scans since the last call, once."""
         said = list(dict.fromkeys(self.remarks))
         self.remarks.clear()
         return said
@@ -77,14 +73,14 @@ class Segmenter:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Brain probability of a scan on the grid that the network saw.
+    """Brain probability of a scan on the grid of the network's input.
 
     Attributes
     ----------
     probability : (I, J, K) float32
         0 to 1.
     conformed : Volume
-        What the network saw: intensities on an isotropic grid, RAS unless the head is pitched.
+        The network's input: intensities on an isotropic grid, RAS unless the head is pitched.
     """
 
     probability: npt.NDArray[np.float32]
@@ -94,141 +90,6 @@ class Prediction:
     def grid(self) -> Grid:
         """Grid of the probability."""
         return self.conformed.grid
-
-
-@dataclass(frozen=True)
-class Window:
-    """Where in a scan the brain is.
-
-    Attributes
-    ----------
-    conformed : Volume
-        The whole scan on an isotropic grid, along the RAS axes unless the head is pitched.
-    probability : (I, J, K) float32
-        A first, rough prediction on that grid.
-    place : (3,) int or None
-        Its first voxel; None if no brain was found, so that the window is the whole scan.
-    shape : (I, J, K)
-        As large as those of the training.
-    """
-
-    conformed: Volume
-    probability: npt.NDArray[np.float32]
-    place: npt.NDArray[np.int64] | None
-    shape: Shape
-
-    @property
-    def view(self) -> Volume:
-        """What the scan shows there."""
-        if self.place is None:
-            return self.conformed
-        affine = self.conformed.affine.copy()
-        affine[:3, 3] += affine[:3, :3] @ self.place
-        return Volume(
-            _cut(self.conformed.data, self.place, self.shape), affine, self.conformed.notes
-        )
-
-
-def segmenter_task(
-    bank: LabelBank,
-    geometry: Geometry,
-    settings: Settings,
-    device: torch.device,
-    *,
-    stage: str = "train",
-    initial: Weights | None = None,
-    config: TrainingConfig | None = None,
-    real_fraction: float = 0.0,
-    watched: Sequence[Pair] = (),
-) -> Task:
-    """Say what the segmenter is trained on.
-
-    Parameters
-    ----------
-    bank : LabelBank
-        Label maps of the labelled scans.
-    geometry : Geometry
-        The grid of the synthetic heads.
-    settings : Settings
-    device : torch.device
-    stage : str
-        Name in the events.
-    initial : state dict, optional
-        Weights to fine-tune; drawn anew unless given.
-    config : TrainingConfig, optional
-        Instead of ``settings.training``.
-    real_fraction : float
-        Share of steps on the real scans instead of synthetic heads, 0 to 1.
-    watched : sequence of pairs
-        Labelled scans to measure the Dice on, from `watched_scan`.
-    """
-    bank, config = bank.to(device), config or settings.training
-    net = _initial_net(settings, initial).to(device)
-    wide_shape = _wide_shape(geometry, config, settings.network.side_multiple)
-
-    def draw(rng: np.random.Generator) -> Pair:
-        params = [
-            sample_params(rng, bank, settings.synthesis, real=bool(rng.random() < real_fraction))
-            for _ in range(config.batch_size)
-        ]
-        wide = rng.random() < config.wide_fraction
-        return render(bank, params, wide_shape if wide else geometry.shape)
-
-    extra = {
-        "settings": settings.model_dump_json(), "spacing_mm": geometry.spacing_mm,
-        "shape": list(geometry.shape), "offset": list(geometry.offset),
-    }
-    return Task(
-        "segmenter", stage, net, draw,
-        _held_out_heads(bank, geometry, settings, config.validation_heads), settings.network,
-        config, settings.seed,
-        [(transfer.move(x, device), transfer.move(y, device)) for x, y in watched], extra=extra,
-    )
-
-
-def _initial_net(settings: Settings, initial: Weights | None) -> nn.Module:
-    net = build_segmenter(settings.network)
-    if initial is None:
-        initial_weights(net, np.random.default_rng([settings.seed, 2]))
-    else:
-        net.load_state_dict(initial)
-    return net
-
-
-def _wide_shape(geometry: Geometry, config: TrainingConfig, multiple: int) -> Shape:
-    """The window with more neck and air."""
-    i, j, k = (round(n * config.wide / multiple) * multiple for n in geometry.shape)
-    return i, j, k
-
-
-def _held_out_heads(
-    bank: LabelBank, geometry: Geometry, settings: Settings, n: int
-) -> list[Pair]:
-    """Synthetic heads that training never draws."""
-    rng = np.random.default_rng([settings.seed, 1])
-    return [
-        render(bank, [sample_params(rng, bank, settings.synthesis)], geometry.shape)
-        for _ in range(n)
-    ]
-
-
-def watched_scan(
-    volume: Volume, mask: npt.NDArray[np.bool_], geometry: Geometry, settings: Settings
-) -> Pair:
-    """Prepare a labelled scan, in the window that prediction would find, for validation.
-
-    Returns
-    -------
-    pair of (1, 1, I, J, K) float32 tensors
-        Intensities, and a signed distance in voxels that is exact next to the surface only.
-    """
-    low, high = brain_box(mask, volume.grid)
-    reach = np.asarray(geometry.shape) * geometry.spacing_mm / 2
-    box = ((low + high) / 2 - reach, (low + high) / 2 + reach)
-    multiple = settings.network.side_multiple
-    conformed = conform(volume, geometry.spacing_mm, multiple=multiple, box=box)
-    soft = resample(Volume(mask.astype(np.float32), volume.affine), conformed.grid, fill=0.0)
-    return torch.from_numpy(conformed.data)[None, None], torch.from_numpy(0.5 - soft)[None, None]
 
 
 def load_segmenter(path: Path, device: torch.device) -> Segmenter:
@@ -260,10 +121,32 @@ def segmenter_from(saved: Any, device: torch.device, path: Path) -> Segmenter:
     )
 
 
+def committee(one: Segmenter, other: Segmenter) -> Segmenter:
+    """Combine two segmenters of the same kind: the mean of their probabilities.
+
+    Segmenters that were trained on different data make different errors, so that their mean is
+    better than either. Their logits are shifted so that their thresholds agree.
+
+    Parameters
+    ----------
+    one : Segmenter
+        Its settings and grid are used.
+    other : Segmenter
+        One that was fine-tuned from the first, or vice versa.
+    """
+    thresholds = (s.settings.prediction.threshold for s in (one, other))
+    first, second = map(logit, thresholds)
+    net = Committee(one.net, other.net, one.settings.network.target, first - second)
+    return replace(one, net=net.eval(), remarks=[])
+
+
 def strip_volume(
     segmenter: Segmenter, volume: Volume, settings: Settings | None = None
 ) -> npt.NDArray[np.bool_]:
-    """Find the brain in a scan.
+    """Segment the brain in a scan: `predict`, then `to_mask`.
+
+    Callers that also need the prediction use these two: applying may write the probability, and
+    live prediction reuses the window of the previous prediction (`predict_again`).
 
     Parameters
     ----------
@@ -271,12 +154,12 @@ def strip_volume(
     volume : Volume
         The scan on its own grid, whatever its orientation.
     settings : Settings, optional
-        By which the prediction becomes a mask, instead of the segmenter's own.
+        Settings of the postprocessing, instead of the segmenter's own.
 
     Returns
     -------
     ndarray of bool, shape of the volume
-        Nothing is marked where no brain was found.
+        Empty if no brain was found.
     """
     prediction = predict(segmenter, volume)
     return to_mask(prediction, volume.grid, settings or segmenter.settings)
@@ -297,13 +180,26 @@ def predict(segmenter: Segmenter, volume: Volume) -> Prediction:
     return _look_closely(segmenter, window, window.place)
 
 
+def predict_again(segmenter: Segmenter, seen: Volume) -> Prediction:
+    """Predict where the brain was found before, without searching the scan for it.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    seen : Volume
+        What a network of the same kind saw of the scan: `Prediction.conformed`.
+    """
+    flip = segmenter.settings.prediction.flip
+    return Prediction(predict_array(segmenter, seen.data, flip=flip), seen)
+
+
 def find_window(segmenter: Segmenter, volume: Volume) -> Window:
     """Find the brain of a scan.
 
-    First in the whole head, then in a window as large as those of the training, placed around
-    what was found: a network that normalises by the picture's mean is thrown off by more air, or
-    more neck, than it has learned on. Where the network is surer of the head when it is pitched,
-    the window lies along its axes.
+    First in the whole head, then in a window of the size used in training, placed around the first
+    result: a network with instance normalisation is misled by more air, or more neck, than in
+    training. If the network is more certain when the head is pitched, the window has the pitched
+    axes.
 
     Parameters
     ----------
@@ -311,7 +207,7 @@ def find_window(segmenter: Segmenter, volume: Volume) -> Window:
     volume : Volume
         The scan on its own grid, whatever its orientation.
     """
-    segmenter.remarks.clear()  # of a scan that could not be predicted
+    segmenter.remarks.clear()  # from an earlier scan that could not be predicted
     window = _find_window(segmenter, volume)
     degrees = _pitch_of(segmenter, volume, window)
     if not degrees:
@@ -325,10 +221,10 @@ def find_window(segmenter: Segmenter, volume: Volume) -> Window:
 
 
 def _pitch_of(segmenter: Segmenter, volume: Volume, window: Window) -> float:
-    """By how many degrees to pitch a head, so that the network is surest of it.
+    """Pitch (degrees) at which the network is most certain.
 
-    One look tells whether to look again at all, which hardly any head needs: it is cheap, and often
-    wrong.
+    A first search with a single window is cheap but often wrong; it only decides whether to search
+    again, which few heads need.
     """
     limit = segmenter.settings.prediction.pitch_deg
     if window.place is None or limit < PITCH_STEP:
@@ -352,7 +248,7 @@ def _pitch_of(segmenter: Segmenter, volume: Volume, window: Window) -> float:
 def _pitched_view(
     segmenter: Segmenter, volume: Volume, middle: npt.NDArray[np.float64], degrees: float
 ) -> Volume:
-    """What is seen around `middle` (RAS mm) when the head is pitched, with room for all windows."""
+    """The pitched view around `middle` (RAS mm), with a margin for all windows."""
     multiple = segmenter.settings.network.side_multiple
     turn = pitch(degrees)
     centre = nib.affines.apply_affine(turn, middle)
@@ -363,7 +259,7 @@ def _pitched_view(
 
 
 def _certainty(segmenter: Segmenter, view: Volume, n_windows: int) -> float:
-    """Soft Dice of a prediction with the mask it makes; 0 without one."""
+    """Soft Dice of a prediction and the mask made from it; 0 without one."""
     place = (np.array(view.data.shape) - np.array(segmenter.shape)) // 2
     probability = _mean_of_windows(segmenter, view.data, place, n_windows, flip=False)
     brain = largest_component(probability > segmenter.settings.prediction.threshold)
@@ -373,12 +269,12 @@ def _certainty(segmenter: Segmenter, view: Volume, n_windows: int) -> float:
 
 
 def _find_window(segmenter: Segmenter, volume: Volume) -> Window:
-    """Find the brain in a scan as it lies."""
+    """Find the brain in a scan without pitching it."""
     settings = segmenter.settings
     multiple = settings.network.side_multiple
     conformed = conform(
         volume, segmenter.spacing_mm, multiple=multiple,
-        box=_large_enough(head_box(volume), multiple * segmenter.spacing_mm),
+        box=large_enough(head_box(volume), multiple * segmenter.spacing_mm),
         max_voxels=max(settings.conform.max_voxels, (2 * multiple) ** 3),
     )
     probability = predict_array(segmenter, conformed.data, flip=False)
@@ -396,24 +292,11 @@ def _find_window(segmenter: Segmenter, volume: Volume) -> Window:
     return window
 
 
-def _large_enough(box: Box, side_mm: float) -> Box:
-    """Widen a box that would be one voxel at the bottom of the network, which cannot be normalised.
-
-    Parameters, returns : pair of (3,) RAS mm
-        As it is if any side is longer than `side_mm`.
-    """
-    low, high = box
-    if (high - low > side_mm * (1 + 1e-3)).any():  # what is but a rounding longer may be cut off
-        return box
-    middle = (low + high) / 2
-    return middle - side_mm, middle + side_mm
-
-
 def _place_around(
     segmenter: Segmenter, brain: npt.NDArray[np.bool_], place: npt.NDArray[np.int64] | None
 ) -> npt.NDArray[np.int64]:
-    """First voxel of the window around a brain that was found in the window at `place`."""
-    # The centre of mass hardly notices a bit of neck; the middle of the box would.
+    """First voxel of the window around the brain found in the window at `place`."""
+    # Unlike the middle of the bounding box, the centre of mass is robust to some neck.
     middle = np.argwhere(brain).mean(0) - segmenter.offset
     corner = np.rint(middle - (np.asarray(segmenter.shape) - 1) / 2).astype(np.int64)
     return corner if place is None else place + corner
@@ -422,7 +305,7 @@ def _place_around(
 def _look_closely(
     segmenter: Segmenter, window: Window, place: npt.NDArray[np.int64]
 ) -> Prediction:
-    """Average what is seen in several windows, so that no voxel's place decides."""
+    """Average the predictions of several shifted windows, to cancel grid effects."""
     config = segmenter.settings.prediction
     probability = _mean_of_windows(
         segmenter, window.conformed.data, place, config.windows, flip=config.flip
@@ -438,32 +321,18 @@ def _mean_of_windows(
     *,
     flip: bool,
 ) -> npt.NDArray[np.float32]:
-    """Brain probability in the window at `place`, mean of windows a little apart."""
+    """Brain probability in the window at `place`, mean over shifted windows."""
     apart = segmenter.settings.network.side_multiple // 2
     total = np.zeros(segmenter.shape, np.float32)
     weight = np.zeros(segmenter.shape, np.float32)
     shifts = [0, apart, -apart][:n_windows]
-    seen = [_cut(data, place + shift, segmenter.shape) for shift in shifts]
+    seen = [cut_out(data, place + shift, segmenter.shape) for shift in shifts]
     for shift, probability in zip(shifts, _predict_all(segmenter, seen, flip=flip), strict=True):
         back = np.full(3, -shift)
-        total += _cut(probability, back, segmenter.shape)
-        weight += _cut(np.ones_like(probability), back, segmenter.shape)
+        total += cut_out(probability, back, segmenter.shape)
+        weight += cut_out(np.ones_like(probability), back, segmenter.shape)
     mean: npt.NDArray[np.float32] = total / weight
     return mean
-
-
-def _cut(
-    data: npt.NDArray[np.float32], place: npt.NDArray[np.int64], shape: Shape
-) -> npt.NDArray[np.float32]:
-    """Cut out `shape` voxels that begin at `place`; zero beyond the edges."""
-    out = np.zeros(shape, np.float32)
-    source, target = [], []
-    for start, n, size in zip(place, shape, data.shape, strict=True):
-        first, last = min(max(start, 0), size), max(min(start + n, size), 0)
-        source.append(slice(first, max(first, last)))
-        target.append(slice(first - start, max(first, last) - start))
-    out[tuple(target)] = data[tuple(source)]
-    return out
 
 
 def predict_array(
@@ -484,19 +353,20 @@ def predict_array(
 
 
 def _predict_all(
-    segmenter: Segmenter, pictures: Sequence[npt.NDArray[np.float32]], *, flip: bool
+    segmenter: Segmenter, images: Sequence[npt.NDArray[np.float32]], *, flip: bool
 ) -> list[npt.NDArray[np.float32]]:
     reader = Reader(segmenter.net, segmenter.settings.network, segmenter.shape, flip)
-    return probabilities(reader, pictures, segmenter.remarks.append)
+    return probabilities(reader, images, segmenter.remarks.append)
 
 
 def to_mask(prediction: Prediction, target: Grid, settings: Settings) -> npt.NDArray[np.bool_]:
-    """Turn a prediction into a clean mask on a scan's own grid.
+    """Turn a prediction into a postprocessed mask on a scan's own grid.
 
-    The probability is resampled and thresholded there; a binary mask would show coarse voxels.
+    The probability is resampled before thresholding; a resampled binary mask would show coarse
+    voxels.
     """
     threshold = settings.prediction.threshold
-    # What is below the threshold stays below it wherever it is interpolated.
+    # Interpolation between values below the threshold stays below it.
     probability = unconform(
         prediction.probability, prediction.grid, target, fill=0.0, negligible=threshold
     )

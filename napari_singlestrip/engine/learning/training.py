@@ -1,8 +1,8 @@
-"""The training loop: one function, read from top to bottom, for segmenter and autoencoder alike.
+"""The training loop of segmenter and autoencoder, in one function.
 
-`train` is a generator of events. Closing it cancels; what was learned is saved either way, and
-the same call goes on from there. On a CPU the net is then the same, bit for bit, as without a stop.
-On a graphics card it is as good: nothing there fixes the order in which sums are taken.
+`train` is a generator of events. Closing it cancels; the state is saved either way, and the same
+call resumes from it. On a CPU the result is then bitwise identical to an uninterrupted training. On
+a graphics card it is equivalent only, since the order of summation is not fixed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from napari_singlestrip.engine.config import NetworkConfig, TrainingConfig
 from napari_singlestrip.engine.devices import transfer
@@ -37,18 +38,19 @@ from napari_singlestrip.engine.learning.losses import (
 )
 from napari_singlestrip.engine.learning.saved_state import malformed, read_loop
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.events import Progress
+from napari_singlestrip.events import Progress, seconds_left
+from napari_singlestrip.vocabulary import StageName
 
 Weights = dict[str, torch.Tensor]
 Pair = tuple[torch.Tensor, torch.Tensor]
 
-READ_EVERY = 10  # steps, on a graphics card: reading the loss waits for all that was asked for
-FUSED = ("cpu", "cuda", "mps")  # where the optimiser takes all weights in one pass
+READ_EVERY = 10  # steps, on a graphics card: reading the loss synchronises
+FUSED = ("cpu", "cuda", "mps")  # devices with a fused optimiser
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, on what, for how long.
+    """Definition of a training: network, data and settings.
 
     Attributes
     ----------
@@ -61,23 +63,23 @@ class Task:
     draw : callable
         From a generator to a batch: input, and true signed distance in voxels, (B, 1, I, J, K).
     held_out : list of pairs
-        Batches of one that training never draws, for validation.
+        Batches of one for validation, not used in training.
     real : list of pairs
-        Whole labelled scans, batches of one of any shape, to watch what training is for.
+        Labelled scans, batches of one of any shape, to monitor performance on real data.
     network : NetworkConfig
         What the output means.
     config : TrainingConfig
         Steps, learning rate and the like.
     seed : int
-        Of the stream that batches are drawn from.
+        Of the generator that batches are sampled with.
     probe : bool
-        Look for the fastest precision first (nets that take pictures of `device.PROBE_SIDE`).
+        Find the fastest precision first (for nets that accept images of `device.PROBE_SIDE`).
     extra : dict
-        Plain values to keep in the checkpoint.
+        Plain values to store in the checkpoint.
     """
 
     kind: str
-    stage: str
+    stage: StageName
     net: nn.Module
     draw: Callable[[np.random.Generator], Pair]
     held_out: list[Pair]
@@ -91,7 +93,7 @@ class Task:
 
 @dataclass
 class TrainingState:
-    """All that changes while training; what a checkpoint holds."""
+    """Everything that changes during training, as stored in a checkpoint."""
 
     net: nn.Module
     average: Weights
@@ -105,7 +107,7 @@ class TrainingState:
     seconds: float = 0.0
 
     def save(self, path: Path, task: Task) -> None:
-        """Write the checkpoint; "done" says whether all steps were taken."""
+        """Write the checkpoint; "done" tells whether all steps were taken."""
         save_checkpoint(path, task.kind, {
             **task.extra,
             "weights": _on_cpu(self.net.state_dict()),
@@ -121,14 +123,14 @@ class TrainingState:
         })
 
     def restore(self, saved: dict[str, Any], path: Path) -> bool:
-        """Go back to a checkpoint, the one in `path`; False if it was written on another device.
+        """Restore a checkpoint, read from `path`; False if it was written on another device.
 
-        Then its precision may not pay here, or not be there at all.
+        Its precision may then be slow here, or unsupported.
 
         Raises
         ------
         UserError
-            If it is not one of this network.
+            If it belongs to another network.
         """
         found = read_loop(saved, path, self.net, self.optimiser)
         try:
@@ -139,7 +141,7 @@ class TrainingState:
         self.average = {
             name: transfer.move(value, self.device) for name, value in found.average.items()
         }
-        # Decay and the like are those of the settings.
+        # Weight decay etc. follow the settings.
         groups = self.optimiser.state_dict()["param_groups"]
         for group in groups:
             group["lr"] = found.learning_rate
@@ -147,34 +149,35 @@ class TrainingState:
         self.step, self.seconds = found.step, found.seconds
         if found.device != identity(self.device):
             return False
-        # Another layout or number of threads adds up in another order: not quite the same net.
+        # Another layout or number of threads changes the order of summation, and so the net
+        # slightly.
         self.compute_in(found.precision)
         if self.scaler.is_enabled() and found.scaler:
             self.scaler.load_state_dict(dict(found.scaler))
         return True
 
     def compute_in(self, precision: Precision) -> None:
-        """Take a precision for all that follows."""
+        """Use a precision from now on."""
         self.precision, self.scaler = precision, precision.scaler(self.device)
         precision.lay_out(self.net)
 
 
 def train(task: Task, path: Path, device: torch.device) -> Iterator[Progress]:
-    """Train a network, or go on where `path` left off.
+    """Train a network, or resume from `path`.
 
     Parameters
     ----------
     task : Task
     path : Path
-        The checkpoint, written every `config.checkpoint_seconds`, at the end and at a stop.
+        The checkpoint, written every `config.checkpoint_seconds`, at the end and when stopped.
     device : torch.device
 
     Yields
     ------
     Progress
-        One a step, with "loss"; on a graphics card the mean loss of `READ_EVERY` steps comes with
-        the last of them. Whenever they were measured, "validation_dice" (of the averaged weights
-        on held-out batches) and "painted_dice" (on the labelled scans).
+        One per step, with "loss"; on a graphics card the mean loss of `READ_EVERY` steps, with the
+        last of them. After each validation also "validation_dice" (of the averaged weights on
+        held-out batches) and "painted_dice" (on the labelled scans).
 
     Raises
     ------
@@ -197,13 +200,14 @@ def train(task: Task, path: Path, device: torch.device) -> Iterator[Progress]:
             if time.monotonic() - last_saved > config.checkpoint_seconds:
                 state.save(path, task)
                 last_saved = time.monotonic()
-            yield Progress(task.stage, state.step, config.steps, metrics, _left(state, config))
+            left = seconds_left(state.seconds, state.step, config.steps)
+            yield Progress(task.stage, state.step, config.steps, metrics, left)
     finally:
         state.save(path, task)
 
 
 def take_step(state: TrainingState, task: Task) -> None:
-    """Learn from one batch; nothing here waits for a graphics card."""
+    """Take one optimiser step; nothing here synchronises with a graphics card."""
     config, precision = task.config, state.precision
     inputs, distance = task.draw(state.rng)
     _set_learning_rate(state, config)
@@ -222,7 +226,7 @@ def take_step(state: TrainingState, task: Task) -> None:
 
 
 def _metrics(state: TrainingState, task: Task) -> dict[str, float]:
-    """What there is to say after a step."""
+    """The metrics to report after a step."""
     config, metrics = task.config, {}
     validates = state.step % config.validate_every == 0 or state.step == config.steps
     if state.device.type == "cpu" or state.step % READ_EVERY == 0 or validates:
@@ -233,7 +237,7 @@ def _metrics(state: TrainingState, task: Task) -> dict[str, float]:
 
 @contextmanager
 def _enough_memory(task: Task, device: torch.device) -> Iterator[None]:
-    """Say in words when a step does not fit."""
+    """Explain when a step does not fit into memory."""
     try:
         yield
     except REFUSALS as error:
@@ -245,7 +249,7 @@ def _enough_memory(task: Task, device: torch.device) -> Iterator[None]:
             where = f" on {in_words(device)}"
         raise UserError(
             f"There was not enough memory{where} for a training step of {n} "
-            f"picture{'s' * (n > 1)} of {i} x {j} x {k} voxels.",
+            f"image{'s' * (n > 1)} of {i} x {j} x {k} voxels.",
             "Close other programs, or make the job smaller: `--set training.batch_size=1` or a "
             "larger voxel size, such as `--set conform.spacing_mm=5`"
             f"{'; or --device cpu' * bool(where)}.",
@@ -253,12 +257,12 @@ def _enough_memory(task: Task, device: torch.device) -> Iterator[None]:
 
 
 def is_done(path: Path, kind: str) -> bool:
-    """Whether a training run was carried out to its end.
+    """Whether a training run is complete.
 
     Raises
     ------
     UserError
-        If the file is damaged: it is not taken for one that is still to be trained.
+        If the file is damaged, so that it is not mistaken for an unfinished training.
     """
     if not path.is_file():
         return False
@@ -269,7 +273,7 @@ def is_done(path: Path, kind: str) -> bool:
 
 
 def step_of(path: Path, kind: str) -> int:
-    """How far a training run is; 0 if it was not begun."""
+    """Number of steps taken in a training run; 0 if it was not begun."""
     if not path.is_file():
         return 0
     step = load_checkpoint(path, kind).get("step")
@@ -279,7 +283,7 @@ def step_of(path: Path, kind: str) -> int:
 
 
 def initial_weights(net: nn.Module, rng: np.random.Generator) -> None:
-    """Draw all weights (He et al. 2015) from `rng`, in place; biases are zero."""
+    """Initialise all weights (He et al. 2015) from `rng`, in place; biases are zero."""
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     for module in net.modules():
         if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d, nn.Linear)):
@@ -304,7 +308,11 @@ def begin(task: Task, device: torch.device) -> TrainingState:
 
 
 def _set_learning_rate(state: TrainingState, config: TrainingConfig) -> None:
-    """Linear warm-up, then half a cosine to 1% of the peak."""
+    """Linear warm-up, then half a cosine to 1% of the peak.
+
+    Not by torch's schedulers, which have a state of their own: a function of the step alone is also
+    correct when a training resumes with other settings.
+    """
     rise = max(1.0, config.warmup * config.steps)
     if state.step < rise:
         factor = (state.step + 1) / rise
@@ -316,13 +324,12 @@ def _set_learning_rate(state: TrainingState, config: TrainingConfig) -> None:
 
 
 def _average(state: TrainingState, decay: float) -> None:
-    """Update the running average; it forgets faster at the beginning."""
+    """Update the running average, with a faster decay at the beginning."""
     decay = min(decay, (1 + state.step) / (10 + state.step)) if decay else 0.0
     weights = state.net.state_dict()
-    with torch.no_grad():
-        torch._foreach_lerp_(
-            list(state.average.values()), [weights[name] for name in state.average], 1 - decay
-        )
+    # Not AveragedModel: it keeps a second network, and checkpoints hold plain weights.
+    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    update(list(state.average.values()), [weights[name] for name in state.average], state.step)
 
 
 def _validate(state: TrainingState, task: Task) -> dict[str, float]:
@@ -337,17 +344,13 @@ def _mean_dice(state: TrainingState, task: Task, pairs: list[Pair]) -> float:
 
 
 def _overlap(state: TrainingState, task: Task, pair: Pair) -> torch.Tensor:
-    """Voxels in the predicted and in the true mask: in both, and added up."""
+    """Intersection and sum of the predicted and the true mask (voxels)."""
     inputs, distance = pair
     with torch.inference_mode(), state.precision.autocast(state.device):
         output = torch.func.functional_call(state.net, state.average, (inputs,))
         mask = to_probability(output, task.network) > 0.5
         truth = partial_volume(distance) > 0.5
         return torch.stack([(mask & truth).sum(), mask.sum() + truth.sum()])
-
-
-def _left(state: TrainingState, config: TrainingConfig) -> float:
-    return state.seconds / state.step * (config.steps - state.step)
 
 
 def _on_cpu(weights: Weights) -> Weights:

@@ -1,1 +1,1 @@
-"""Masks: cleaning, editing, checking and measuring them."""
+"""Masks: postprocessing, editing, checking and measuring them."""

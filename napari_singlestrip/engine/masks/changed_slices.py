@@ -1,4 +1,4 @@
-"""Which slices of a mask a person set: those that differ from the mask as it was."""
+"""Which slices of a mask were corrected: those that differ from the mask before."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from napari_singlestrip.engine.masks.spreading_scene import SetSlice
 Mask = NDArray[np.bool_]
 Counts = NDArray[np.int64]
 
-# A changed voxel lies on three slices. It rather belongs to one on which the person painted:
-# strokes at one place of neighbouring slices also make a full slice across them.
+# A changed voxel lies on three slices, one per axis. Slices that were on screen are preferred:
+# strokes at the same position of neighbouring slices also fill a slice across them.
 SEEN = 8.0
-MOST = 0.75  # of the slices; whoever changed more has another mask, not a corrected one
+MOST = 0.75  # of the slices; beyond this it is a new mask, not a corrected one
 
 
 def changed_slices(
     before: Mask, edited: Mask, seen: Sequence[SetSlice] = ()
 ) -> tuple[SetSlice, ...]:
-    """Find the few slices, along any axes, that hold all that changed.
+    """Find a small set of slices, along any axes, that covers all changes.
 
     Parameters
     ----------
     before, edited : ndarray of bool, shape (I, P, L)
     seen : sequence of SetSlice
-        Slices that were on screen when something changed, in that order.
+        Slices that were on screen when something changed, in temporal order.
 
     Returns
     -------
     tuple of SetSlice
-        Those seen last come last.
+        In the same order, the latest last.
     """
     changed = before != edited
     box = bounding_box(changed)
@@ -52,16 +52,16 @@ def changed_slices(
 
 
 def is_another_mask(before: Mask, edited: Mask) -> bool:
-    """Whether so many slices changed that this is no correction of `before`."""
+    """Whether too many slices changed for a correction of `before`."""
     either = before | edited
-    share = 0.0  # of all slices; the axes together, since any of them may be corrected
+    share = 0.0  # of all slices, summed over the axes, since slices of any axis may be corrected
     for s in changed_slices(before, edited):
         share += 1 / max(painted_slices(either, s.axis).size, 1)
     return share > MOST
 
 
 def _cover(changed: Mask, weights: Sequence[NDArray[np.float64]]) -> Iterator[tuple[int, int]]:
-    """Take the slice with most of what is left, until nothing is."""
+    """Greedy cover: take the slice with most of the remaining changes, until none remain."""
     left = changed.copy()
     counts = [_along(left, axis) for axis in range(3)]
     while counts[0].any():

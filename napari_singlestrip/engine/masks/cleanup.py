@@ -1,4 +1,4 @@
-"""From a thresholded prediction to one solid brain, and what to know about a mask at a glance."""
+"""Postprocessing of a thresholded prediction, and a summary of a mask."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class MaskReport:
-    """A mask in numbers.
+    """Summary of a mask.
 
     Parameters
     ----------
     pieces : int
-        Connected parts (voxels that share a face).
+        Connected components (voxels that share a face).
     holes : int
-        Cavities without a way out.
+        Enclosed cavities.
     volume_ml : float
         Volume in mL.
     touches_border : bool
-        Whether it reaches the edge of the picture, where the head may be cut off.
+        Whether it reaches the edge of the field of view, where the head may be cut off.
     """
 
     pieces: int
@@ -38,7 +38,7 @@ class MaskReport:
 
 
 def clean_mask(mask: Mask, spacing: tuple[float, float, float], config: PredictionConfig) -> Mask:
-    """Keep the largest piece, fill its holes, and grow or shrink it, as `config` says.
+    """Keep the largest component, fill its holes, and grow or shrink it, according to `config`.
 
     Parameters
     ----------
@@ -65,14 +65,14 @@ def clean_mask(mask: Mask, spacing: tuple[float, float, float], config: Predicti
         part = scipy.ndimage.binary_fill_holes(part)
     out[box] = part
     if config.border_mm != 0:
-        # A little further than needed, so that the distance is exact where it is compared.
+        # A margin, so that the distance is exact where it is compared.
         band = abs(config.border_mm) + max(spacing)
         out = signed_distance(out, spacing, band) < config.border_mm
     return out
 
 
 def largest_component(mask: Mask) -> Mask:
-    """Keep the largest part whose voxels share faces; an empty mask stays empty."""
+    """Keep the largest component (voxels that share faces); an empty mask stays empty."""
     labels, n = scipy.ndimage.label(mask)
     if n < 2:
         return mask.copy()
@@ -88,7 +88,7 @@ def mask_volume_ml(mask: Mask, grid: Grid) -> float:
 
 
 def mask_report(mask: Mask, grid: Grid) -> MaskReport:
-    """Count pieces and holes, measure the volume, and see whether the picture's edge is reached."""
+    """Count components and holes, measure the volume, and test for contact with the border."""
     box = bounding_box(mask)
     if box is None:
         return MaskReport(0, 0, 0.0, False)
@@ -103,11 +103,11 @@ def mask_report(mask: Mask, grid: Grid) -> MaskReport:
 
 def bounding_box(mask: Mask) -> tuple[slice, slice, slice] | None:
     """Slices of the smallest box that holds the mask, None for an empty one."""
-    slices = []
+    box = [slice(0, n) for n in mask.shape]
     for axis in range(3):
         others = tuple(a for a in range(3) if a != axis)
-        used = np.flatnonzero(mask.any(axis=others))
+        used = np.flatnonzero(mask[tuple(box)].any(axis=others))  # less each time
         if used.size == 0:
             return None
-        slices.append(slice(int(used[0]), int(used[-1]) + 1))
-    return slices[0], slices[1], slices[2]
+        box[axis] = slice(int(used[0]), int(used[-1]) + 1)
+    return box[0], box[1], box[2]

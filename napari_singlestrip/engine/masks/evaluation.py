@@ -1,9 +1,7 @@
-"""A folder of masks against a folder of references, and how well a score foretells the truth."""
+"""Compare a folder of masks with references, and correlate a score with the true Dice."""
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import math
 from collections import Counter
@@ -14,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import scipy
 
-from napari_singlestrip.atomic_files import write_text_atomic
 from napari_singlestrip.engine.imaging.scan_names import find_masks, match
 from napari_singlestrip.engine.imaging.scipy_parts import load_scipy_parts
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
@@ -22,7 +19,8 @@ from napari_singlestrip.engine.masks.cleanup import mask_volume_ml
 from napari_singlestrip.engine.masks.metrics import MaskScores, compare
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.failures import attempt
-from napari_singlestrip.texts import table_cell
+from napari_singlestrip.files.atomic import write_text_atomic
+from napari_singlestrip.texts import csv_text
 
 _NAN = math.nan
 _NO_MASK = "There is no mask for this reference."
@@ -32,20 +30,20 @@ _UNCLEAR = "It is not clear which mask and which reference belong together: name
 
 @dataclass(frozen=True)
 class EvaluationRow:
-    """One scan: the scores of its mask, or what was wrong.
+    """One scan: the scores of its mask, or the problem.
 
     Parameters
     ----------
     name : str
         The scan's name.
     dice, hd95_mm, mean_surface_distance_mm, volume_difference_percent : float
-        As `MaskScores`; NaN when there is none.
+        As in `MaskScores`; NaN if not measured.
     volume_ml, reference_ml : float
         Volumes of mask and reference.
     problem : str
-        Empty when all is well.
+        Empty if there is none.
     kind : str
-        Of the problem, where a file could not be measured: as `failures.Failure`.
+        Kind of the problem if a file could not be measured, as in `failures.Failure`.
     """
 
     name: str
@@ -60,13 +58,13 @@ class EvaluationRow:
 
     @property
     def is_measured(self) -> bool:
-        """Whether there is a Dice."""
+        """Whether the Dice was measured."""
         return not math.isnan(self.dice)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """All rows in short.
+    """Summary of all rows.
 
     Parameters
     ----------
@@ -75,7 +73,7 @@ class Summary:
     n_problems : int
         Rows with a problem.
     mean, median, worst : MaskScores
-        Of each score alone, over the rows that have it; NaN if none has.
+        Of each score separately, over the rows that have it; NaN if none has.
     """
 
     n: int
@@ -87,7 +85,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Correlation:
-    """How a score goes with the truth, over `n` scans; NaN when that cannot be said."""
+    """Correlation of a score with the true Dice over `n` scans; NaN if undefined."""
 
     spearman: float
     pearson: float
@@ -98,10 +96,10 @@ def evaluate_folders(mask_dir: str | Path, reference_dir: str | Path) -> list[Ev
     """Compare every mask with the reference of the same scan.
 
     Files belong together when their names agree without extension and without ``_desc-brain_mask``,
-    ``_brain_mask`` or ``_mask``; where several files have one name, their folders, within the
-    folders given, tell which (``patient1/T1`` and ``patient1_T1`` agree). A bad or missing file
-    makes a row that says so, and the rest goes on. An empty mask has Dice 0: leaving it out would
-    flatter the mean.
+    ``_brain_mask`` or ``_mask``; if several files have the same name, their folders within the
+    given folders tell them apart (``patient1/T1`` and ``patient1_T1`` agree). A bad or missing file
+    gives a row with the problem, and the rest continues. An empty mask has Dice 0, since leaving it
+    out would inflate the mean.
 
     Parameters
     ----------
@@ -116,7 +114,7 @@ def evaluate_folders(mask_dir: str | Path, reference_dir: str | Path) -> list[Ev
     Raises
     ------
     UserError
-        If a folder is missing or holds no scan, or no file of one belongs to one of the other.
+        If a folder is missing or holds no scan, or if no files of the two folders match.
     """
     load_scipy_parts()
     masks, references = (_masks(Path(folder)) for folder in (mask_dir, reference_dir))
@@ -158,18 +156,15 @@ def summarize(rows: Sequence[EvaluationRow]) -> Summary:
 
 
 def write_csv(rows: Sequence[EvaluationRow], path: str | Path) -> None:
-    """Write one line per scan, with a header line; what is NaN stays empty.
+    """Write one line per scan, with a header line; NaN is left empty.
 
     Raises
     ------
     UserError
         If the file cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in fields(EvaluationRow)])
-    writer.writerows([_cell(value) for value in astuple(row)] for row in rows)
-    write_text_atomic(path, text.getvalue())
+    header = [field.name for field in fields(EvaluationRow)]
+    write_text_atomic(path, csv_text([header, *map(astuple, rows)]))
 
 
 def correlation(scores: Sequence[float], dices: Sequence[float]) -> Correlation:
@@ -187,7 +182,7 @@ def correlation(scores: Sequence[float], dices: Sequence[float]) -> Correlation:
     if x.size < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Correlation(_NAN, _NAN, int(x.size))
     spearman = float(scipy.stats.spearmanr(x, y).statistic)
-    pearson = float(np.corrcoef(x, y)[0, 1])  # scipy's warns when values are almost equal
+    pearson = float(np.corrcoef(x, y)[0, 1])  # scipy's version warns if values are almost equal
     return Correlation(spearman, pearson, int(x.size))
 
 
@@ -202,7 +197,7 @@ def _one_name(masks: Mapping[Path, Sequence[str]]) -> str:
 
 
 def _told_apart(masks: Mapping[Path, Sequence[str]]) -> dict[Path, str]:
-    """The shortest name of each file that no other one may go by; else its longest."""
+    """The shortest name of each file that no other file may have; else its longest."""
     n = Counter(name for names in masks.values() for name in names)
     return {
         path: next((name for name in reversed(names) if n[name] == 1), names[0])
@@ -237,9 +232,3 @@ def _worst(values: np.ndarray, lowest: bool) -> float:
     if not values.size:
         return _NAN
     return float(values.min() if lowest else values[np.abs(values).argmax()])
-
-
-def _cell(value: str | float) -> str:
-    if isinstance(value, str):
-        return table_cell(value)
-    return "" if math.isnan(value) else f"{value:.6g}"

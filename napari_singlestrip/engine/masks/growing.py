@@ -1,9 +1,10 @@
-"""From some strokes inside a brain to a whole one, and from nothing to a first suggestion.
+"""A whole brain grown from some strokes, and a first suggestion without any.
 
-Classical morphology on a coarse copy of the head: what lies in a band of intensities is peeled
-until the brain hangs together with nothing else, and what was peeled is put back. Many bands and
-depths are tried; the best looking piece wins: large, compact, away from the air, and with a border
-across which the picture gets darker. Everything is relative to the size of the head.
+Classical morphology on a coarse copy of the head: the voxels in an intensity band are eroded until
+the brain is disconnected from everything else, and the brain is then dilated back. Many bands and
+erosion depths are tried; the component with the best score wins: large, compact, away from the air,
+and with intensities that decrease across its border. All lengths are relative to the size of the
+head.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ Spacing = tuple[float, float, float]
 SEARCH_SIDE = 44  # voxels along the head
 LOW, HIGH = (5, 15, 25, 35, 45, 55), (80, 90, 95, 100)  # percentiles of the head's intensities
 DEPTHS = (0.06, 0.1, 0.15, 0.2)  # of the head's radius
-CAVITY = 0.35  # dents up to this part of the head's radius count against a piece
+CAVITY = 0.35  # dents up to this fraction of the head's radius lower the score
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a piece is cut out: intensities (0 to 1), and depth of peeling per head radius."""
+    """Parameters of a candidate: intensities (0 to 1), and erosion depth per head radius."""
 
     low: float
     high: float
@@ -47,7 +48,7 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """A coarse head.
+    """A coarse copy of a head.
 
     Attributes
     ----------
@@ -57,7 +58,7 @@ class Head:
     inside : ndarray of bool
         Not air.
     air_distance : ndarray
-        From the air (voxels); the edge of the picture is none.
+        Distance from the air (voxels); the edge of the image is not air.
     slope : list of ndarray
         Gradient of the smoothed data.
     """
@@ -70,12 +71,12 @@ class Head:
 
     @property
     def radius(self) -> float:
-        """Radius of a ball of the same volume (voxels)."""
+        """Radius of a sphere of the same volume (voxels)."""
         return float((3 * _count(self.inside) / 4 / np.pi) ** (1 / 3))
 
 
 def suggest_brain(image: Image, spacing: Spacing) -> Mask:
-    """Suggest where the brain is, without any model; something to start from.
+    """Suggest a brain mask to start from, without any model.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def suggest_brain(image: Image, spacing: Spacing) -> Mask:
     Returns
     -------
     ndarray of bool, shape (I, P, L)
-        Empty when nothing is found.
+        Empty if nothing is found.
     """
     volume = _volume(image, spacing)
     small = coarse_head(volume, SEARCH_SIDE)
@@ -99,7 +100,7 @@ def suggest_brain(image: Image, spacing: Spacing) -> Mask:
 
 
 def grow_from_seeds(mask: Mask, image: Image, spacing: Spacing) -> Mask:
-    """Grow from strokes inside the brain to its border.
+    """Grow strokes inside the brain to its border.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ def grow_from_seeds(mask: Mask, image: Image, spacing: Spacing) -> Mask:
     Returns
     -------
     ndarray of bool
-        With the strokes; only them when nothing grows.
+        Includes the strokes; only the strokes if nothing grows.
     """
     volume = _volume(image, spacing)
     small = coarse_head(volume, SEARCH_SIDE)
@@ -132,19 +133,19 @@ def grow_from_seeds(mask: Mask, image: Image, spacing: Spacing) -> Mask:
 
 
 def coarse_head(volume: Volume, side: int) -> Head:
-    """Copy a head to a grid with `side` voxels along it, and find where the air is."""
+    """Resample a head to a grid with `side` voxels along it, and find the air."""
     box = head_box(volume)
     spacing = float((box[1] - box[0]).max()) / side
     coarse = conform(volume, spacing, multiple=1, box=box)
     data = scipy.ndimage.gaussian_filter(coarse.data, 0.6)
     inside = _not_air(data)
-    walls = np.pad(inside, 1, mode="edge")  # what is cut off has no surface there
+    walls = np.pad(inside, 1, mode="edge")  # a head that is cut off has no surface there
     distance = scipy.ndimage.distance_transform_edt(walls)[1:-1, 1:-1, 1:-1]
-    return Head(data, coarse.grid, inside, distance, list(np.gradient(data)))
+    return Head(data, coarse.grid, inside, distance, _slope(data))
 
 
 def _not_air(data: Image) -> Mask:
-    """Head with its dark insides; also where the picture cuts it off."""
+    """Head mask including dark structures inside, also where the image cuts it off."""
     room = 4
     closed = scipy.ndimage.binary_closing(np.pad(data > otsu_threshold(data), room), iterations=3)
     inside = scipy.ndimage.binary_fill_holes(closed)[room:-room, room:-room, room:-room]
@@ -160,7 +161,7 @@ def _volume(image: Image, spacing: Spacing) -> Volume:
 
 
 def _seeds(mask: Mask, volume: Volume, grid: Grid) -> Mask:
-    """Where strokes are, on the coarse grid: also thin ones, and between thick slices."""
+    """Strokes on the coarse grid, including thin ones and those on thick slices."""
     painted = Volume(mask.astype(np.float32), volume.affine)
     seeds: Mask = resample(painted, grid, fill=0.0) > 0.5
     to_grid = np.linalg.solve(grid.affine, volume.affine)
@@ -170,7 +171,7 @@ def _seeds(mask: Mask, volume: Volume, grid: Grid) -> Mask:
     return seeds
 
 
-# --- pieces
+# --- candidates
 
 
 def _recipes(bands: Iterator[tuple[float, float]]) -> Iterator[Recipe]:
@@ -200,7 +201,7 @@ def _depth(head: Head, recipe: Recipe) -> Image:
 
 
 def _piece(head: Head, recipe: Recipe, depth: Image, seeds: Mask | None) -> Mask | None:
-    """Peel what lies in the band, keep the largest part, or the seeds', and put the peel back."""
+    """Erode the band, keep the largest component (or the seeds'), and dilate it back."""
     peel = recipe.depth * head.radius
     core = depth > peel
     core = largest_component(core) if seeds is None else _touched(core, seeds)
@@ -210,14 +211,14 @@ def _piece(head: Head, recipe: Recipe, depth: Image, seeds: Mask | None) -> Mask
 
 
 def _without_holes(piece: Mask) -> Mask:
-    """Fill cavities; ten times as fast as scipy's way for the deep ones of a skull."""
+    """Fill cavities; ten times as fast as scipy for the deep cavities of a skull."""
     around, _ = scipy.ndimage.label(np.pad(~piece, 1, constant_values=True))
     filled: Mask = (around != around[0, 0, 0])[1:-1, 1:-1, 1:-1]
     return filled
 
 
 def _touched(core: Mask, seeds: Mask) -> Mask:
-    """Part of the core that holds most of the seeds."""
+    """Component of the core that contains most of the seeds."""
     labels, n = scipy.ndimage.label(core)
     counts = np.bincount(labels[seeds], minlength=n + 1)
     counts[0] = 0
@@ -226,16 +227,17 @@ def _touched(core: Mask, seeds: Mask) -> Mask:
 
 
 def _score(head: Head, piece: Mask, seeded: float = 1.0, enough: float = 0.0) -> float:
-    """How much a piece looks like a brain, 0 to 1; the powers were found on 23 heads.
+    """Score of how much a candidate resembles a brain, 0 to 1; exponents fitted on 23 heads.
 
-    `seeded` is the part of the seeds inside; below `enough` it is not computed to the end.
+    `seeded` is the fraction of the seeds inside; computation stops once the score is below
+    `enough`.
     """
     rim = piece & ~scipy.ndimage.binary_erosion(piece, border_value=1)
     around = scipy.ndimage.binary_dilation(piece) & ~piece
     size = _count(piece) / _count(head.inside)
     in_air = float((head.air_distance[rim] <= 2.2).mean()) if rim.any() else 1.0
-    inwards = np.gradient(scipy.ndimage.gaussian_filter(piece.astype(np.float32), 1.0))
-    rise = sum(a * b for a, b in zip(head.slope, inwards, strict=True))
+    inwards = _slope(scipy.ndimage.gaussian_filter(piece.astype(np.float32), 1.0))
+    rise = np.sum([a * b for a, b in zip(head.slope, inwards, strict=True)], axis=0)
     darker_outside = float((rise[rim | around] > 0).mean())
     score = min(1.0, size) ** 0.3 * (1 - in_air) * darker_outside**0.5 * seeded**2
     if score <= enough:
@@ -243,8 +245,14 @@ def _score(head: Head, piece: Mask, seeded: float = 1.0, enough: float = 0.0) ->
     return float(score * _solidity(piece, CAVITY * head.radius) ** 2)
 
 
+def _slope(data: Image) -> list[Image]:
+    """Gradient; none across a single slice, which is what is left of three thin ones."""
+    return [np.gradient(data, axis=axis) if n > 1 else np.zeros_like(data)
+            for axis, n in enumerate(data.shape)]
+
+
 def _solidity(piece: Mask, radius: float) -> float:
-    """Volume over the volume after dents of a radius are closed; of every second voxel."""
+    """Volume divided by the volume after closing with a radius, on every second voxel."""
     room = int(np.ceil(radius / 2)) + 1
     few = np.pad(piece[::2, ::2, ::2], room)
     reach = scipy.ndimage.distance_transform_edt(~few) <= radius / 2
@@ -253,7 +261,7 @@ def _solidity(piece: Mask, radius: float) -> float:
 
 
 def _onto_scan(volume: Volume, head: Head, piece: Mask) -> Mask:
-    """Bring a piece onto the scan's grid; its border goes where the picture changes most."""
+    """Resample a candidate to the scan's grid, and move its border to the steepest gradient."""
     i, p, l = volume.data.shape  # noqa: E741
     soft = scipy.ndimage.gaussian_filter(piece.astype(np.float32), 0.8)
     found: Mask = unconform(soft, head.grid, Grid((i, p, l), volume.affine)) > 0.5

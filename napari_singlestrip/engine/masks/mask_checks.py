@@ -1,4 +1,4 @@
-"""What to know of a mask while it is painted, quick enough to be asked after each stroke."""
+"""Checks of a mask while it is painted, fast enough to run after each stroke."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from napari_singlestrip.engine.masks.cleanup import (
 )
 from napari_singlestrip.engine.masks.mask_tools import axis_with_gaps, painted_slices
 
-# Shortest side of the box around a brain by its longest: 0.6 to 0.8 in people, 0.5 in a mouse.
+# Shortest over longest side of a brain's bounding box: 0.6 to 0.8 in humans, 0.5 in a mouse.
 FLAT = 0.35
-# Pieces beside the largest one that hold at most this share of the mask are taken for specks.
+# Other components count as specks if they hold at most this fraction of the mask.
 SPECKS = 0.02
-THIN = 2  # slices beside each other that may still be an outline to fill from
-# A brain fills half of the box around it; outlines in three planes, which cross, a tenth.
+THIN = 2  # adjacent slices that may still be outlines to interpolate between
+# A brain fills half of its bounding box; outlines in three crossing planes a tenth.
 SOLID = 0.2
 
 
 @dataclass(frozen=True)
 class MaskChecks:
-    """A mask in numbers, with the slices that are still to be painted.
+    """Summary of a mask, with the slices that are still to be painted.
 
     Attributes
     ----------
@@ -37,14 +37,13 @@ class MaskChecks:
     missing : int
         Empty slices between them.
     is_flat : bool
-        Whether it is far shorter along one axis than along the others, as no brain is: slices at
-        its ends are not painted.
+        Whether it is far shorter along one axis than any brain: slices at its ends are not painted.
     thinnest : int
-        Fewest painted slices beside each other.
+        Smallest run of adjacent painted slices.
     beside_share : float
-        Share of the mask that is not in its largest piece.
+        Fraction of the mask outside its largest component.
     filled_share : float
-        Share of the box around the mask that is painted.
+        Fraction of the mask's bounding box that is painted.
     """
 
     report: MaskReport
@@ -57,16 +56,16 @@ class MaskChecks:
 
     @property
     def is_outlined(self) -> bool:
-        """Whether slices are still to be filled in: most pieces are then a person's outlines."""
+        """Whether slices are still to be interpolated: components are then mostly outlines."""
         return self.missing > 0 and self.thinnest <= THIN and self.beside_share > SPECKS
 
     @property
     def has_specks(self) -> bool:
-        """Whether all but the largest piece can go without a loss.
+        """Whether all but the largest component can be dropped without a loss.
 
-        Never while slices are missing: the outline of the last slice is as small as a speck. Nor
-        when the other pieces are large: they are a hemisphere, or what a wrong slice cut off. Nor
-        when it is no solid: outlines in several planes leave no slice empty.
+        Not while slices are missing: the outline of the last slice is as small as a speck. Not if
+        the other components are large: they may be a hemisphere, or cut off by a wrong slice. Not
+        if the mask is not solid: outlines in several planes leave no slice empty.
         """
         solid = self.missing == 0 and self.filled_share >= SOLID
         return self.report.pieces > 1 and solid and self.beside_share <= SPECKS
@@ -103,7 +102,7 @@ def _is_flat(mask: NDArray[np.bool_], grid: Grid) -> bool:
 
 
 def _shares(mask: NDArray[np.bool_]) -> tuple[float, float]:
-    """Share of the mask beside its largest piece, and of its box that is painted."""
+    """Fraction of the mask outside its largest component, and of its box that is painted."""
     box = bounding_box(mask)
     if box is None:
         return 0.0, 0.0
@@ -113,6 +112,6 @@ def _shares(mask: NDArray[np.bool_]) -> tuple[float, float]:
 
 
 def _thinnest(used: NDArray[np.intp]) -> int:
-    """Fewest slices beside each other, of those that are painted."""
+    """Smallest run of adjacent painted slices."""
     runs = np.split(used, np.flatnonzero(np.diff(used) > 1) + 1)
     return min(len(run) for run in runs)

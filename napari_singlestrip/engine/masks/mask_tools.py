@@ -1,7 +1,7 @@
-"""Tools that save strokes: from a mask, and the picture under it, a better mask.
+"""Tools that save strokes: each improves a mask, with or without the image.
 
-All work on volumes as they are displayed, axes (I, P, L), but none depends on that order. None
-changes its arguments. What they cannot improve they return as it was.
+All work on volumes as displayed, axes (I, P, L), but none depends on that order. None changes its
+arguments. A mask that a tool cannot improve is returned unchanged.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ Image = NDArray[np.floating]
 Spacing = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
 
-MAX_BALL = 100  # voxels of a ball up to which sweeping it along is quicker than distances
+MAX_BALL = 100  # voxels of a ball up to which dilating by it is faster than a distance transform
 
 
 def painted_slices(mask: Mask, axis: int) -> NDArray[np.intp]:
-    """Numbers of the slices along `axis` on which something is painted."""
+    """Indices of the slices along `axis` on which something is painted."""
     others = tuple(a for a in range(3) if a != axis)
     return np.flatnonzero(mask.any(axis=others))
 
 
 def axis_with_gaps(mask: Mask, preferred: int) -> int | None:
-    """Axis across which a person painted: `preferred` if slices are missing there, else another.
+    """Axis across which slices were painted: `preferred` if slices are missing there, else another.
 
     Returns
     -------
     int or None
-        None when no slice is missing between painted ones.
+        None if no slice is missing between painted ones.
     """
     for axis in (preferred, *(a for a in range(3) if a != preferred)):
         used = painted_slices(mask, axis)
@@ -49,8 +49,8 @@ def axis_with_gaps(mask: Mask, preferred: int) -> int | None:
 def interpolate_slices(mask: Mask, axis: int, spacing: Spacing) -> Mask:
     """Fill the empty slices between painted ones (shape-based: Raya and Udupa 1990).
 
-    In-plane distances to the outlines are interpolated from slice to slice, by a cubic through
-    four painted slices where there are four, so that a round head stays round.
+    In-plane distances to the outlines are interpolated from slice to slice, by a cubic through four
+    painted slices if there are four, so that a round head stays round.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def interpolate_slices(mask: Mask, axis: int, spacing: Spacing) -> Mask:
     Returns
     -------
     ndarray of bool
-        Painted slices are as they were; so are those beyond the first and the last one.
+        Painted slices are unchanged; so are those beyond the first and the last one.
     """
     out = mask.copy()
     box = bounding_box(mask)
@@ -100,7 +100,7 @@ def _fill_gap(
 
 
 def _knots(used: NDArray[np.intp], below: int, above: int) -> list[int]:
-    """Painted slices for a cubic; too near ones would make it swing through a wide gap."""
+    """Painted slices for a cubic; knots too close together make it overshoot in a wide gap."""
     room = (above - below) / 2
     before = used[used <= below - room][-1:]
     after = used[used >= above + room][:1]
@@ -108,7 +108,7 @@ def _knots(used: NDArray[np.intp], below: int, above: int) -> list[int]:
 
 
 def _outline_distance(painted: Mask, plane: tuple[float, ...]) -> Image:
-    """In-plane signed distance (mm); beyond the box nothing is painted."""
+    """In-plane signed distance (mm); voxels beyond the box are outside."""
     around = np.pad(painted, 1)[None]
     return signed_distance(around, (max(plane), plane[0], plane[1]))[0, 1:-1, 1:-1]
 
@@ -122,7 +122,7 @@ def _lagrange(knots: list[int], n: int) -> Iterator[float]:
 def _moved_between(
     part: Mask, below: int, above: int, fraction: float, plane: tuple[float, ...]
 ) -> Mask:
-    """Interpolate two outlines that do not overlap: moved onto each other, else the nearer one."""
+    """Interpolate two outlines that do not overlap: aligned to each other, else the nearer one."""
     centres = [np.argwhere(part[n]).mean(axis=0) for n in (below, above)]
     here = (1 - fraction) * centres[0] + fraction * centres[1]
     moved = [
@@ -142,7 +142,7 @@ def _shifted(plane: Mask, by: NDArray[np.int_]) -> Mask:
 
 
 def copy_slice(mask: Mask, axis: int, index: int) -> Mask:
-    """Copy the nearest other painted slice onto slice `index`; the lower one of two as near."""
+    """Copy the nearest other painted slice onto slice `index`; the lower one at equal distance."""
     out = mask.copy()
     used = painted_slices(mask, axis)
     used = used[used != index]
@@ -153,12 +153,12 @@ def copy_slice(mask: Mask, axis: int, index: int) -> Mask:
 
 
 def keep_largest(mask: Mask) -> Mask:
-    """Keep the largest piece (voxels that share faces)."""
+    """Keep the largest component (voxels that share faces)."""
     return _inside_box(mask, largest_component)
 
 
 def fill_holes(mask: Mask) -> Mask:
-    """Fill cavities that have no way out in 3D."""
+    """Fill cavities that are enclosed in 3D."""
     return _inside_box(mask, scipy.ndimage.binary_fill_holes)
 
 
@@ -179,7 +179,7 @@ def smooth(mask: Mask, spacing: Spacing, width_mm: float) -> Mask:
     spacing : tuple of float
         Voxel size in mm.
     width_mm : float
-        Standard deviation of the Gaussian; bumps and dents of this size go.
+        Standard deviation of the Gaussian; bumps and dents of this size are removed.
     """
     out = np.zeros_like(mask)
     box = _box_with_room(mask, spacing, 3 * width_mm)
@@ -187,7 +187,7 @@ def smooth(mask: Mask, spacing: Spacing, width_mm: float) -> Mask:
         return out
     part = mask[box]
     sigma = [width_mm / s for s in spacing]
-    # "nearest": a brain that the picture cuts off is not rounded there.
+    # "nearest": a brain that is cut off by the field of view is not rounded there.
     blurred = scipy.ndimage.gaussian_filter(
         part.astype(np.float32), sigma, mode="nearest", truncate=3.0
     )
@@ -208,14 +208,14 @@ def grow(mask: Mask, spacing: Spacing, distance_mm: float) -> Mask:
     spacing : tuple of float
         Voxel size in mm.
     distance_mm : float
-        With the smallest voxel side, one layer of voxels.
+        The smallest voxel size gives one layer of voxels.
     """
     out = mask.copy()
     box = _box_with_room(mask, spacing, abs(distance_mm) + max(spacing))
     if box is None or distance_mm == 0:
         return out
-    ball = _ball(abs(distance_mm) + min(spacing) / 2, spacing)  # the surface is between voxels
-    if ball.size > MAX_BALL:  # distances are quicker then
+    ball = _ball(abs(distance_mm) + min(spacing) / 2, spacing)  # the surface lies between voxels
+    if ball.size > MAX_BALL:  # a distance transform is faster then
         reach = abs(distance_mm) + max(spacing)
         out[box] = signed_distance(mask[box], spacing, reach) < distance_mm
     elif distance_mm > 0:
@@ -234,14 +234,14 @@ def _ball(radius_mm: float, spacing: Spacing) -> Mask:
 
 
 def range_of(image: Image, mask: Mask) -> tuple[float, float]:
-    """Range of intensities to paint in.
+    """Intensity range for painting.
 
     Parameters
     ----------
     image : ndarray, shape (I, P, L)
     mask : ndarray of bool, shape (I, P, L)
-        What is painted: its middle 96%, and a little more. When it is empty: all that is not
-        background.
+        The range covers the middle 96% of what is painted, with a margin; if nothing is painted,
+        everything but the background.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""How alike two masks are.
+"""Similarity of two masks.
 
-When one mask is empty, overlap is 0 and distances have no meaning: they are NaN. When both are,
-overlap is NaN too: there was nothing to find, and finding nothing says nothing.
+If one mask is empty, overlap is 0 and distances are undefined: they are NaN. If both are, overlap
+is NaN too, since it is undefined (0/0).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Distances = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class MaskScores:
-    """A mask against its reference.
+    """The scores of a mask against its reference.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class MaskScores:
 
 
 def compare(mask: Mask, reference: Mask, spacing: Spacing) -> MaskScores:
-    """All scores of a mask, the surfaces measured once.
+    """Compute all scores of a mask, measuring the surfaces once.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def surface_distances_mm(
 ) -> tuple[Distances, Distances]:
     """Distance of each surface voxel of one mask to the nearest surface voxel of the other.
 
-    Surface voxels are those inside with a face to the outside; the edge of the picture is outside.
+    Surface voxels are inside and share a face with the outside; beyond the image is outside.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def _surface_points(mask: Mask, spacing: Spacing) -> NDArray[np.float64]:
     box = bounding_box(mask)
     if box is None:
         return np.empty((0, 3))
-    part = np.pad(mask[box], 1)  # the box cuts along the mask, so that beyond it all is outside
+    part = np.pad(mask[box], 1)  # everything beyond the bounding box is outside
     surface = part & ~scipy.ndimage.binary_erosion(part)
     corner = np.array([side.start - 1 for side in box])
     points: NDArray[np.float64] = (np.argwhere(surface) + corner) * np.asarray(spacing)

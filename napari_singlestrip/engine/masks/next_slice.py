@@ -1,8 +1,9 @@
-"""Where to look next: which slice, set right, would bring most.
+"""Which slice to correct next: the one that is expected to remove most uncertainty.
 
-A slice is worth the doubt it removes. Doubt is a picture: large where a mask may be wrong, such as
-p (1 - p) of a probability. A set slice removes it around itself, as far as errors of the surface
-are alike (`spreading_field`); a further slice is worth what it removes of the rest.
+The gain of a slice is the uncertainty it removes. Uncertainty is a map with large values where a
+mask may be wrong, such as p (1 - p) of a probability. A corrected slice removes it in its
+surroundings, as far as errors of the surface are correlated (`spreading_field`); the gain of a
+further slice is what it removes of the rest.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Spacing = tuple[float, float, float]
 
 
 def doubt_of(probability: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Doubt of a brain probability: 0 where it is 0 or 1, 1 where it is a half."""
+    """Uncertainty of a brain probability: 0 for probabilities of 0 or 1, and 1 for 0.5."""
     p = np.clip(np.asarray(probability, dtype=np.float32), 0, 1)
     doubt: NDArray[np.float32] = 4 * p * (1 - p)
     return doubt
@@ -32,23 +33,23 @@ def expected_gains(
     spacing: Spacing,
     length_mm: float = LENGTH_MM,
 ) -> tuple[Array, Array, Array]:
-    """What setting each slice would remove of the doubt.
+    """Uncertainty that correcting each slice would remove.
 
     Parameters
     ----------
     doubt : ndarray, shape (I, P, L)
         At least 0.
     set_slices : sequence of SetSlice
-        Those set already.
+        Slices that are corrected already.
     spacing : tuple of float
         Voxel size in mm.
     length_mm : float
-        Over which errors become unlike; shorter for a smaller brain.
+        Correlation length of errors; shorter for a smaller brain.
 
     Returns
     -------
     three ndarrays, shapes (I,), (P,), (L,)
-        Per slice across each axis, mL of full doubt.
+        Per slice across each axis, mL of full uncertainty.
     """
     places = [np.arange(n) * s for n, s in zip(doubt.shape, spacing, strict=True)]
     left = np.asarray(doubt, dtype=np.float32)
@@ -71,7 +72,7 @@ def next_slice(
     axis: int | None = None,
     length_mm: float = LENGTH_MM,
 ) -> SetSlice | None:
-    """The slice that would bring most, across `axis` or any; None where there is no doubt.
+    """The slice with the largest gain, across `axis` or any; None without uncertainty.
 
     Parameters, see `expected_gains`.
     """
@@ -84,7 +85,7 @@ def next_slice(
 
 
 def _alike(distance_mm: Array, length_mm: float) -> Array:
-    """Part of the variance that one point tells of another: the square of their correlation."""
+    """Fraction of the variance that one point explains of another: their squared correlation."""
     alike: Array = np.exp(-2 * np.abs(distance_mm) / length_mm)
     return alike
 

@@ -1,11 +1,11 @@
-"""The brain follows: a person sets a few slices right, and the rest of the mask comes along.
+"""Propagation of corrections: a person corrects a few slices, and the rest of the mask follows.
 
-What was set stays exactly as it was set. Around it the surface moves with the slices (a Gaussian
-process on their outlines, `spreading_field`), and where there is a picture it goes on to where the
-picture looks as it does at the person's outlines (`spreading_image`). All of that happens in the
-box around the brain and on voxels of about 2 mm, since neither changes within less, and is brought
-onto the scan's own voxels at the end. Lengths are those of an adult brain and shrink with a small
-one, so that a mouse's mask follows as a man's does.
+Corrected slices stay exactly as they were set. Around them the surface moves along (a Gaussian
+process on their outlines, `spreading_field`); with an image, it then moves to where the image
+resembles its appearance at the corrected outlines (`spreading_image`). All of this is computed in
+the bounding box of the brain, on voxels of about 2 mm, since both fields are smooth on this scale,
+and is resampled to the scan's own voxels at the end. Lengths are those of an adult brain and are
+scaled down for smaller brains.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Box = tuple[slice, slice, slice]
 
 __all__ = ["Follower", "SetSlice", "spread_corrections"]
 
-FINE_MM, COARSE_MM = 2.0, 3.5  # voxels on which the mask moves, and those of a first quick answer
+FINE_MM, COARSE_MM = 2.0, 3.5  # voxel sizes of the final result and of a quick preview
 ROOM_MM = 20.0  # around the masks
 ADULT_RADIUS_MM = 69.0  # of a ball as large as an adult's brain
 
@@ -40,28 +40,27 @@ def spread_corrections(
     *,
     coarse: bool = False,
 ) -> Mask:
-    """Carry the corrections of a few slices into the rest of a mask.
+    """Propagate the corrections of a few slices to the rest of a mask.
 
     Parameters
     ----------
     before : ndarray of bool, shape (I, P, L)
-        The mask before any correction. If it is empty, the slices that were set are interpolated.
+        The mask before any correction. If it is empty, the corrected slices are interpolated.
     edited : ndarray of bool, shape (I, P, L)
-        The mask with the slices that were set; only those are read.
+        The mask with the corrected slices; only these are read.
     set_slices : sequence of SetSlice
-        In the order in which they were set: near a later one, what an earlier one says of the
-        surroundings counts no longer.
+        In temporal order: near a later slice, an earlier one no longer counts.
     spacing : tuple of float
         Voxel size in mm.
     image : ndarray, shape (I, P, L), optional
-        The scan. With it the surface also follows the picture.
+        The scan. If given, the surface also adapts to the image.
     coarse : bool
-        A quick first answer.
+        Compute a quick preview.
 
     Returns
     -------
     ndarray of bool, shape (I, P, L)
-        On the set slices exactly as `edited`; as `before` elsewhere if nothing is set.
+        Exactly as `edited` on the corrected slices; equal to `before` if there are none.
 
     Raises
     ------
@@ -72,7 +71,7 @@ def spread_corrections(
 
 
 class Follower:
-    """A mask that follows corrections; what depends on it and on the scan alone is kept.
+    """A mask that follows corrections; everything that depends only on mask and scan is cached.
 
     Parameters
     ----------
@@ -104,10 +103,15 @@ class Follower:
         _keep(out, edited, slices)
         return out
 
-    def doubt(self, *, coarse: bool = False) -> Array:
-        """Where the newest answer may be wrong: 0 where it is sure, 1 where it could be either.
+    def prepare(self) -> None:
+        """Compute what does not depend on any correction, so that the first response is quick."""
+        if self._box is not None:
+            self._scene(None, False)
 
-        Before any answer, and without a picture, that is near the surface.
+    def doubt(self, *, coarse: bool = False) -> Array:
+        """Uncertainty of the latest result: 0 where it is certain, 1 where it could be either.
+
+        Before any result, and without an image, it is high near the surface.
 
         Returns
         -------
@@ -121,7 +125,7 @@ class Follower:
         return out
 
     def _scene(self, drawn: Box | None, coarse: bool) -> Scene:
-        """Surroundings of both masks; kept, since corrections seldom reach beyond the room."""
+        """Scene around both masks; cached, since corrections seldom exceed its margin."""
         assert self._box is not None
         size = _scale(self._before[self._box], self._spacing)
         box = _roomy(self._box, self._spacing, ROOM_MM * size, self._before.shape)
@@ -132,13 +136,13 @@ class Follower:
         if key not in self._scenes:
             image = None if self._image is None else self._image[box]
             step = (COARSE_MM if coarse else FINE_MM) * size
-            # The newest box of each fineness: scenes are large.
+            # Only the latest box of each resolution is cached: scenes are large.
             self._scenes = {k: v for k, v in self._scenes.items() if k[0] != coarse}
             self._scenes[key] = Scene(self._before[box], box, self._spacing, image, step, size)
         return self._scenes[key]
 
     def _from_nothing(self, edited: Mask, slices: list[SetSlice], coarse: bool) -> Mask:
-        """Interpolate along the axis with most drawn slices, and correct that by the others."""
+        """Interpolate along the axis with most painted slices, and correct that by the others."""
         drawn = _only(edited, slices)
         axis = _best_axis(drawn, slices)
         own = _only(edited, [s for s in slices if s.axis == axis])
@@ -152,7 +156,7 @@ class Follower:
         beyond = np.ones(out.shape[axis], dtype=bool)
         used = np.flatnonzero(start.any(axis=tuple(a for a in range(3) if a != axis)))
         beyond[used[0] : used[-1] + 1] = False
-        np.moveaxis(out, axis, 0)[beyond] = False  # nobody has said anything of that side
+        np.moveaxis(out, axis, 0)[beyond] = False  # no slice was set on that side
         _keep(out, edited, slices)
         return out
 
@@ -161,7 +165,7 @@ class Follower:
 
 
 def _scale(mask: Mask, spacing: Spacing) -> float:
-    """Size of a brain, 1 for an adult's; a few voxels alone tell nothing below their own size."""
+    """Size of a brain, 1 for an adult's, with a lower limit for masks of a few voxels."""
     volume = np.count_nonzero(mask) * float(np.prod(spacing))
     radius = (3 * volume / (4 * np.pi)) ** (1 / 3)
     return float(np.clip(radius / ADULT_RADIUS_MM, min(spacing) / FINE_MM, 1.0))
@@ -191,7 +195,7 @@ def _around(box: Box, other: Box) -> Box:
 
 
 def _checked(set_slices: Sequence[SetSlice], edited: Mask, before: Mask) -> list[SetSlice]:
-    """Each slice once, where it was set last."""
+    """Each slice once, in the order of its last correction."""
     if edited.shape != before.shape:
         raise ValueError(f"masks of shapes {before.shape} and {edited.shape}")
     for s in set_slices:
@@ -201,7 +205,7 @@ def _checked(set_slices: Sequence[SetSlice], edited: Mask, before: Mask) -> list
 
 
 def _drawn_box(edited: Mask, slices: Sequence[SetSlice]) -> Box | None:
-    """Box around what is drawn on the set slices."""
+    """Bounding box of the mask on the corrected slices."""
     found: Box | None = None
     for s in slices:
         box = bounding_box(edited[one_slice(s.axis, s.index)])
@@ -224,7 +228,7 @@ def _keep(out: Mask, edited: Mask, slices: Sequence[SetSlice]) -> None:
 
 
 def _best_axis(drawn: Mask, slices: Sequence[SetSlice]) -> int:
-    """Across most slices that are not empty; the newest of those as good."""
+    """The axis with most non-empty slices; the most recent one if equal."""
     counts = [0, 0, 0]
     for s in slices:
         counts[s.axis] += bool(drawn[one_slice(s.axis, s.index)].any())

@@ -1,8 +1,8 @@
-"""How far the surface moves, everywhere, from how far it moved on the slices that were set.
+"""Displacement of the whole surface, from its displacement on the corrected slices.
 
-A Gaussian process on points of the set slices. Its covariance is that of first masks' errors on
-real heads: of two points of the surface 15 mm apart errors are still half alike, and a part of
-them is common to the whole brain.
+A Gaussian process on points of the corrected slices. Its covariance was estimated from the errors
+of first masks on real heads: at a distance of 15 mm errors still have a correlation of about 0.5,
+and part of the variance is common to the whole brain.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ Array = NDArray[np.float32]
 Points = NDArray[np.float64]
 _Samples: TypeAlias = tuple[Points, NDArray[np.floating], NDArray[np.floating]]
 
-LENGTH_MM = 14.0  # over which errors of the surface become unlike
-COMMON = 0.2  # part of their variance that the whole brain shares
-ERROR_MM = 3.0  # how large they are
-HAND_MM = 1.5  # how far a hand wobbles
-CELL_MM = 7.0  # one point of the process stands for so much of a slice
+LENGTH_MM = 14.0  # correlation length of errors of the surface
+COMMON = 0.2  # fraction of their variance that is common to the whole brain
+ERROR_MM = 3.0  # their standard deviation
+HAND_MM = 1.5  # standard deviation of manual outlines
+CELL_MM = 7.0  # cell of a slice that one point of the process represents
 MOST_POINTS = 400
-NEAR_MM = 10.0  # from the surface, where it is known on a slice
+NEAR_MM = 10.0  # distance from the surface within which a slice provides points
 STEEP_MM = 4.0  # standard deviation of the weight across the surface
-FAR_MM = 20.0  # distances beyond are alike
-ENOUGH_MM = 4.0  # beyond the surface, so that a piece that goes is gone
-LATER_MM = 5.0  # around a later slice, within which earlier ones are not heard
-REACH_MM, NODE_MM = 12.0, 5.0  # where, and how densely, the field is worked out
+FAR_MM = 20.0  # distances are clipped beyond this
+ENOUGH_MM = 4.0  # margin beyond the surface, so that a removed component vanishes
+LATER_MM = 5.0  # around a later slice, within which earlier ones are ignored
+REACH_MM, NODE_MM = 12.0, 5.0  # band around the surface, and spacing of the field's nodes
 
 
 @dataclass(frozen=True, eq=False)
 class SetOutline:
-    """A slice as a person set it.
+    """A corrected slice.
 
     Attributes
     ----------
@@ -48,9 +48,9 @@ class SetOutline:
     plane : Grid
         One voxel thick along `axis`.
     inside : ndarray of bool, shape of `plane`
-        What the person set.
+        The corrected mask.
     distance : ndarray of float32, shape of `plane`
-        To the surface before, in 3D (mm, negative inside).
+        To the previous surface, in 3D (mm, negative inside).
     """
 
     axis: int
@@ -60,25 +60,25 @@ class SetOutline:
 
     @property
     def place_mm(self) -> float:
-        """Where the slice is along its axis."""
+        """Position of the slice along its axis (mm)."""
         return float(self.plane.affine[self.axis, 3])
 
     def places(self, index: NDArray[np.intp]) -> Points:
-        """Places in mm of voxels of the plane, shape (n, 3)."""
+        """Positions (mm) of voxels of the plane, shape (n, 3)."""
         found: Points = index @ self.plane.affine[:3, :3].T + self.plane.affine[:3, 3]
         return found
 
 
 @dataclass(frozen=True, eq=False)
 class Displacement:
-    """Distances to add to those before.
+    """Displacement field, added to the previous signed distances.
 
     Attributes
     ----------
     points : ndarray, shape (n, 3)
         Of the process, in mm.
     slice_of : ndarray of int, shape (n,)
-        From which outline each is.
+        The outline each point belongs to.
     weights : ndarray, shape (n,)
         Inverse covariance times displacement.
     inverse : ndarray, shape (n, n)
@@ -94,7 +94,7 @@ class Displacement:
     size: float
 
     def at(self, places: Points, without: int | None = None) -> Array:
-        """Displacement at places in mm, shape (n, 3); as if one outline had not been drawn."""
+        """Displacement at positions (mm), shape (n, 3), optionally leaving one outline out."""
         weights = self.weights if without is None else self._without(without)
         used = np.flatnonzero(weights)
         if not used.size or not len(places):
@@ -115,7 +115,7 @@ class Displacement:
         return weights
 
     def onto(self, grid: Grid, distance: Array) -> Array:
-        """Field on a grid: worked out sparsely near the surface, and carried on from there."""
+        """Field on a grid: computed on sparse nodes near the surface, and interpolated."""
         step = [max(1, round(NODE_MM * self.size / s)) for s in grid.spacing]
         index = [_every(n, s) for n, s in zip(grid.shape, step, strict=True)]
         reach = max(REACH_MM * self.size, 2 * max(grid.spacing))
@@ -136,12 +136,12 @@ class Displacement:
 
 
 def fit_displacement(outlines: Sequence[SetOutline], size: float) -> Displacement:
-    """Fit the process to outlines, the later of which count where they contradict.
+    """Fit the process to outlines; later ones have priority where they contradict.
 
     Parameters
     ----------
     outlines : sequence of SetOutline
-        In the order in which they were set.
+        In temporal order.
     size : float
         Of the brain; 1 for an adult's.
     """
@@ -160,7 +160,7 @@ def fit_displacement(outlines: Sequence[SetOutline], size: float) -> Displacemen
 def _samples(
     heard: Sequence[_Samples], cell_mm: float
 ) -> tuple[Points, NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
-    """Place, displacement, noise and slice of the points: means over cells of each slice."""
+    """Position, displacement, noise and slice of the points: means over cells of each slice."""
     found = [_cells(samples, cell_mm) for samples in heard]
     slice_of = np.repeat(np.arange(len(found)), [len(f[0]) for f in found])
     points, moved, weight = (np.concatenate([f[i] for f in found]) for i in range(3))
@@ -169,7 +169,7 @@ def _samples(
 
 
 def _heard(outline: SetOutline, later: Sequence[SetOutline], size: float) -> _Samples:
-    """Places, displacements and weights of a slice, away from later ones."""
+    """Positions, displacements and weights of a slice, away from later ones."""
     moved, weight = displacement_on(outline, size)
     places = outline.places(np.argwhere(weight > 0))
     heard = np.ones(len(places), dtype=bool)
@@ -191,7 +191,7 @@ def _cells(samples: _Samples, cell_mm: float) -> _Samples:
 
 
 def on_plane(data: Array, grid: Grid, plane: Grid, axis: int) -> Array:
-    """Values on a plane whose voxels are those of the grid but for their place along `axis`."""
+    """Values on a plane whose voxels match the grid except for the position along `axis`."""
     lower, upper, part = between_slices(grid, plane, axis)
     values = np.moveaxis(data, axis, 0)
     between: Array = values[lower] + np.float32(part) * (values[upper] - values[lower])
@@ -199,7 +199,7 @@ def on_plane(data: Array, grid: Grid, plane: Grid, axis: int) -> Array:
 
 
 def between_slices(grid: Grid, plane: Grid, axis: int) -> tuple[int, int, float]:
-    """Slices of the grid beside a plane, and how far it is from the first to the other."""
+    """Slices of the grid on both sides of a plane, and the interpolation weight."""
     place = (plane.affine[axis, 3] - grid.affine[axis, 3]) / grid.spacing[axis]
     place = float(np.clip(place, 0, grid.shape[axis] - 1))
     lower = int(place)
@@ -207,13 +207,13 @@ def between_slices(grid: Grid, plane: Grid, axis: int) -> tuple[int, int, float]
 
 
 def displacement_on(outline: SetOutline, size: float) -> tuple[Array, Array]:
-    """Displacement on a set slice, and how much it is to be believed.
+    """Displacement on a corrected slice, and its weight.
 
-    On the person's outline it is minus the old distance there. Around it distances within the
-    slice go on; they are longer than those to a slanting surface, so that they are scaled by how
-    fast the old ones change within the slice. A piece that goes as a whole has no outline left to
-    say how far its surface moves: as far as it must and a little further, for the brain beside it
-    is to stay.
+    On the corrected outline it is minus the old distance there. Around it, in-plane distances are
+    used; they are longer than the 3D distance to an oblique surface, so they are scaled by the
+    in-plane gradient of the old distances. A component that is removed entirely has no outline left
+    to define its displacement: it is as large as needed plus a margin, so that the brain beside it
+    stays.
     """
     spacing, shape = outline.plane.spacing, outline.distance.shape
     far, near_mm = FAR_MM * size, NEAR_MM * size
@@ -228,12 +228,12 @@ def displacement_on(outline: SetOutline, size: float) -> tuple[Array, Array]:
     near = np.minimum(np.abs(old), np.abs(new))
     weight = np.where(near < near_mm, np.exp(-((near / (STEEP_MM * size)) ** 2) / 2), 0)
     changed = outline.inside != (old < 0)
-    weight[changed] = 1  # however far from any outline, as where a whole piece goes
+    weight[changed] = 1  # at any distance from an outline, as when a component is removed
     gone = _gone(old < 0, outline.inside)
     if outline.inside.any():
-        weight[~changed & (np.abs(new) >= near_mm)] = 0  # no outline near, and nothing was mended
+        weight[~changed & (np.abs(new) >= near_mm)] = 0  # no outline near, and not corrected
         enough = np.where(gone, ENOUGH_MM * size, far)
-    else:  # beyond the brain, whose surface stays where it is not in this slice
+    else:  # beyond the brain, which this slice does not intersect
         enough = np.where(gone, ENOUGH_MM * size, np.abs(old))
     area = float(np.prod([spacing[a] for a in within])) if within else 1.0
     moved: Array = np.clip(new * slant, -enough, enough) - old
@@ -241,14 +241,14 @@ def displacement_on(outline: SetOutline, size: float) -> tuple[Array, Array]:
 
 
 def _gone(before: Mask, after: Mask) -> Mask:
-    """Pieces of a slice of which nothing is left."""
+    """Components of a slice that were removed entirely."""
     pieces, _ = scipy.ndimage.label(before)
     gone: Mask = before & ~np.isin(pieces, np.unique(pieces[after]))
     return gone
 
 
 def _covariance(a: Points, b: Points, size: float) -> Array:
-    """Covariance of displacements at places (n, 3) and (m, 3), mm^2; single precision is enough."""
+    """Covariance of displacements at positions (n, 3) and (m, 3), mm^2, in single precision."""
     x, y = a.astype(np.float32), b.astype(np.float32)
     squares = (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1) - 2 * (x @ y.T)
     falling = np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
@@ -260,12 +260,12 @@ def _covariance(a: Points, b: Points, size: float) -> Array:
 
 
 def _every(n: int, step: int) -> NDArray[np.intp]:
-    """Every `step`-th number below n, with the first and the last, the same from both ends."""
+    """Every `step`-th number below n, including both ends, and symmetric."""
     return np.unique(np.rint(np.linspace(0, n - 1, max(2, (n - 1) // step + 1))).astype(np.intp))
 
 
 def _between(values: Array, index: NDArray[np.intp], n: int, axis: int) -> Array:
-    """Interpolate linearly along an axis, from the numbers `index` to all below n."""
+    """Interpolate linearly along an axis, from the positions `index` to all below n."""
     if len(index) == n:
         return values
     upper = np.clip(np.searchsorted(index, np.arange(n)), 1, len(index) - 1)

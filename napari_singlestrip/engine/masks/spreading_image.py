@@ -1,10 +1,10 @@
-"""What the picture looks like where a person drew the border, looked for everywhere else.
+"""Appearance of the image at the corrected outlines, used to find the border elsewhere.
 
-On the set slices each voxel near the surface is known to be inside or outside. A logistic
-regression learns from them, there and then, how that follows from the distance to the surface and
-from the picture around: brightness on several scales, the darkest nearby, and how the picture
-changes along the way through the surface. The distance it learns with is that of a surface which
-did not know the slice, as far from the truth as elsewhere: otherwise it would trust nothing else.
+On the corrected slices each voxel near the surface is known to be inside or outside. A logistic
+regression is fitted to them, predicting this from the distance to the surface and from local image
+features: brightness on several scales, the local minimum, and the profile across the surface. For
+each slice, the distance is that to the surface predicted without this slice, with an error as large
+as elsewhere: otherwise the regression would rely on the distance alone.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ Mask = NDArray[np.bool_]
 Array = NDArray[np.float32]
 Spacing = tuple[float, float, float]
 
-BAND_MM = 8.0  # around the moved surface, where the picture is asked
-SCALES_MM = (1.0, 2.5, 5.0)  # of brightness
+BAND_MM = 8.0  # around the moved surface, where image features are used
+SCALES_MM = (1.0, 2.5, 5.0)  # widths of the Gaussians for brightness
 THROUGH_MM = (-5.0, -3.0, 3.0, 5.0)  # along the normal of the surface, inwards and outwards
-SURROUND_MM = 4.0  # within which the darkest is looked for
-STEADY = 0.014  # weight of the penalty, per voxel learned from
+SURROUND_MM = 4.0  # neighbourhood of the local minimum
+STEADY = 0.014  # weight of the ridge penalty, per training voxel
 STEPS = 12  # of Newton's method
-MOST_VOXELS = 10_000  # to learn from
-FEWEST_VOXELS = 200  # of the rarer side
+MOST_VOXELS = 10_000  # used for the fit
+FEWEST_VOXELS = 200  # of the rarer class
 CHUNK = 100_000
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What the picture looks like around each voxel.
+    """Local image features of each voxel.
 
     Attributes
     ----------
@@ -48,17 +48,17 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class Border:
-    """Whether a voxel is inside, from its distance and its look.
+    """Classifier for the inside of the mask, from distance and image features.
 
     Attributes
     ----------
     look : Look
     mean, width : ndarray, shape (n + 1,)
-        Of distance and features, before which they are alike in size.
+        Standardisation of distance and features.
     weights : ndarray, shape (m,)
         Of the constant, the features, and their products.
     band_mm : float
-        Where the picture is asked.
+        Where image features are used.
     """
 
     look: Look
@@ -68,7 +68,7 @@ class Border:
     band_mm: float
 
     def probability(self, distance: Array) -> Array:
-        """Of being inside, for distances to the moved surface on the grid of the look."""
+        """Probability of being inside, for distances to the moved surface on the features' grid."""
         near = np.abs(distance) < self.band_mm
         out = (distance < 0).astype(np.float32)
         where = np.flatnonzero(near)
@@ -80,7 +80,7 @@ class Border:
         return out
 
     def _odds(self, x: Array) -> Array:
-        """As the products of all columns times their weights, without making the products."""
+        """Log-odds, without storing the products of all columns."""
         n = x.shape[1]
         square = np.zeros((n, n), np.float32)
         square[np.triu_indices(n)] = self.weights[n + 1 :]
@@ -89,13 +89,13 @@ class Border:
 
 
 def look_at(scan: Array, inside: Mask, distance: Array, spacing: Spacing, size: float) -> Look:
-    """Work out the look of every voxel.
+    """Compute the image features of every voxel.
 
     Parameters
     ----------
     scan : ndarray of float32, shape (i, j, k)
     inside : ndarray of bool, shape (i, j, k)
-        The mask before.
+        The previous mask.
     distance : ndarray of float32, shape (i, j, k)
         To its surface, mm.
     spacing : tuple of float
@@ -115,7 +115,7 @@ def look_at(scan: Array, inside: Mask, distance: Array, spacing: Spacing, size: 
 
 
 def _through(data: Array, outwards: Sequence[Array], spacing: Spacing, size: float) -> list[Array]:
-    """Brightness further in and further out, where the surface would go through each voxel."""
+    """Intensities further in and further out along the normal, for each voxel."""
     length = np.maximum(np.sqrt(sum(a**2 for a in outwards)), 1e-3)
     index = np.ogrid[tuple(slice(n) for n in data.shape)]
     found = []
@@ -131,7 +131,7 @@ def _through(data: Array, outwards: Sequence[Array], spacing: Spacing, size: flo
 def fit_border(
     look: Look, grid: Grid, outlines: Sequence[SetOutline], field: Displacement, size: float
 ) -> Border | None:
-    """Learn from the set slices what the border looks like.
+    """Fit the classifier to the corrected slices.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def fit_border(
     Returns
     -------
     Border or None
-        None if there is too little to learn from.
+        None if there are too few voxels.
     """
     band = max(BAND_MM * size, 2 * max(grid.spacing[a] for a in _thin_axes(grid)))
     near = [np.argwhere(np.abs(o.distance) < 2 * band) for o in outlines]
@@ -167,7 +167,7 @@ def fit_border(
 
 
 def _thin_axes(grid: Grid) -> list[int]:
-    """All but the axis across thick slices, along which a band would reach too far."""
+    """All axes but the one across thick slices, along which a band would be too wide."""
     thick = int(np.argmax(grid.spacing))
     return [a for a in range(3) if a != thick] or [thick]
 
@@ -175,7 +175,7 @@ def _thin_axes(grid: Grid) -> list[int]:
 def _table(
     look: Look, grid: Grid, outline: SetOutline, index: NDArray[np.intp], moved: Array, band: float
 ) -> tuple[Array, Mask]:
-    """Distance and look of the voxels of a slice near the surface, and which are inside."""
+    """Distance and features of the voxels of a slice near the surface, and their class."""
     here = tuple(index.T)
     distance = outline.distance[here] + moved
     near = np.abs(distance) < band
@@ -199,7 +199,7 @@ def _products(x: Array) -> Array:
 def _logistic(x: Array, inside: Mask) -> Array:
     """Weights of a logistic regression with a quadratic penalty, by Newton's method."""
     penalty = np.full(x.shape[1], STEADY * len(x))
-    penalty[0] = 1e-3  # the constant is free
+    penalty[0] = 1e-3  # the constant is not penalised
     weights = np.zeros(x.shape[1])
     for _ in range(STEPS):
         p = _sigmoid(x @ weights.astype(np.float32))

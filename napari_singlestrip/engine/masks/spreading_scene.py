@@ -1,7 +1,7 @@
-"""The box around a brain in which a mask follows corrections, on coarser voxels.
+"""The box around a brain in which corrections are propagated, on coarser voxels.
 
-Distances to the mask and what the scan looks like are worked out once and serve all corrections.
-Grids lie around the middle of the box, so that a mirrored scan has a mirrored answer.
+Distances to the mask and image features are computed once for all corrections. Grids are centred on
+the box, so that a mirrored scan gives a mirrored result.
 """
 
 from __future__ import annotations
@@ -30,22 +30,24 @@ Array = NDArray[np.float32]
 Spacing = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
 
-TRUST_MM = 120.0  # from a set slice; the picture looks otherwise in other parts of the head
+TRUST_MM = 120.0  # range of image features, as appearance varies across the head
 SMOOTH_MM = 1.2  # of the probability, before it becomes a mask
+FEWEST_FOR_PICTURE = 2  # corrected slices: a single one does not generalise
+LONE_MM = 60.0  # range of a correction if it is the only one
 UNMOVED = 0.25  # of a voxel; where the surface moves by less, no voxel changes
-CRUMB = 0.01  # pieces and holes below this part of the brain that nobody set are noise
+CRUMB = 0.01  # of the brain's volume: smaller components and holes are removed, unless painted
 
 
 @dataclass(frozen=True)
 class SetSlice:
-    """A slice that a person set right as a whole.
+    """A slice that was corrected as a whole.
 
     Parameters
     ----------
     axis : int
         Across the slice, 0 to 2.
     index : int
-        Its number along that axis.
+        Its index along that axis.
     """
 
     axis: int
@@ -53,7 +55,7 @@ class SetSlice:
 
 
 class Scene:
-    """The box around a brain, on coarser voxels: distances and looks, kept between corrections."""
+    """The box around a brain, on coarser voxels; caches distances and image features."""
 
     def __init__(
         self,
@@ -78,14 +80,17 @@ class Scene:
             self.look = look_at(scan, inside, self.distance, self.grid.spacing, size)
 
     def follow(self, edited: Mask, slices: list[SetSlice]) -> Mask:
-        """The mask of the box; set slices are put in later."""
+        """The mask of the box; corrected slices are inserted later."""
         outlines = [self._outline(edited, s) for s in slices if self._inside(s)]
         if not outlines:
             return self.before.copy()
         field = fit_displacement(outlines, self.size)
-        moved = self.distance + field.onto(self.grid, self.distance)
+        shift = field.onto(self.grid, self.distance)
+        if len(outlines) == 1:
+            shift *= np.exp(-self._away(slices) / (LONE_MM * self.size))
+        moved = self.distance + shift
         border = None
-        if self.look is not None:
+        if self.look is not None and len(outlines) >= FEWEST_FOR_PICTURE:
             border = fit_border(self.look, self.grid, outlines, field, self.size)
         if border is None:
             self.sure = _sure(moved, self.size)
@@ -102,7 +107,7 @@ class Scene:
         return mask
 
     def _away(self, slices: Sequence[SetSlice]) -> Array:
-        """Distance of each voxel to the nearest plane that was set (mm)."""
+        """Distance of each voxel to the nearest corrected slice (mm)."""
         axes = [np.full(n, np.inf, np.float32) for n in self.grid.shape]
         for s in slices:
             places = np.arange(self.grid.shape[s.axis]) * self.grid.spacing[s.axis]
@@ -113,12 +118,12 @@ class Scene:
         return away
 
     def doubt(self) -> Array:
-        """Of the newest answer, on the scan's own voxels."""
+        """Uncertainty of the latest result, on the scan's own voxels."""
         doubt: Array = resample(Volume(4 * self.sure * (1 - self.sure), self.grid.affine), self.own)
         return doubt
 
     def _moved(self, moved: Array) -> Mask:
-        """Where nothing moves the mask stays as it is, to the voxel."""
+        """The moved mask; unchanged, to the voxel, where nothing moves."""
         both = [resample(Volume(f, self.grid.affine), self.own) for f in (moved, self.distance)]
         still = np.abs(both[0] - both[1]) < UNMOVED * min(self.own.spacing)
         mask: Mask = np.where(still, self.before, both[0] < 0)
@@ -129,18 +134,18 @@ class Scene:
         return bool(side.start <= s.index < side.stop)
 
     def _nearest(self, s: SetSlice) -> SetSlice:
-        """The slice of the coarser voxels at the place of one of the scan's own."""
+        """The slice of the coarser grid nearest to one of the scan's own."""
         place = self._place(s) - self.grid.affine[s.axis, 3]
         index = round(place / self.grid.spacing[s.axis])
         return SetSlice(s.axis, int(np.clip(index, 0, self.grid.shape[s.axis] - 1)))
 
     def _place(self, s: SetSlice) -> float:
-        """Of one of the scan's own slices, along its axis (mm)."""
+        """Position of one of the scan's own slices along its axis (mm)."""
         index = s.index - self.box[s.axis].start
         return float(self.own.affine[s.axis, 3] + index * self.own.spacing[s.axis])
 
     def _outline(self, edited: Mask, s: SetSlice) -> SetOutline:
-        """A set slice and what was there, on the plane's own place and the coarser voxels."""
+        """A corrected slice and its previous distances, at its own position on coarser voxels."""
         index = s.index - self.box[s.axis].start
         thin = _plane(self.own, s.axis, self.own, index)
         plane = _plane(self.grid, s.axis, self.own, index)
@@ -149,7 +154,7 @@ class Scene:
 
 
 def _sure(distance: Array, size: float) -> Array:
-    """Probability of being inside, by the distance to a surface alone."""
+    """Probability of being inside, from the distance to the surface alone."""
     likely: Array = scipy.special.expit(-distance / (ERROR_MM * size / 1.7)).astype(np.float32)
     return likely
 
@@ -166,7 +171,7 @@ def _centred(shape: tuple[int, ...], spacing: Spacing) -> Grid:
 
 
 def _work_grid(own: Grid, step_mm: float) -> Grid:
-    """Coarser where voxels are finer than `step_mm`, else the scan's own slices."""
+    """Grid that is coarser along axes with voxels finer than `step_mm`."""
     sides, steps = [], []
     for n, s in zip(own.shape, own.spacing, strict=True):
         coarser = s < 0.75 * step_mm
@@ -176,7 +181,7 @@ def _work_grid(own: Grid, step_mm: float) -> Grid:
 
 
 def _plane(grid: Grid, axis: int, own: Grid, index: int) -> Grid:
-    """One slice of `own`, with the voxels of `grid` within it."""
+    """Grid of one slice of `own`, with the in-plane voxels of `grid`."""
     affine, shape = grid.affine.copy(), list(grid.shape)
     shape[axis] = 1
     affine[axis, axis] = own.spacing[axis]
@@ -185,12 +190,12 @@ def _plane(grid: Grid, axis: int, own: Grid, index: int) -> Grid:
 
 
 def _onto(mask: Mask, own: Grid, grid: Grid) -> Array:
-    """Part of each voxel that is inside."""
+    """Fraction of each voxel that is inside."""
     return resample(Volume(mask.astype(np.float32), own.affine), grid)
 
 
 def _without_crumbs(mask: Mask, slices: Sequence[SetSlice]) -> Mask:
-    """Drop specks and fill pinholes away from the set slices; large pieces are meant."""
+    """Drop small components and fill small holes away from the corrected slices."""
     for value in (True, False):
         labels, n = scipy.ndimage.label(mask == value)
         if n < 2:
@@ -206,6 +211,6 @@ def _without_crumbs(mask: Mask, slices: Sequence[SetSlice]) -> Mask:
 
 
 def one_slice(axis: int, index: int) -> Box:
-    """Where one slice is in an array."""
+    """Index of one slice of an array."""
     i, p, l = (slice(index, index + 1) if a == axis else slice(None) for a in range(3))  # noqa: E741
     return i, p, l

@@ -1,1 +1,1 @@
-"""Step 5: apply a model, look at the results, export."""
+"""Step 5: apply a model, review the results, export."""

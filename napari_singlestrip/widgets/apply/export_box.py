@@ -1,4 +1,4 @@
-"""What leaves a study: its masks, a model with its card, a report."""
+"""Exporting from a study: masks, a model with its card, a report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QGroupBox
 
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.widgets.apply.model_list import ModelsList
+from napari_singlestrip.widgets.apply.model_list import MODEL_ENDINGS, MODEL_FILTER, ModelsList
+from napari_singlestrip.widgets.apply.view import ExportView
 from napari_singlestrip.widgets.common.controls import button
 from napari_singlestrip.widgets.session.session import Session
 
@@ -17,18 +18,18 @@ REPORT = "report.html"
 
 
 def open_outside(path: Path) -> None:
-    """Show a file or folder with the program that the system has for it."""
+    """Open a file or folder with the system's default program."""
     QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))
 
 
 class ExportBox(QGroupBox):
-    """Buttons that write files for others.
+    """Buttons that export files.
 
     Parameters
     ----------
     session : Session
     models : ModelsList
-        Says which model is written.
+        Determines which model is exported.
     """
 
     def __init__(self, session: Session, models: ModelsList) -> None:
@@ -37,17 +38,17 @@ class ExportBox(QGroupBox):
         self.setObjectName("export_box")
         self.masks = button(
             "Masks of this study...",
-            "Write the newest mask of each scan on its own grid, and a table that says which was "
+            "Write the latest mask of each scan on its own grid, and a table of which was "
             "painted, corrected, accepted or predicted. Rejected masks are left out.",
             self._ask_masks, "export_masks",
         )
         self.model = button(
             "Model file...",
-            "Write the model chosen above as one file, with a card that says where it comes from",
+            "Write the model chosen above to one file, with a card that describes its provenance",
             self._ask_model, "export_model",
         )
         self.report = button(
-            "Write report", "One HTML file with pictures of what happened in this study",
+            "Write report", "One HTML file with the results and images of this study",
             self.write_report, "write_report",
         )
         self.open_report = button(
@@ -55,22 +56,20 @@ class ExportBox(QGroupBox):
         )
         self.brain = QCheckBox("Masks with brain-only images")
         self.brain.setObjectName("export_brain")
-        self.brain.setToolTip("Beside each mask of this study also the scan without skull")
+        self.brain.setToolTip("Also write the skull-stripped scan beside each mask")
         grid = QGridLayout(self)
         grid.setContentsMargins(6, 4, 6, 6)
         for n, one in enumerate((self.masks, self.model, self.report, self.open_report)):
             grid.addWidget(one, n // 2, n % 2)
         grid.addWidget(self.brain, 2, 0, 1, 2)
 
-    def refresh(self, busy: bool) -> None:
-        """Enable what can be done now."""
-        study, model = self.session.study, self.models.value()
-        some = study is not None and bool(study.masked_scans() or study.rounds())
-        self.masks.setEnabled(some and not busy)
-        self.brain.setEnabled(some and not busy)
-        self.model.setEnabled(not busy and model is not None and model.round is not None)
-        self.report.setEnabled(study is not None and not busy)
-        self.open_report.setEnabled(study is not None and (study.folder / REPORT).is_file())
+    def draw(self, view: ExportView) -> None:
+        """Enable what is possible now."""
+        self.masks.setEnabled(view.masks)
+        self.brain.setEnabled(view.masks)
+        self.model.setEnabled(view.model)
+        self.report.setEnabled(view.report)
+        self.open_report.setEnabled(view.open_report)
 
     def export_masks(self, folder: Path) -> None:
         """Write the masks of the study into a folder."""
@@ -79,7 +78,7 @@ class ExportBox(QGroupBox):
             unfinished = self.session.unfinished()
             if unfinished:
                 self.session.tell(
-                    f"Unfinished changes of {', '.join(unfinished)} are not among the masks: keep "
+                    f"Unsaved changes of {', '.join(unfinished)} are not in the masks: keep "
                     "them in step 2 or 4 first.", "warning",
                 )
             brain = ["--brain"] * self.brain.isChecked()
@@ -93,7 +92,7 @@ class ExportBox(QGroupBox):
             study, model = self.session.need_study(), self.models.value()
             if model is None or model.round is None:
                 raise UserError("No model of this study is chosen.", "Choose a round above.")
-            path = file if file.suffix else file.with_suffix(".pt")
+            path = file if file.suffix else file.with_suffix(MODEL_ENDINGS[0])
             self.session.start_job(
                 ["export", str(study.folder), str(path.absolute()), *model.options], "export"
             )
@@ -114,8 +113,8 @@ class ExportBox(QGroupBox):
         study, model = self.session.study, self.models.value()
         if study is None or model is None:
             return
-        name = f"{study.name}_{model.short}.pt"
-        found, _ = QFileDialog.getSaveFileName(self, "Model file", name, "Models (*.pt)")
+        name = f"{study.name}_{model.short}{MODEL_ENDINGS[0]}"
+        found, _ = QFileDialog.getSaveFileName(self, "Model file", name, MODEL_FILTER)
         if found:
             self.export_model(Path(found))
 

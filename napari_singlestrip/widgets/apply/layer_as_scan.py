@@ -1,7 +1,7 @@
-"""A layer of napari as a scan file that a model can be applied to, and back: no Qt, no viewer.
+"""A napari layer as a scan file to which a model can be applied, and back; without Qt or viewer.
 
-A layer that shows a file is that file: its header says which way up the head is. The voxels are
-compared, because a person may have changed them. Any other layer is written to a file first.
+For a layer that shows a file, the file itself is used, since its header gives the orientation. The
+voxels are compared, because they may have been changed. Any other layer is written to a file first.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from napari_singlestrip.errors import UserError
 
 Array = NDArray[Any]
 
-SAMPLE = 8  # of voxels along each axis that are compared first
+SAMPLE = 8  # every n-th voxel along each axis is compared first
 ROUNDING = 1e-5  # of the range of intensities
-# Where napari's axes point, in RAS, when nothing says it: as this program shows heads (I, P, L).
+# Orientation of napari's axes if unknown: that of our display (I, P, L), in RAS.
 DISPLAYED = np.array([[0, 0, -1, 0], [0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]], float)
 
 
 @dataclass(frozen=True, eq=False)
 class LayerPicture:
-    """What is taken of a layer before a thread works on it.
+    """A snapshot of a layer for a thread.
 
     Attributes
     ----------
     name : str
     data : ndarray, 3D
     files : tuple of Path
-        Where it may have come from.
+        Files it may have come from.
     affine : ndarray, shape (4, 4)
         Voxel of the layer to RAS mm.
     knows_up : bool
-        Whether a header said which way up the head is; else it is taken as it is displayed.
+        Whether a header gives the orientation; otherwise that of the display is assumed.
     """
 
     name: str
@@ -61,11 +61,11 @@ class LayerScan:
     ----------
     path : Path
     turn : ndarray, shape (3, 2)
-        From the axes of the file to those of the layer, as nibabel writes it.
+        Orientation transform from the file's axes to the layer's, in nibabel's form.
     upright : bool
-        Whether the layer shows the file as our reader does.
+        Whether the layer shows the file as our reader would.
     written : bool
-        Whether the file was written for this; else it is the person's own.
+        Whether the file was written for this purpose; else it is the user's own.
     """
 
     path: Path
@@ -81,16 +81,16 @@ class LayerScan:
 
 
 def picture_of(layer: Any) -> LayerPicture:
-    """Take what is needed of an image layer.
+    """Take a snapshot of an image layer.
 
     Raises
     ------
     UserError
-        If it is no picture of one head.
+        If it is not a 3D image.
     """
     data = layer.data[0] if layer.multiscale else layer.data
     if layer.rgb or data.ndim != 3:
-        what = "a colour picture" if layer.rgb else f"a picture with {data.ndim} axes"
+        what = "a colour image" if layer.rgb else f"an image with {data.ndim} axes"
         raise UserError(
             f"{layer.name} is {what}, not a 3D scan.", "Choose an image layer with three axes."
         )
@@ -113,7 +113,7 @@ def scan_of(picture: LayerPicture, folder: Path) -> LayerScan:
         If the layer holds no numbers, or the file cannot be written.
     """
     for path in picture.files:
-        with suppress(UserError):  # gone, or of a kind that only napari reads
+        with suppress(UserError):  # missing, or of a format that only napari reads
             found = _shown_file(path, picture.data)
             if found is not None:
                 return found
@@ -121,7 +121,7 @@ def scan_of(picture: LayerPicture, folder: Path) -> LayerScan:
 
 
 def turn_between(volume: Array, data: Array, first: Sequence[Array] = ()) -> Array | None:
-    """Return the turn and flips that make one array the other; None when they differ."""
+    """Return the reorientation that maps one array to the other; None if they differ."""
     for turn in (*first, *_turns()):
         turned = nib.orientations.apply_orientation(volume, turn)
         if turned.shape == data.shape and _same(turned, data):
@@ -130,7 +130,7 @@ def turn_between(volume: Array, data: Array, first: Sequence[Array] = ()) -> Arr
 
 
 def file_name(name: str) -> str:
-    """Make a layer's name one that a file can have."""
+    """Make a valid file name from a layer's name."""
     return re.sub(r"[^\w-]+", "_", name).strip("_")[:60] or "layer"
 
 
@@ -166,13 +166,13 @@ def _same(one: Array, other: Array) -> bool:
     for part in (step, (slice(None),) * 3):
         a, b = one[part].astype(np.float32), other[part].astype(np.float32)
         span = float(np.ptp(a))
-        if not np.abs(a - b).max() <= ROUNDING * span:  # NaN is not the same either
+        if not np.abs(a - b).max() <= ROUNDING * span:  # also False for NaN
             return False
     return True
 
 
 def _turns() -> list[Array]:
-    """All 48 ways to turn and flip, plain ones first."""
+    """All 48 reorientations, simple ones first."""
     return [
         np.array(list(zip(axes, flips, strict=True)), float)
         for flips in sorted(product((1, -1), repeat=3), key=lambda f: -sum(f))
@@ -185,7 +185,7 @@ def _identity() -> Array:
 
 
 def _affine_of_reader(layer: Any, shape: tuple[int, ...]) -> Array | None:
-    """Affine of a layer that our reader made; its values may have been changed since."""
+    """Affine of a layer made by our reader, whose values may have changed since."""
     stored = np.asarray(layer.metadata.get("affine", ()), float)
     if stored.shape != (4, 4):
         return None
@@ -200,7 +200,7 @@ def _affine_of_reader(layer: Any, shape: tuple[int, ...]) -> Array | None:
 
 
 def _affine_in_world(layer: Any) -> Array:
-    """Affine by napari's own scale, rotation and units."""
+    """Affine from napari's own scale, rotation and units."""
     units = [_in_mm(unit) for unit in getattr(layer, "units", None) or (1, 1, 1)]
     origin = np.asarray(layer.data_to_world((0, 0, 0)), float)
     world = np.eye(4)
@@ -213,6 +213,6 @@ def _affine_in_world(layer: Any) -> Array:
 
 def _in_mm(unit: Any) -> float:
     """Length of a unit; pixels, napari's default, count as mm."""
-    with suppress(Exception):  # whatever a library of units thinks of a pixel
+    with suppress(Exception):  # the units library may not know pixels
         return float((1 * unit).to("mm").magnitude)
     return 1.0

@@ -1,4 +1,4 @@
-"""Strips one layer of napari: asks for the model, runs it as a job, adds the mask as a layer."""
+"""Strips a napari layer: runs a model on it as a job, and adds the mask as a layer."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from napari_singlestrip.events import Event, Finished
 from napari_singlestrip.study.volumes_table import TABLE, AppliedRow, read_table
 from napari_singlestrip.widgets.apply.layer_as_scan import LayerScan, picture_of, scan_of
 from napari_singlestrip.widgets.apply.model_list import ModelChoice, models_elsewhere
+from napari_singlestrip.widgets.apply.view import NOT_UP, LayerFacts, LayerView
 from napari_singlestrip.widgets.common.background_thread import Background
 from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.session.session import Session
@@ -29,11 +30,7 @@ from napari_singlestrip.widgets.session.user_settings import recent_studies
 from napari_singlestrip.widgets.viewer.result_layers import COLOUR
 
 PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-STALE_SECONDS = 24 * 3600  # what a crash has left
-NOT_UP = (
-    " Nothing says which way up this head is: it is taken as it lies, first axis from the top of "
-    "the head down, second from the nose back, third from the patient's right to left."
-)
+STALE_SECONDS = 24 * 3600  # age of leftovers of a crash
 
 
 class LayerBox(QFrame):
@@ -43,7 +40,7 @@ class LayerBox(QFrame):
     ----------
     session : Session
     model : callable
-        The model that is chosen; None for none.
+        The chosen model, or None.
 
     Signals
     -------
@@ -83,7 +80,7 @@ class LayerBox(QFrame):
         if self.busy:
             raise UserError("A layer is being stripped.", "Wait for it, or stop it below.")
         picture = picture_of(layer)
-        self._knows_up = picture.knows_up or bool(picture.files)  # else the job will tell
+        self._knows_up = picture.knows_up or bool(picture.files)  # otherwise the job will report it
         self._layer, self._said = layer, ""
         self.changed.emit()
 
@@ -93,12 +90,12 @@ class LayerBox(QFrame):
         self.changed.emit()
 
     def start(self) -> None:
-        """Strip the layer with the model that is chosen."""
+        """Strip the layer with the chosen model."""
         with self.session.guarded():
             if self._model() is None:
                 raise UserError("No model is chosen.", "Choose one above, or add a model file.")
             if self._layer not in self.session.viewer.layers:
-                raise UserError(f"The layer {self._layer} is gone.", "Choose another one.")
+                raise UserError(f"The layer {self._layer} was removed.", "Choose another one.")
             picture = picture_of(self._layer)
             self._has_affine = picture.knows_up
             folder = self._folder = _new_folder()
@@ -119,28 +116,29 @@ class LayerBox(QFrame):
         return self._folder is not None
 
     def more_models(self) -> list[ModelChoice]:
-        """The newest models of studies that were open lately: a layer belongs to none."""
+        """The latest models of recent studies, as a layer belongs to none."""
         study = self.session.study
         here = None if study is None else study.folder
         elsewhere = [path for path in recent_studies() if path != here]
         return models_elsewhere(elsewhere) if self.asked else []
 
-    def refresh(self, busy: bool) -> None:
-        """Show what can be done now."""
-        self.setVisible(self.asked)
+    def facts(self) -> LayerFacts | None:
+        """The layer that is to be stripped; None for none."""
         if not self.asked:
-            return
-        name = escape(self._layer.name)
-        self.text.setText(
-            self._said or f"Layer <b>{name}</b>: the model above finds the brain. The mask becomes "
-            f"a layer on the same grid; nothing else is written.{'' if self._knows_up else NOT_UP}"
-        )
-        self.strip.setText(f"Strip {_short(self._layer.name)}")
-        self.strip.setEnabled(not busy and not self.busy and self._model() is not None)
-        self.back.setEnabled(not self.busy)
+            return None
+        return LayerFacts(self._layer.name, self._knows_up, self._said, self.busy)
+
+    def draw(self, view: LayerView | None) -> None:
+        """Show what is possible now."""
+        self.setVisible(view is not None)
+        if view is not None:
+            self.text.setText(view.text)
+            self.strip.setText(view.button)
+            self.strip.setEnabled(view.strip_enabled)
+            self.back.setEnabled(view.back_enabled)
 
     def close_all(self) -> None:
-        """End the thread, and leave no file behind: the window closes."""
+        """End the thread and remove temporary files when the window closes."""
         self.background.close_all()
         self._clean()
 
@@ -163,13 +161,13 @@ class LayerBox(QFrame):
         column.addLayout(row)
 
     def _apply(self, scan: LayerScan) -> None:
-        """The file is there: start the job."""
+        """Start the job once the file is written."""
         model = self._model()
         if self._folder is None or model is None:
             self._clean()
             return
         try:
-            # A launcher's computer does not see this layer.
+            # On this computer: a launcher's has no access to the layer.
             self.session.start_job(
                 ["apply", str(model.path.absolute()), str(scan.path.absolute()),
                  "--out", self._folder.name, *model.options], "apply", here=True,
@@ -203,7 +201,7 @@ class LayerBox(QFrame):
         _add_mask(self.session.viewer, layer, mask, scan)
         text = f"The brain mask of {layer.name} is a layer now: {row.volume_ml:.0f} mL."
         if row.flag:
-            self._say(f"{text} Look at it closely: {row.flag}.", "warning")
+            self._say(f"{text} Inspect it closely: {row.flag}.", "warning")
         else:
             self._say(f"{text} File > Save Selected Layers keeps it.", "info")
 
@@ -225,7 +223,7 @@ class LayerBox(QFrame):
 
 
 def scratch_place() -> Path:
-    """Where layers are written while they are stripped: never beside a person's scans."""
+    """Temporary folder for layers, never beside the user's scans."""
     kind = QStandardPaths.StandardLocation.GenericDataLocation
     return Path(QStandardPaths.writableLocation(kind)) / "napari-singlestrip" / "layers"
 
@@ -249,13 +247,13 @@ def _result(
 ) -> tuple[AppliedRow, NDArray[np.uint8] | None, LayerScan]:
     rows = read_table(folder / TABLE)
     if not rows:
-        raise UserError("The job wrote no result.", "Its log says more.")
+        raise UserError("The job wrote no result.", "See its log.")
     row = rows[0]
     return row, scan.mask(folder / row.mask) if row.mask else None, scan
 
 
 def _add_mask(viewer: Any, layer: Any, mask: NDArray[np.uint8], scan: LayerScan) -> None:
-    """Add the mask where the layer is; with the scan's name, our writer can save it."""
+    """Add the mask on the layer's grid; the scan's name in it lets our writer save it."""
     place = {key: getattr(layer, key) for key in PLACE if hasattr(layer, key)}
     metadata = {"path": str(scan.path)} if scan.upright else {}
     viewer.add_labels(
@@ -264,7 +262,3 @@ def _add_mask(viewer: Any, layer: Any, mask: NDArray[np.uint8], scan: LayerScan)
             color_dict={None: COLOUR, 0: "transparent", 1: COLOUR}
         ), **place,
     )
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 28 else f"{name[:26]}…"

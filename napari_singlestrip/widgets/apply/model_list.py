@@ -1,4 +1,4 @@
-"""The models that can be applied, with the facts a person chooses by."""
+"""The list of models that can be applied, with their facts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QWidget
+from qtpy.QtWidgets import QLabel, QListView, QListWidget, QListWidgetItem, QWidget
 
 from napari_singlestrip.engine.learning.model_card import read_card
 from napari_singlestrip.errors import UserError
@@ -21,6 +21,8 @@ from napari_singlestrip.texts import printable
 ROWS_SHOWN = 3
 MAX_CHARACTERS = 80  # of a name
 MAX_NAMES = 20  # in a tooltip
+MODEL_ENDINGS = (".safetensors", ".pt")  # of model files; new ones get the first
+MODEL_FILTER = f"Models ({' '.join(f'*{ending}' for ending in MODEL_ENDINGS)})"
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class ModelChoice:
     round : int or None
         Of the study; None for a model file.
     title, facts, tip : str
-        What a person reads.
+        The displayed texts.
     """
 
     path: Path
@@ -45,17 +47,17 @@ class ModelChoice:
 
     @property
     def options(self) -> list[str]:
-        """Options that go with it."""
+        """Command-line options for this model."""
         return [] if self.round is None else ["--round", str(self.round)]
 
     @property
     def short(self) -> str:
-        """A few letters for the name of a folder."""
+        """A short text for the name of a folder."""
         return self.path.stem if self.round is None else f"round-{self.round:02d}"
 
 
 class ModelsList(QListWidget):
-    """A list of cards; the first (newest) one is chosen until a person chooses.
+    """A list of model cards; the first (latest) one is selected by default.
 
     Signals
     -------
@@ -67,14 +69,15 @@ class ModelsList(QListWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("models")
-        self.setToolTip("The model that is applied: the newest one unless you choose another")
+        self.setToolTip("The model to apply: the latest one unless you choose another")
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setResizeMode(QListView.ResizeMode.Adjust)  # cards are as wide as the list
         self._choices: tuple[ModelChoice, ...] = ()
         self._wanted: ModelChoice | None = None
         self.currentRowChanged.connect(self._on_row)
 
     def value(self) -> ModelChoice | None:
-        """The model that is chosen; None when there is none."""
+        """The chosen model; None if there is none."""
         row = self.currentRow()
         return self._choices[row] if 0 <= row < len(self._choices) else None
 
@@ -88,7 +91,7 @@ class ModelsList(QListWidget):
         return self._choices
 
     def set_choices(self, choices: Sequence[ModelChoice]) -> None:
-        """Show these models; what a person chose stays chosen while it is there."""
+        """Show these models, keeping the user's choice while it exists."""
         if [(c.path, c.facts, c.title) for c in choices] == [
             (c.path, c.facts, c.title) for c in self._choices
         ]:
@@ -114,7 +117,7 @@ class ModelsList(QListWidget):
         label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         item = QListWidgetItem()
         item.setToolTip(choice.tip)
-        # What screen readers say; the card is drawn over it.
+        # For screen readers; the card is drawn over it.
         item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{choice.title}. {choice.facts}")
         self.addItem(item)
         self.setItemWidget(item, label)
@@ -126,19 +129,19 @@ class ModelsList(QListWidget):
 
 
 def models_of(study: Study | None, files: Sequence[Path]) -> list[ModelChoice]:
-    """The trained rounds of a study, newest first, and model files that can be read."""
+    """The trained rounds of a study, latest first, and readable model files."""
     rounds = trained_rounds(study) if study is not None else ()
     found = [
         _round_choice(study, one, newest=one is rounds[0]) for one in rounds if study is not None
     ]
     for path in files:
-        with suppress(UserError):  # said when it was added; it may have been damaged since
+        with suppress(UserError):  # reported when it was added; it may have been damaged since
             found.append(file_choice(path))
     return found
 
 
 def models_elsewhere(folders: Sequence[Path]) -> list[ModelChoice]:
-    """The newest model of each of these studies; those that cannot be read are left out."""
+    """The latest model of each of these studies, without unreadable ones."""
     found = []
     for folder in folders:
         with suppress(UserError):
@@ -165,7 +168,7 @@ def file_choice(path: Path) -> ModelChoice:
         f"{name}, {day}" if day else name, _learned(n), _dice(card.validation_dice),
         _short(card.effort),
     )
-    tip = f"{path}\nLearned from: {_some(card.training_scans) or 'not known'}"
+    tip = f"{path}\nTrained on: {_some(card.training_scans) or 'not known'}"
     return ModelChoice(
         path, None, path.name, facts, f"{tip}\nMade by version {_short(card.version)}"
     )
@@ -184,10 +187,10 @@ def _round_choice(study: Study, one: TrainedRound, newest: bool) -> ModelChoice:
     )
     kinds = _some([f"{n} {kind}" for kind, n in one.kinds.items()])
     painted = "" if math.isnan(one.painted_dice) else (
-        f"\nDice on what it learned from: {one.painted_dice:.3f}"
+        f"\nDice on its training scans: {one.painted_dice:.3f}"
     )
     tip = (
-        f"Learned from {kinds or 'masks that are not known'}: {_some(one.scans)}"
+        f"Trained on {kinds or 'unknown masks'}: {_some(one.scans)}"
         f"\nDice on held-out synthetic heads: {one.validation_dice:.3f}{painted}"
         f"\nTrained on {one.device} with version {one.version}"
     )
@@ -195,7 +198,7 @@ def _round_choice(study: Study, one: TrainedRound, newest: bool) -> ModelChoice:
 
 
 def _short(text: str) -> str:
-    """What comes from a file, as far as there is room for it."""
+    """A text from a file, truncated."""
     shown = printable(text)
     return shown if len(shown) <= MAX_CHARACTERS else shown[: MAX_CHARACTERS - 1] + "…"
 

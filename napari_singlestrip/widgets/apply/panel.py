@@ -1,40 +1,55 @@
-"""Step "apply": strip new scans with what was learned, look at the results, give things away."""
+"""Step "apply": strip new scans with a trained model, review the results, export."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Note, Progress, Wrote
 from napari_singlestrip.study.result_names import applied_names
-from napari_singlestrip.study.volumes_table import TABLE
-from napari_singlestrip.widgets.apply.export_box import ExportBox
+from napari_singlestrip.study.volumes_table import APPLIED, TABLE
+from napari_singlestrip.vocabulary import StudyPart
+from napari_singlestrip.widgets.apply.export_box import REPORT, ExportBox
 from napari_singlestrip.widgets.apply.layer_stripper import LayerBox
-from napari_singlestrip.widgets.apply.model_list import ModelsList, file_choice, models_of
+from napari_singlestrip.widgets.apply.model_list import (
+    MODEL_ENDINGS,
+    MODEL_FILTER,
+    ModelsList,
+    file_choice,
+    models_of,
+)
 from napari_singlestrip.widgets.apply.results_box import ResultsBox
 from napari_singlestrip.widgets.apply.scan_picker import ScanPicker
+from napari_singlestrip.widgets.apply.view import (
+    ApplyFacts,
+    ApplyView,
+    apply_view,
+    results_view,
+)
 from napari_singlestrip.widgets.common.controls import button, words
+from napari_singlestrip.widgets.common.single_shot import single_shot
 from napari_singlestrip.widgets.session.job_process import JobStatus
 from napari_singlestrip.widgets.session.panel import Panel
 from napari_singlestrip.widgets.session.session import Session
 
-APPLIED = "applied"  # folder within a study
 READ_AFTER_MS = 150
 NO_MODEL = (
-    "There is no trained model yet. Train one in step 3, or add a model file that somebody gave "
-    "you."
+    "There is no trained model yet. Train one in step 3, or add a model file that you were "
+    "given."
 )
+
+OUT_IS_USED = "This folder has results: existing masks are kept."
 
 
 class ApplyPanel(Panel):
-    """Choose a model and scans, run, look at what came out, export."""
+    """Choose a model and scans, run, review the results, export."""
 
     title = "strip new scans and export"
     step = "apply"
@@ -42,25 +57,23 @@ class ApplyPanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.setAcceptDrops(True)
-        self._files: list[Path] = []  # of models, while no study remembers them
+        self._files: list[Path] = []  # of models, as long as no study stores them
         self._running: tuple[Path, tuple[str, ...]] | None = None
         self._models_old = True
         self._study = session.study
+        self.view = apply_view(ApplyFacts(), session.job.status)
         self._make_widgets()
         self._lay_out()
-        self._reader = QTimer(self)
-        self._reader.setSingleShot(True)
-        self._reader.setInterval(READ_AFTER_MS)
-        self._reader.timeout.connect(self._read_results)
+        self._reader = single_shot(self, READ_AFTER_MS, self._read_results)
         session.study_changed.connect(self._on_study)
         session.job_event.connect(self._on_event)
         session.job_changed.connect(self._on_job)
 
-    # --- what a person, a key or a test does
+    # --- actions
 
     def take_files(self, paths: Sequence[Path]) -> None:
-        """Take what was dropped: model files, scans and folders of scans."""
-        models = [path for path in paths if path.suffix == ".pt"]
+        """Accept dropped model files, scans and folders of scans."""
+        models = [path for path in paths if path.suffix in MODEL_ENDINGS]
         for path in models:
             self.add_model(path)
         scans = [path for path in paths if path not in models]
@@ -80,7 +93,7 @@ class ApplyPanel(Panel):
             self.refresh()
 
     def strip_layer(self, layer: Any) -> None:
-        """Offer to strip a layer of napari; one of ours is the scan that it shows."""
+        """Offer to strip a napari layer; for one of ours, choose the scan it shows."""
         with self.session.guarded():
             shown = self.session.layers.file_of(layer)
             if shown is None:
@@ -91,7 +104,7 @@ class ApplyPanel(Panel):
             self.session.tell(f"{shown.name} is chosen: press Apply to strip it.")
 
     def set_out(self, folder: Path | None) -> None:
-        """Choose the folder for the results; None for one that nothing is in yet."""
+        """Choose the output folder; None for a new one."""
         self.out.setText("" if folder is None else str(folder))
 
     def start(self) -> None:
@@ -99,7 +112,7 @@ class ApplyPanel(Panel):
         with self.session.guarded():
             model, scans, out = self.models.value(), self.scans.value(), self.out_folder()
             if model is None or not scans or out is None:
-                raise UserError("There is nothing to do yet.", "Choose a model and scans.")
+                raise UserError("There is nothing to apply yet.", "Choose a model and scans.")
             names = tuple(applied_names(model.path, scans, out).names.values())
             brain = ["--brain"] * self.brain.isChecked()
             self.session.start_job(
@@ -138,7 +151,7 @@ class ApplyPanel(Panel):
         self.session.layers.result.toggle_outline()
 
     def close_all(self) -> None:
-        """Let go: the window closes."""
+        """Disconnect when the window closes."""
         self._reader.stop()
         self.layer.close_all()
 
@@ -163,24 +176,49 @@ class ApplyPanel(Panel):
         """Show and enable what is possible now."""
         if self._models_old:
             self._list_models()
-        busy = self.session.job.status.busy
-        any_model = bool(self.models.choices())
-        self.empty.setVisible(not any_model)
-        self.go_train.setVisible(not any_model)
-        self.models.setVisible(any_model)
-        self.layer.refresh(busy)
-        self.for_files.setVisible(not self.layer.asked)
-        self.scans.refresh(busy)
-        n = len(self.scans.value())
-        self.apply.setText(f"Apply to {n} scan{'s' * (n != 1)}" if n else "Apply")
-        self.apply.setEnabled(any_model and n > 0 and not busy)
+        self.view = apply_view(self._facts(), self.session.job.status)
+        self.draw(self.view)
+
+    def draw(self, view: ApplyView) -> None:
+        """Show a snapshot."""
+        self.empty.setVisible(not view.any_model)
+        self.go_train.setVisible(not view.any_model)
+        self.models.setVisible(view.any_model)
+        self.layer.draw(view.layer)
+        self.for_files.setVisible(view.layer is None)
+        self.scans.draw(view)
+        self.apply.setText(view.apply_text)
+        self.apply.setEnabled(view.apply_enabled)
         for widget in (self.out, self.browse, self.brain, self.add_file):
-            widget.setEnabled(not busy)
-        self._say_where()
-        self.results.refresh(busy)
-        self.export.refresh(busy)
+            widget.setEnabled(view.files_enabled)
+        self._draw_where(view)
+        self.results.draw(view.results)
+        self.export.draw(view.export)
 
     # --- inside
+
+    def _facts(self) -> ApplyFacts:
+        """Look at what is there, and at what is chosen."""
+        study, out = self.session.study, self.out_folder()
+        return ApplyFacts(
+            has_study=study is not None,
+            has_masks=study is not None and bool(study.masks.names() or study.rounds.numbers()),
+            has_report=study is not None and (study.folder / REPORT).is_file(),
+            n_models=len(self.models.choices()),
+            model=self.models.value(),
+            n_scans=len(self.scans.value()),
+            out=out,
+            out_is_used=out is not None and (out / TABLE).is_file(),
+            layer=self.layer.facts(),
+            results=self.results.facts(),
+        )
+
+    def _on_results(self) -> None:
+        """Only the results are others: drawn by themselves, since they come fast."""
+        facts, busy = self.results.facts(), self.session.job.status.busy
+        made = results_view(facts, self.session.study is not None, busy)
+        self.view = replace(self.view, results=made)
+        self.results.draw(made)
 
     def _make_widgets(self) -> None:
         self.empty = words(NO_MODEL, "no_model")
@@ -198,21 +236,22 @@ class ApplyPanel(Panel):
         self.scans.valueChanged.connect(self.refresh)
         self.out = QLineEdit()
         self.out.setObjectName("out")
-        self.out.setToolTip("Folder for masks and their table; left empty, a new one is made")
+        self.out.setToolTip("Folder for masks and their table; if empty, a new one is made")
         self.out.setClearButtonEnabled(True)
-        self.out.textChanged.connect(self._say_where)
+        self.out.textChanged.connect(self._stale)
         self.browse = button("...", "Choose the folder", self._ask_out, "browse")
         self.browse.setFixedWidth(30)
         self.brain = QCheckBox("Also write brain-only images")
         self.brain.setObjectName("brain")
-        self.brain.setToolTip("The scan without skull, beside each mask: everything else is zero")
+        self.brain.setToolTip("The skull-stripped scan beside each mask: everything else is zero")
         self.apply = button("Apply", "Find the brain in each of these scans", self.start, "apply")
         self.apply.setStyleSheet("font-weight: bold; padding: 5px;")
-        self.where = words(name="where")
+        self.where = words(OUT_IS_USED, "where")
         self.layer = LayerBox(self.session, self.models.value)
         self.layer.changed.connect(self._on_layer)
         self.for_files = QWidget()
         self.results = ResultsBox(self.session)
+        self.results.changed.connect(self._on_results)
         self.export = ExportBox(self.session, self.models)
 
     def _lay_out(self) -> None:
@@ -232,12 +271,9 @@ class ApplyPanel(Panel):
         column.addWidget(self.results, 1)
         column.addWidget(self.export)
 
-    def _say_where(self) -> None:
-        out = self.out_folder()
-        self.out.setPlaceholderText("" if out is None else f"{out.parent.name}/{out.name} (new)")
-        used = out is not None and (out / TABLE).is_file() and not self.session.job.status.busy
-        self.where.setVisible(used)
-        self.where.setText("This folder has results: masks that are there stay as they are.")
+    def _draw_where(self, view: ApplyView) -> None:
+        self.out.setPlaceholderText(view.out_hint)
+        self.where.setVisible(view.out_is_used)
 
     def _list_models(self) -> None:
         self._models_old = False
@@ -250,19 +286,19 @@ class ApplyPanel(Panel):
         remembered = self.session.remembered().get("model_files", [])
         return list(dict.fromkeys([*(Path(str(p)) for p in remembered), *self._files]))
 
-    def _on_study(self, what: str) -> None:
+    def _on_study(self, what: StudyPart) -> None:
         if self.session.study is not self._study:
             self._study = self.session.study
             self.scans.setValue(())
             self.set_out(None)
             self._running = None
             self.results.list_earlier()
-        if what in ("study", "rounds"):
+        if what in (StudyPart.STUDY, StudyPart.ROUNDS):
             self._models_old = True
             self._stale()
 
     def _on_layer(self) -> None:
-        """Other models are offered for a layer than for files."""
+        """Update the models, which differ for layers and files."""
         self._models_old = True
         self.refresh()
 
@@ -287,13 +323,13 @@ class ApplyPanel(Panel):
             self.set_out(Path(found))
 
     def _ask_model(self) -> None:
-        found, _ = QFileDialog.getOpenFileName(self, "Model file", "", "Models (*.pt)")
+        found, _ = QFileDialog.getOpenFileName(self, "Model file", "", MODEL_FILTER)
         if found:
             self.add_model(Path(found))
 
 
 def _new_folder(parent: Path, name: str) -> Path:
-    """A folder that does not exist yet."""
+    """A new folder that does not exist yet."""
     n, folder = 1, parent / name
     while folder.exists():
         n += 1

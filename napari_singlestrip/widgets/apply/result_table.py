@@ -1,4 +1,4 @@
-"""What a model found in each scan: a table that fills while the job runs."""
+"""The results for each scan: a table that fills while the job runs."""
 
 from __future__ import annotations
 
@@ -7,36 +7,41 @@ from collections.abc import Sequence
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt, Signal
-from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from qtpy.QtGui import QColor, QFont
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QWidget
 
+from napari_singlestrip.glossary import meaning
 from napari_singlestrip.study.volumes_table import AppliedRow
 from napari_singlestrip.texts import printable
+from napari_singlestrip.widgets.common.colours import tone
+from napari_singlestrip.widgets.common.page_table import PageTable
 
 HEADER = ("Scan", "mL", "AE error", "Look at it?")
 TIPS = (
     "Double click shows the scan with its mask",
     "Volume of the mask in millilitres",
-    "How badly the autoencoder redraws the mask: large for masks unlike a brain",
-    "Where the volume or the error is outside the range that was seen in training",
+    meaning("AE error"),
+    "Where the volume or the error is outside the range of the training data",
 )
-FLAGGED, FAILED = QColor("#d98a00"), QColor("#f0524a")  # read on dark and on light
 WAITING = "..."
 SORT_ROLE = Qt.ItemDataRole.UserRole
 
 
 class ResultModel(QAbstractTableModel):
-    """Rows of volumes.csv, and the scans that are still to come."""
+    """Rows of volumes.csv, and the scans that are still pending."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, table: QWidget) -> None:
+        super().__init__(table)
+        self._table = table
         self.rows: tuple[AppliedRow, ...] = ()
         self._waiting = WAITING
+        self._small = QFont()  # names and flags are long
+        self._small.setPointSizeF(0.88 * self._small.pointSizeF())
 
     def set_rows(
         self, rows: Sequence[AppliedRow], to_come: Sequence[str] = (), running: bool = False
     ) -> None:
-        """Show rows, and below them the scans named in `to_come` that have none yet."""
+        """Show rows, and below them the pending scans in `to_come`."""
         done = {row.scan for row in rows}
         shown = (*rows, *(AppliedRow(name, flag=WAITING) for name in to_come if name not in done))
         waiting = WAITING if running else "not done: stopped"
@@ -63,7 +68,7 @@ class ResultModel(QAbstractTableModel):
     def headerData(
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
     ) -> Any:
-        """Names of the columns, and what they mean."""
+        """Names and explanations of the columns."""
         if orientation == Qt.Orientation.Horizontal:
             if role == Qt.ItemDataRole.DisplayRole:
                 return HEADER[section]
@@ -83,7 +88,9 @@ class ResultModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             return row.file if column == 0 else f"{row.scan}: {self._words(row)}"
         if role == Qt.ItemDataRole.ForegroundRole and needs_a_look(row):
-            return FLAGGED if row.mask else FAILED
+            return QColor(tone(self._table, "warning" if row.mask else "error"))
+        if role == Qt.ItemDataRole.FontRole and column in (0, 3):
+            return self._small
         if role == Qt.ItemDataRole.TextAlignmentRole and column in (1, 2):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None
@@ -93,21 +100,21 @@ class ResultModel(QAbstractTableModel):
             return self._waiting
         if not row.mask:
             return f"failed: {row.flag}"
-        return f"look: {row.flag}" if row.flag else "usual"
+        return row.flag or "usual"
 
     def _words(self, row: AppliedRow) -> str:
         if row.flag == WAITING:
             return self._waiting
-        return row.flag or "volume and error are within the range that was seen"
+        return row.flag or "volume and error are within the range of the training data"
 
 
-class ResultTable(QTableView):
+class ResultTable(PageTable):
     """A sortable table of results.
 
     Signals
     -------
     opened(AppliedRow)
-        A person wants to see a scan.
+        A scan should be shown.
     selected_changed()
     """
 
@@ -128,7 +135,8 @@ class ResultTable(QTableView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setWordWrap(False)
-        self.setMinimumHeight(170)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names may differ at their ends
+        self.setMinimumHeight(110)
         self._size_columns()
         self.doubleClicked.connect(lambda _index: self.open_selected())
         chosen = self.selectionModel()
@@ -145,7 +153,7 @@ class ResultTable(QTableView):
             self.select(chosen.scan)
 
     def show_only_flagged(self, only: bool) -> None:
-        """Leave out scans that need no look."""
+        """Hide scans that need no inspection."""
         self._sorted.set_only_flagged(only)
 
     def selected(self) -> AppliedRow | None:
@@ -170,7 +178,7 @@ class ResultTable(QTableView):
         self.open_selected()
 
     def open_selected(self) -> None:
-        """Ask for the scan that is selected."""
+        """Request to show the selected scan."""
         row = self.selected()
         if row is not None:
             self.opened.emit(row)
@@ -180,7 +188,7 @@ class ResultTable(QTableView):
         assert header is not None and side is not None
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setStretchLastSection(True)
-        for column, width in enumerate((150, 52, 66)):
+        for column, width in enumerate((144, 44, 60)):
             header.resizeSection(column, width)
         side.hide()
         side.setDefaultSectionSize(22)
@@ -191,7 +199,7 @@ class ResultTable(QTableView):
 
 
 class _Filter(QSortFilterProxyModel):
-    """Leaves out what needs no look, if so wished."""
+    """Optionally hides results that need no inspection."""
 
     _only = False
 
@@ -205,7 +213,7 @@ class _Filter(QSortFilterProxyModel):
 
 
 def needs_a_look(row: AppliedRow) -> bool:
-    """Whether something is unusual about a result, or went wrong."""
+    """Whether a result is flagged or failed."""
     return bool(row.flag) and row.flag != WAITING
 
 

@@ -1,22 +1,23 @@
-"""Results of applying a model: the table, what they say in a sentence, and what to do with them."""
+"""Results of applying a model: table, summary and actions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study.drafts import save_draft
 from napari_singlestrip.study.volumes_table import TABLE, AppliedRow, read_table
+from napari_singlestrip.vocabulary import StudyPart
 from napari_singlestrip.widgets.apply.export_box import open_outside
-from napari_singlestrip.widgets.apply.result_table import ResultTable, needs_a_look
+from napari_singlestrip.widgets.apply.result_table import ResultTable
+from napari_singlestrip.widgets.apply.view import NO_RESULTS, ResultsFacts, ResultsView
 from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.session.session import Session
-
-EMPTY = "Results appear here, one scan after the other, with a flag on those to look at."
 
 
 class ResultsBox(QWidget):
@@ -25,25 +26,35 @@ class ResultsBox(QWidget):
     Parameters
     ----------
     session : Session
+
+    Signals
+    -------
+    changed()
+        Other results, or another one is selected or on screen.
     """
+
+    changed = Signal()
 
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
         self.folder: Path | None = None
+        self._rows: tuple[AppliedRow, ...] = ()
+        self._n_asked = 0
+        self._was_read = False
         self._scan_before = ""
         self.earlier = QComboBox()
         self.earlier.setObjectName("earlier")
-        self.earlier.setToolTip("Results in this study, the newest first")
+        self.earlier.setToolTip("Results in this study, the latest first")
         self.earlier.activated.connect(lambda n: self.show_folder(self.earlier.itemData(n)))
-        self.summary = words(EMPTY, "results_summary")
-        self.only = QCheckBox("Only those to look at")
+        self.summary = words(NO_RESULTS, "results_summary")
+        self.only = QCheckBox("Only those to inspect")
         self.only.setObjectName("only_flagged")
         self.only.setToolTip("Leave out scans whose volume and error are usual")
         self.table = ResultTable()
         self.only.toggled.connect(self.table.show_only_flagged)
         self.table.opened.connect(self.open)
-        self.table.selected_changed.connect(self._enable)
+        self.table.selected_changed.connect(self.changed)
         self._make_buttons()
         self._lay_out()
         session.step_requested.connect(self._on_step)
@@ -51,28 +62,25 @@ class ResultsBox(QWidget):
     # --- what is shown
 
     def expect(self, folder: Path, names: Sequence[str]) -> None:
-        """Show a job that begins: nothing is there yet."""
-        self.folder = folder
+        """Show a job that starts, without results yet."""
         self.table.set_rows((), names, running=True)
         self.only.setChecked(False)
-        self.summary.setText(f"Results go to {folder}")
+        self._keep(folder, (), len(names), was_read=False)
 
     def show_folder(self, folder: Path, to_come: Sequence[str] = (), running: bool = False) -> None:
-        """Show what is in a folder of results by now."""
+        """Show the present content of a folder of results."""
         with self.session.guarded():
             rows = read_table(folder / TABLE)
-            self.folder = folder
-            if running:  # else rows of an earlier job in this folder
+            if running:  # otherwise these are rows of an earlier job
                 expected = set(to_come)
                 rows = tuple(row for row in rows if row.scan in expected)
             self.table.set_rows(rows, to_come, running)
-            self.summary.setText(_in_words(rows, folder, len(to_come) or len(rows)))
+            self._keep(folder, rows, len(to_come))
             if not running:
                 self.list_earlier(show=False)
-            self._enable()
 
     def list_earlier(self, show: bool = True) -> None:
-        """List the results that the study holds, and show the newest."""
+        """List the results in the study, and show the latest."""
         study = self.session.study
         tables = sorted(study.folder.glob(f"applied/*/{TABLE}") if study else (), key=_written)
         folders = [path.parent for path in reversed(tables)]
@@ -84,27 +92,35 @@ class ResultsBox(QWidget):
         if show and folders:
             self.show_folder(folders[0])
         elif show:
-            self.folder = None
             self.table.set_rows(())
-            self.summary.setText(EMPTY)
+            self._keep(None)
         elif self.folder is not None:
             self.earlier.setCurrentIndex(folders.index(self.folder))
-        self.refresh(busy=False)
+        self.changed.emit()
 
-    def refresh(self, busy: bool) -> None:
-        """Enable what can be done now."""
-        self.earlier.setVisible(self.earlier.count() > 1)
-        self.earlier.setEnabled(not busy)
-        some = bool(self.table.results.rows)
+    def facts(self) -> ResultsFacts:
+        """What is there by now."""
+        return ResultsFacts(
+            self.folder, self._rows, self._n_asked, self._was_read, self.earlier.count(),
+            self.table.selected(), bool(self.session.layers.result.name),
+        )
+
+    def draw(self, view: ResultsView) -> None:
+        """Show it; the table has its rows already."""
+        self.summary.setText(view.summary)
+        self.earlier.setVisible(view.earlier_visible)
+        self.earlier.setEnabled(view.earlier_enabled)
         for widget in (self.table, self.only, self.show_files, self.view_3d, self.see, self.mend):
-            widget.setVisible(some)
-        self._filler.setVisible(not some)
-        self._enable()
+            widget.setVisible(view.table_visible)
+        self._filler.setVisible(not view.table_visible)
+        self.see.setEnabled(view.see_enabled)
+        self.view_3d.setEnabled(view.in_3d_enabled)
+        self.mend.setEnabled(view.correct_enabled)
 
-    # --- what one can do
+    # --- actions
 
     def open(self, row: AppliedRow) -> None:
-        """Show a scan with the mask that was found in it."""
+        """Show a scan with its predicted mask."""
         with self.session.guarded():
             if self.folder is None or not row.file:
                 raise UserError(f"{row.scan} is not done yet.", "Wait for the job.")
@@ -112,7 +128,7 @@ class ResultsBox(QWidget):
             mask = self.folder / row.mask if row.mask else None
             self.session.layers.show_result(row.scan, Path(row.file), mask)
             self._scan_before = before or self._scan_before
-            self._enable()
+            self.changed.emit()
 
     def toggle_3d(self) -> None:
         """Show the brain by itself in 3D, or slices again."""
@@ -123,18 +139,18 @@ class ResultsBox(QWidget):
             result.set_3d(self.session.viewer.dims.ndisplay == 2)
 
     def correct(self) -> None:
-        """Take the selected scan into the study, with its mask to be corrected by hand."""
+        """Add the selected scan to the study, with its mask to be corrected by hand."""
         row = self.table.selected()
         with self.session.guarded():
             study = self.session.need_study()
             if row is None or self.folder is None or not row.mask:
                 raise UserError("No scan with a mask is selected.", "Select one in the table.")
-            name = study.name_of(Path(row.file)) or study.add_scans([row.file])[0]
-            if name not in (*study.masked_scans(), *self.session.unfinished()):
+            name = study.scans.name_of(Path(row.file)) or study.scans.add([row.file])[0]
+            if name not in (*study.masks.names(), *self.session.unfinished()):
                 scan = open_scan(Path(row.file))
                 mask = load_mask(self.folder / row.mask, like=scan, check=False)
                 save_draft(study.folder, name, mask)
-                self.session.study_changed.emit("drafts")
+                self.session.study_changed.emit(StudyPart.DRAFTS)
             self._scan_before = ""
             self.session.step_requested.emit("paint")
             self.session.show_scan(name)
@@ -151,8 +167,8 @@ class ResultsBox(QWidget):
             self.toggle_3d, "result_3d",
         )
         self.mend = button(
-            "Correct in study", "Take the selected scan into the study and correct its mask by "
-            "hand in step 2: the next round can learn from it", self.correct, "correct_result",
+            "Correct in study", "Add the selected scan to the study and correct its mask by "
+            "hand in step 2, for training in the next round", self.correct, "correct_result",
         )
         self.show_files = button(
             "Folder", "Show the files", self._open_folder, "open_folder"
@@ -173,26 +189,26 @@ class ResultsBox(QWidget):
         column.addWidget(self.summary)
         column.addWidget(self.table, 1)
         column.addLayout(bottom)
-        self._filler = QWidget()  # keeps the sentence at the top while there is no table
+        self._filler = QWidget()  # keeps the summary at the top while there is no table
         column.addWidget(self._filler, 1)
 
-    def _enable(self) -> None:
-        row = self.table.selected()
-        there = row is not None and bool(row.file)
-        self.see.setEnabled(there)
-        self.view_3d.setEnabled(bool(self.session.layers.result.name) or there)
-        self.mend.setEnabled(
-            row is not None and bool(row.mask) and self.session.study is not None
-        )
+    def _keep(
+        self, folder: Path | None, rows: tuple[AppliedRow, ...] = (), n_asked: int = 0,
+        was_read: bool = True,
+    ) -> None:
+        """Note what is shown now, and tell it."""
+        self.folder, self._rows, self._n_asked = folder, rows, n_asked
+        self._was_read = was_read
+        self.changed.emit()
 
     def _on_step(self, step: str) -> None:
-        """Bring the study's scan back when a person goes on with it elsewhere."""
+        """Restore the study's scan when another step is opened."""
         if step == "apply" or not self.session.layers.result.name:
             return
         before, self._scan_before = self._scan_before, ""
         self.session.layers.result.set_3d(False)
         study = self.session.study
-        if study is not None and before in study.names:
+        if study is not None and before in study.scans.names:
             self.session.show_scan(before)
         else:
             self.session.layers.result.clear()
@@ -200,18 +216,6 @@ class ResultsBox(QWidget):
     def _open_folder(self) -> None:
         if self.folder is not None:
             open_outside(self.folder)
-
-
-def _in_words(rows: Sequence[AppliedRow], folder: Path, n_asked: int) -> str:
-    done = sum(bool(row.mask) for row in rows)
-    look = sum(bool(row.mask) and needs_a_look(row) for row in rows)
-    failed = sum(not row.mask for row in rows)
-    parts = [f"{done} of {n_asked} masks in {folder.parent.name}/{folder.name}"]
-    if look:
-        parts.append(f"{look} to look at")
-    if failed:
-        parts.append(f"{failed} failed")
-    return ", ".join(parts) + "."
 
 
 def _written(path: Path) -> float:

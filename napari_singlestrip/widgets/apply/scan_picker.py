@@ -1,4 +1,4 @@
-"""Which scans a model is applied to: those of the study, files, or a folder."""
+"""Choosing the scans to apply a model to: those of the study, files, or a folder."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
-from napari_singlestrip.study.document import find_scan_files
+from napari_singlestrip.study.found_scans import find_scan_files
+from napari_singlestrip.widgets.apply.view import ApplyView
 from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.session.session import Session
 
-PATTERN = "Scans (*.nii *.nii.gz *.mgz *.mgh *.img *.hdr);;All files (*)"
+PATTERN = "Scans (*.nii *.nii.gz *.mgz *.mgh *.img *.hdr *.nrrd);;All files (*)"
 EMPTY = "Choose scans above, or drop files or a folder here."
 
 
 class ScanPicker(QWidget):
-    """Buttons that choose scans, and what is chosen in words.
+    """Buttons that choose scans, and a description of the choice.
 
     Signals
     -------
@@ -51,18 +52,18 @@ class ScanPicker(QWidget):
         column.addWidget(self.what)
 
     def value(self) -> tuple[Path, ...]:
-        """The scan files that are chosen."""
+        """The chosen scan files."""
         return self._scans
 
     @property
     def arguments(self) -> list[str]:
-        """What the command line is given: a folder for all that is in it, else files."""
-        return [str(path.absolute()) for path in self._named]  # the job has its own folder
+        """Arguments for the command line: a folder for everything in it, else files."""
+        return [str(path.absolute()) for path in self._named]  # the job has its own working folder
 
     def setValue(
         self, scans: Sequence[Path], words_: str = "", named: Sequence[Path] | None = None
     ) -> None:
-        """Choose scan files; `words_` says where they are from, `named` stands for them all."""
+        """Choose scan files; `words_` is their origin, `named` the paths that stand for them."""
         self._scans = tuple(scans)
         self._named = self._scans if named is None else tuple(named)
         n = len(self._scans)
@@ -75,17 +76,17 @@ class ScanPicker(QWidget):
         """Choose the scans of the study."""
         with self.session.guarded():
             study = self.session.need_study()
-            scans = [study.scan_path(name) for name in study.names]
+            scans = [study.scans.path(name) for name in study.scans.names]
             gone = [path for path in scans if not path.exists()]
             if gone:
                 self.session.tell(
-                    f"{len(gone)} scans of the study are not where they were, and are left out: "
+                    f"{len(gone)} scans of the study are missing and left out: "
                     f"{', '.join(path.name for path in gone[:5])}.", "warning",
                 )
             self.setValue([path for path in scans if path not in gone], f" of {study.name}")
 
     def take_files(self, paths: Sequence[Path]) -> None:
-        """Choose files, and the scans in folders, but no masks or results that lie there."""
+        """Choose files, and the scans in folders, without masks and results."""
         with self.session.guarded():
             found = find_scan_files(paths)
             named = found if found.notes else paths
@@ -94,11 +95,11 @@ class ScanPicker(QWidget):
             where = paths[0] if len(paths) == 1 and paths[0].is_dir() else found[0].parent
             self.setValue(found, f" in {where}" if len(found) > 1 else f": {found[0].name}", named)
 
-    def refresh(self, busy: bool) -> None:
-        """Enable what can be chosen."""
-        self.of_study.setEnabled(self.session.study is not None and not busy)
+    def draw(self, view: ApplyView) -> None:
+        """Enable the possible choices."""
+        self.of_study.setEnabled(view.study_enabled)
         for one in (self.files, self.folder):
-            one.setEnabled(not busy)
+            one.setEnabled(view.files_enabled)
 
     def _ask_files(self) -> None:
         found, _ = QFileDialog.getOpenFileNames(self, "Scans to strip", "", PATTERN)

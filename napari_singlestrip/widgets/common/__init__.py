@@ -1,1 +1,1 @@
-"""Controls and helpers that more than one step uses."""
+"""Controls and helpers shared by several steps."""

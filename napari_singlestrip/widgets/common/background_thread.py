@@ -1,4 +1,9 @@
-"""Work that does not hold the window up: a thread whose answers come back to Qt's, and imports."""
+"""Background work: threads that return their results to Qt's thread, and imports.
+
+All threads of the window are started here. superqt's workers are not suitable: they run in no fixed
+order, cannot be joined by the part that started them, and change the warning filters of all
+threads.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import importlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from qtpy.QtCore import QObject, Signal
@@ -14,12 +20,12 @@ from napari_singlestrip.errors import UserError
 
 T = TypeVar("T")
 
-# A third of a second together; the tools need them, and napari for its first picture.
+# 0.3 s together; needed by the tools, and by napari for its first image.
 SLOW_IMPORTS = ("scipy.ndimage", "scipy.sparse")
 
 
 def import_slow_parts() -> threading.Thread:
-    """Import in a thread what would hold the window up when it is first needed.
+    """Import slow modules in a thread, so that their first use does not freeze the window.
 
     Returns
     -------
@@ -37,73 +43,101 @@ def _import_all(names: tuple[str, ...]) -> None:
 
 
 class Background(QObject):
-    """Does work in a thread, in the order in which it was asked for.
+    """Runs tasks in threads, in the order of the requests.
+
+    Parameters
+    ----------
+    name : str
+        Of the threads.
+    parent : QObject, optional
+    n_threads : int
 
     Signals
     -------
     failed(str)
-        What a person should know: a file that cannot be read.
+        A message for the user, such as about an unreadable file.
     """
 
     failed = Signal(str)
-    _done = Signal(int, object, object)
+    _done = Signal(object, object)
 
-    def __init__(self, name: str, parent: QObject | None = None) -> None:
+    def __init__(
+        self, name: str, parent: QObject | None = None, n_threads: int = 1
+    ) -> None:
         super().__init__(parent)
-        self._name = name
+        self._name, self._n_threads = name, n_threads
         self._pool: ThreadPoolExecutor | None = None
         self._turn = 0
         self._closed = False
         self._done.connect(self._take)
 
-    def run(self, work: Callable[[], T], then: Callable[[T], object]) -> None:
-        """Do `work` in the thread, then call `then` with its result in this object's thread.
+    def run(
+        self,
+        work: Callable[[], T],
+        then: Callable[[T], object],
+        failed: Callable[[Exception], object] | None = None,
+    ) -> None:
+        """Run `work` in a thread, then call `then` with its result in this object's thread.
 
         Parameters
         ----------
         work : callable
             Must not touch Qt or a study's tables.
         then : callable
-            Not called when `forget` was, meanwhile.
+            Not called if `forget` was called meanwhile.
+        failed : callable, optional
+            Called with the error, if any; by default the signal is emitted.
         """
         if self._closed:
             return
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(1, thread_name_prefix=self._name)
-        turn = self._turn
-        self._pool.submit(self._work, turn, work, then)
+            self._pool = ThreadPoolExecutor(self._n_threads, thread_name_prefix=self._name)
+        self._pool.submit(self._work, _Asked(self._turn, then, failed or self._tell), work)
 
     def forget(self) -> None:
-        """Drop what was asked for: nobody waits for it any more."""
+        """Drop pending requests, whose results are no longer needed."""
         self._turn += 1
 
     def close_all(self) -> None:
-        """End the thread: the window closes."""
+        """End the threads when the window closes."""
         self._closed = True
         self.forget()
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
 
-    def _work(self, turn: int, work: Callable[[], T], then: Callable[[T], object]) -> None:
-        if turn != self._turn:
+    def _work(self, asked: _Asked, work: Callable[[], object]) -> None:
+        if asked.turn != self._turn:
             return
-        result: Any = None
+        result: object = None
         try:
             result = work()
-        except Exception as error:  # noqa: BLE001 - raised again where it is seen
+        except Exception as error:  # noqa: BLE001 - re-raised in the main thread
             result = error
         if not self._closed:
-            self._done.emit(turn, then, result)
+            self._done.emit(asked, result)
 
-    def _take(self, turn: int, then: Callable[[Any], object], result: object) -> None:
-        if turn != self._turn or self._closed:
+    def _take(self, asked: _Asked, result: object) -> None:
+        if asked.turn != self._turn or self._closed:
             return
-        if isinstance(result, UserError):
-            self.failed.emit(str(result))
-        elif isinstance(result, MemoryError):
-            self.failed.emit("There was not enough memory. Close other programs and try again.")
-        elif isinstance(result, BaseException):
-            raise result
+        if isinstance(result, Exception):
+            asked.failed(result)
         else:
-            then(result)
+            asked.then(result)
+
+    def _tell(self, error: Exception) -> None:
+        if isinstance(error, UserError):
+            self.failed.emit(str(error))
+        elif isinstance(error, MemoryError):
+            self.failed.emit("There was not enough memory. Close other programs and try again.")
+        else:
+            raise error
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request and its callbacks."""
+
+    turn: int
+    then: Callable[[Any], object]
+    failed: Callable[[Exception], object]

@@ -1,11 +1,12 @@
-"""A button for what cannot be undone: it asks to be clicked again, without a dialog."""
+"""A button for actions that cannot be undone: a second click confirms, without a dialog."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton
+
+from napari_singlestrip.widgets.common.single_shot import single_shot
 
 ASK_MS = 4000
 
@@ -28,10 +29,7 @@ class TwiceButton(QPushButton):
         self.setToolTip(tip)
         self.setObjectName(name)
         self._text, self._act = text, clicked_twice
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(ASK_MS)
-        self._timer.timeout.connect(self._calm)
+        self._timer = single_shot(self, ASK_MS, self._calm)
         self.clicked.connect(self._on_click)
 
     def close_all(self) -> None:

@@ -1,11 +1,18 @@
-"""The controls that all steps are made of."""
+"""Basic controls of all steps."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QWidget
+from qtpy.QtCore import QEvent, QMargins, QObject, QSize, Qt
+from qtpy.QtGui import QContextMenuEvent, QGuiApplication, QKeyEvent, QKeySequence, QResizeEvent
+from qtpy.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QScrollArea, QWidget
+
+from napari_singlestrip.widgets.common.colours import tone
+
+LONG_WORD = re.compile(r"[^\s<>]{25,}")  # a path, or the name of a file
+MAY_BREAK = "\u200b"  # a zero-width space
 
 
 def button(text: str, tip: str, clicked: Callable[[], object], name: str = "") -> QPushButton:
@@ -17,20 +24,142 @@ def button(text: str, tip: str, clicked: Callable[[], object], name: str = "") -
     return made
 
 
-def words(text: str = "", name: str = "") -> QLabel:
+def large(made: QPushButton) -> QPushButton:
+    """Emphasise a button as the main action."""
+    made.setMinimumHeight(36)
+    font = made.font()
+    font.setBold(True)
+    made.setFont(font)
+    return made
+
+
+def words(text: str = "", name: str = "") -> Words:
     """Make a label that wraps its text."""
-    label = QLabel(text)
+    label = Words(text)
     label.setObjectName(name)
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
     return label
 
 
-def scrollable(panel: QWidget) -> QScrollArea:
-    """Put a panel into a scroll area, so that it can be used on a small screen."""
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setWidget(panel)
-    return area
+class Words(QLabel):
+    """A label that wraps its text, including long names and paths, which are copied unchanged."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__()
+        self._text = ""
+        self.setWordWrap(True)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+        self.setText(text)
+
+    def text(self) -> str:
+        """Return the text without break opportunities."""
+        return self._text
+
+    def setText(self, text: str | None) -> None:
+        """Show a text."""
+        self._text = text or ""
+        self._show()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Follow napari's theme: Qt draws links dark blue on any background."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.StyleChange and "<a " in self._text:
+            self._show()
+
+    def _show(self) -> None:
+        coloured = self._text.replace("<a ", f'<a style="color: {tone(self, "link")}" ')
+        super().setText(breakable(coloured))
+
+    def copy(self) -> None:
+        """Copy the selection, or the whole text."""
+        clipboard = QGuiApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText((self.selectedText() or self._text).replace(MAY_BREAK, ""))
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Copy without break opportunities."""
+        if event is not None and event.matches(QKeySequence.StandardKey.Copy):
+            self.copy()
+        else:
+            super().keyPressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
+        """Offer to copy."""
+        menu = QMenu(self)
+        menu.addAction("Copy", self.copy)
+        if event is not None:
+            menu.exec(event.globalPos())
+        menu.deleteLater()
+
+
+def breakable(text: str) -> str:
+    """Allow line breaks within long words, after punctuation; tags are left unchanged."""
+    parts = re.split(r"(<[^>]*>)", text)
+    return "".join(
+        part if part.startswith("<") else LONG_WORD.sub(_with_breaks, part) for part in parts
+    )
+
+
+def _with_breaks(word: re.Match[str]) -> str:
+    return re.sub(r"([_\-./\\=])(?=.)", rf"\1{MAY_BREAK}", word[0])
+
+
+class Page(QScrollArea):
+    """A panel that scrolls vertically, and is never narrower than its content.
+
+    Parameters
+    ----------
+    panel : QWidget
+    footer : QWidget, optional
+        Child of the panel, in none of its layouts: it stays at the bottom of what is visible.
+    """
+
+    def __init__(self, panel: QWidget, footer: QWidget | None = None) -> None:
+        super().__init__()
+        self._footer = footer
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(panel)
+        bar = self.verticalScrollBar()
+        if bar is not None and footer is not None:
+            footer.installEventFilter(self)  # what it holds is shown later, or gets a theme
+            bar.valueChanged.connect(self._place_footer)
+            bar.rangeChanged.connect(self._place_footer)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Keep the footer at the bottom."""
+        super().resizeEvent(event)
+        self._place_footer()
+
+    def minimumSizeHint(self) -> QSize:
+        """Width of the panel plus a scroll bar; any height."""
+        hint, panel, bar = super().minimumSizeHint(), self.widget(), self.verticalScrollBar()
+        if panel is not None and bar is not None:
+            hint.setWidth(panel.minimumSizeHint().width() + bar.sizeHint().width())
+        return hint
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Propagate size changes of the panel, which Qt stops at the scroll area."""
+        done = super().eventFilter(watched, event)
+        if event is None:
+            return done
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+            self._place_footer()
+        elif event.type() == QEvent.Type.Resize and watched is self.widget():
+            self._place_footer()
+        return done
+
+    def _place_footer(self, *_: object) -> None:
+        panel, bar, port = self.widget(), self.verticalScrollBar(), self.viewport()
+        if self._footer is None or panel is None or bar is None or port is None:
+            return
+        layout, height = panel.layout(), self._footer.sizeHint().height()
+        margins = QMargins() if layout is None else layout.contentsMargins()
+        if layout is not None and margins.bottom() != height:  # a theme changes it
+            margins.setBottom(height)
+            layout.setContentsMargins(margins)
+        bottom = min(bar.value() + port.height(), panel.height())
+        width = panel.width() - margins.left() - margins.right()
+        self._footer.setGeometry(margins.left(), bottom - height, width, height)
+        self._footer.raise_()

@@ -1,7 +1,7 @@
-"""What a person wants in every study: the page "SingleStrip" of napari's Preferences.
+"""Preferences for all studies: the page "SingleStrip" of napari's Preferences.
 
-The page is made from `configurations` of the manifest, which napari knows since 0.9. With an older
-napari, or where a value is missing or makes no sense, the defaults here count.
+The page is made from `configurations` of the manifest, supported since napari 0.9. With an older
+napari, or for missing or invalid values, the defaults here are used.
 """
 
 from __future__ import annotations
@@ -14,26 +14,27 @@ from napari_singlestrip.engine.config import EFFORTS, Effort
 
 PLUGIN = "napari-singlestrip"
 DEVICES = {
-    "auto": "a graphics card that computes as the processor does, else the processor",
-    "cpu": "processor", "cuda": "NVIDIA graphics card", "mps": "Apple graphics",
+    "auto": "a graphics card if it computes correctly, else the CPU",
+    "cpu": "CPU", "cuda": "NVIDIA graphics card", "mps": "Apple graphics",
 }
+PANES = ("auto", "four", "one")
 LARGEST_BRUSH = 100.0  # mm
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the page says.
+    """The values on the page.
 
     Attributes
     ----------
     effort : {"quick", "standard", "thorough"}
-        Of studies that are begun in the window.
+        Of new studies in the window.
     device : {"auto", "cpu", "cuda", "mps"}
         For jobs on this computer.
     brush_mm : float
-        Diameter of the brush at the start; 0 goes by the size of the picture.
-    other_planes : bool
-        Whether the planes that the canvas does not show are shown below the layers.
+        Initial diameter of the brush; 0 adapts it to the image size.
+    panes : {"auto", "four", "one"}
+        Three planes and the surface, or one plane; "auto" depends on the screen size.
     review_outline : bool
         Whether masks are outlines when the review step opens.
     """
@@ -41,25 +42,25 @@ class Wishes:
     effort: Effort = "quick"
     device: str = "auto"
     brush_mm: float = 0.0
-    other_planes: bool = True
-    review_outline: bool = False
+    panes: str = "auto"
+    review_outline: bool = True
 
 
 GROUPS = {
     "effort": "training", "device": "training",
-    "brush_mm": "picture", "other_planes": "picture", "review_outline": "picture",
+    "brush_mm": "picture", "panes": "picture", "review_outline": "picture",
 }
 _ALLOWED: dict[str, Callable[[Any], bool]] = {
     "effort": lambda value: value in EFFORTS,
     "device": lambda value: value in DEVICES,
     "brush_mm": lambda value: isinstance(value, int | float) and 0 <= value <= LARGEST_BRUSH,
-    "other_planes": lambda value: isinstance(value, bool),
+    "panes": lambda value: value in PANES,
     "review_outline": lambda value: isinstance(value, bool),
 }
 
 
 def wishes() -> Wishes:
-    """Return what the page says now."""
+    """Return the present values of the page."""
     page = _page()
     found: dict[str, Any] = {
         field.name: getattr(getattr(page, GROUPS[field.name], None), field.name, None)
@@ -69,7 +70,7 @@ def wishes() -> Wishes:
 
 
 def wish(name: str, value: object) -> bool:
-    """Write a value into the page; False when there is none to keep it."""
+    """Set a value of the page; False if there is no page."""
     group = getattr(_page(), GROUPS[name], None)
     if not hasattr(group, name):
         return False
@@ -78,7 +79,7 @@ def wish(name: str, value: object) -> bool:
 
 
 def follow(name: str, changed: Callable[[], None]) -> Callable[[], None]:
-    """Call `changed` whenever a value of the page changes, until what is returned is called."""
+    """Call `changed` whenever a value of the page changes; returns a function to stop this."""
     emitter = getattr(getattr(getattr(_page(), GROUPS[name], None), "events", None), name, None)
     if emitter is None:
         return _nothing
@@ -91,14 +92,14 @@ def follow(name: str, changed: Callable[[], None]) -> Callable[[], None]:
 
 
 def _page() -> Any:
-    """Object of napari's behind the page; None without one."""
+    """Object of napari's behind the page, or None."""
     try:
         from napari.settings import get_plugin_settings
 
         return get_plugin_settings(PLUGIN)
-    except (ImportError, KeyError):  # an older napari, or one that was not told of this plugin
+    except (ImportError, KeyError):  # an older napari, or the plugin is not registered
         return None
 
 
 def _nothing() -> None:
-    """What ends following a page that is not there."""
+    """Stop function for a missing page."""

@@ -1,4 +1,4 @@
-"""A notice within a page: a sentence, and one or two things to do about it. Never a dialog."""
+"""A notice within a page: a message with one or two actions, instead of a dialog."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from napari_singlestrip.widgets.common.controls import button, words
 
 
 class Notice(QFrame):
-    """Hidden until there is something to say."""
+    """Hidden until there is a message."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Notice(QFrame):
         self.hide()
 
     def say(self, text: str, *actions: tuple[str, str, Callable[[], object]]) -> None:
-        """Show a sentence with up to two buttons: label, tooltip, and what it does."""
+        """Show a message with up to two buttons: label, tooltip and action."""
         self.text.setText(text)
         self._actions = [action for _, _, action in actions]
         for n, made in enumerate((self.first, self.second)):

@@ -1,4 +1,4 @@
-"""A question that is answered in the dock, not in a dialog: where to keep something."""
+"""Asking for a path within the dock, instead of in a dialog."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari_singlestrip.widgets.common.controls import button, words
 
 
 class PlaceRow(QWidget):
-    """A sentence, a path that can be changed, and a button.
+    """A question, an editable path, and a button.
 
     Signals
     -------
@@ -40,13 +40,13 @@ class PlaceRow(QWidget):
         self._lay_out()
 
     def ask(self, question: str, place: Path, ok: str) -> None:
-        """Ask for a place.
+        """Ask for a path.
 
         Parameters
         ----------
         question : str
         place : Path
-            What is suggested.
+            The suggested path.
         ok : str
             Text of the button.
         """
@@ -57,11 +57,11 @@ class PlaceRow(QWidget):
         self.line.setFocus()
 
     def value(self) -> Path:
-        """The path as it stands in the line."""
+        """The path in the line."""
         return Path(self.line.text().strip()).expanduser()
 
     def take_parent(self, parent: Path) -> None:
-        """Keep the name, in another folder."""
+        """Change the parent folder, keeping the name."""
         self.line.setText(str(parent / self.value().name))
 
     # --- inside

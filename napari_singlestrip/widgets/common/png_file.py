@@ -1,4 +1,4 @@
-"""PNG files that a study holds, read within bounds: they may have come with it from elsewhere."""
+"""Bounded reading of a study's PNG files, since a study may come from elsewhere."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from pathlib import Path
 from qtpy.QtCore import QBuffer, QByteArray, QSize
 from qtpy.QtGui import QImage, QImageReader
 
-from napari_singlestrip.atomic_files import read_bytes
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import read_bytes
 
 MAX_BYTES = 16 * 2**20
-MAX_PIXELS = 2**25  # 128 MB unpacked; a montage of heads has a few million
+MAX_PIXELS = 2**25  # 128 MB uncompressed; a montage of heads has a few million pixels
 
 
 def read_png(path: Path, size: QSize | None = None) -> QImage:
-    """Read a picture; a null one if there is none, or it is damaged or too large.
+    """Read an image; null if it is missing, damaged or too large.
 
     Parameters
     ----------
     path : Path
     size : QSize, optional
-        That it has to have.
+        Required size.
     """
     try:
         content = QByteArray(read_bytes(path, MAX_BYTES))
     except (FileNotFoundError, UserError):
         return QImage()
-    buffer = QBuffer(content)  # a name of its own: the reader does not keep it
+    buffer = QBuffer(content)  # kept in a variable: the reader holds no reference
     reader = QImageReader(buffer, QByteArray(b"png"))
-    found = reader.size()  # in the first bytes: asked before anything is unpacked
+    found = reader.size()  # from the header, before decompression
     if not 0 < found.width() * found.height() <= MAX_PIXELS or size not in (None, found):
         return QImage()
     return reader.read()

@@ -1,4 +1,4 @@
-"""Spots in a plane, painted here in a few lines: one can be chosen with a click."""
+"""A small scatter plot with clickable points."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ N_TICKS = 5
 
 @dataclass(frozen=True)
 class Spot:
-    """A spot: its name, place, colour, and what it says when the mouse is over it."""
+    """A point: name, position, colour and tooltip."""
 
     name: str
     x: float
@@ -27,12 +27,12 @@ class Spot:
 
 
 class Scatter(QWidget):
-    """Spots over a grid, in the colours of the theme.
+    """Points over a grid, in the colours of the theme.
 
     Signals
     -------
     chosen(str)
-        Name of the spot that was clicked.
+        Name of the clicked point.
     """
 
     chosen = Signal(str)
@@ -47,22 +47,22 @@ class Scatter(QWidget):
         self.setMouseTracking(True)
 
     def show_spots(self, spots: Sequence[Spot], titles: tuple[str, str], ringed: str = "") -> None:
-        """Draw these spots.
+        """Draw these points.
 
         Parameters
         ----------
         spots : sequence of Spot
         titles : tuple of str
-            Of the axes: across, up.
+            Axis titles: horizontal, vertical.
         ringed : str
-            Name of the spot that gets a ring.
+            Name of the point to highlight.
         """
         self.spots, self.titles, self.ringed = spots, titles, ringed
         self._ranges = _range([s.x for s in spots]), _range([s.y for s in spots])
         self.update()
 
     def place(self, spot: Spot) -> QPointF:
-        """Where a spot is, in pixels of this widget."""
+        """Position of a point, in pixels of this widget."""
         box, (across, up) = self._box(), self._ranges
         return QPointF(
             box.left() + box.width() * (spot.x - across[0]) / (across[1] - across[0]),
@@ -70,7 +70,7 @@ class Scatter(QWidget):
         )
 
     def spot_at(self, point: QPointF) -> Spot | None:
-        """Return the nearest spot within reach."""
+        """Return the nearest point within reach."""
         def distance(spot: Spot) -> float:
             away = self.place(spot) - point
             return math.hypot(away.x(), away.y())
@@ -81,18 +81,18 @@ class Scatter(QWidget):
     # --- Qt
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:
-        """Choose a spot."""
+        """Choose a point."""
         spot = None if event is None else self.spot_at(event.position())
         if spot is not None:
             self.chosen.emit(spot.name)
 
     def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
-        """Show that a spot can be clicked."""
+        """Show the pointing hand over a point."""
         over = event is not None and self.spot_at(event.position()) is not None
         self.setCursor(Qt.CursorShape.PointingHandCursor if over else Qt.CursorShape.ArrowCursor)
 
     def event(self, event: QEvent | None) -> bool:
-        """Say what the spot under the mouse is."""
+        """Show the tooltip of the point under the mouse."""
         if event is not None and event.type() == QEvent.Type.ToolTip:
             spot = self.spot_at(QPointF(event.pos()))  # type: ignore[attr-defined]
             if spot is not None:
@@ -101,7 +101,7 @@ class Scatter(QWidget):
         return bool(super().event(event))
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw grid, ticks and spots."""
+        """Draw grid, ticks and points."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         text = self.palette().color(QPalette.ColorRole.WindowText)
@@ -142,7 +142,7 @@ class Scatter(QWidget):
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
-    """From below the smallest to above the largest value."""
+    """Axis range with a margin around the values."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     room = 0.06 * (high - low) or 0.5
     return low - room, high + room

@@ -1,6 +1,6 @@
-"""A small picture of a scan for tables, and what is only seen when its values are read.
+"""A thumbnail of a scan for tables, and notes that require reading its values.
 
-One axial slice through the brain, upright and hung as radiologists do, with the outline of a mask.
+One axial slice through the brain in radiological convention, with the outline of a mask.
 """
 
 from __future__ import annotations
@@ -14,45 +14,49 @@ import scipy
 from numpy.typing import NDArray
 
 from napari_singlestrip.engine.imaging.display_orientation import Upright
+from napari_singlestrip.engine.imaging.head_middle import level_of_ventricles
 from napari_singlestrip.engine.imaging.scan_values import padding_to_air
-from napari_singlestrip.engine.imaging.volume import Scan, load_mask, open_scan
+from napari_singlestrip.engine.imaging.volume import Scan, load_marks, load_mask, open_scan
+from napari_singlestrip.engine.masks.doubt import TOO_LITTLE, TOO_MUCH
 from napari_singlestrip.errors import UserError
 
 OUTLINE = (0, 216, 240)  # the colour of masks in the window
-# From the top of the head to the level of the ventricles; the middle of a picture that reaches
-# down the neck would show the jaw.
-BELOW_TOP_MM = 75.0
+DOUBT_TINTS = {TOO_MUCH: (255, 69, 48), TOO_LITTLE: (74, 140, 255)}
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class ScanPicture:
-    """A picture of a scan.
+    """A thumbnail of a scan.
 
     Attributes
     ----------
     rgb : ndarray of uint8, shape (size, size, 3)
-        Black around the slice where it is not square.
+        Padded with black if the slice is not square.
     notes : tuple of str
-        What the values are like, such as "12 values are NaN or inf".
+        Notes on the values, such as "12 values are NaN or inf".
     """
 
     rgb: NDArray[np.uint8]
     notes: tuple[str, ...] = ()
 
 
-def scan_picture(path: Path, mask: Path | None = None, size: int = 48) -> ScanPicture:
-    """Read a scan and draw its picture.
+def scan_picture(
+    path: Path, mask: Path | None = None, size: int = 48, marks: Path | None = None
+) -> ScanPicture:
+    """Read a scan and draw its thumbnail.
 
     Parameters
     ----------
     path : Path
         The scan's file.
     mask : Path, optional
-        A mask on the grid of the scan; one that cannot be used is not drawn.
+        A mask on the grid of the scan; an unusable one is not drawn.
     size : int
-        Pixels of a side.
+        Side length in pixels.
+    marks : Path, optional
+        Doubted regions of the mask: the slice with most of them is drawn, with a tint.
 
     Raises
     ------
@@ -67,11 +71,19 @@ def scan_picture(path: Path, mask: Path | None = None, size: int = 48) -> ScanPi
     notes += padding
     turn = Upright(scan.grid.affine)
     data, inside = turn.to_display(frame), _mask(mask, scan, turn)
-    level = _level(data, turn.scale[0]) if inside is None else _middle(inside)
+    level = level_of_ventricles(data, turn.scale[0]) if inside is None else _middle(inside)
+    doubted = None if inside is None else _marks(marks, scan, turn)
+    if doubted is not None:
+        doubted = np.where(inside == (doubted == TOO_MUCH), doubted, 0)  # the remaining ones
+        level = int((doubted != 0).sum((1, 2)).argmax()) if doubted.any() else level
     plane = _contrast(data[level])
     box = _head(plane)
     grey = _fit(plane[box], turn.scale[1:], size)
     rgb = np.repeat(grey[..., None], 3, axis=2)
+    if doubted is not None:
+        for kind, colour in DOUBT_TINTS.items():
+            tinted = _fit((doubted[level][box] == kind).astype(np.float32), turn.scale[1:], size)
+            rgb[tinted > 0.5] = 0.45 * rgb[tinted > 0.5] + 0.55 * np.array(colour) / 255
     if inside is not None:
         marked = _fit(inside[level][box].astype(np.float32), turn.scale[1:], size) > 0.5
         rgb[_outline(marked)] = [c / 255 for c in OUTLINE]
@@ -79,7 +91,7 @@ def scan_picture(path: Path, mask: Path | None = None, size: int = 48) -> ScanPi
 
 
 def _one_frame(scan: Scan) -> Array:
-    """The middle frame as stored: scaling does not matter for a picture."""
+    """The middle frame, unscaled, which is enough for a thumbnail."""
     frames = scan.read_raw().reshape(*scan.grid.shape, -1, order="F")
     return frames[..., frames.shape[-1] // 2]
 
@@ -89,9 +101,9 @@ def _check_values(frame: Array, scan: Scan) -> tuple[str, ...]:
     if low == high:
         raise UserError(
             f"{scan.path.name} is empty: all its values are the same.",
-            "Look at it in a viewer; leave it out, or convert it again from its source.",
+            "Inspect it in a viewer; leave it out, or convert it again from its source.",
         )
-    if np.isfinite(low) and np.isfinite(high):  # min and max pass NaN on
+    if np.isfinite(low) and np.isfinite(high):  # min and max propagate NaN
         return ()
     n_bad = frame.size - int(np.count_nonzero(np.isfinite(frame)))
     if n_bad == frame.size:
@@ -107,26 +119,23 @@ def _mask(path: Path | None, scan: Scan, turn: Upright) -> NDArray[np.bool_] | N
         return None
     try:
         mask = load_mask(path, like=scan, check=False)
-    except UserError:  # whoever uses the mask says what is wrong with it
+    except UserError:  # reported where the mask is used
         return None
     return turn.to_display(mask) if mask.any() else None
+
+
+def _marks(path: Path | None, scan: Scan, turn: Upright) -> NDArray[np.uint8] | None:
+    if path is None:
+        return None
+    try:
+        return turn.to_display(load_marks(path, like=scan))
+    except UserError:  # reported by the panel
+        return None
 
 
 def _middle(mask: NDArray[np.bool_]) -> int:
     used = np.flatnonzero(mask.any(axis=(1, 2)))
     return int(used[len(used) // 2])
-
-
-def _level(data: Array, spacing: float) -> int:
-    """Slice at the level of the ventricles, or the middle one where no head is found."""
-    coarse = np.nan_to_num(data[:, ::4, ::4].astype(np.float32), posinf=0.0, neginf=0.0)
-    bright = coarse > coarse.min() + 0.1 * (np.percentile(coarse, 99) - coarse.min())
-    rows = np.flatnonzero(bright.mean(axis=(1, 2)) > 0.03)
-    middle = len(data) // 2
-    if not len(rows):
-        return middle
-    below = int(rows[0] + BELOW_TOP_MM / spacing)
-    return below if below < len(data) else middle
 
 
 def _contrast(plane: Array) -> NDArray[np.float32]:
@@ -138,7 +147,7 @@ def _contrast(plane: Array) -> NDArray[np.float32]:
 
 
 def _head(plane: NDArray[np.float32]) -> tuple[slice, slice]:
-    """The part of a slice that is not air: the head fills the picture."""
+    """Crop a slice to the head."""
     parts = []
     for axis in (1, 0):
         used = np.flatnonzero((plane > 0.15).mean(axis=axis) > 0.03)

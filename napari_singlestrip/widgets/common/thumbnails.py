@@ -1,12 +1,13 @@
-"""Small pictures of scans with the outlines of masks: drawn in the background, kept in the study.
+"""Thumbnails of scans with outlines of masks, drawn in the background and cached in the study.
 
-What is asked for last is drawn first: that is what a person looks at now.
+The latest request is drawn first, since it is what the user sees now.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,21 +16,22 @@ from typing import Any
 from qtpy.QtCore import QObject, QPoint, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QFont, QImage, QPainter, QPixmap, QPolygon
 
-from napari_singlestrip.atomic_files import atomic_path
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import atomic_path
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.widgets.common.background_thread import Background
 from napari_singlestrip.widgets.common.png_file import read_png
 from napari_singlestrip.widgets.common.thumbnail_image import ScanPicture, scan_picture
 
 FOLDER = "thumbnails"
 MAX_PICTURES = 4000  # about 9 kB each
 N_THREADS = 2
-MAX_WAITING = 40  # of what was passed by in scrolling, the oldest is dropped: it is asked for again
+MAX_WAITING = 40  # beyond this the oldest requests are dropped; visible ones are repeated
 
 
 @dataclass(frozen=True)
 class Wish:
-    """A picture that is wanted; `stamp` changes with its files."""
+    """A requested thumbnail; `stamp` changes with its files."""
 
     folder: Path
     name: str
@@ -37,15 +39,16 @@ class Wish:
     mask: Path | None
     size: int
     stamp: str
+    marks: Path | None = None
 
     @property
     def place(self) -> tuple[Any, ...]:
-        """What the picture is of, whatever the state of its files."""
+        """Key of the thumbnail, independent of the state of its files."""
         return self.folder, self.name, self.mask, self.size
 
     @property
     def file(self) -> Path:
-        """Where the picture is kept: in the study, never beside a person's scans."""
+        """Cache file of the thumbnail: in the study, never beside the scans."""
         of = ""
         if self.mask is not None and self.mask.is_relative_to(self.folder):
             of = "-".join(("", *self.mask.relative_to(self.folder).parent.parts))
@@ -56,38 +59,44 @@ class Wish:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture, and the state of the files it is of."""
+    """A thumbnail, and the state of its files."""
 
     stamp: str
     pixmap: QPixmap
 
 
 class Thumbnails(QObject):
-    """Pictures of the scans of studies.
+    """Thumbnails of the scans of studies.
+
+    Parameters
+    ----------
+    parent : QObject, optional
+    most : int
+        Number of thumbnails kept in memory.
 
     Signals
     -------
     ready(str)
-        The picture of this scan is there now, or newer: ask for it again.
+        The thumbnail of this scan was drawn or updated: request it again.
     """
 
     ready = Signal(str)
-    _done = Signal(object, object, object)
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, most: int = MAX_PICTURES) -> None:
         super().__init__(parent)
+        self._most = most
         self._drawn: OrderedDict[tuple[Any, ...], Drawn] = OrderedDict()
         self._values: dict[tuple[Path, str], tuple[tuple[str, ...], str]] = {}
         self._wishes: OrderedDict[tuple[Any, ...], Wish] = OrderedDict()
         self._under_way: dict[tuple[Any, ...], Wish] = {}
-        self._pool: ThreadPoolExecutor | None = None
         self._closed = False
-        self._done.connect(self._take)  # from the threads: queued to the one of this object
+        self._background = Background("thumbnails", self, N_THREADS)
 
     def pixmap(
-        self, study: Study, name: str, mask: Path | None = None, size: int = 48
+        self, study: Study, name: str, mask: Path | None = None, size: int = 48,
+        marks: Path | None = None,
     ) -> QPixmap:
-        """Return the picture of a scan, or a placeholder until it is drawn.
+        """Return the thumbnail of a scan, or a placeholder until it is drawn.
 
         Parameters
         ----------
@@ -98,29 +107,44 @@ class Thumbnails(QObject):
             File of the mask to outline.
         size : int
             Pixels of a side.
+        marks : Path, optional
+            File of doubted regions of the mask: the slice with most of them is drawn, with a tint.
         """
-        wish = _wish(study, name, mask, size)
+        wish = _wish(study, name, mask, size, marks)
         drawn = self._drawn.get(wish.place)
         if drawn is None or drawn.stamp != wish.stamp:
             self._want(wish)
         return placeholder(size) if drawn is None else drawn.pixmap
 
     def notes(self, study: Study, name: str) -> tuple[tuple[str, ...], str] | None:
-        """Return what reading the scan's values told: notes, problem; None while it is not read."""
+        """Return notes and problem from reading the scan's values; None until it is read."""
         return self._values.get((study.folder, name))
+
+    def forget(self, study: Study, names: Collection[str]) -> None:
+        """Draw these scans anew when next asked for: their files were repaired.
+
+        Parameters
+        ----------
+        study : Study
+        names : collection of str
+            Scans.
+        """
+        for name in names:
+            self._values.pop((study.folder, name), None)
+        for place in [*self._drawn]:
+            if place[0] == study.folder and place[1] in names:
+                del self._drawn[place]
 
     @property
     def busy(self) -> bool:
-        """Whether pictures are being drawn."""
+        """Whether thumbnails are being drawn."""
         return bool(self._wishes or self._under_way)
 
     def close_all(self) -> None:
         """End the threads: the window closes."""
         self._closed = True
         self._wishes.clear()
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+        self._background.close_all()
 
     # --- inside
 
@@ -128,51 +152,46 @@ class Thumbnails(QObject):
         if self._closed or wish == self._under_way.get(wish.place):
             return
         known = self._wishes.pop(wish.place, None)
-        self._wishes[wish.place] = wish  # to the end: drawn first
+        self._wishes[wish.place] = wish  # the last one is drawn first
         while len(self._wishes) > MAX_WAITING:
             self._wishes.pop(next(iter(self._wishes)), None)
         if known is None:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(N_THREADS, thread_name_prefix="thumbnails")
-            self._pool.submit(self._draw_next).add_done_callback(_show_bug)
+            self._background.run(self._draw_next, self._take)
 
-    def _draw_next(self) -> None:
-        """Draw what was asked for last (in a thread)."""
+    def _draw_next(self) -> tuple[Wish, QImage | None, str] | None:
+        """Draw the latest request (in a thread); None if it was dropped."""
         try:
             place, wish = self._wishes.popitem()
         except KeyError:
-            return
+            return None
         self._under_way[place] = wish
-        picture, problem = None, "It could not be drawn."
         try:
-            picture = _stored(wish) or _render(wish)
+            return wish, _stored(wish) or _render(wish), ""
         except UserError as error:
-            problem = str(error)
-        finally:
-            if not self._closed:
-                self._done.emit(wish, picture, problem)
+            return wish, None, str(error)
+        except Exception:  # a bug in one thumbnail must not stop the others
+            logging.getLogger(__name__).exception("No picture of %s:", wish.name)
+            return wish, None, "It could not be drawn."
 
-    def _take(self, wish: Wish, image: QImage | None, problem: str) -> None:
+    def _take(self, drawn: tuple[Wish, QImage | None, str] | None) -> None:
+        if drawn is None:
+            return
+        wish, image, problem = drawn
         if self._under_way.get(wish.place) == wish:
             del self._under_way[wish.place]
         notes = "" if image is None else image.text("notes")
         lines = tuple(line for line in notes.split("\n") if line)
-        self._values[wish.folder, wish.name] = lines, "" if image is not None else problem
+        self._values[wish.folder, wish.name] = lines, problem
         pixmap = warning_picture(wish.size) if image is None else QPixmap.fromImage(image)
         self._drawn[wish.place] = Drawn(wish.stamp, pixmap)
         self._drawn.move_to_end(wish.place)
-        while len(self._drawn) > MAX_PICTURES:
+        while len(self._drawn) > self._most:
             self._drawn.popitem(last=False)
         self.ready.emit(wish.name)
 
 
-def _show_bug(future: Future[None]) -> None:
-    if not future.cancelled():
-        future.result()  # what is raised here is logged with its traceback
-
-
 def placeholder(size: int) -> QPixmap:
-    """Return the picture of a scan that is not drawn yet."""
+    """Return the placeholder for a thumbnail that is not drawn yet."""
     pixmap = QPixmap(size, size)
     pixmap.fill(Qt.GlobalColor.transparent)
     with _painting(pixmap) as painter:
@@ -183,7 +202,7 @@ def placeholder(size: int) -> QPixmap:
 
 
 def warning_picture(size: int) -> QPixmap:
-    """Return the picture of a scan that cannot be read: a triangle with an exclamation mark."""
+    """Return the symbol for an unreadable scan: a triangle with an exclamation mark."""
     pixmap = QPixmap(size, size)
     pixmap.fill(Qt.GlobalColor.transparent)
     edge = size // 6
@@ -203,7 +222,7 @@ def warning_picture(size: int) -> QPixmap:
 
 
 class _painting:
-    """A painter that is ended whatever happens: Qt crashes otherwise."""
+    """A painter that is always ended, as Qt crashes otherwise."""
 
     def __init__(self, pixmap: QPixmap) -> None:
         self._painter = QPainter(pixmap)
@@ -216,10 +235,10 @@ class _painting:
         self._painter.end()
 
 
-def _wish(study: Study, name: str, mask: Path | None, size: int) -> Wish:
-    scan = study.scan_path(name)
-    parts = [_stamp(scan)] + ([] if mask is None else [_stamp(mask)])
-    return Wish(study.folder, name, scan, mask, size, " ".join(parts))
+def _wish(study: Study, name: str, mask: Path | None, size: int, marks: Path | None) -> Wish:
+    scan = study.scans.path(name)
+    parts = [_stamp(path) for path in (scan, mask, marks) if path is not None]
+    return Wish(study.folder, name, scan, mask, size, " ".join(parts), marks)
 
 
 def _stamp(path: Path) -> str:
@@ -231,16 +250,17 @@ def _stamp(path: Path) -> str:
 
 
 def _stored(wish: Wish) -> QImage | None:
-    """Read the kept picture, if it is of the files as they are."""
+    """Read the cached thumbnail, if it is up to date."""
     image = read_png(wish.file, QSize(wish.size, wish.size))
     return None if image.isNull() or image.text("stamp") != wish.stamp else image
 
 
 def _render(wish: Wish) -> QImage:
     mask = wish.mask if wish.mask is not None and wish.mask.exists() else None
-    image = _image(scan_picture(wish.scan, mask, wish.size))
+    marks = wish.marks if wish.marks is not None and wish.marks.exists() else None
+    image = _image(scan_picture(wish.scan, mask, wish.size, marks))
     image.setText("stamp", wish.stamp)
-    with suppress(UserError), atomic_path(wish.file) as temporary:  # only kept for speed
+    with suppress(UserError), atomic_path(wish.file) as temporary:  # only a cache
         image.save(str(temporary), "PNG")
     return image
 

@@ -1,4 +1,4 @@
-"""A picture that the worker wrote; a click enlarges it."""
+"""An image written by the worker; a click enlarges it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from napari_singlestrip.widgets.common.png_file import read_png
 
 
 class Picture(QLabel):
-    """A picture as wide as the page.
+    """An image as wide as the page.
 
     Parameters
     ----------
     name : str
         Of the object.
     title : str
-        Of the enlarged picture.
+        Of the enlarged image.
     """
 
     def __init__(self, name: str, title: str, tip: str) -> None:
@@ -33,7 +33,7 @@ class Picture(QLabel):
         self._shown: tuple[Path, int] | None = None
 
     def show_file(self, path: Path | None) -> None:
-        """Show a picture file, again when it has changed; hide without one."""
+        """Show an image file, reloading it if it has changed; hidden without one."""
         try:
             key = None if path is None else (path, path.stat().st_mtime_ns)
         except OSError:
@@ -56,7 +56,7 @@ class Picture(QLabel):
             self.enlarge()
 
     def enlarge(self) -> QDialog:
-        """Open the picture in a window of its own, as large as it is."""
+        """Open the image in a window of its own, at full size."""
         dialog = QDialog(self)
         dialog.setObjectName("enlarged")
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)

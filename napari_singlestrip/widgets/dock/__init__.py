@@ -1,1 +1,1 @@
-"""The dock in napari's window: steps, job bar, keys, planes."""
+"""The dock in napari's window: steps, job bar, keys, orientation labels."""

@@ -1,10 +1,12 @@
-"""The dock of the viewer that a person looks at: readers and menus are given none by napari."""
+"""Finding the dock of the current viewer, since napari passes none to readers and menus."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from napari_singlestrip.widgets.viewer.napari_private import main_window_of
 
 if TYPE_CHECKING:
     from napari_singlestrip.widgets.dock.main_widget import StripWidget
@@ -14,7 +16,7 @@ PLUGIN, WIDGET = "napari-singlestrip", "SingleStrip"
 
 @dataclass(frozen=True)
 class ScanOnScreen:
-    """The file of an image layer, and whether that is visible, and chosen in the list of layers."""
+    """The file of an image layer, and whether the layer is visible, and selected."""
 
     path: Path
     is_visible: bool = True
@@ -22,7 +24,7 @@ class ScanOnScreen:
 
 
 def open_dock() -> StripWidget | None:
-    """Return the dock of the present viewer, opened if need be; None without a viewer."""
+    """Return the dock of the current viewer, opened if necessary; None without a viewer."""
     viewer = _viewer()
     if viewer is None:
         return None
@@ -36,14 +38,14 @@ def open_dock() -> StripWidget | None:
 
 
 def strip_chosen_layer() -> None:
-    """Layers > Segment: offer to strip the image layer that is chosen, in step 5."""
+    """Layers > Segment: offer to strip the selected image layer, in step 5."""
     dock = open_dock()
     if dock is None:
         return
     images = [layer for layer in dock.viewer.layers if _is_image(layer)]
     chosen = [layer for layer in images if layer in dock.viewer.layers.selection]
     if len(chosen or images) != 1:
-        said = "No image layer is chosen" if not chosen else "Several image layers are chosen"
+        said = "No image layer is selected" if not chosen else "Several image layers are selected"
         dock.session.tell(f"{said}: click on one in the list of layers, and try again.", "warning")
         return
     dock.strip_layer((chosen or images)[0])
@@ -53,12 +55,13 @@ def find_dock(viewer: Any) -> StripWidget | None:
     """Return the dock of a viewer, if it is open."""
     from napari_singlestrip.widgets.dock.main_widget import StripWidget
 
-    docks: list[StripWidget] = viewer.window._qt_window.findChildren(StripWidget)
+    window = main_window_of(viewer)
+    docks: list[StripWidget] = [] if window is None else window.findChildren(StripWidget)
     return docks[0] if docks else None
 
 
 def scans_on_screen() -> list[ScanOnScreen]:
-    """Scans that are image layers of the present viewer, from the bottom up."""
+    """Scans among the image layers of the current viewer, from the bottom up."""
     viewer = _viewer()
     if viewer is None:
         return []
@@ -73,7 +76,9 @@ def scans_on_screen() -> list[ScanOnScreen]:
 
 
 def _is_image(layer: Any) -> bool:
-    return bool(layer._type_string == "image")
+    from napari.layers import Image
+
+    return isinstance(layer, Image)
 
 
 def _viewer() -> Any:

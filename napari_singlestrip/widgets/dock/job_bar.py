@@ -1,4 +1,4 @@
-"""The bar at the bottom of every step: what the job does, how long it takes, and how to stop it."""
+"""The bar at the bottom of every step: state of the job, time left, pause and stop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QGuiApplication, QPalette
+from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -18,24 +18,23 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_singlestrip.events import STAGE_WORDS, Cancelled, Crashed, Event, Failed, Finished, Note
+from napari_singlestrip.events import Cancelled, Crashed, Event, Failed, Finished, Note
 from napari_singlestrip.texts import duration, printable
+from napari_singlestrip.vocabulary import STAGE_WORDS, StudyPart
+from napari_singlestrip.widgets.common.colours import style_of
 from napari_singlestrip.widgets.common.controls import button, words
-from napari_singlestrip.widgets.session.job_process import JobStatus
+from napari_singlestrip.widgets.common.single_shot import single_shot
+from napari_singlestrip.widgets.session.job_process import FOLLOW, JobStatus
 from napari_singlestrip.widgets.session.session import Session
 
-# Readable on a dark and on a light background.
-COLOURS = {
-    "dark": {"info": "", "warning": "color: #e8b04a;", "error": "color: #ff7b6b;"},
-    "light": {"info": "", "warning": "color: #8a5a00;", "error": "color: #b3261e;"},
-}
-LEVELS = tuple(COLOURS["dark"])
+LEVELS = ("info", "warning", "error")
+SAME_MOMENT_MS = 50  # a message that comes with a change is about the new state
 LOG_LINES = 400
 LOG_SHOWN = 100_000  # characters at the end of job.log
 
 
 class JobBar(QWidget):
-    """Progress with time left, pause, stop, log, and the last thing that was said."""
+    """Progress with time left, pause, stop, log, and the latest message."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -45,6 +44,9 @@ class JobBar(QWidget):
         self.message = words(name="message")
         self.message.setTextFormat(Qt.TextFormat.PlainText)  # file names may hold <brackets>
         self._level = "info"
+        self._of_job = self._busy = False
+        # Runs while the message is new.
+        self._new = single_shot(self, SAME_MOMENT_MS)
         self.progress = QProgressBar()
         self.progress.setObjectName("progress")
         self.progress.setTextVisible(False)
@@ -53,11 +55,11 @@ class JobBar(QWidget):
         self.label.setObjectName("job_label")
         self.label.setTextFormat(Qt.TextFormat.PlainText)
         self.label.setWordWrap(True)  # the buttons beside it leave it 200 pixels
-        self.pause = button("Pause", "Let the job wait; it goes on where it stopped",
+        self.pause = button("Pause", "Pause the job; it resumes where it stopped",
                             self._pause, "pause")
-        self.stop = button("Stop", "Stop and keep what was reached: starting again goes on there",
+        self.stop = button("Stop", "Save and stop: the next run resumes from here",
                            session.job.cancel, "stop")
-        self.show_log = button("Log", "What the job said: copy it into a question or a report",
+        self.show_log = button("Log", "Messages of the job, to copy into a question or bug report",
                                self._open_log, "log")
         self._lay_out()
         self._clock = QTimer(self)
@@ -66,10 +68,20 @@ class JobBar(QWidget):
         session.job_changed.connect(self.show_status)
         session.job_event.connect(self.show_event)
         session.told.connect(self.tell)
+        session.step_requested.connect(self._passed)
+        session.scan_changed.connect(self._passed)
+        session.mask_edited.connect(self._passed)
+        session.study_changed.connect(self._on_study)
         self.show_status(session.job.status)
 
     def tell(self, text: str, level: str = "info") -> None:
-        """Show a sentence until the next one; names in it may hold anything."""
+        """Show a message for as long as it applies; names in it may contain anything.
+
+        It disappears with its subject: the step, the scan, the state of the mask, the study; the
+        outcome of a job, when the next one starts.
+        """
+        self._of_job = False
+        self._new.start()
         text = "\n".join(printable(line) for line in text.split("\n"))
         self.message.setText(text)
         self._level = level if level in LEVELS else "info"
@@ -79,13 +91,16 @@ class JobBar(QWidget):
 
     def show_status(self, status: JobStatus) -> None:
         """Show the job's snapshot."""
+        if status.busy and not self._busy:
+            self.forget()
+        self._busy = status.busy
         self.label.setText(in_words(status))
         self.label.setToolTip(status.device)
         self.progress.setVisible(status.busy)
-        self.progress.setMaximum(status.n_steps)  # 0 of 0 shows that it is busy
+        self.progress.setMaximum(status.n_steps)  # 0 of 0 shows a busy indicator
         self.progress.setValue(status.step)
-        for widget in (self.pause, self.stop):
-            widget.setVisible(status.busy)
+        self.stop.setVisible(status.busy)
+        self.pause.setVisible(status.busy and status.kind != FOLLOW)
         self.pause.setText("Resume" if status.state == "paused" else "Pause")
         self.pause.setEnabled(status.state in ("running", "paused"))
         self.stop.setEnabled(status.state != "stopping")
@@ -95,18 +110,33 @@ class JobBar(QWidget):
             self._clock.stop()
 
     def show_event(self, event: Event) -> None:
-        """Say what a person should know of an event."""
+        """Show the message of an event."""
         if isinstance(event, Note):
             self.tell(event.text, event.level)
             self._keep(event.traceback)
         elif isinstance(event, (Failed, Crashed, Cancelled, Finished)):
             self.tell(*ending(event))
+            self._of_job = True
             if isinstance(event, Failed) and event.traceback:
                 self._keep(event.traceback)
             if isinstance(event, Crashed):
                 self._keep(event.stderr_tail)
 
+    def forget(self) -> None:
+        """Clear the message; the log keeps it."""
+        self.message.setText("")
+        self.message.hide()
+
     # --- inside
+
+    def _passed(self, *_: object) -> None:
+        """Clear a message about an earlier step, scan or mask."""
+        if not self._of_job and not self._new.isActive():
+            self.forget()
+
+    def _on_study(self, what: StudyPart) -> None:
+        if what == StudyPart.STUDY and not self._new.isActive():
+            self.forget()
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
@@ -128,7 +158,7 @@ class JobBar(QWidget):
         super().changeEvent(event)
 
     def _colour(self) -> None:
-        style = COLOURS["dark" if is_dark(self) else "light"][self._level]
+        style = style_of(self, self._level)
         if style != self.message.styleSheet():
             self.message.setStyleSheet(style)
 
@@ -148,7 +178,7 @@ class JobBar(QWidget):
             del self.log[:-LOG_LINES]
 
     def _open_log(self) -> None:
-        # Not modal: the job and the person go on.
+        # Not modal, so that work can continue.
         dialog = LogDialog(self._log_text(), self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.show()
@@ -173,12 +203,12 @@ class LogDialog(QDialog):
         self.resize(760, 420)
         self.text = QPlainTextEdit(text)
         self.text.setReadOnly(True)
-        self.text.setToolTip("The newest is at the bottom")
+        self.text.setToolTip("The latest is at the bottom")
         self.text.moveCursor(self.text.textCursor().MoveOperation.End)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         copy = buttons.addButton("Copy all", QDialogButtonBox.ButtonRole.ActionRole)
         assert copy is not None
-        copy.setToolTip("To paste it into a mail or an issue")
+        copy.setToolTip("To paste it into an email or an issue")
         copy.clicked.connect(self._copy)
         buttons.rejected.connect(self.reject)
         column = QVBoxLayout(self)
@@ -210,15 +240,15 @@ def in_words(status: JobStatus) -> str:
 
 
 def ending(event: Event) -> tuple[str, str]:
-    """Say how a job ended, and how bad that is."""
+    """Describe how a job ended, with the severity."""
     if isinstance(event, Finished) and event.n_failed:
         scans = "1 scan" if event.n_failed == 1 else f"{event.n_failed} scans"
         how = "Finished, but" if event.n_done else "Nothing was done:"
-        return f"{how} {scans} failed. The log says why.", "warning"
+        return f"{how} {scans} failed. See the log.", "warning"
     if isinstance(event, Finished):
         return f"Done in {duration(event.seconds)}.", "info"
     if isinstance(event, Cancelled):
-        return "Stopped. What was reached is kept: start again to go on from there.", "info"
+        return "Saved and stopped. The next run resumes from here.", "info"
     if isinstance(event, Failed):
         return f"{event.what} {event.hint}".strip(), "error"
     assert isinstance(event, Crashed)
@@ -226,14 +256,9 @@ def ending(event: Event) -> tuple[str, str]:
     last = f' It said: "{said[-1][:160]}"' if said and event.exit_code > 0 else ""
     return (
         f"The job's process ended unexpectedly ({_crash(event.exit_code)}).{last} Nothing in the "
-        "study is lost: start again to go on from the last save. The log says more.",
+        "study is lost: the next run resumes from the last save. See the log.",
         "error",
     )
-
-
-def is_dark(widget: QWidget) -> bool:
-    """Whether a widget stands on a dark background."""
-    return widget.palette().color(QPalette.ColorRole.WindowText).lightness() > 127
 
 
 def _crash(code: int) -> str:

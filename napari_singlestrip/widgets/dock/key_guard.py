@@ -1,8 +1,8 @@
-"""Whether letters may act: not while a person types, and not right after they did.
+"""Decides whether letter keys may act: not while the user types, nor right after.
 
-A letter that decides about a mask while one believes to write a note falsifies a study. So a field
-has the keys until Enter, Esc or a click on the picture or the table gives them back; that Qt moves
-the focus on, because a field was disabled or hidden, does not.
+A letter that decides about a mask while the user believes they are writing a note would corrupt a
+study. So a text field keeps the keys until Enter, Esc or a click on the image or the table releases
+them; Qt moving the focus, because a field was disabled or hidden, does not.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from qtpy.QtWidgets import (
 
 TEXT = (QLineEdit, QPlainTextEdit, QTextEdit)
 FIELDS = (QAbstractSpinBox, QComboBox, *TEXT)
-NEAR = 24  # pixels: a click that misses a field by this much was meant for it
-# Qt itself moves the focus with these.
+NEAR = 24  # pixels: a click that misses a field by less was meant for it
+# Reasons for which Qt itself moves the focus.
 PASSED_ON = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
 
 
 class KeyGuard(QObject):
-    """Knows who has the keys.
+    """Tracks which widget has the keys.
 
     Parameters
     ----------
     dock : QWidget
-        Whose fields are meant when a click just misses one.
+        Its text fields also get clicks that just miss them.
     places : sequence of QWidget
-        The picture and the table: where letters decide.
+        The image and the table, where letters may decide.
     """
 
     def __init__(self, dock: QWidget, *places: QWidget | None) -> None:
@@ -54,9 +54,15 @@ class KeyGuard(QObject):
             application.focusChanged.connect(self._on_focus)
 
     def may_act(self, decides: bool) -> bool:
-        """Whether a letter may act now; one that decides needs the focus in a place for it."""
+        """Whether a letter may act now.
+
+        Decisions require the focus in one of the places, and a dock that is in sight: nobody
+        decides about a mask without seeing its row.
+        """
         focus = QApplication.focusWidget()
         if self._typed or isinstance(focus, FIELDS):
+            return False
+        if decides and self._dock.visibleRegion().isEmpty():
             return False
         return not decides or focus is None or focus in self._places
 
@@ -78,7 +84,7 @@ class KeyGuard(QObject):
             place.removeEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Notice that a person went back to the picture or the table."""
+        """React to a click on the image or the table."""
         if event is not None and event.type() == QEvent.Type.MouseButtonPress:
             self._typed = False
         elif isinstance(event, QFocusEvent) and event.gotFocus():

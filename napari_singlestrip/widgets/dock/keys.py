@@ -1,6 +1,6 @@
 """Keys of the window, bound to the viewer: napari ignores key bindings of manifests.
 
-Only letters that are free while a labels layer is active are used, and only while nobody types.
+Only letters that napari does not use for a labels layer are used, and not while typing.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_info
 
 from napari_singlestrip.widgets.session.session import STEPS
 
@@ -17,17 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Key:
-    """A key, the panel's method it calls, and its words for the help.
+    """A key, the panel's method it calls, and its help text.
 
     Attributes
     ----------
     key : str
-        As napari writes it.
+        In napari's notation.
     method : str
-        Of the panel of `step`; a method that is a generator function is held: it runs on while
-        the key is down.
+        Of the panel of `step`; a generator function acts while the key is held.
     step : str
-        The step that answers; "" for the one that is open, if it has the method.
+        The step that handles it; "" for the open one, if it has the method.
     words : str
         What it does.
     """
@@ -46,24 +47,48 @@ KEYS = (
     Key("Shift-N", "previous_scan", "", "Previous scan"),
     Key("I", "interpolate", "", "Interpolate between the painted slices"),
     Key("G", "grow", "", "Grow from seeds"),
-    Key("W", "follow", "", "The rest of the mask follows the slices you set right"),
+    Key("W", "follow", "", "The rest of the mask follows the slices you corrected"),
+    Key(".", "declare_slice", "", "This slice is correct as it is: it counts as set"),
+    Key(",", "look_next", "", "Where next: the slice whose correction helps most"),
     Key("T", "toggle_range", "", "Paint only inside the range of intensities"),
+    Key("Y", "toggle_adjust", "", "Margin, smoothing, small pieces, threshold, another mask"),
     Key("O", "toggle_outline", "", "Mask as outline or filled"),
     Key("D", "toggle_3d", "", "3D"),
-    Key("H", "hold_heat", "", "Heat map, while held"),
+    Key("H", "hold_doubts", "", "Review: where the mask is probably wrong, while held"),
+    Key("Q", "hold_before", "", "Review: the mask of the previous round, while held"),
+    Key("Shift-G", "toggle_gallery", "", "Review: all masks as large tiles"),
     Key("U", "hold_untouched", "", "Untouched pseudo-label, while held"),
-    Key("K", "toggle_planes", "window", "The two other planes, shown or hidden"),
+    Key("K", "toggle_panes", "window", "Four panes or one"),
+    Key("Shift-K", "enlarge_pane", "window", "Enlarge the pane under the mouse; back to four"),
     Key("?", "show_help", "window", "These keys"),
 )
-DECIDING = ("accept", "correct", "reject")  # only with the focus on the picture or the table
+DECIDING = ("accept", "correct", "reject")  # only with the focus on the image or the table
 NAPARI_KEYS = (
-    ("P, E, F, L", "Paint, erase, fill, pick (napari)"),
+    ("Tab, Shift+Tab", "Review, on the image: next or previous place to check"),
+    ("L", "Lasso: draw round, or click corners; Enter or a double click closes, Esc drops it"),
+    ("P, E, F", "Paint, erase, fill (napari)"),
+    ("B", "Smart brush: the tissue under its middle, up to the next edge"),
+    ("V, M, =, X", "Under the brush: push, smooth, grow the border, snap it to an edge"),
+    ("C, J", "Cut through all slices; erase the piece that is clicked"),
     ("[ and ]", "Smaller and larger brush (napari)"),
-    ("Space, held", "Move the picture instead of painting (napari)"),
-    ("Ctrl+Z, Ctrl+Shift+Z", "Undo, redo (napari); right after a decision it takes that back"),
-    ("Enter, Esc", "In a note: back to the picture, where letters act again"),
-    ("Left, right", "Slice before, slice after (napari)"),
+    ("Ctrl+Z, Ctrl+Shift+Z", "Undo, redo (napari); right after a decision, undo the decision"),
+    ("F6", "From the image to the controls, and back; Tab goes through them"),
+    ("Ctrl+Tab, Ctrl+Shift+Tab", "Next or previous control: also from the image and the "
+     "table, where Tab goes to places"),
+    ("Enter, Esc", "In a note: back to the image, where letters act again"),
+    ("Left, right", "Previous slice, next slice (napari)"),
     ("Ctrl+E", "Turn the axes (napari)"),
+)
+MOUSE = (
+    ("Left button", "Use the selected tool"),
+    ("Right button, or Shift + left", "Erase instead"),
+    ("Double click", "Close a lasso of clicked corners"),
+    ("Space, held, + left", "Move the image instead; with Move (Z) always"),
+    ("Wheel", "Zoom"),
+    ("Ctrl + wheel", "Through the slices"),
+    ("Shift, mouse moved", "Move the crosshair, and with it the other planes"),
+    ("Move (Z), a click", "Show this point in all planes"),
+    ("On the surface", "Drag to rotate it; click to show that point in the planes"),
 )
 
 
@@ -74,17 +99,17 @@ def bind_keys(window: StripWidget) -> None:
 
 
 def unbind_keys(window: StripWidget) -> None:
-    """Give the keys back."""
+    """Unbind the keys."""
     for key in KEYS:
         window.viewer.bind_key(key.key, None, overwrite=True)
 
 
 def _caller(window: StripWidget, key: Key) -> Callable[[Any], Iterator[None]]:
     def call(viewer: Any) -> Iterator[None]:
-        may = window.key_guard.may_act(decides=key.method in DECIDING)
-        if not may and key.method in DECIDING and window.session.step == key.step:
-            window.session.tell(f"{key.key} did nothing: you were typing, or elsewhere. Click the "
-                                "picture or the table, then letters decide.")
+        decides = key.method in DECIDING
+        may = window.key_guard.may_act(decides)
+        if not may and decides and window.session.step == key.step:
+            _say_why_not(window, key.key)
         method = getattr(_target(window, key), key.method, None) if may else None
         held = None
         if method is not None:
@@ -98,6 +123,15 @@ def _caller(window: StripWidget, key: Key) -> Callable[[Any], Iterator[None]]:
             yield
 
     return call
+
+
+def _say_why_not(window: StripWidget, key: str) -> None:
+    """Say why a letter did not decide, where it is seen."""
+    if window.visibleRegion().isEmpty():
+        show_info(f"{key} did nothing: SingleStrip is hidden. Bring its dock to the front first.")
+    else:
+        window.session.tell(f"{key} did nothing: you were typing, or elsewhere. Click the "
+                            "image or the table, then letters decide.")
 
 
 def _target(window: StripWidget, key: Key) -> Any:

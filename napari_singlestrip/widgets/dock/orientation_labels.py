@@ -1,4 +1,4 @@
-"""L R A P S I at the edges of the canvas: which side of the patient is where."""
+"""Orientation labels (L R A P S I) at the edges of the canvas."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_singlestrip.engine.imaging.display_orientation import AXIS_ENDS
 from napari_singlestrip.widgets.session.session import Session
-from napari_singlestrip.widgets.viewer.viewpoint import camera_of, canvas_of
+from napari_singlestrip.widgets.viewer.napari_private import canvas_of
+from napari_singlestrip.widgets.viewer.viewpoint import camera_of
 
 EDGES = ("top", "bottom", "left", "right")
 MARGIN = 6  # pixels between a letter and the edge
-# On a plate of its own, so that it is read on a dark canvas, a light one, and over a picture.
+# With a background, to be legible on dark and light canvases and over the image.
 STYLE = (
     "color: white; background: rgba(0, 0, 0, 130); border-radius: 4px; padding: 1px 5px;"
     "font-size: 15px; font-weight: bold;"
@@ -21,7 +22,7 @@ STYLE = (
 
 
 class CanvasLetters(QObject):
-    """Labels that lie on napari's canvas, in 2D, while a scan is on screen.
+    """Labels on napari's canvas, in 2D, while a scan is shown.
 
     Parameters
     ----------
@@ -33,17 +34,17 @@ class CanvasLetters(QObject):
         self.session = session
         self.labels: dict[str, QLabel] = {}
         self._canvas = canvas_of(session.viewer)
-        if self._canvas is None:  # another version of napari: the picture does without
+        if self._canvas is None:  # another version of napari: no labels
             return
         self.labels = {edge: _letter(self._canvas, edge) for edge in EDGES}
         self._canvas.installEventFilter(self)
-        session.layers.shown_changed.connect(self.refresh)
+        session.layers.showing.changed.connect(self.refresh)
         for event in self._events():
             event.connect(self.refresh)
         self.refresh()
 
     def texts(self) -> dict[str, str]:
-        """Letters that are seen, by edge; empty in 3D and without a scan."""
+        """Visible letters by edge; empty in 3D and without a scan."""
         viewpoint, dims = self.session.layers.viewpoint, self.session.viewer.dims
         rows, columns = viewpoint.axes[-2:] if dims.ndim > 2 else (-1, -1)
         if dims.ndisplay != 2 or not self.session.layers.shows_scan or min(rows, columns) < 0:
@@ -54,7 +55,7 @@ class CanvasLetters(QObject):
         return {"top": top, "bottom": bottom, "left": left, "right": right}
 
     def refresh(self, event: Any = None) -> None:
-        """Write the letters of the plane that is shown."""
+        """Update the letters for the current plane."""
         texts = self.texts()
         for edge, label in self.labels.items():
             label.setText(texts.get(edge, ""))
@@ -68,12 +69,12 @@ class CanvasLetters(QObject):
         return False
 
     def close_all(self) -> None:
-        """Take the letters off the canvas, and let go of the viewer."""
+        """Remove the letters, and disconnect from the viewer."""
         if self._canvas is None:
             return
         for event in self._events():
             event.disconnect(self.refresh)
-        self.session.layers.shown_changed.disconnect(self.refresh)
+        self.session.layers.showing.changed.disconnect(self.refresh)
         self._canvas.removeEventFilter(self)
         self._canvas = None
         for label in self.labels.values():

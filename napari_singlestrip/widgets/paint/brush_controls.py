@@ -21,22 +21,36 @@ from superqt.utils import signals_blocked
 from napari_singlestrip.engine.masks.mask_tools import range_of
 from napari_singlestrip.widgets.common.controls import button
 from napari_singlestrip.widgets.session.session import Session
-from napari_singlestrip.widgets.viewer.brush import Mode
-from napari_singlestrip.widgets.viewer.study_layers import PLANES
+from napari_singlestrip.widgets.viewer.brush import KEYS, Mode
+from napari_singlestrip.widgets.viewer.viewpoint import PLANES
 
+TAKES = "Shift or the right button"
 TOOLS: tuple[tuple[Mode, str, str], ...] = (
-    ("paint", "Paint  P", "Paint with the left button. Or click with the right button and go round "
-     "the brain, no button held: back at the start, what is inside is filled."),
-    ("erase", "Erase  E", "Erase; also out of the range of intensities"),
-    ("polygon", "Polygon  3", "Click round the brain; a double click fills it"),
-    ("fill", "Fill  F", "Fill a closed outline with one click inside"),
-    ("pan_zoom", "Move  Z", "Move and zoom the picture; also while Space is held"),
+    ("lasso", "Lasso", "Draw around the brain: the region inside the line is filled. "
+     f"{TAKES} removes. Clicks set corners instead: a double click or Enter closes the "
+     "outline, Esc cancels it."),
+    ("paint", "Paint", f"Paint with the left button; {TAKES} erases"),
+    ("smart", "Smart", "Paint only the tissue under the middle of the brush, up to the next edge; "
+     f"{TAKES} erases it"),
+    ("erase", "Erase", "Erase; also outside the intensity range"),
+    ("fill", "Fill", "Fill a closed outline with one click inside"),
+    ("pan_zoom", "Move", "Move and zoom the image; also while Space is held"),
+    ("push", "Push", "Push the border of the mask with the brush, in or out"),
+    ("smooth_here", "Smooth", "Smooth the border under the brush"),
+    ("margin_here", "Grow", "Move the border under the brush out by one voxel per stroke; "
+     f"{TAKES} moves it in"),
+    ("snap", "Snap", "Move the border under the brush to the strongest image edge that "
+     "is nearer than half its radius"),
+    ("scissors", "Cut", "Cut through all slices: draw around what to remove, or draw a line, and "
+     f"the smaller part is removed; with {TAKES} only that part is kept"),
+    ("piece", "Piece", f"Click a piece of the mask to erase it; {TAKES} keeps only that piece"),
 )
 STEPS = 100
+PER_ROW = 4  # tools: more would make the whole dock wider
 
 
 class BrushControls(QWidget):
-    """What one has in hand, and from where one looks.
+    """Controls of the tool and the view.
 
     Parameters
     ----------
@@ -55,15 +69,15 @@ class BrushControls(QWidget):
         self._lay_out()
         self._brush.changed.connect(self.refresh)
         session.scan_changed.connect(self._on_scan)
-        session.layers.moved.connect(self.refresh)
+        session.layers.showing.moved.connect(self.refresh)
         session.viewer.dims.events.ndisplay.connect(self.refresh)
         self._on_scan()
 
     def close_all(self) -> None:
-        """Let go of the viewer."""
+        """Disconnect from the viewer."""
         self.session.viewer.dims.events.ndisplay.disconnect(self.refresh)
 
-    # --- what keys call too
+    # --- also called by keys
 
     def toggle_range(self) -> None:
         """Paint only in the range of intensities, or at any."""
@@ -75,17 +89,17 @@ class BrushControls(QWidget):
         self._brush.set_outline(not self._brush.outline)
 
     def toggle_3d(self) -> None:
-        """Look at the head in 3D, or at slices again."""
+        """Switch between 3D and slices."""
         dims = self.session.viewer.dims
-        dims.ndisplay = 2 if dims.ndisplay == 3 else 3
+        self.session.layers.brush.show_in_3d(dims.ndisplay != 3)
 
     # --- the state
 
     def refresh(self, *_: object) -> None:
-        """Show what is in hand."""
+        """Update the controls."""
         for mode, made in self.tools.items():
             made.setChecked(self._brush.mode == mode)
-        plane = self.session.layers.plane
+        plane = self.session.layers.viewpoint.plane
         for name, made in self.views.items():
             made.setChecked(name == plane)
         self.views["3d"].setChecked(self.session.viewer.dims.ndisplay == 3)
@@ -98,7 +112,7 @@ class BrushControls(QWidget):
     def use_painted_range(self) -> None:
         """Set the range to the intensities of what is painted."""
         layers = self.session.layers
-        image, mask = layers.image_on_display(), layers.mask_on_display()
+        image, mask = layers.showing.image_on_display(), layers.editing.mask_on_display()
         if image is not None and mask is not None:
             self.range_slider.setValue(range_of(image, mask))
             self._apply_range()
@@ -108,23 +122,23 @@ class BrushControls(QWidget):
     def _make_tools(self) -> dict[Mode, QPushButton]:
         made = {}
         for mode, text, tip in TOOLS:
-            made[mode] = button(text, tip, self._taker(mode), f"tool_{mode}")
+            made[mode] = button(f"{text}  {KEYS[mode]}", tip, self._taker(mode), f"tool_{mode}")
             made[mode].setCheckable(True)
         return made
 
     def _taker(self, mode: Mode) -> Callable[[], None]:
         def take() -> None:
             self._brush.set_mode(mode)
-            self.refresh()  # a second click on a button must not let it come up
+            self.refresh()  # a second click on a button must not release it
 
         return take
 
     def _make_views(self) -> dict[str, QPushButton]:
         made = {}
         for plane in PLANES:
-            made[plane] = button(plane.capitalize(), f"Look at {plane} slices through this point",
+            made[plane] = button(plane.capitalize(), f"Show {plane} slices through this point",
                                  self._plane_setter(plane), f"plane_{plane}")
-        made["3d"] = button("3D  D", "Turn the head in 3D", self.toggle_3d, "view_3d")
+        made["3d"] = button("3D  D", "Rotate the head in 3D", self.toggle_3d, "view_3d")
         made["outline"] = button("Outline  O", "Show the mask as an outline, or filled",
                                  self.toggle_outline, "outline")
         for one in made.values():
@@ -133,7 +147,8 @@ class BrushControls(QWidget):
 
     def _plane_setter(self, plane: str) -> Callable[[], None]:
         def look() -> None:
-            self.session.layers.set_plane(plane)
+            if self.session.layers.showing.now is not None:
+                self.session.layers.viewpoint.set_plane(plane)
             self.refresh()
 
         return look
@@ -155,7 +170,7 @@ class BrushControls(QWidget):
     def _make_range(self) -> None:
         self.in_range = QCheckBox("Paint only in a range of intensities  T")
         self.in_range.setObjectName("in_range")
-        self.in_range.setToolTip("Fat and bone are spared where they are brighter or darker than "
+        self.in_range.setToolTip("Fat and bone are left out where they are brighter or darker than "
                                  "the brain. Erasing works everywhere.")
         self.in_range.toggled.connect(self._on_in_range)
         self.range_slider = QLabeledDoubleRangeSlider(Qt.Orientation.Horizontal)
@@ -177,7 +192,9 @@ class BrushControls(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         size = (QLabel("Brush"), self.size_slider, self.size_label, self.ball)
-        for widgets in (self.tools.values(), size, self.views.values()):
+        tools = list(self.tools.values())
+        rows = [tools[n : n + PER_ROW] for n in range(0, len(tools), PER_ROW)]
+        for widgets in (*rows, size, self.views.values()):
             row = QHBoxLayout()
             row.setSpacing(2)
             for widget in widgets:
@@ -187,7 +204,7 @@ class BrushControls(QWidget):
         column.addWidget(self.range_row)
 
     def _on_scan(self, *_: object) -> None:
-        now = self.session.layers.now
+        now = self.session.layers.showing.now
         self.setEnabled(now is not None)
         if now is not None:
             low, high = now.loaded.full_range

@@ -1,62 +1,70 @@
-"""The tool by which the rest of a mask follows the slices that a person set right."""
+"""The tool that propagates corrected slices to the rest of a mask."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
-from napari_singlestrip.engine.masks.changed_slices import changed_slices
 from napari_singlestrip.engine.masks.mask_tools import Image, Mask, Spacing
-from napari_singlestrip.engine.masks.spreading import SetSlice, spread_corrections
 from napari_singlestrip.texts import counted
-from napari_singlestrip.widgets.session.originals import Known, Originals
+from napari_singlestrip.widgets.session.correcting import Correcting
+from napari_singlestrip.widgets.session.kept_follower import Scene
+from napari_singlestrip.widgets.session.originals import Corrected, PackedMask
 
-SET_FIRST = "Set one or more slices right first: then the rest of the mask follows them."
+Tool = Callable[[Mask, Image, Spacing], Mask]
+SET_FIRST = "Correct one or more slices first: then the rest of the mask follows them."
 
 
 class Following:
-    """One press of the tool: finds the slices that were set, and lets the rest follow.
+    """One use of the tool: finds the corrected slices, and propagates them.
 
     Parameters
     ----------
-    start : Known or None
-        The mask that the person changed.
-    seen : sequence of SetSlice
-        Slices that were on screen meanwhile.
+    correcting : Correcting
+        Of the mask on screen.
+    from_nothing : callable
+        (mask, image, spacing) -> mask, used if there was no mask to start from.
     """
 
-    def __init__(self, start: Known | None, seen: Sequence[SetSlice]) -> None:
-        self._start, self._seen = start, seen
-        self._slices: tuple[SetSlice, ...] = ()
+    def __init__(self, correcting: Correcting, from_nothing: Tool) -> None:
+        self._correcting, self._read = correcting, correcting.originals.reader()
+        self._from_nothing = from_nothing
+        self._found: Corrected | None = None
 
     def __call__(self, mask: Mask, image: Image, spacing: Spacing) -> Mask:
-        """Work in a thread: touches no widget."""
-        start = self._start
-        if start is None:
+        """Run in a thread; uses no widget."""
+        if self._read is None:
             return mask
-        now_set = changed_slices(start.mask.unpacked(), mask, self._seen)
-        if not now_set:
+        found = self._found = self._read(mask)
+        if not found.has_original:
+            return self._from_nothing(mask, image, spacing)
+        if not found.slices:
             return mask
-        self._slices = tuple(dict.fromkeys([*(s for s in start.slices if s not in now_set),
-                                            *now_set]))
-        # By one slice alone the picture is not known well enough: it can do harm.
-        picture = image if len(self._slices) > 1 else None
-        before = start.before.unpacked()
-        return spread_corrections(before, mask, self._slices, spacing, picture)
+        scene = Scene(image, spacing)
+        return self._correcting.follower.follow(found.before, scene, mask, found.slices)
+
+    @property
+    def is_from_nothing(self) -> bool:
+        """Whether there was no mask to start from."""
+        return self._found is not None and not self._found.has_original
 
     @property
     def said(self) -> str:
         """What was done."""
-        return f"Followed {counted(len(self._slices), 'slice')} you set:"
+        return f"Followed {self._set} you set:"
 
     @property
     def why_nothing(self) -> str:
         """Why nothing changed."""
-        if not self._slices:
+        if self._found is None or not self._found.slices:
             return SET_FIRST
-        set_ = counted(len(self._slices), "slice")
-        return f"Nothing else changes: the rest agrees with the {set_} you set."
+        return f"Nothing else changes: the rest agrees with the {self._set} you set."
 
-    def keep(self, originals: Originals, made: Mask) -> None:
-        """Remember the answer: what is set on it adds to the slices."""
-        if self._start is not None:
-            originals.followed(made, self._start, self._slices)
+    def keep(self, made: Mask) -> None:
+        """Store the result, so that later corrections add to the slices."""
+        found = self._found
+        if found is not None:
+            self._correcting.originals.followed(found, PackedMask.of(made), found.slices)
+
+    @property
+    def _set(self) -> str:
+        return counted(0 if self._found is None else len(self._found.slices), "slice")

@@ -17,11 +17,11 @@ from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.paint.tool_runner import ToolRunner
 from napari_singlestrip.widgets.session.session import Session
 
-MAX_LOOKED_AT = 24  # more would take long to read, and say little more
+MAX_LOOKED_AT = 24  # scans that are compared: more take longer and change little
 
 
 class ScanChoice(QWidget):
-    """Chooses the scan on screen.
+    """Selects the scan on screen.
 
     Parameters
     ----------
@@ -51,20 +51,20 @@ class ScanChoice(QWidget):
         session.scan_changed.connect(self.refresh)
 
     def go(self, by: int) -> None:
-        """Show the scan that is `by` further down the list."""
+        """Show the scan `by` positions further down the list."""
         study = self.session.study
-        if study is None or not study.names:
+        if study is None or not study.scans.names:
             return
-        names = list(study.names)
+        names = list(study.scans.names)
         here = names.index(self.session.scan) if self.session.scan in names else -1
         self.session.show_scan(names[(here + by) % len(names)])
 
     def refresh(self, *_: object) -> None:
-        """Show the scans of the study, with what is painted."""
+        """Update the list of scans, with their states."""
         if not self.isVisible():
             return
         study = self.session.study
-        names = () if study is None else study.names
+        names = () if study is None else study.scans.names
         with signals_blocked(self.scans):
             self.scans.clear()
             for name, marks in self._marks().items():
@@ -103,12 +103,12 @@ class ScanChoice(QWidget):
         column.addWidget(self.hint)
 
     def _marks(self) -> dict[str, list[str]]:
-        """What a person did to each scan."""
+        """States of the scans by manual masks."""
         study = self.session.study
         if study is None:
             return {}
-        marks: dict[str, list[str]] = {name: [] for name in study.names}
-        for name, record in study.mask_records().items():
+        marks: dict[str, list[str]] = {name: [] for name in study.scans.names}
+        for name, record in study.masks.records().items():
             marks[name].append(record.kind)
         for name in drafted(study.folder):
             if name in marks:
@@ -126,7 +126,7 @@ class ScanChoice(QWidget):
         if study is None or len(names) < 3 or names == self._looked_at or self._runner.busy:
             return
         step = -(-len(names) // MAX_LOOKED_AT)
-        paths = {name: study.scan_path(name) for name in names[::step]}
+        paths = {name: study.scans.path(name) for name in names[::step]}
         known = dict(self._portraits)
 
         def take(found: Mapping[str, Portrait]) -> None:
@@ -140,18 +140,18 @@ class ScanChoice(QWidget):
 
     def _show_hint(self) -> None:
         study = self.session.study
-        useful = study is not None and self.typical in study.names and not study.masked_scans()
+        useful = study is not None and self.typical in study.scans.names and not study.masks.names()
         self.hint.setVisible(useful)
         if self.typical == self.session.scan:
             self.hint.setText("The most typical scan of this study: a good one to paint.")
         else:
-            self.hint.setText(f'A good one to paint, as the most typical: '
+            self.hint.setText(f'Most typical, so a good one to paint: '
                               f'<a href="#">{self.typical}</a>')
 
 
 def _portraits(paths: Mapping[str, Path], known: Mapping[Path, Portrait]) -> dict[str, Portrait]:
     found = {}
     for name, path in paths.items():
-        with suppress(UserError):  # the table of scans says what is wrong with it
+        with suppress(UserError):  # reported in the table of scans
             found[name] = known[path] if path in known else portrait(path)
     return found

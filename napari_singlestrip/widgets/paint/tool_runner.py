@@ -1,34 +1,33 @@
-"""Runs a tool in a thread, so that the window stays free; one at a time."""
+"""Runs a tool in a thread, one at a time, so that the window stays responsive."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_singlestrip.widgets.common.background_thread import Background
 from napari_singlestrip.widgets.session.session import Session
 
 
 class ToolRunner(QObject):
-    """Runs one function at a time; its result is dropped when the mask changed meanwhile.
+    """Runs one function at a time; its result is dropped if the mask changed meanwhile.
 
     Parameters
     ----------
     session : Session
     parent : QObject, optional
     tell : bool
-        Whether to say that a result was dropped.
+        Whether to report that a result was dropped.
 
     Signals
     -------
     busy_changed(str)
-        What is being done; empty when nothing is.
+        Description of the running tool; empty if none.
     """
 
     busy_changed = Signal(str)
-    _finished = Signal(object)
 
     def __init__(
         self, session: Session, parent: QObject | None = None, tell: bool = True
@@ -39,11 +38,9 @@ class ToolRunner(QObject):
         self._tell = tell
         self._edits = 0
         self._started_at: int | None = None
-        self._then: Callable[[Any], None] | None = None
-        self._pool: ThreadPoolExecutor | None = None
+        self._background = Background("mask-tool", self)
         session.mask_edited.connect(self._on_change)
         session.scan_changed.connect(self._on_change)
-        self._finished.connect(self._take)  # into the thread of the window
 
     def run(
         self,
@@ -52,14 +49,14 @@ class ToolRunner(QObject):
         then: Callable[[Any], None],
         whatever: bool = False,
     ) -> bool:
-        """Start `work` in a thread and hand its result to `then`.
+        """Run `work` in a thread and pass its result to `then`.
 
         Parameters
         ----------
         what : str
-            Said while it runs.
+            Shown while it runs.
         work : callable
-            Touches no widget.
+            Must not use widgets.
         then : callable
             Called in the window's thread, unless the mask or the scan changed meanwhile.
         whatever : bool
@@ -68,42 +65,39 @@ class ToolRunner(QObject):
         Returns
         -------
         bool
-            False when another tool is at work; nothing is started then.
+            False if another tool is running; nothing is then started.
         """
         if self.busy:
             return False
-        self._then, self._started_at = then, None if whatever else self._edits
+        self._started_at = None if whatever else self._edits
         self._set_busy(what)
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(1, thread_name_prefix="mask-tool")
-        self._pool.submit(work).add_done_callback(self._finished.emit)
+        self._background.run(work, lambda result: self._take(lambda: then(result)), self._fail)
         return True
 
     def close_all(self) -> None:
-        """End the thread; a result that is still to come is dropped."""
-        self._then = None
-        if self._pool is not None:
-            self._finished.disconnect(self._take)
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+        """End the thread; a pending result is dropped."""
+        self._background.close_all()
 
     def _on_change(self, *_: object) -> None:
         self._edits += 1
 
-    def _take(self, future: Future[Any]) -> None:
-        then, self._then = self._then, None
+    def _take(self, then: Callable[[], None]) -> None:
         what, changed = self.busy, self._started_at not in (None, self._edits)
         self._set_busy("")
         if changed:
             if self._tell:
                 self.session.tell(
-                    f"{what} was dropped, because you went on meanwhile. Try again.", "warning"
+                    f"{what} was cancelled, because the mask changed. Try again.", "warning"
                 )
             return
         with self.session.guarded():
-            result = future.result()
-            if then is not None:
-                then(result)
+            then()
+
+    def _fail(self, error: Exception) -> None:
+        def tell() -> None:
+            raise error
+
+        self._take(tell)
 
     def _set_busy(self, what: str) -> None:
         self.busy = what

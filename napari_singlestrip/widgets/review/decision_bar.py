@@ -1,4 +1,4 @@
-"""Accept, corrected, reject, next: buttons, note, undo, and what happens between them."""
+"""Accept, correct, reject, next: buttons, note and undo."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ from napari_singlestrip.study.decision_history import ReviewHistory
 from napari_singlestrip.study.review import ReviewRow
 from napari_singlestrip.study.tables import State
 from napari_singlestrip.texts import printable
+from napari_singlestrip.vocabulary import StudyPart
 from napari_singlestrip.widgets.common.controls import button, words
+from napari_singlestrip.widgets.review.view import DecisionView
 from napari_singlestrip.widgets.session.session import Session
+from napari_singlestrip.widgets.viewer.napari_private import canvas_of
 from napari_singlestrip.widgets.viewer.toast import Toast
-from napari_singlestrip.widgets.viewer.viewpoint import canvas_of
 
-NOTES = "notes"  # in what the window remembers: remarks on scans that are not decided yet
+NOTES = "notes"  # in window.json: remarks on undecided scans
 
 
 class NoteField(QLineEdit):
-    """A note: it has the keys until Enter or Esc.
+    """A note, which keeps the focus until Enter or Esc.
 
     Signals
     -------
@@ -40,7 +42,7 @@ class NoteField(QLineEdit):
     left = Signal()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Leave with Enter and Esc; what was typed stays."""
+        """Leave with Enter and Esc, keeping the text."""
         leave = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
         if event is not None and event.key() in leave:
             self.left.emit()
@@ -49,27 +51,31 @@ class NoteField(QLineEdit):
 
 
 class DecisionBar(QWidget):
-    """Decides about the scan on screen; each decision is one step that can be taken back.
+    """Decides about the scan on screen; each decision can be undone.
 
     Parameters
     ----------
     session : Session
     changed_voxels : callable
-        Number of voxels that differ from the untouched pseudo-label; None while not known.
+        Number of voxels that differ from the untouched pseudo-label; None while unknown.
 
     Signals
     -------
     decided(str)
-        About this scan: time to go to the next one.
+        A decision about this scan was made.
     next_requested()
+    steps_changed()
+        Another decision is the last one, or none: `last_step`.
     """
 
     decided = Signal(str)
     next_requested = Signal()
+    steps_changed = Signal()
 
     def __init__(self, session: Session, changed_voxels: Callable[[], int | None]) -> None:
         super().__init__()
         self.session = session
+        self.deciding = ""  # scan whose decision is being written
         self.setObjectName("decision_bar")
         self.row: ReviewRow | None = None
         self._changed_voxels = changed_voxels
@@ -87,34 +93,30 @@ class DecisionBar(QWidget):
         self._make_question()
         self._lay_out()
         self.toast = Toast(session.viewer, self)
-        self._decided_at: object = None  # what was on screen when a decision was the last act
+        self._decided_at: object = None  # the state on screen if a decision was the last action
         session.mask_edited.connect(self._forget_decided)
-        session.layers.nothing_to_undo.connect(self._on_nothing_to_undo)
+        session.layers.editing.nothing_to_undo.connect(self._on_nothing_to_undo)
 
     # --- the scan
 
-    def follow(self, row: ReviewRow | None) -> None:
-        """Take the scan on screen; None when it has no ranked mask."""
+    def follow(self, view: DecisionView) -> None:
+        """Take the scan that came on screen."""
         self._keep_note()
         self._close_question()
-        self.row = row
-        self.note.setText("" if row is None else self._note_of(row))
-        self.note.setModified(False)
-        self.refresh(row)
+        self._show_note(view.row)
+        self.draw(view)
 
-    def refresh(self, row: ReviewRow | None) -> None:
+    def draw(self, view: DecisionView) -> None:
         """Show what is true now of the same scan."""
-        self.row = row
+        row = self.row = view.row
         for name in ("accept", "corrected", "reject"):
             self.buttons[name].setEnabled(row is not None)
         self.note.setEnabled(row is not None)
         if row is not None and not self.note.isModified() and not self.note.hasFocus():
-            self.note.setText(self._note_of(row))
-        self.discard.setText("Remove correction" if self._removes() else "Discard changes")
-        self.discard.setVisible(row is not None and (row.unsaved or self._removes()))
-        last = self.history.last if self.session.study is not None else None
-        self.undo.setEnabled(last is not None)
-        self.undo.setToolTip(f"Take back: {last.words}" if last else "Nothing to take back yet")
+            self._show_note(row)
+        self.discard.setEnabled(view.discard_enabled)
+        self.undo.setEnabled(view.undo_enabled)
+        self.undo.setToolTip(view.undo_tip)
         if row is None or not row.unsaved:
             self._close_question()
 
@@ -126,23 +128,29 @@ class DecisionBar(QWidget):
             self._history = ReviewHistory(study)
         return self._history
 
+    @property
+    def last_step(self) -> str:
+        """The decision that can be taken back, in words; empty for none."""
+        last = self.history.last if self.session.study is not None else None
+        return last.words if last is not None else ""
+
     # --- decisions
 
     def accept(self) -> None:
-        """Accept the pseudo-label on screen; changes of a person are never passed over."""
+        """Accept the pseudo-label on screen, but never silently ignore manual changes."""
         row = self._ready()
         if row is None:
             return
         if row.unsaved and self._changed_voxels() != 0:
             self._ask("accepted")
         elif row.state in ("corrected", "painted"):
-            self.session.tell(f"{row.name} keeps the mask you made: it is learned from already.")
+            self.session.tell(f"{row.name} keeps the mask you made, which is used for training.")
             self.decided.emit(row.name)
         else:
             self._decide("accepted", drop_changes=row.unsaved)
 
     def correct(self) -> None:
-        """Keep the mask on screen as corrected by hand."""
+        """Save the mask on screen as corrected."""
         row = self._ready()
         if row is None:
             return
@@ -158,7 +166,7 @@ class DecisionBar(QWidget):
         self._decide("painted" if painted else "corrected")
 
     def reject(self) -> None:
-        """Reject the pseudo-label: it is never learned from."""
+        """Reject the pseudo-label, which is then never used for training."""
         row = self._ready()
         if row is None:
             return
@@ -168,7 +176,7 @@ class DecisionBar(QWidget):
             self._decide("rejected", drop_changes=row.unsaved)
 
     def discard_changes(self) -> None:
-        """Throw the unsaved changes away, or the kept correction; can be taken back."""
+        """Discard unsaved changes, or the kept correction; can be undone."""
         row = self.row
         if row is None:
             return
@@ -177,34 +185,34 @@ class DecisionBar(QWidget):
                 if row.unsaved:
                     self.session.forget_draft(row.name)
                 else:
-                    self.session.need_study().remove_mask(row.name)
+                    self.session.need_study().masks.remove(row.name)
             self.session.show_scan(row.name)
-            self.session.tell(f"{row.name} is as it was before. \"Undo decision\" brings the "
-                              "changes back.")
+            self.session.tell(f"{row.name} is as before. \"Undo decision\" restores the "
+                              "changes.")
 
     def accept_down_to(self, names: list[str], rank: int) -> None:
         """Accept many undecided scans as one step."""
         with self.session.guarded():
             with self.history.step(f"accept {len(names)} scans down to rank {rank}", names, False):
-                self.session.need_study().decide_all(names, "accepted")
+                self.session.need_study().decisions.decide_all(names, "accepted")
             self.session.tell(f"Accepted {len(names)} masks down to rank {rank}. \"Undo decision\" "
-                              "takes all of them back.")
-            self._offer_undo(f"{len(names)} masks: accepted")
+                              "undoes this for all of them.")
+            self._offer_undo(f"Accepted {len(names)} masks")
+            self.steps_changed.emit()
 
     def take_back(self) -> None:
-        """Take the last step back, and show what it was about."""
+        """Undo the last step, and show the scan it was about."""
         self._forget_decided()
         with self.session.guarded():
             step = self.history.undo()
             if step is None:
                 return
             if step.hands:
-                self.session.study_changed.emit("drafts")
-            self.session.tell(f"Taken back: {step.words}.")
+                self.session.study_changed.emit(StudyPart.DRAFTS)
+            self.session.tell(f"Undone: {step.words}.")
             if len(step.names) == 1:
                 self.session.show_scan(step.names[0])
-        if self.session.study is not None:
-            self.refresh(self.row)
+        self.steps_changed.emit()
 
     def close_all(self) -> None:
         """Let go: the window closes."""
@@ -213,35 +221,35 @@ class DecisionBar(QWidget):
     # --- inside
 
     def _offer_undo(self, done: str) -> None:
-        self._decided_at = self.session.layers.now
-        self.toast.say(f"{done}   \u00b7   Ctrl+Z takes it back")
+        self._decided_at = self.session.layers.showing.now
+        self.toast.say(done, "Undo  Ctrl+Z", self.take_back)
 
     def _forget_decided(self) -> None:
         self._decided_at = None
         self.toast.hide()
 
     def _on_nothing_to_undo(self) -> None:
-        """Ctrl+Z takes a decision back, as long as it is the last thing that was done."""
-        now = self.session.layers.now
+        """Let Ctrl+Z undo a decision, as long as it is the last action."""
+        now = self.session.layers.showing.now
         if self.isVisible() and now is not None and self._decided_at is now:
             self.take_back()
 
     def _ready(self) -> ReviewRow | None:
-        """The row, when what is on screen is what would be decided about."""
+        """The row, if the mask on screen is the one to be decided about."""
         row = self.row
         if row is None or self.session.scan != row.name:
             self.session.tell("Choose a ranked scan first: click a row, or press N.", "warning")
             return None
         self._keep_note()
-        if not self.session.layers.mask_is_seen:
-            self.session.layers.reveal_mask()
+        if not self.session.layers.editing.is_seen:
+            self.session.layers.editing.reveal()
             self.session.tell(f"The mask of {printable(row.name)} was hidden. It is shown now: "
-                              "look at it, then decide.", "warning")
+                              "check it, then decide.", "warning")
             return None
-        if self.session.layers.is_outdated():  # nobody decides about a mask not seen
+        if self.session.layers.showing.is_outdated():  # no decision about an unseen mask
             self.session.show_scan(row.name)
             self.session.tell(
-                f"A newer mask of {row.name} was made meanwhile. It is shown now: look at it, "
+                f"A newer mask of {row.name} was made meanwhile. It is shown now: check it, "
                 "then decide.", "warning",
             )
             return None
@@ -252,6 +260,7 @@ class DecisionBar(QWidget):
         assert row is not None
         verb = {"accepted": "accept", "rejected": "reject"}.get(state, "keep correction of")
         note, done = self.note.text().strip(), False
+        self.deciding = row.name
         try:
             with self.session.guarded(), self.history.step(f"{verb} {row.name}", [row.name]):
                 self.session.decide(row.name, state, note)
@@ -259,12 +268,13 @@ class DecisionBar(QWidget):
                     self.session.forget_draft(row.name)
                 done = True
         finally:
+            self.deciding = ""
             self._close_question()
         if done:
             self._forget_note(row.name)
             self.note.setModified(False)
             self.decided.emit(row.name)
-            self._offer_undo(f"{printable(row.name)}: {state}")
+            self._offer_undo(f"{state.capitalize()} {printable(row.name)}")
 
     def _ask(self, state: State) -> None:
         row = self.row
@@ -285,9 +295,6 @@ class DecisionBar(QWidget):
         if self._ready() is not None:
             self._decide(state, drop_changes=True)
 
-    def _removes(self) -> bool:
-        return self.row is not None and not self.row.unsaved and self.row.state == "corrected"
-
     # --- notes
 
     def _note_of(self, row: ReviewRow) -> str:
@@ -298,22 +305,27 @@ class DecisionBar(QWidget):
             return row.decision.note
         return str(self.session.remembered().get(NOTES, {}).get(row.name, ""))
 
+    def _show_note(self, row: ReviewRow | None) -> None:
+        self.note.setText("" if row is None else self._note_of(row))
+        self.note.setCursorPosition(0)  # a long one is read from its beginning
+        self.note.setModified(False)
+
     def _keep_note(self) -> None:
-        """Write the note down: with the decision, or until there is one."""
+        """Save the note, with the decision or for a later one."""
         row, study, text = self.row, self.session.study, self.note.text().strip()
         if row is None or study is None or not self.note.isModified():
             return
         self.note.setModified(False)
         self._unkept[study.folder, row.name] = text  # until it is written
         with self.session.guarded():
-            decision = study.decisions().get(row.name)
+            decision = study.decisions.all().get(row.name)
             if decision is None:
                 notes = {**self.session.remembered().get(NOTES, {}), row.name: text}
                 if not self.session.remember(**{NOTES: {k: v for k, v in notes.items() if v}}):
                     return
-                self.session.study_changed.emit("decisions")
+                self.session.study_changed.emit(StudyPart.DECISIONS)
             elif decision.note != text:
-                study.put_decisions({row.name: replace(decision, note=text)})
+                study.decisions.put({row.name: replace(decision, note=text)})
             self._unkept.pop((study.folder, row.name), None)
 
     def _forget_note(self, name: str) -> None:
@@ -332,19 +344,20 @@ class DecisionBar(QWidget):
 
     def _make_buttons(self) -> None:
         self.buttons = {
-            "accept": button("Accept  A", "The mask is good: it is learned from", self.accept,
+            "accept": button("Accept  A", "The mask is good: use it for training", self.accept,
                              "accept"),
-            "corrected": button("Corrected  S", "Keep the mask on screen, as you changed it: it "
-                                "is learned from", self.correct, "corrected"),
-            "reject": button("Reject  R", "The mask is bad: it is never learned from",
+            "corrected": button("Corrected  S", "Keep the mask on screen with your changes, and "
+                                "use it for training", self.correct, "corrected"),
+            "reject": button("Reject  R", "The mask is bad: never use it for training",
                              self.reject, "reject"),
-            "next": button("Next  N", "The next scan of the table (Shift+N: the one before)",
+            "next": button("Next  N", "The next scan of the table (Shift+N: the previous one)",
                            self.next_requested.emit, "next"),
         }
-        self.undo = button("Undo decision", "Nothing to take back yet", self.take_back,
+        self.undo = button("Undo decision", "Nothing to undo yet", self.take_back,
                            "undo_decision")
-        self.discard = button("Discard changes", "Go back to the mask as it was predicted; "
-                              "\"Undo decision\" brings the changes back",
+        self.discard = button("Discard", "Throw away your changes, or the correction that you "
+                              "kept: the mask is as it was predicted. \"Undo decision\" brings "
+                              "them back",
                               self.discard_changes, "discard")
 
     def _make_question(self) -> None:
@@ -352,10 +365,10 @@ class DecisionBar(QWidget):
         self.question.setObjectName("question")
         self.question.setFrameShape(QFrame.Shape.StyledPanel)
         self.question_words = words(name="question_words")
-        keep = button("Keep changes  S", "Keep the mask on screen, as you changed it",
+        keep = button("Keep changes  S", "Keep the mask on screen with your changes",
                       self.correct, "keep_changes")
-        self.discard_and = button("Discard", "Throw the changes away; \"Undo decision\" brings "
-                                  "them back", self._answer, "discard_and")
+        self.discard_and = button("Discard", "Discard the changes; \"Undo decision\" restores "
+                                  "them", self._answer, "discard_and")
         cancel = button("Cancel", "Leave everything as it is", self._close_question, "cancel")
         grid = QGridLayout(self.question)
         grid.setContentsMargins(6, 4, 6, 4)
@@ -383,6 +396,3 @@ class DecisionBar(QWidget):
         column.addLayout(first)
         column.addLayout(second)
         column.addWidget(self.question)  # below: it must not push the note away
-        kept = self.discard.sizePolicy()  # nor may a button come where one is about to click
-        kept.setRetainSizeWhenHidden(True)
-        self.discard.setSizePolicy(kept)

@@ -1,79 +1,85 @@
-"""Step "review": look at the ranked masks, decide, correct, and fine-tune."""
+"""Step "review": inspect the ranked masks, decide, correct, and fine-tune."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QCheckBox, QPushButton, QSizePolicy, QVBoxLayout, QWidget
-from superqt import QCollapsible
+from qtpy.QtWidgets import QCheckBox, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_singlestrip.events import Event, Wrote
-from napari_singlestrip.study.review import Review, ReviewRow, review
-from napari_singlestrip.widgets.common.controls import button, words
-from napari_singlestrip.widgets.common.thumbnails import Thumbnails, placeholder
-from napari_singlestrip.widgets.paint.tools import PaintTools
+from napari_singlestrip.study.review import Review, ReviewRow
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.widgets.common.section import section
+from napari_singlestrip.widgets.common.single_shot import single_shot
 from napari_singlestrip.widgets.review.decision_bar import DecisionBar
+from napari_singlestrip.widgets.review.doubts import Doubts, PlaceToCheck
+from napari_singlestrip.widgets.review.facts_reader import NOTHING, FactsReader
 from napari_singlestrip.widgets.review.finetune_bar import FinetuneBar
+from napari_singlestrip.widgets.review.gallery import Gallery
+from napari_singlestrip.widgets.review.nothing_yet import NothingYet
 from napari_singlestrip.widgets.review.overlays import ReviewLayers, files_of
-from napari_singlestrip.widgets.review.reference_dice import TrueDice, Truth
+from napari_singlestrip.widgets.review.panel_with_tools import PanelWithTools
+from napari_singlestrip.widgets.review.pictures import ReviewPictures
+from napari_singlestrip.widgets.review.places_bar import PlacesBar
 from napari_singlestrip.widgets.review.score_plot import ScorePlot
+from napari_singlestrip.widgets.review.tab_keys import TabKeys
 from napari_singlestrip.widgets.review.table import ReviewTable
 from napari_singlestrip.widgets.review.table_header import ReviewHead
-from napari_singlestrip.widgets.review.table_model import THUMBNAIL
-from napari_singlestrip.widgets.session.panel import Panel
+from napari_singlestrip.widgets.review.view import (
+    ReviewView,
+    decision_view,
+    finetune_view,
+    review_view,
+)
+from napari_singlestrip.widgets.session.job_process import JobStatus
 from napari_singlestrip.widgets.session.session import Session
-from napari_singlestrip.widgets.viewer.viewpoint import canvas_of
+from napari_singlestrip.widgets.viewer.napari_private import canvas_of
 
 ARROW_MS = 60  # a held arrow key loads only the scan it stops at
-NO_STUDY = "There is nothing to review yet: open a study or add scans first."
-NOT_RANKED = (
-    "Nothing is ranked yet. Train first: then all other scans get a mask, and the masks are "
-    "ranked here, those most like a brain on top."
-)
-RUNNING = "A job is running: the ranked masks appear here as soon as they are there."
 
 
-class ReviewPanel(Panel):
+class ReviewPanel(PanelWithTools):
     """Look at the ranked masks."""
 
-    title = "look at the ranked masks"
+    title = "review the ranked masks"
     step = "review"
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self.review = Review()
-        self.truth = Truth({})
-        self._study: object = None
-        self._followed, self._shown = "", session.layers.now
+        self.view = review_view(False, NOTHING, session.job.status)
+        self._study: Study | None = None
+        self._busy = False
+        self._followed, self._shown = "", session.layers.showing.now
         self._order: list[str] = []
-        self._ranked = False  # anew, while another step was open
-        self.thumbnails = Thumbnails(self)
-        self.true_dice = TrueDice(self)
-        self.tools = PaintTools(session)
-        self.table = ReviewTable(self._picture)
+        self._ranked = False  # again, while another step was open
+        self.pictures = ReviewPictures(session, lambda: self.review.round, self)
+        self.facts = FactsReader(session, self)
+        self.table = ReviewTable(self.pictures.row)
         self.head = ReviewHead(self.table)
-        self.layers = ReviewLayers(session)
+        self.doubts = Doubts(session)
+        self.layers = ReviewLayers(session, self.doubts)
+        self.places = PlacesBar()
+        self.gallery = Gallery(session.viewer, self.table.filter, self.pictures.tile, self)
+        self._tab_keys = TabKeys(self, (canvas_of(session.viewer), self.table), self._step_place)
         self.decisions = DecisionBar(session, lambda: self.layers.n_changed)
         self.finetune = FinetuneBar(session)
         self.plot = ScorePlot()
-        self._arrow = QTimer(self)
-        self._arrow.setSingleShot(True)
-        self._arrow.setInterval(ARROW_MS)
-        self._make_top()
+        self._arrow = single_shot(self, ARROW_MS)
+        self.nothing_yet = NothingYet(session)
         self._lay_out()
         self._connect()
 
-    # --- what keys call
+    # --- called by keys
 
     def accept(self) -> None:
         """Accept the mask on screen."""
         self._now(self.decisions.accept)
 
     def correct(self) -> None:
-        """Keep the mask on screen as corrected."""
+        """Save the mask on screen as corrected."""
         self._now(self.decisions.correct)
 
     def reject(self) -> None:
@@ -85,24 +91,8 @@ class ReviewPanel(Panel):
         self._step(1)
 
     def previous_scan(self) -> None:
-        """Show the scan before in the table."""
+        """Show the previous scan of the table."""
         self._step(-1)
-
-    def interpolate(self) -> None:
-        """Interpolate between painted slices."""
-        self._with_tools(self.tools.interpolate)
-
-    def grow(self) -> None:
-        """Grow from seeds."""
-        self._with_tools(self.tools.grow)
-
-    def follow(self) -> None:
-        """Let the rest of the mask follow the slices that were set."""
-        self._with_tools(self.tools.follow)
-
-    def toggle_range(self) -> None:
-        """Paint only in the range of intensities."""
-        self._with_tools(self.tools.toggle_range)
 
     def toggle_outline(self) -> None:
         """Mask as outline or filled."""
@@ -112,38 +102,73 @@ class ReviewPanel(Panel):
         """3D or slices."""
         self.layers.in_3d.toggle()
 
-    def hold_heat(self) -> Iterator[None]:
-        """Heat map while the key is held."""
-        return self.layers.hold_heat()
+    def hold_doubts(self) -> Iterator[None]:
+        """Show the doubts while the key is held."""
+        return self.layers.hold_doubts()
+
+    def hold_before(self) -> Iterator[None]:
+        """The mask of the previous round while the key is held."""
+        return self.layers.hold_before()
+
+    def toggle_gallery(self) -> None:
+        """Show all masks as large tiles, or the image again."""
+        if self.gallery.isVisible():
+            self.gallery.leave()
+        elif self.review.rows:
+            self.gallery.open_at(self.session.scan)
 
     def hold_untouched(self) -> Iterator[None]:
         """Untouched pseudo-label while the key is held."""
         return self.layers.hold_untouched()
 
-    # --- what is true now
+    # --- state
+
+    @property
+    def review(self) -> Review:
+        """The newest ranking, as it is shown."""
+        return self.view.facts.review
 
     def refresh(self) -> None:
         """Show the newest ranking, with what is decided."""
-        study, before = self.session.study, self.review
+        study, status, before = self.session.study, self.session.job.status, self.review
         new_study = study is not self._study
-        self._study = study
-        self.review = Review()
-        if study is not None:
-            with self.session.guarded():
-                self.review = self._with_unsaved(review(study))
+        self._study, self._busy = study, status.busy
         if new_study:
-            self.true_dice.forget()
-        self.truth = Truth({}) if study is None else self.true_dice.of(study, self.review)
-        self._show_page()
-        new_round = new_study or self.review.round != before.round
-        if self.review.round is None:
+            self.facts.forget()
+            self.finetune.forget()
+        facts = NOTHING if study is None else self.facts.read(
+            study, self.finetune.asked, self.decisions.deciding
+        )
+        self.view = review_view(
+            study is not None, facts, status, self.session.scan, self.decisions.last_step
+        )
+        self.draw(self.view, new_study or self.review.round != before.round)
+
+    def draw(self, view: ReviewView, new_round: bool) -> None:
+        """Show a snapshot.
+
+        Parameters
+        ----------
+        view : ReviewView
+        new_round : bool
+            Whether it is about another round than the one that was shown.
+        """
+        self.content.setVisible(view.nothing is None)
+        self.nothing_yet.draw(view.nothing)
+        if view.nothing is not None:
             return
-        self._show_table(new_round)
-        self.finetune.show_review(self.review, new_study)
-        self._follow(new_round)
+        facts = view.facts
+        with self.table.quiet():
+            self.table.rows.show(facts.review, facts.truth.dices)
+        self.table.rows.show_changes(facts.changes)
+        self.head.draw(view.head, new_round)
+        self.plot.show_review(facts.review, facts.truth, view.scan)
+        self.gallery.show_review(facts.review)
+        self.finetune.draw(view.finetune)
+        self._follow(view, new_round)
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Begin with the first scan to look at, when the ranking, or the scan, is not of here."""
+        """Start with the first scan to review if the ranking is new or no ranked scan is shown."""
         super().showEvent(event)
         if event is not None and not event.spontaneous():
             self.layers.enter()
@@ -152,87 +177,100 @@ class ReviewPanel(Panel):
             self._to_open_one("")
 
     def hideEvent(self, event: QHideEvent | None) -> None:
-        """Leave the screen to the other steps."""
+        """Remove the overlays when another step opens."""
         super().hideEvent(event)
         if event is not None and not event.spontaneous():
             self._arrow.stop()
+            self.gallery.leave()
             self.layers.leave()
+            self.doubts.follow("", 0)
             self._followed = ""
 
     def close_all(self) -> None:
-        """Let go of threads and timers: the window closes."""
+        """End threads and timers when the window closes."""
         self._arrow.stop()
-        self.layers.close_all()
-        self.decisions.close_all()
-        self.true_dice.close_all()
-        self.thumbnails.close_all()
-        self.tools.close_all()
+        self._tab_keys.close()
+        for part in (
+            self.doubts, self.gallery, self.layers, self.decisions, self.facts, self.pictures,
+            self.tools,
+        ):
+            part.close_all()
 
-    # --- inside: pages and table
+    # --- inside: the snapshot
 
-    def _show_page(self) -> None:
-        ranked, busy = self.review.round is not None, self.session.job.status.busy
-        self.content.setVisible(ranked)
-        self.empty.setVisible(not ranked)
-        self.go_on.setVisible(not ranked)
-        if ranked:
+    def _stale(self, *what: object) -> None:
+        """Only the end and the beginning of a job matter here: the study says what it wrote.
+
+        Another scan on screen reads no table again: of thousands of masks, keys would wait for it.
+        """
+        if what and type(what[0]) is str and self.review.rows and self.isVisible():  # no StudyPart
+            self._follow_scan()
             return
-        no_study = self.session.study is None
-        self.empty.setText(NO_STUDY if no_study else RUNNING if busy else NOT_RANKED)
-        self.go_on.setText("Go to step 1, Scans" if no_study else "Go to step 3, Train")
+        progress = what and isinstance(what[0], JobStatus) and what[0].busy == self._busy
+        if not progress:
+            super()._stale()
 
-    def _show_table(self, new_round: bool) -> None:
-        with self.table.quiet():
-            self.table.rows.show(self.review, self.truth.dices)
-        has_truth = bool(self.truth.dices or self.truth.n_missing)
-        self.head.show_review(self.review, has_truth, new_round)
-        self.plot.show_review(self.review, self.truth, self.session.scan)
+    def _follow_scan(self) -> None:
+        status, step = self.session.job.status, self.decisions.last_step
+        self.view = review_view(True, self.view.facts, status, self.session.scan, step)
+        self.plot.show_current(self.view.scan)
+        self._follow(self.view, False)
 
-    def _follow(self, new_round: bool) -> None:
+    def _on_steps(self) -> None:
+        """Another decision can be taken back."""
+        made = decision_view(self.view.decision.row, self.decisions.last_step)
+        self.view = replace(self.view, decision=made)
+        self.decisions.draw(made)
+
+    def _on_chosen(self) -> None:
+        """Other masks are to be learned from."""
+        plan = self.facts.plan(self.session.need_study(), self.finetune.asked)
+        facts = replace(self.view.facts, plan=plan)
+        made = finetune_view(facts.review, facts.plan, self._busy)
+        self.view = replace(self.view, facts=facts, finetune=made)
+        self.finetune.draw(made)
+
+    def _follow(self, view: ReviewView, new_round: bool) -> None:
         """Keep row, note and overlays with the scan on screen."""
-        name = self.session.scan
-        row = self._row(name)
+        name, row = view.scan, view.decision.row
         if new_round and row is not None and not row.unsaved and self._is_outdated():
-            self.session.show_scan(name)  # refreshes again
+            self.session.show_scan(name)  # this refreshes again
             return
-        if name != self._followed or new_round or self.session.layers.now is not self._shown:
-            self._followed, self._shown = name, self.session.layers.now
+        now = self.session.layers.showing.now
+        if name != self._followed or new_round or now is not self._shown:
+            self._followed, self._shown = name, now
             self.table.go_to(name)
-            self.decisions.follow(row)
-            paths = {} if row is None else files_of(self.session, name, self.review.round or 0)
-            self.layers.follow(name if row is not None else "", paths)
+            self.decisions.follow(view.decision)
+            ranked = name if row is not None else ""
+            self.doubts.follow(ranked, self.review.round or 0)
+            self.layers.follow(ranked, files_of(self.session, name) if ranked else {})
             self._load_ahead()
         else:
-            self.decisions.refresh(row)
-
-    def _with_unsaved(self, found: Review) -> Review:
-        """Add changes that could not be written: they must not be passed over either."""
-        names = self.session.unfinished()
-        rows = (replace(row, unsaved=row.unsaved or row.name in names) for row in found.rows)
-        return replace(found, rows=tuple(rows))
+            self.decisions.draw(view.decision)
 
     def _is_outdated(self) -> bool:
         outdated = False
         with self.session.guarded():
-            outdated = self.session.layers.is_outdated()
+            outdated = self.session.layers.showing.is_outdated()
         return outdated
 
     def _row(self, name: str) -> ReviewRow | None:
         return next((row for row in self.review.rows if row.name == name), None)
 
-    def _picture(self, name: str):  # type: ignore[no-untyped-def]
-        study = self.session.study
-        if study is None or self.review.round is None:
-            return placeholder(THUMBNAIL)
-        mask = study.mask_path(name)
-        if not mask.exists():
-            mask = study.pseudo_label_path(self.review.round, name)
-        return self.thumbnails.pixmap(study, name, mask, THUMBNAIL)
+    # --- inside: places to check
+
+    def _step_place(self, by: int) -> bool:
+        self.places.step(by)
+        return bool(self.review.rows)  # also while they are computed, so that the focus stays here
+
+    def _go_to_place(self, one: PlaceToCheck) -> None:
+        self.session.layers.viewpoint.visit(one.plane, one.place.voxel, one.extent_mm)
+        self.layers.doubt.setChecked(True)
 
     # --- inside: from scan to scan
 
     def _now(self, decide: Callable[[], None]) -> None:
-        """Decide about the row that was reached, also when its scan was still to be loaded."""
+        """Decide about the current row, even if its scan is still being loaded."""
         if self._arrow.isActive():
             self._arrow.stop()
             self._show_current()
@@ -256,11 +294,11 @@ class ReviewPanel(Panel):
                               "This is the first scan of the table.")
 
     def _go(self, name: str) -> None:
-        self.table.go_to(name)  # also when it cannot be shown: the next one comes after it
+        self.table.go_to(name)  # even if it cannot be shown, so that the next one follows it
         self.session.show_scan(name)
 
     def _to_open_one(self, after: str, names: list[str] | None = None) -> None:
-        """Go to the next scan that is to be looked at, beginning after one."""
+        """Go to the next scan to review after a given one."""
         names = self.table.filter.names() if names is None else names
         start = names.index(after) + 1 if after in names else 0
         is_open = {row.name for row in self.review.rows if row.is_open}
@@ -273,7 +311,7 @@ class ReviewPanel(Panel):
             left = len(is_open - {after})
             self.session.tell(
                 f"Nothing is left to review in this filter; {left} scans are in others." if left
-                else "All ranked masks are decided: fine-tune, or look at them again."
+                else "All ranked masks are decided: fine-tune, or review them again."
             )
 
     def _decided(self, name: str) -> None:
@@ -286,67 +324,53 @@ class ReviewPanel(Panel):
         if study is not None and here < len(names):
             self.session.layers.load_ahead(study, names[here])
 
-    def _with_tools(self, use: Callable[[], None]) -> None:
-        self.painting.expand(animate=False)
-        use()
-
     # --- inside: layout
-
-    def _make_top(self) -> None:
-        self.empty = words(name="review_empty")
-        self.go_on = button("", "Do what is missing first", self._go_on, "review_go_on")
 
     def _lay_out(self) -> None:
         self.content = QWidget()
         column = QVBoxLayout(self.content)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(5)
-        self.table.setMinimumHeight(190)
-        # Above all that changes its height: what one is about to click or type into stays there.
+        self.table.setMinimumHeight(150)  # Fine-tune is above the fold of a laptop
+        # Above everything that changes its height, so that buttons do not move.
         steady: tuple[QWidget, ...] = self.head, self.decisions
         for part in steady:
             part.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
             column.addWidget(part)
         column.addWidget(self.table, 1)
+        column.addWidget(self.places)
         column.addWidget(self.layers)
         column.addWidget(self.finetune)
-        self.painting = self._section("Paint tools", self.tools, "painting")
-        self.plotting = self._section("Plot of the scores", self.plot, "plotting")
-        for section in (self.painting, self.plotting):
-            column.addWidget(section)
-        for page in (self.empty, self.go_on, self.content):
-            self.add(page)
+        self.plotting = section("Plot of the scores", self.plot, "plotting")
+        for part in (self.painting, self.plotting):
+            column.addWidget(part)
+        self.add(self.nothing_yet)
+        self.add(self.content)
         self._column.setStretchFactor(self.content, 1)
         self._column.addStretch(0)
 
-    def _section(self, title: str, widget: QWidget, name: str) -> QCollapsible:
-        section = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
-        section.toggleButton().setToolTip(f"Show or hide: {title.lower()}")
-        section.toggleButton().setObjectName(f"toggle_{title.lower().replace(' ', '_')}")
-        for part in (section.layout(), section.content().layout()):
-            if part is not None:
-                part.setContentsMargins(0, 0, 0, 0)
-                part.setSpacing(2)
-        section.setObjectName(name)
-        section.setToolTip(f"Open or close: {title.lower()}")
-        section.setDuration(0)
-        section.addWidget(widget)
-        return section
-
     def _connect(self) -> None:
-        for kind in (QPushButton, QCheckBox):
+        for kind in (QPushButton, QCheckBox, QToolButton):
             for made in self.content.findChildren(kind):
                 made.clicked.connect(self._keys_to_picture)
         self.head.filtered.connect(self._on_filter)
+        self.head.gallery_requested.connect(self.toggle_gallery)
+        self.gallery.scan_chosen.connect(self._go)
+        self.pictures.large.ready.connect(self.gallery.picture_changed)
+        self.layers.before.released.connect(self._keys_to_picture)
+        self.doubts.changed.connect(lambda: self.places.show_found(self.doubts.found))
+        self.places.chosen.connect(self._go_to_place)
         self.head.reordered.connect(self._on_order)
         self.table.scan_chosen.connect(lambda _name: self._arrow.start())
         self._arrow.timeout.connect(self._show_current)
         self.plot.scan_chosen.connect(self._go)
         self.decisions.decided.connect(self._decided)
         self.decisions.next_requested.connect(self.next_scan)
+        self.decisions.steps_changed.connect(self._on_steps)
+        self.finetune.chosen.connect(self._on_chosen)
         self.finetune.rest_accepted.connect(self.decisions.accept_down_to)
-        self.thumbnails.ready.connect(self.table.rows.picture_changed)
-        self.true_dice.changed.connect(self._stale)
+        self.pictures.small.ready.connect(self.table.rows.picture_changed)
+        self.facts.measured.connect(self._stale)
         self.session.job_event.connect(self._on_event)
 
     def _on_event(self, event: Event) -> None:
@@ -358,16 +382,13 @@ class ReviewPanel(Panel):
         self._load_ahead()
 
     def _keys_to_picture(self) -> None:
-        """Let letters act after a click on a button; not when a note had them before."""
+        """Let letters act after a click on a button, unless a note had the focus."""
         canvas = canvas_of(self.session.viewer)
         if canvas is not None:
             canvas.setFocus(Qt.FocusReason.TabFocusReason)
 
     def _on_order(self, from_top: bool) -> None:
-        """Go on in the order that is seen; where a person asked for it, from its top."""
+        """Continue in the displayed order; from the top if requested."""
         self._load_ahead()
         if from_top:
             self._to_open_one("")
-
-    def _go_on(self) -> None:
-        self.session.step_requested.emit("scans" if self.session.study is None else "train")

@@ -1,4 +1,4 @@
-"""How good the ranked masks really are, where there are references: measured in the background."""
+"""True Dice of the ranked masks, if there are references, measured in the background."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Stamp = tuple[Path, int]
 
 @dataclass(frozen=True)
 class Truth:
-    """What the scores of a round are worth.
+    """True Dice of a round, and its correlation with the scores.
 
     Attributes
     ----------
     dices : mapping of str to float
-        By scan; only those measured so far.
+        By scan; those measured so far.
     n_missing : int
-        Scans that are still to be measured.
+        Number of scans still to be measured.
     rank, autoencoder_error, consistency : float
         Spearman correlation with the true Dice; 1 is a perfect score. NaN without at least three.
     """
@@ -43,7 +43,7 @@ class Truth:
 
 
 class TrueDice(QObject):
-    """Measures one scan after the other, and remembers.
+    """Measures scan by scan, and caches the results.
 
     Signals
     -------
@@ -60,11 +60,11 @@ class TrueDice(QObject):
         self._asked: set[Stamp] = set()
 
     def of(self, study: Study, review: Review) -> Truth:
-        """Return what is known of a round, and begin to measure the rest."""
-        if study.references is None or review.round is None:
+        """Return the results so far, and start measuring the rest."""
+        if study.references.folder is None or review.round is None:
             return Truth({})
         stamps = {row.name: _stamp(study, review.round, row.name) for row in review.rows}
-        references = cache(study.find_references)  # once for all, in the thread
+        references = cache(study.references.find)  # once for all scans, in the thread
         for name, stamp in stamps.items():
             if stamp is not None and stamp not in self._asked:
                 self._asked.add(stamp)
@@ -88,7 +88,7 @@ class TrueDice(QObject):
     ) -> None:
         def work() -> float:
             dice = attempt(lambda: true_dice(study, round_, name, references()))
-            if isinstance(dice, Failure):  # a scan that cannot be measured does not hide the others
+            if isinstance(dice, Failure):  # a failed scan does not hide the others
                 told(name, dice)
                 return math.nan
             return math.nan if dice is None else dice
@@ -101,8 +101,8 @@ class TrueDice(QObject):
 
 
 def _stamp(study: Study, round_: int, name: str) -> Stamp | None:
-    """What tells one predicted mask from a newer one; None when there is none."""
-    path = study.pseudo_label_path(round_, name)
+    """Stamp that changes when a predicted mask is replaced; None if there is none."""
+    path = study.rounds.pseudo_label_path(round_, name)
     try:
         return path, path.stat().st_mtime_ns
     except OSError:
@@ -112,7 +112,7 @@ def _stamp(study: Study, round_: int, name: str) -> Stamp | None:
 def _truth(dices: dict[str, float], n_missing: int, review: Review) -> Truth:
     measured = [row for row in review.rows if row.name in dices]
     truth = [dices[row.name] for row in measured]
-    # Ranks and errors are negated, so that 1 is a perfect score whatever its direction.
+    # Ranks and errors are negated, so that 1 always means perfect.
     rank = correlation([-row.score.rank or math.nan for row in measured], truth)
     error = correlation([-row.score.autoencoder_error for row in measured], truth)
     agreement = correlation([row.score.consistency for row in measured], truth)

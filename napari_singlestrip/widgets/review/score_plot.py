@@ -1,4 +1,4 @@
-"""The scores of a round as a plot in which one can click."""
+"""The scores of a round as a clickable plot."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
+from napari_singlestrip.glossary import meaning
 from napari_singlestrip.study.review import Review, ReviewRow
 from napari_singlestrip.widgets.common.controls import words
 from napari_singlestrip.widgets.common.scatter_plot import Scatter, Spot
@@ -15,15 +16,16 @@ from napari_singlestrip.widgets.review.reference_dice import Truth
 from napari_singlestrip.widgets.review.table_model import STATE_COLOURS
 
 RANK, AGREEMENT, TRUTH = "AE error by rank", "AE error and agreement", "AE error and true Dice"
-AXES = {
-    RANK: ("rank", "AE error"),
-    AGREEMENT: ("agreement under augmentation", "AE error"),
-    TRUTH: ("true Dice", "AE error"),
+ERROR = "AE error (lower is better)"
+AXES = {  # with what is better: across, up
+    RANK: ("rank (1 is best)", ERROR),
+    AGREEMENT: ("agreement (higher is better)", ERROR),
+    TRUTH: ("true Dice (higher is better)", ERROR),
 }
 
 
 class ScorePlot(QWidget):
-    """Each spot is a scan, in the colour of its state; a click shows it.
+    """Each point is a scan, in the colour of its state; a click shows it.
 
     Signals
     -------
@@ -37,11 +39,12 @@ class ScorePlot(QWidget):
         self.setObjectName("score_plot")
         self.mode = QComboBox()
         self.mode.setObjectName("plot_mode")
-        self.mode.setToolTip("What is plotted")
+        self.mode.setToolTip(f"What is plotted. AE error: {meaning('AE error')} Agreement: "
+                             f"{meaning('agreement')}")
         self.mode.addItems([RANK, AGREEMENT])
         self.plot = Scatter()
         self.plot.setObjectName("plot")
-        self.plot.setToolTip("Each spot is a scan: click one to look at it")
+        self.plot.setToolTip("Each point is a scan: click one to show it")
         self.hint = words(name="correlations")
         self._rows: Sequence[ReviewRow] = ()
         self._truth = Truth({})
@@ -55,27 +58,37 @@ class ScorePlot(QWidget):
             column.addWidget(widget)
 
     def show_review(self, review: Review, truth: Truth, current: str) -> None:
-        """Take the scores as they are now.
+        """Update with the current scores.
 
         Parameters
         ----------
         review : Review
         truth : Truth
-            Adds the plot against the true Dice, and what the scores are worth.
+            Adds the plot against the true Dice, and correlations.
         current : str
-            Scan on screen: its spot gets a ring.
+            Scan on screen, which is highlighted.
         """
         self._rows, self._truth, self._current = review.rows, truth, current
-        place = self.mode.findText(TRUTH)
-        if truth.dices and place < 0:
-            self.mode.addItem(TRUTH)
-        elif not truth.dices and place >= 0:
-            self.mode.removeItem(place)
+        self._offer(AGREEMENT, any(math.isfinite(r.score.consistency) for r in review.rows))
+        self._offer(TRUTH, bool(truth.dices))
         self.hint.setText(in_words(truth))
         self.hint.setVisible(bool(self.hint.text()))
         self._draw()
 
+    def show_current(self, current: str) -> None:
+        """Highlight another scan; the points stay."""
+        self._current = current
+        self.plot.show_spots(self.plot.spots, self.plot.titles, current)
+
     # --- inside
+
+    def _offer(self, mode: str, offered: bool) -> None:
+        """Offer what can be plotted only."""
+        place = self.mode.findText(mode)
+        if offered and place < 0:
+            self.mode.addItem(mode)
+        elif not offered and place >= 0:
+            self.mode.removeItem(place)
 
     def _draw(self, *_: object) -> None:
         mode = self.mode.currentText()
@@ -83,8 +96,8 @@ class ScorePlot(QWidget):
         for row in self._rows:
             x, y = self._across(row, mode), row.score.autoencoder_error
             if math.isfinite(x) and math.isfinite(y):
-                across, up = AXES[mode]
-                tip = f"{row.name}\n{up} {y:.3f}, {across} {x:.4g}\n{row.in_words}"
+                across = AXES[mode][0].split(" (")[0]
+                tip = f"{row.name}\nAE error {y:.3f}, {across} {x:.4g}\n{row.in_words}"
                 spots.append(Spot(row.name, x, y, STATE_COLOURS[row.state], tip))
         self.plot.show_spots(spots, AXES[mode], self._current)
 
@@ -97,7 +110,7 @@ class ScorePlot(QWidget):
 
 
 def in_words(truth: Truth) -> str:
-    """Say what the scores are worth, where the truth is known."""
+    """Describe the correlation of the scores with the true Dice, if known."""
     known: Mapping[str, float] = {
         "ranking": truth.rank, "AE error": truth.autoencoder_error,
         "agreement": truth.consistency,

@@ -1,4 +1,4 @@
-"""The ranked masks as a table; arrow keys move in it, letters go on to the window."""
+"""The ranked masks as a table; arrow keys move in it, letters are passed to the window."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 from qtpy.QtCore import QModelIndex, QSize, Qt, Signal
 from qtpy.QtGui import QKeyEvent, QResizeEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QWidget
 
+from napari_singlestrip.widgets.common.page_table import PageTable
 from napari_singlestrip.widgets.review.table_model import (
     COLUMNS,
     KEYS,
@@ -20,13 +21,13 @@ from napari_singlestrip.widgets.review.table_model import (
 )
 
 
-class ReviewTable(QTableView):
-    """The table; letters go on to napari, where the keys are bound.
+class ReviewTable(PageTable):
+    """The table; letters are passed to napari, where the keys are bound.
 
     Signals
     -------
     scan_chosen(str)
-        A person went to a row, with the mouse or the arrow keys.
+        The user chose a row, with the mouse or the arrow keys.
     """
 
     scan_chosen = Signal(str)
@@ -35,23 +36,23 @@ class ReviewTable(QTableView):
     def __init__(self, pictures: Pictures, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("review_table")
-        self.setToolTip("Click a row, or press N or the arrow keys, to look at a scan")
+        self.setToolTip("Click a row, or press N or the arrow keys, to show a scan")
         self.rows = ReviewModel(pictures, self)
         self.filter = ReviewFilter(self.rows, self)
         self.setModel(self.filter)
         self._set_up()
         self.sort_by("rank", down=False)
 
-    # --- the row a person is at
+    # --- the current row
 
     @property
     def current(self) -> str:
-        """Scan of the present row; empty for none."""
+        """Scan of the current row; empty for none."""
         index = self.currentIndex()
         return self.rows.rows[self.filter.mapToSource(index).row()].name if index.isValid() else ""
 
     def go_to(self, name: str) -> None:
-        """Make the row of a scan the present one, without asking for the scan; "" for none."""
+        """Make the row of a scan the current one, without showing the scan; "" for none."""
         if name == self.current:
             return
         names = self.filter.names()
@@ -65,7 +66,7 @@ class ReviewTable(QTableView):
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
-        """Change rows or the filter without asking for the scan that the present row becomes."""
+        """Change rows or the filter without showing the scan of the new current row."""
         before, self._silent = self._silent, True
         try:
             yield
@@ -93,19 +94,19 @@ class ReviewTable(QTableView):
     # --- Qt
 
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
-        """Ask for the scan of the row a person went to."""
+        """Request the scan of the chosen row."""
         super().currentChanged(current, previous)
         if not self._silent and current.isValid():
             self.scan_chosen.emit(self.current)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Keep the present row in sight."""
+        """Keep the current row visible."""
         super().resizeEvent(event)
         if self.currentIndex().isValid():
             self.scrollTo(self.currentIndex())
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Keep the keys that move; the letters belong to the window."""
+        """Handle navigation keys; letters belong to the window."""
         if event is None:
             return
         if event.text().strip() and event.key() not in (Qt.Key.Key_Return, Qt.Key.Key_Enter):

@@ -1,8 +1,6 @@
-"""What stands above the ranked table: what is there in numbers, filters, order and columns."""
+"""The header of the ranked table: summary, filters, order and columns."""
 
 from __future__ import annotations
-
-from collections import Counter
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QResizeEvent
@@ -16,16 +14,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_singlestrip.study.review import Review
 from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.review.table import ReviewTable
 from napari_singlestrip.widgets.review.table_model import (
     ALL,
     COLUMNS,
     KEYS,
-    STATE_COLOURS,
     STATE_FILTERS,
 )
+from napari_singlestrip.widgets.review.view import HeadView
 
 
 class ReviewHead(QWidget):
@@ -38,13 +35,15 @@ class ReviewHead(QWidget):
     Signals
     -------
     filtered()
-        Other rows are let through.
+        The filter changed.
     reordered(bool)
-        The rows have another order; whether a person asked to begin at its top.
+        The order changed; whether to continue from the top.
+    gallery_requested()
     """
 
     filtered = Signal()
     reordered = Signal(bool)
+    gallery_requested = Signal()
 
     def __init__(self, table: ReviewTable) -> None:
         super().__init__()
@@ -52,51 +51,72 @@ class ReviewHead(QWidget):
         self.table = table
         self.summary = words(name="review_summary")
         self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self._n_rows = 0
-        self._ruler = words(name="longest_summary")  # never shown
-        self._ruler.setParent(self)
-        self._ruler.hide()
+        self._longest, self._is_expected = "", False
         self.search = QLineEdit()
         self.search.setObjectName("search")
-        self.search.setPlaceholderText("Filter by name")
+        self.search.setPlaceholderText("Filter")
         self.search.setToolTip("Show only scans with this in their name")
         self.search.setClearButtonEnabled(True)
         self.search.textChanged.connect(self._filter)
         self.states = self._make_states()
-        self.worst_first = button("Worst first", "Begin with the masks least like a brain: finds "
-                                  "failures, and teaches most where only one or two masks are "
+        self.worst_first = button("Worst first", "Start with the masks least like a brain: finds "
+                                  "failures, and helps most if only one or two masks are "
                                   "corrected. Click again for the top-ranked first",
                                   self._toggle_order, "worst_first")
         self.worst_first.setCheckable(True)
+        self.gallery = button("Gallery", "All masks as large tiles, each with the slice where most "
+                              "is probably wrong (Shift+G)", self.gallery_requested.emit,
+                              "open_gallery")
         self.columns = self._make_columns()
         self._lay_out()
         header = table.horizontalHeader()
         assert header is not None
         header.sortIndicatorChanged.connect(self._on_order)
 
-    def show_review(self, review: Review, has_truth: bool, new_round: bool) -> None:
+    def draw(self, view: HeadView, new_round: bool) -> None:
         """Say what is there; the true Dice gets its column where it is known."""
-        self.summary.setText(in_words(review))
-        self._n_rows = len(review.rows)
+        self.summary.setText(view.summary)
+        self.summary.setToolTip(view.tip)
+        self._longest = view.longest
         self._reserve()
-        if new_round:
-            self.table.show_column("dice", has_truth)
+        if new_round or view.is_expected != self._is_expected:  # of older rounds it is found later
+            self._is_expected = view.is_expected
+            self._show_columns(view)
+            self._show_agreement(view)
             for key, action in self._actions.items():
                 action.setChecked(not self.table.isColumnHidden(KEYS.index(key)))
         self._show_order()
 
+    def _show_columns(self, view: HeadView) -> None:
+        self.table.show_column("dice", view.has_truth)
+        self.table.show_column("change", view.is_later)
+        self.table.show_column("expected", view.is_expected)
+        # With all of them beside it, the names of scans were cut.
+        n_more = view.has_truth + view.is_later + view.is_expected
+        n_more += view.by_programs and view.has_agreement
+        self.table.show_column("volume", n_more < 2)
+        self.table.show_column("error", n_more < 3)
+
+    def _show_agreement(self, view: HeadView) -> None:
+        """Show how far programs agree; of a single one there is nothing to show."""
+        self._actions["consistency"].setVisible(view.has_agreement or not view.by_programs)
+        if view.by_programs:
+            self.table.show_column("consistency", view.has_agreement)
+
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Keep room for the longest summary: what is below must not move while one decides."""
+        """Reserve space for the longest summary, so that the widgets below do not move."""
         super().resizeEvent(event)
         self._reserve()
 
     # --- inside
 
     def _reserve(self) -> None:
-        many = self._n_rows
-        states = " \u00b7 ".join(f"{many} {state}" for state in STATE_COLOURS)
-        self._ruler.setText(f"<b>Fine-tuning 00</b>: {many} masks \u00b7 {states}")
-        self.summary.setFixedHeight(self._ruler.heightForWidth(self.summary.width()))
+        now = self.summary.text()
+        self.summary.setText(self._longest)
+        # As wide as this: it is laid out after this was resized.
+        height = self.summary.heightForWidth(self.width())  # -1 without a text
+        self.summary.setFixedHeight(max(0, height))
+        self.summary.setText(now)
 
     def _on_order(self, *_: object) -> None:
         self._show_order()
@@ -115,9 +135,12 @@ class ReviewHead(QWidget):
         return made
 
     def _make_columns(self) -> QPushButton:
-        made = QPushButton("Columns")
+        made = QPushButton("\u22ee")  # the names of scans need the room
         made.setObjectName("columns")
-        made.setToolTip("Which columns the table has; consistency is the second ranking")
+        made.setAccessibleName("Columns")
+        made.setToolTip("Columns of the table; consistency is the second ranking")
+        made.setStyleSheet("QPushButton::menu-indicator { image: none; width: 0 }")
+        made.setFixedWidth(28)
         menu = QMenu(made)
         self._actions = {}
         for column in COLUMNS[2:]:
@@ -136,7 +159,7 @@ class ReviewHead(QWidget):
         row = QHBoxLayout()
         row.setSpacing(4)
         row.addWidget(self.search, 1)
-        for widget in (self.states, self.worst_first, self.columns):
+        for widget in (self.states, self.worst_first, self.gallery, self.columns):
             row.addWidget(widget)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -157,11 +180,3 @@ class ReviewHead(QWidget):
 
     def _show_order(self, *_: object) -> None:
         self.worst_first.setChecked(self.table.worst_first)
-
-
-def in_words(review: Review) -> str:
-    """Say which round it is, and how many masks are in which state."""
-    title = "First training" if review.round == 0 else f"Fine-tuning {review.round}"
-    n = Counter[str](row.state for row in review.rows)
-    said = [f"{n[state]} {state}" for state in STATE_COLOURS if n[state]]
-    return f"<b>{title}</b>: {len(review.rows)} masks · {' · '.join(said)}"

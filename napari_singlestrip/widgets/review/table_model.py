@@ -1,4 +1,4 @@
-"""The rows of the ranked table: what each cell says, how they are sorted and let through."""
+"""The model of the ranked table: cells, sorting and filtering."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QSortFilterProxyModel, Qt
 from qtpy.QtGui import QColor, QFont, QIcon, QPainter, QPixmap
 
+from napari_singlestrip.engine.masks.mask_change import MaskChange
+from napari_singlestrip.glossary import meaning
 from napari_singlestrip.study.review import Review, ReviewRow
 from napari_singlestrip.texts import printable
 
 THUMBNAIL = 38
 SORT_ROLE = int(Qt.ItemDataRole.UserRole)
-# Seen on dark and on light alike.
+# Legible on dark and light backgrounds.
 STATE_COLOURS = {
     "to review": "#8a8f98",
     "accepted": "#2e9e5b",
@@ -37,9 +39,9 @@ class Column:
     ----------
     key, title, tip : str
     width : int
-        Pixels; 0 takes what is left.
+        Pixels; 0 takes the remaining width.
     shown : bool
-        Until the person chooses.
+        By default.
     """
 
     key: str
@@ -51,31 +53,30 @@ class Column:
 
 COLUMNS = (
     Column("rank", "#", "Rank: 1 is the mask most likely to be right, by its shape and by its "
-           "agreement", 32),
-    Column("picture", "", "The scan with the outline of its newest mask", THUMBNAIL + 8),
+           "agreement", 28),
+    Column("picture", "", "The scan with the outline of its latest mask", THUMBNAIL + 8),
     Column("scan", "Scan", "The scan, and what is unusual about its mask", 0),
-    Column(
-        "error", "AE error",
-        "How badly the autoencoder, which knows the painted brain's shape, redraws the mask: "
-        "lower is better", 56,
-    ),
-    Column(
-        "consistency", "Agree",
-        "Consistency: how alike the masks are that the network draws when the scan is changed a "
-        "little; higher is better", 50, False,
-    ),
-    Column("volume", "mL", "Volume of the mask", 42),
-    Column("dice", "Dice", "Overlap with the reference mask: the truth, where it is known", 44),
-    Column("flag", "Flag", "Unlike a brain, or unusually small or large", 84, False),
-    Column("state", "State", "What you decided", 86),
+    Column("expected", "Exp. Dice", f"Expected Dice. {meaning('expected Dice')}", 64),
+    Column("error", "AE error", meaning("AE error"), 54),
+    Column("consistency", "Agree", f"Agreement. {meaning('agreement')}", 50, False),
+    Column("volume", "mL", "Volume of the mask", 38),
+    Column("dice", "Dice", "Overlap with the reference mask, if there is one", 42),
+    Column("change", "Change", "How much changed since the previous round: 1 - overlap of both "
+           "masks. Sort by it to see where fine-tuning did something", 50, False),
+    Column("flag", "Flag", meaning("flag"), 84, False),
+    Column("state", "State", "What you decided", 82),
     Column("note", "Note", "Your remark", 120, False),
 )
+OTHERS_AGREE = ("Agreement of the programs: overlap (Dice) of this mask with those of the others, "
+                "0 to 1. Higher is better; all may be wrong alike")
 KEYS = tuple(column.key for column in COLUMNS)
 SCAN, PICTURE, DICE = KEYS.index("scan"), KEYS.index("picture"), KEYS.index("dice")
+CHANGE = KEYS.index("change")
+NUMBERS = ("rank", "expected", "error", "volume", "dice")  # ranged right
 
 
 class ReviewModel(QAbstractTableModel):
-    """Rows of a `Review`; the pictures come from `pictures(name)` when they are painted."""
+    """Rows of a `Review`; thumbnails come from `pictures(name)` when they are painted."""
 
     def __init__(self, pictures: Pictures, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -85,14 +86,23 @@ class ReviewModel(QAbstractTableModel):
         self._small.setPointSizeF(0.88 * self._small.pointSizeF())
         self.rows: tuple[ReviewRow, ...] = ()
         self.dices: Mapping[str, float] = {}
+        self.programs: tuple[str, ...] = ()
+        self.changes: Mapping[str, MaskChange] = {}
+
+    def show_changes(self, changes: Mapping[str, MaskChange]) -> None:
+        """Set the changes since the previous round."""
+        if changes != self.changes:
+            self.changes = dict(changes)
+            last = len(self.rows) - 1
+            self.dataChanged.emit(self.index(0, CHANGE), self.index(last, CHANGE))
 
     def show(self, review: Review, dices: Mapping[str, float]) -> None:
-        """Take new rows; when they are of the same scans, selection and position stay."""
+        """Set the rows; if the scans are the same, selection and position are kept."""
         same = [row.name for row in self.rows] == [row.name for row in review.rows]
         if not same:
             self.beginResetModel()
         old, self.rows, old_dices = self.rows, review.rows, self.dices
-        self.dices = dict(dices)
+        self.dices, self.programs = dict(dices), review.programs
         if not same:
             self.endResetModel()
             return
@@ -101,7 +111,7 @@ class ReviewModel(QAbstractTableModel):
                 self.dataChanged.emit(self.index(n, 0), self.index(n, len(COLUMNS) - 1))
 
     def picture_changed(self, name: str) -> None:
-        """Paint the picture of a scan again."""
+        """Repaint the thumbnail of a scan."""
         for n, row in enumerate(self.rows):
             if row.name == name:
                 place = self.index(n, PICTURE)
@@ -121,11 +131,17 @@ class ReviewModel(QAbstractTableModel):
             return None
         if role == Qt.ItemDataRole.DisplayRole:
             return COLUMNS[section].title
-        return COLUMNS[section].tip if role == Qt.ItemDataRole.ToolTipRole else None
+        if role != Qt.ItemDataRole.ToolTipRole:
+            return None
+        by_others = bool(self.programs) and COLUMNS[section].key == "consistency"
+        return OTHERS_AGREE if by_others else COLUMNS[section].tip
 
     def data(self, index: QModelIndex, role: int = 0) -> Any:
-        """What a cell shows."""
+        """Data of a cell."""
         row, key = self.rows[index.row()], KEYS[index.column()]
+        if key == "change" and role in (Qt.ItemDataRole.DisplayRole, SORT_ROLE,
+                                        Qt.ItemDataRole.ToolTipRole):
+            return _change(self.changes.get(row.name), role)
         if role == Qt.ItemDataRole.DisplayRole:
             return _text(row, key, self.dices)
         if role == SORT_ROLE:
@@ -136,7 +152,7 @@ class ReviewModel(QAbstractTableModel):
             return self._small
         if role == Qt.ItemDataRole.DecorationRole:
             return self._decoration(row, key)
-        if role == Qt.ItemDataRole.TextAlignmentRole and key in ("rank", "error", "volume", "dice"):
+        if role == Qt.ItemDataRole.TextAlignmentRole and key in NUMBERS:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None
 
@@ -151,11 +167,15 @@ class ReviewModel(QAbstractTableModel):
 
 
 class ReviewFilter(QSortFilterProxyModel):
-    """Sorts by value, unknown ones last, and lets through what was asked for."""
+    """Sorts by value, with unknown ones last, and filters."""
 
     def __init__(self, model: ReviewModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._name, self._state = "", ALL
+        self._names: list[str] | None = None  # of thousands, each key asks several times
+        others = self.modelReset, self.rowsInserted, self.rowsRemoved, self.rowsMoved
+        for signal in (self.layoutChanged, *others):
+            signal.connect(self._other_order)
         self.setSourceModel(model)
 
     @property
@@ -166,19 +186,23 @@ class ReviewFilter(QSortFilterProxyModel):
         return model
 
     def only(self, name: str, state: str) -> None:
-        """Let through the scans with `name` in their name and in a state of `STATE_FILTERS`."""
+        """Keep the scans with `name` in their name and in a state of `STATE_FILTERS`."""
         self._name, self._state = name.strip().lower(), state
         self.invalidate()
 
     def names(self) -> list[str]:
-        """Names of the scans as they are sorted and filtered."""
-        rows = range(self.rowCount())
-        return [
-            self.source.rows[self.mapToSource(self.index(n, 0)).row()].name for n in rows
-        ]
+        """Names of the scans sorted and filtered."""
+        if self._names is None:
+            rows, source = self.source.rows, self.mapToSource
+            places = (self.index(n, 0) for n in range(self.rowCount()))
+            self._names = [rows[source(place).row()].name for place in places]
+        return list(self._names)
+
+    def _other_order(self, *_: object) -> None:
+        self._names = None
 
     def filterAcceptsRow(self, source_row: int, source_parent: QModelIndex) -> bool:
-        """Whether a row is let through."""
+        """Whether a row passes the filter."""
         row = self.source.rows[source_row]
         if self._name not in row.name.lower():
             return False
@@ -194,7 +218,7 @@ class ReviewFilter(QSortFilterProxyModel):
         a, b = source.data(left, SORT_ROLE), source.data(right, SORT_ROLE)
         down = self.sortOrder() == Qt.SortOrder.DescendingOrder
         unknown = [isinstance(value, float) and math.isnan(value) for value in (a, b)]
-        if any(unknown):  # at the end, whichever way it is sorted
+        if any(unknown):  # at the end, in either order
             return unknown[0] != unknown[1] and unknown[0] == down
         if a == b:
             return left.row() < right.row()
@@ -202,7 +226,7 @@ class ReviewFilter(QSortFilterProxyModel):
 
 
 def dot(colour: str) -> QIcon:
-    """Return a round spot: states differ in colour and in words."""
+    """Return a coloured dot for a state."""
     pixmap = QPixmap(12, 12)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
@@ -214,10 +238,20 @@ def dot(colour: str) -> QIcon:
     return QIcon(pixmap)
 
 
+def _change(change: MaskChange | None, role: int) -> float | str:
+    """The change of a mask: a number, a text or a sentence, by role."""
+    if role == SORT_ROLE:
+        return math.nan if change is None else 1 - change.overlap
+    if change is None:
+        return "–"
+    return change.in_words if role == Qt.ItemDataRole.ToolTipRole else f"{1 - change.overlap:.1%}"
+
+
 def _value(row: ReviewRow, key: str, dices: Mapping[str, float]) -> float | str:
     score = row.score
     numbers = {
         "rank": float(score.rank) if score.rank else math.nan,
+        "expected": score.expected_dice,
         "error": score.autoencoder_error,
         "consistency": score.consistency,
         "volume": score.volume_ml,
@@ -256,20 +290,22 @@ def _tip(row: ReviewRow) -> str:
     if row.unsaved and row.decision is not None:
         lines.append(f"Before the changes: {row.decision.state}")
     if row.decision is not None and row.standing == "older":
-        lines.append(f"You {row.decision.state} another mask, which is not there any more: say "
-                     "what you think of this one. Until then it counts as not reviewed.")
+        lines.append(f"You {row.decision.state} an earlier mask, which was replaced: decide about "
+                     "this one. Until then it counts as not reviewed.")
     if row.standing == "replaced":
-        lines.append("The mask was changed by another program since you kept it: it is learned "
-                     "from as it is now.")
+        lines.append("The mask was changed by another program since you kept it: its current "
+                     "state is used for training.")
     if row.earlier and row.state == "accepted":
-        lines.append("You accepted the mask of an earlier round, which is learned from; "
-                     "accept again to take the newest one instead.")
+        lines.append("You accepted the mask of an earlier round, which is used for training; "
+                     "accept again to use the latest one instead.")
     if row.earlier and row.state == "rejected":
         lines.append("You rejected the mask of an earlier round; this is a newer one.")
+    if said := row.score.expected.in_words:
+        lines.append(f"Expected Dice {said}, an estimate from its scores")
     if row.score.flag:
         lines.append(f"Flag: {row.score.flag}")
     if row.held_out:
-        lines.append("Held out: only for checking, never learned from.")
+        lines.append("Held out: for evaluation only, never used for training.")
     if note_of(row):
         lines.append(f"Note: {note_of(row)}")
     return "\n".join(lines)

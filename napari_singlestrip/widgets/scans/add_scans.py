@@ -1,24 +1,25 @@
-"""How scans come into a study: files, folders, drops, sample heads, and studies of before."""
+"""Adding scans to a study: files, folders, drag and drop, sample heads, recent studies."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_singlestrip.engine.imaging.scan_files import SCAN_EXTENSIONS
 from napari_singlestrip.engine.imaging.scan_names import scan_name
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.events import Event, Finished
+from napari_singlestrip.events import Event, Finished, Wrote
 from napari_singlestrip.study.document import DOCUMENT_NAME
 from napari_singlestrip.study.study import Study
-from napari_singlestrip.widgets.common.controls import button, words
+from napari_singlestrip.widgets.common.controls import button, large, words
 from napari_singlestrip.widgets.common.napari_preferences import wishes
 from napari_singlestrip.widgets.common.path_prompt import PlaceRow
+from napari_singlestrip.widgets.scans.dicom_box import DicomBox, dicom_folder
 from napari_singlestrip.widgets.scans.dropped_files import (
     Incoming,
     free_name,
@@ -27,15 +28,17 @@ from napari_singlestrip.widgets.scans.dropped_files import (
     study_among,
     suggested_place,
 )
+from napari_singlestrip.widgets.scans.masks_box import MasksBox
 from napari_singlestrip.widgets.session.session import WINDOW_FILE, Session
 from napari_singlestrip.widgets.session.user_settings import recent_studies
+from napari_singlestrip.widgets.viewer.napari_private import canvas_of
 
 SAMPLES_JOB = "samples"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample: what it is, how it is made, which study and step it opens, what to do then."""
+    """A sample: description, how to make it, which study and step it opens, and a hint."""
 
     words: str
     options: tuple[str, ...]
@@ -44,26 +47,32 @@ class Sample:
     next: str
 
 
+N_HEADS = 8
+HEADS = "heads"  # the sample that opens without asking
 SAMPLES = {
-    "heads": Sample(
-        "Eight heads of people who do not exist, to paint and to train on", ("--n", "8"), "study",
-        "scans", "The sample heads are ready: choose one, and paint its brain in step 2.",
-    ),
     "finished": Sample(
-        "Twelve heads of people who do not exist, one painted, a network trained", ("--finished",),
-        "finished", "review", "A trained study: look at the masks, correct, accept, fine-tune.",
+        "Twelve simulated heads, one painted, a network trained", ("--finished",),
+        "finished", "review", "A trained study: review the masks, correct, accept, fine-tune.",
     ),
 }
-EMPTY = (
-    "<h3>Drop a folder of head MRIs here,<br>or try the sample heads</h3>"
-    "<p>Any contrast, any orientation, thin slices or thick.<br>"
+GREETING = (
+    "<h3>Paint one brain, and all others are found</h3>"
+    "<p>Head MRI of any contrast, orientation and resolution.<br>"
     "Your files are read, never changed.</p>"
+)
+DROP = (
+    "Or drop files, a folder of scans or a study here. To judge masks that another program made, "
+    "add their scans first."
+)
+DRAWING = (
+    "This is a simulated head. Paint its brain, or start with First suggestion. "
+    f"{N_HEADS - 1} more heads are being generated; then you can train."
 )
 FILES = " ".join(f"*{extension}" for extension in SCAN_EXTENSIONS)
 
 
 class AddScans(QWidget):
-    """Buttons that bring scans, the question where to keep a new study, and the empty state.
+    """Buttons that add scans, the prompt for a new study's folder, and the empty state.
 
     Parameters
     ----------
@@ -75,24 +84,29 @@ class AddScans(QWidget):
         self.session = session
         self.incoming = Incoming()
         self._making: tuple[Sample, Path] | None = None
-        self._then: Callable[[Path], None] = self.create_study
+        self._drawing: Path | None = None  # where sample heads are generated one by one
         self.place = PlaceRow()
         self.place.hide()
-        self.place.accepted.connect(lambda path: self._then(path))
+        self.place.accepted.connect(self.create_study)
         self.place.rejected.connect(self.ask_nothing)
+        self.dicom = DicomBox(session)
+        self.dicom.converted.connect(self.take_files)
+        self.dicom.closed.connect(self.refresh)
+        self.masks = MasksBox(session)
+        self.masks.closed.connect(self.refresh)
         self._make_buttons()
         self._lay_out()
         session.job_event.connect(self._on_job)
 
-    # --- what a person brings
+    # --- input
 
     def take_files(self, paths: Sequence[Path]) -> None:
-        """Open a study, add scans to the one that is open, or begin a new one.
+        """Open a study, add scans to the open one, or start a new one.
 
         Parameters
         ----------
         paths : sequence of Path
-            Files and folders, as dropped. What cannot be used is told; the rest goes on.
+            Files and folders, as dropped. Unusable ones are reported and skipped.
         """
         with self.session.guarded():
             found = study_among(paths)
@@ -108,7 +122,7 @@ class AddScans(QWidget):
             self.ask_nothing()
 
     def create_study(self, folder: Path) -> None:
-        """Make a study of the scans that were brought, or add them to the one that is there."""
+        """Make a study of the scans, or add them to the existing one."""
         incoming = self.incoming
         with self.session.guarded():
             if (folder / DOCUMENT_NAME).is_file():
@@ -121,24 +135,42 @@ class AddScans(QWidget):
             self.ask_nothing()
 
     def open_sample(self, name: str) -> None:
-        """Ask where a sample of napari's menu is to be made: one of `SAMPLES`."""
+        """Open a sample of napari's menu; no question is asked."""
+        if name == HEADS:
+            self.try_sample()
+            return
         if name not in SAMPLES:
-            raise UserError(f"There is no sample {name!r}.", f"Known: {', '.join(SAMPLES)}.")
-        sample, place = SAMPLES[name], samples_place()
-        if (place / sample.study / DOCUMENT_NAME).is_file():
-            question, ok = "It is there already. Open it, or name another folder:", "Open"
-        else:
-            question, ok = f"{sample.words}. Keep the files in:", "Make it"
-        self._ask(question, place, ok, lambda folder: self.make_sample(name, folder))
+            known = ", ".join((HEADS, *SAMPLES, "demo"))
+            raise UserError(f"There is no sample {name!r}.", f"Known: {known}.")
+        self.make_sample(name, samples_place())
+
+    def try_sample(self) -> None:
+        """Show a sample head to paint; others are generated meanwhile."""
+        from napari_singlestrip.sample_data.first_head import unfold_first_head
+
+        folder = home() / "sample_study"
+        study = folder / "study"
+        with self.session.guarded():
+            self.ask_nothing()
+            if (study / DOCUMENT_NAME).is_file():
+                self.open_study(study)
+            else:
+                first = unfold_first_head(folder)
+                self.session.take_study(
+                    Study.create(study, [first], references=folder / "masks")
+                )
+                self.session.step_requested.emit("paint")
+                self.session.show_scan(self.session.need_study().scans.names[0])
+            self._draw_heads(folder)
 
     def make_sample(self, name: str, folder: Path) -> None:
-        """Open a sample in a folder; have it made first where it is not there."""
+        """Open a sample in a folder, making it first if necessary."""
         sample = SAMPLES[name]
         study = folder / sample.study
         if (study / DOCUMENT_NAME).is_file():
             new = not (study / WINDOW_FILE).is_file()
             self.open_study(study)
-            if new:  # else it opens where it was left
+            if new:  # otherwise it resumes where it was left
                 self.session.step_requested.emit(sample.step)
             return
         with self.session.guarded():
@@ -146,11 +178,15 @@ class AddScans(QWidget):
             self.session.start_job(arguments, SAMPLES_JOB)
             self._making = sample, folder
             self.ask_nothing()
-            self.session.tell(f"Drawing heads in {folder}.")
+            self.session.tell(f"{sample.words}: the heads are being generated, then it opens. It "
+                              f"is kept in {folder}.")
 
     def ask_nothing(self) -> None:
-        """Close the question."""
+        """Close the prompt."""
         self.incoming = Incoming()
+        canvas, focus = canvas_of(self.session.viewer), QApplication.focusWidget()
+        if canvas is not None and focus is not None and self.place.isAncestorOf(focus):
+            canvas.setFocus()  # else Qt gives the keys to whatever control comes next
         self.place.hide()
         self.refresh()
 
@@ -158,13 +194,16 @@ class AddScans(QWidget):
         """Show what can be done now."""
         session = self.session
         busy = session.job.status.busy
-        begin = session.study is None and self.place.isHidden()
+        begin = session.study is None and self.place.isHidden() and self.dicom.isHidden()
         self.empty.setVisible(begin)
-        self.samples_button.setVisible(begin)
         self.samples_button.setEnabled(not busy)
-        self.samples_button.setText(
-            "Drawing the sample heads..." if busy and self._making else "Try the sample heads"
-        )
+        self.finished_button.setEnabled(not busy)
+        if busy and self._making:
+            self.finished_button.setText("Generating the sample heads...")
+        else:
+            self.finished_button.setText("Open a finished study")
+        self.folder_button.setVisible(not begin)
+        self._show_masks_button()
         self._show_recent(begin)
 
     # --- inside: making
@@ -178,24 +217,37 @@ class AddScans(QWidget):
             "Add files...", "Add scan files: NIfTI, MGH or Analyze", self._choose_files, "add_files"
         )
         self.open_button = button(
-            "Open study...", "Go on with a study: choose its folder", self._choose_study,
+            "Open study...", "Continue a study: choose its folder", self._choose_study,
             "open_study",
         )
-        self.samples_button = button(
-            "Try the sample heads",
-            "Made-up heads with exact masks, to try everything on",
-            lambda: self.open_sample("heads"), "try_samples",
+        self.masks_button = button("I have masks already...", "", self.masks.open, "have_masks")
+        self.samples_button = large(button(
+            "Try it on a sample head",
+            "A simulated head with an exact mask; others are generated while you paint",
+            self.try_sample, "try_samples",
+        ))
+        self.scans_button = large(button(
+            "My scans...", "Choose the folder with your scans, including subfolders",
+            self._choose_folder, "my_scans",
+        ))
+        self.finished_button = button(
+            "Open a finished study",
+            "Twelve simulated heads, one painted, a network trained: ready for review",
+            lambda: self.open_sample("finished"), "try_finished",
         )
 
     def _lay_out(self) -> None:
         self.empty = QFrame()
         self.empty.setObjectName("empty")
         self.empty.setFrameShape(QFrame.Shape.StyledPanel)
-        text = words(EMPTY, "empty_text")
-        text.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        text, drop = words(GREETING, "empty_text"), words(DROP, "empty_drop")
         inside = QVBoxLayout(self.empty)
-        inside.setContentsMargins(8, 24, 8, 24)
-        inside.addWidget(text)
+        inside.setContentsMargins(16, 20, 16, 20)
+        inside.setSpacing(10)
+        for label in (text, drop):
+            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        for widget in (text, self.samples_button, self.scans_button, drop, self.finished_button):
+            inside.addWidget(widget)
         self.recent = words(name="recent")
         self.recent.linkActivated.connect(lambda link: self.open_study(Path(link)))
         row = QHBoxLayout()
@@ -205,9 +257,46 @@ class AddScans(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.empty)
         column.addWidget(self.place)
+        column.addWidget(self.dicom)
+        column.addWidget(self.masks)
         column.addLayout(row)
-        column.addWidget(self.samples_button)
+        column.addWidget(self.masks_button)
         column.addWidget(self.recent)
+
+    def _show_masks_button(self) -> None:
+        reason = self.masks.why_not()
+        has_study = self.session.study is not None
+        self.masks_button.setVisible(has_study and self.masks.isHidden())
+        self.masks_button.setEnabled(not reason)
+        self.masks_button.setToolTip(
+            reason or "Have masks that another program made judged, and review the worst first"
+        )
+        if not has_study and not self.masks.isHidden():
+            self.masks.close_question()
+        self.masks.refresh()
+
+    def _draw_heads(self, folder: Path) -> None:
+        """Generate the missing heads."""
+        from napari_singlestrip.sample_data.first_head import SPACING_MM
+
+        if len(list(folder.glob("scans/sample-*.nii.gz"))) < N_HEADS:
+            self._drawing = folder
+            options = ["--n", str(N_HEADS), "--spacing", str(SPACING_MM)]
+            self.session.start_job([SAMPLES_JOB, str(folder), *options], SAMPLES_JOB)
+            self.session.tell(DRAWING)
+
+    def _take_head(self, event: Event) -> None:
+        """Add a head to its study as soon as it is generated."""
+        folder, study = self._drawing, self.session.study
+        if study is None or folder is None or study.folder.parent != folder:
+            self._drawing = None
+        elif isinstance(event, Wrote) and event.what == "scan":
+            with self.session.guarded():
+                study.scans.add([Path(event.path)])
+        elif not self.session.job.status.busy:
+            self._drawing = None
+            if isinstance(event, Finished):
+                self.session.tell(f"All {len(study.scans.names)} sample heads are ready.")
 
     def _show_recent(self, shown: bool) -> None:
         links = [
@@ -218,47 +307,48 @@ class AddScans(QWidget):
         self.recent.setVisible(bool(links))
         self.recent.setText("<p>Open again:</p>" + "<br>".join(links))
 
-    # --- inside: bringing
+    # --- inside: adding
 
     def _take_scans(self, paths: Sequence[Path]) -> None:
         study = self.session.study
-        incoming = sort_out(paths, None if study is None else study.taken_names())
+        incoming = sort_out(paths, None if study is None else study.scans.taken_names())
+        if not incoming.scans and (folder := dicom_folder(paths)) is not None:
+            self.dicom.look(folder)
+            self.refresh()
+            return
         if not incoming.scans:
             raise UserError(incoming.left_out or "There are no scans.")
         if study is None:
             self._ask_place(paths, incoming)
         else:
-            self._tell_added(len(study.add_scans(incoming.scans)), incoming)
+            self._tell_added(len(study.scans.add(incoming.scans)), incoming)
 
     def _ask_place(self, paths: Sequence[Path], incoming: Incoming) -> None:
         self.incoming = incoming
         n = len(incoming.scans)
         if incoming.left_out:
             self.session.tell(incoming.left_out, "warning")
-        self._ask(
+        self.place.ask(
             f"{n} scan{'s' * (n != 1)} found. Keep the study (masks, models, results) in:",
-            suggested_place(paths), "Create study", self.create_study,
+            suggested_place(paths), "Create study",
         )
-
-    def _ask(self, question: str, place: Path, ok: str, then: Callable[[Path], None]) -> None:
-        self._then = then
-        self.place.ask(question, place, ok)
         self.refresh()
 
     def _tell_added(self, n: int, incoming: Incoming) -> None:
-        text = f"{n} scan{'s' * (n != 1)} added." if n else "The study has these scans already."
+        text = f"{n} scan{'s' * (n != 1)} added." if n else "The study already has these scans."
         if n and (longer := self._with_folders(incoming)):
-            text += f" Files of one name are told apart by their folders: {longer[0]}."
+            text += f" Files with the same name are distinguished by their folders: {longer[0]}."
         level = "warning" if incoming.problems else "info"
         self.session.tell(f"{text} {incoming.left_out}".strip(), level)
 
     def _with_folders(self, incoming: Incoming) -> list[str]:
-        """Names of scans that got a folder in front, being called like others."""
-        named = [(self.session.need_study().name_of(path), path) for path in incoming.scans]
+        """Names of scans that were prefixed with a folder to be unique."""
+        named = [(self.session.need_study().scans.name_of(path), path) for path in incoming.scans]
         return [name for name, path in named if name and name != scan_name(path)]
 
     def _on_job(self, event: Event) -> None:
-        """Open a sample once it is made."""
+        """Open a sample once it is made; add heads as they are generated."""
+        self._take_head(event)
         if self._making is None or self.session.job.status.busy:
             return
         (sample, folder), self._making = self._making, None
@@ -286,7 +376,7 @@ class AddScans(QWidget):
 
 
 def samples_place() -> Path:
-    """Where samples are made: where some are already, else in a new folder at home."""
+    """Folder of samples: an existing one, else a new folder in the home folder."""
     from napari_singlestrip.sample_data import sample_name  # here: not for the dock to wait for
 
     place = home() / "sample_heads"
@@ -295,7 +385,7 @@ def samples_place() -> Path:
 
 
 def _study_of(sample: Sample, folder: Path) -> Study:
-    """The study of a sample that was made; exact masks say how good everything is."""
+    """The study of a sample, with its exact masks as references."""
     study = folder / sample.study
     if (study / DOCUMENT_NAME).is_file():
         return Study.open(study)

@@ -1,4 +1,4 @@
-"""Files and folders that a person drops or chooses: what of them can be used, and what is told."""
+"""Sorting dropped or chosen files and folders into usable scans and problems."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from pathlib import Path
 
 from napari_singlestrip.engine.imaging.scan_names import name_scans
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.study.document import DOCUMENT_NAME, find_scan_files
+from napari_singlestrip.study.document import DOCUMENT_NAME
+from napari_singlestrip.study.found_scans import find_scan_files
 
 MAX_TOLD = 3
 
 
 @dataclass(frozen=True)
 class Incoming:
-    """What was found.
+    """The scans and problems found.
 
     Attributes
     ----------
     scans : tuple of Path
-        Scan files that have a name each.
+        Scan files with unique names.
     problems : tuple of str
-        One sentence for everything that is left out.
+        One sentence for each file that is left out.
     """
 
     scans: tuple[Path, ...] = ()
@@ -31,7 +32,7 @@ class Incoming:
 
     @property
     def left_out(self) -> str:
-        """The first problems in words; empty when there are none."""
+        """The first problems as text; empty if there are none."""
         more = len(self.problems) - MAX_TOLD
         told = " ".join(self.problems[:MAX_TOLD])
         return f"Left out: {told}" + (f" And {more} more." if more > 0 else "") if told else ""
@@ -48,7 +49,7 @@ def study_among(paths: Iterable[Path]) -> Path | None:
 
 
 def sort_out(paths: Sequence[Path], known: Mapping[str, Path] | None = None) -> Incoming:
-    """Find the scans among files and folders; what cannot be used does not hold up the rest.
+    """Find the scans among files and folders, skipping unusable ones.
 
     Parameters
     ----------
@@ -73,7 +74,7 @@ def sort_out(paths: Sequence[Path], known: Mapping[str, Path] | None = None) -> 
 
 
 def suggested_place(paths: Sequence[Path]) -> Path:
-    """Where a new study of these files or folders may be kept: beside them, or at home.
+    """Suggest a folder for a new study: beside the files, or in the home folder.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def suggested_place(paths: Sequence[Path]) -> Path:
 
 
 def free_name(place: Path) -> Path:
-    """Return `place`, or with a number behind it when something is there already."""
+    """Return `place`, with a number appended if it exists."""
     free, number = place, 2
     while free.is_file() or (free.is_dir() and any(free.iterdir())):
         free, number = place.with_name(f"{place.name}_{number}"), number + 1
@@ -97,5 +98,5 @@ def free_name(place: Path) -> Path:
 
 
 def home() -> Path:
-    """Where studies are kept that have no better place."""
+    """Default folder for studies."""
     return Path.home() / "singlestrip"

@@ -9,6 +9,7 @@ from pathlib import Path
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QWidget
 
+from napari_singlestrip.vocabulary import StudyPart
 from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.scans.add_scans import AddScans
 from napari_singlestrip.widgets.scans.header_reader import ScanChecks
@@ -35,25 +36,26 @@ class ScansPanel(Panel):
         self.scans = SortedScans(self.table, self)
         self.view = ScanView(self.scans)
         self.adding = AddScans(session)
+        self._checked: object = None
         self._make_controls()
         self._lay_out()
         self._connect()
 
     def take_files(self, paths: Sequence[Path]) -> None:
-        """Open a study or add scans: what a person dropped on the window."""
+        """Open a study or add scans, as dropped on the window."""
         self.adding.take_files(paths)
 
     def remove(self, names: Sequence[str]) -> None:
-        """Take scans out of the study; their files stay."""
+        """Remove scans from the study; their files are kept."""
         study, gone = self.session.study, []
         if study is None or not names:
             return
         with self.session.guarded():
             for name in names:
-                path = study.scan_path(name)
+                path = study.scans.path(name)
                 if name == self.session.scan:
                     self.session.layers.clear()
-                study.remove_scan(name)
+                study.scans.remove(name)
                 gone.append(path)
             what = names[0] if len(names) == 1 else f"{len(names)} scans"
             self.session.tell(f"Removed from the study: {what}. No file was deleted.")
@@ -61,11 +63,11 @@ class ScansPanel(Panel):
         self.refresh()
 
     def undo_remove(self) -> None:
-        """Add the scans again that were removed last; what was done with them is there again."""
+        """Restore the scans that were removed last, with their masks and decisions."""
         paths, self._removed = self._removed, []
         if self.session.study is not None and paths:
             with self.session.guarded():
-                self.session.study.add_scans(paths)
+                self.session.study.scans.add(paths)
         self.refresh()
 
     def next_scan(self) -> None:
@@ -79,6 +81,9 @@ class ScansPanel(Panel):
     def refresh(self) -> None:
         """Show the study, or how to begin."""
         study = self.session.study
+        if study is not self._checked:  # files may have been repaired since
+            self._checked = study
+            self.checks.forget()
         for widget in self._of_study:
             widget.setVisible(study is not None)
         self.undo.setVisible(study is not None and bool(self._removed))
@@ -97,6 +102,8 @@ class ScansPanel(Panel):
         """End the threads: the window closes."""
         self._checker.stop()
         self.checks.close_all()
+        self.adding.dicom.close_all()
+        self.adding.masks.close_all()
 
     # --- inside
 
@@ -112,15 +119,15 @@ class ScansPanel(Panel):
         for what in SORTS:
             self.sort.addItem(f"by {what}", what)
         self.summary = words(name="summary")
-        self.show_one = button("Show  Enter", "Show the chosen scan; a click on it does so too",
+        self.show_one = button("Show  Enter", "Show the selected scan, as does a click on it",
                                self._show_chosen, "show_scan")
-        self.paint_one = button("Paint this one", "Show the chosen scan, and go to step 2",
+        self.paint_one = button("Paint this one", "Show the selected scan, and go to step 2",
                                 self._paint_chosen, "paint_this_one")
         self.remove_some = button(
-            "Remove", "Take the chosen scans out of the study; no file is deleted",
+            "Remove", "Remove the selected scans from the study; no file is deleted",
             lambda: self.remove(self.view.chosen), "remove_scan",
         )
-        self.undo = button("Undo remove", "Add the removed scans again, with their masks",
+        self.undo = button("Undo remove", "Restore the removed scans, with their masks",
                            self.undo_remove, "undo_remove")
         self._checker = QTimer(self)
         self._checker.setInterval(CHECK_EVERY_MS)
@@ -152,6 +159,8 @@ class ScansPanel(Panel):
         )
         self.checks.found.connect(self._summarise)
         self._checker.timeout.connect(self._check_next)
+        self.session.thumbnails.ready.connect(self._check_soon)
+        self.checks.repaired.connect(self._check_soon)
         self.session.study_changed.connect(self._on_study)
 
     def _enable(self) -> None:
@@ -169,16 +178,20 @@ class ScansPanel(Panel):
         text = " · ".join([f"{len(rows)} scan{'s' * (len(rows) != 1)}", *parts])
         if broken:
             names = ", ".join(broken[:3]) + (" and others" if len(broken) > 3 else "")
-            text += f"<br>Cannot be used, so passed over: {names}. Hover over Check for the reason."
+            text += f"<br>Cannot be used and is skipped: {names}. Hover over Check for the reason."
         self.summary.setText(text)
 
-    def _on_study(self, what: str) -> None:
-        if what != "study":
+    def _on_study(self, what: StudyPart) -> None:
+        if what != StudyPart.STUDY:
             return
         self._removed = []
-        self.checks.forget()
         if self.session.study is not None:
             remember_study(self.session.study.folder)
+
+    def _check_soon(self, _what: object) -> None:
+        """Update checks after drawing a thumbnail, which also tells whether a scan is usable."""
+        if not self._checker.isActive():
+            self._checker.start()
 
     def _check_next(self) -> None:
         if not self.isVisible() or self.session.job.status.busy:

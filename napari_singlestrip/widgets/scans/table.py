@@ -1,8 +1,8 @@
-"""The table of scans: picture, name, size, checks, and what was done with each."""
+"""The table of scans: thumbnail, name, size, checks and state."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from qtpy.QtGui import QColor
 from napari_singlestrip.engine.imaging.scan_facts import ScanFacts
 from napari_singlestrip.study.document import ScanEntry
 from napari_singlestrip.study.drafts import drafted
+from napari_singlestrip.study.round_folder import first_round
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.texts import printable
 from napari_singlestrip.widgets.common.thumbnails import Thumbnails
@@ -29,9 +30,9 @@ Index = QModelIndex | QPersistentModelIndex
 SCAN, CHECK, STATE = range(3)
 COLUMNS = ("Scan", "Check", "State")
 TIPS = (
-    "Name; voxels, their size in mm and where the axes of the file point",
-    "What its header and values say",
-    "What was done with its mask",
+    "Name, number of voxels, voxel size in mm, and orientation of the file",
+    "Checks of its header and values",
+    "State of its mask",
 )
 PICTURE = 44
 DETAIL_ROLE = Qt.ItemDataRole.UserRole + 1  # the smaller lines of a cell
@@ -39,7 +40,7 @@ SORT_ROLE = Qt.ItemDataRole.UserRole + 2
 FILTER_ROLE = Qt.ItemDataRole.UserRole + 3
 COLOUR_ROLE = Qt.ItemDataRole.UserRole + 4  # of the dot before the state
 
-PROBLEM = QColor("#e5533d")  # can be read on dark and on light
+PROBLEM = QColor("#e5533d")  # legible on dark and light backgrounds
 STATES = {
     "unfinished": ("#f0a020", "Changes of its mask are saved, but not stored as painted yet"),
     "painted": ("#00b8d0", "A person painted its mask: the network learns from it"),
@@ -47,9 +48,10 @@ STATES = {
     "accepted": ("#2fae60", "Its predicted mask was accepted: the network learns from it"),
     "rejected": ("#e5533d", "Its predicted mask was rejected: nothing is learned from it"),
     "predicted": ("#9a9a9a", "It has a predicted mask that nobody judged yet"),
+    "imported": ("#9a9a9a", "It has a mask of another program that nobody judged yet"),
     "new": ("", "It has no mask yet"),
 }
-# What can be sorted by, and in which column.
+# Sort keys, and their columns.
 SORTS = {
     "order added": SCAN, "name": SCAN, "size": SCAN, "voxel size": SCAN, "orientation": SCAN,
     "check": CHECK, "state": STATE,
@@ -58,7 +60,7 @@ SORTS = {
 
 @dataclass(frozen=True)
 class Row:
-    """A scan as the study knows it."""
+    """A scan of the study."""
 
     name: str
     path: Path
@@ -69,32 +71,36 @@ class Row:
 
 
 def rows_of(study: Study, known: Sequence[Row] = ()) -> list[Row]:
-    """Look up the state of each scan of a study; `known`: rows of before, for the same scans."""
-    drafts, decisions = set(drafted(study.folder)), study.decisions()
+    """Look up the state of each scan of a study; `known` are earlier rows of the same scans."""
+    drafts, decisions = set(drafted(study.folder)), study.decisions.all()
     predicted = _predictions(study)
+    imported = bool(first_round(study))
     rows = []
     for number, entry in enumerate(study.scans):
         name = entry.name
         decision = decisions.get(name)
         by_hand = decision is not None and decision.state in ("painted", "corrected")
-        own = study.mask_path(name) if by_hand else None
-        state = "predicted" if name in predicted else "new"
+        own = study.masks.path(name) if by_hand else None
+        state = "new"
+        if name in predicted:
+            by_others = imported and predicted[name].parents[1].name == "00"
+            state = "imported" if by_others else "predicted"
         if name in drafts:
             state = "unfinished"
-        elif decision is not None and study.standing(decision) != "older":
+        elif decision is not None and study.decisions.standing(decision) != "older":
             state = decision.state
         mask = own or predicted.get(name)
         held_out = entry.role == "held_out"
-        path = known[number].path if known else study.scan_path(name)
+        path = known[number].path if known else study.scans.path(name)
         rows.append(Row(name, path, state, mask, held_out, number))
     return rows
 
 
 def _predictions(study: Study) -> dict[str, Path]:
-    """The newest pseudo-label of each scan: folders are listed, not asked file by file."""
+    """The latest pseudo-label of each scan, by listing folders instead of testing each file."""
     found: dict[str, Path] = {}
-    for round_ in study.rounds():
-        folder = study.round_dir(round_) / "pseudo_labels"
+    for round_ in study.rounds.numbers():
+        folder = study.rounds.folder(round_) / "pseudo_labels"
         for path in folder.glob("[!.]*.nii.gz"):
             found[path.name.removesuffix(".nii.gz")] = path
     return found
@@ -116,22 +122,23 @@ class ScanTable(QAbstractTableModel):
         self.study: Study | None = None
         self.rows: list[Row] = []
         self.sort_by = "order added"
-        self._scans: tuple[ScanEntry, ...] | None = None  # another tuple when scans come or go
+        self._scans: tuple[ScanEntry, ...] | None = None  # replaced when scans are added or removed
         self._row_of: dict[str, int] = {}
         self._thumbnails, self._checks = thumbnails, checks
         thumbnails.ready.connect(self._on_picture)
         checks.found.connect(self._all_changed)
+        checks.repaired.connect(self._on_repaired)
 
     def show(self, study: Study | None) -> None:
-        """Show a study as it is now; the selection stays while its scans are the same."""
-        scans = None if study is None else study.scans
+        """Show the current study; the selection is kept if the scans are the same."""
+        scans = None if study is None else study.scans.entries
         same = study is self.study and scans is self._scans
         rows = [] if study is None else rows_of(study, self.rows if same else ())
         if same:
             changed, self.rows = rows != self.rows, rows
             if changed:
                 self._all_changed()
-            else:  # a mask may have been painted anew: ask for its picture, but sort nothing
+            else:  # a mask may have changed: update thumbnails, without sorting
                 self._pictures_changed(0, len(rows) - 1)
             return
         self.beginResetModel()
@@ -140,11 +147,11 @@ class ScanTable(QAbstractTableModel):
         self.endResetModel()
 
     def row_of(self, name: str) -> int:
-        """Row of a scan; -1 when there is none."""
+        """Row of a scan; -1 if there is none."""
         return self._row_of.get(name, -1)
 
     def facts(self, row: Row) -> ScanFacts | None:
-        """Header and values together; None while the header is not read."""
+        """Facts from header and values; None until the header is read."""
         facts = self._checks.facts(row.path)
         if facts is None or self.study is None:
             return None
@@ -157,12 +164,12 @@ class ScanTable(QAbstractTableModel):
         )
 
     def check_next(self) -> bool:
-        """Have the next scan looked at that was not yet: tables ask only for what is on screen.
+        """Request the thumbnail of the next scan, as tables only request visible ones.
 
         Returns
         -------
         bool
-            False when all were looked at.
+            False if all were requested.
         """
         if self.study is None:
             return False
@@ -172,7 +179,7 @@ class ScanTable(QAbstractTableModel):
             self._thumbnails.pixmap(self.study, row.name, row.mask, PICTURE)
         return row is not None
 
-    # --- what Qt asks
+    # --- called by Qt
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
         """Scans."""
@@ -193,7 +200,7 @@ class ScanTable(QAbstractTableModel):
         return TIPS[section] if role == Qt.ItemDataRole.ToolTipRole else None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """What a cell shows."""
+        """Data of a cell."""
         if not index.isValid() or self.study is None:
             return None
         row, column = self.rows[index.row()], index.column()
@@ -226,9 +233,9 @@ class ScanTable(QAbstractTableModel):
     def _tip(self, row: Row, column: int) -> str:
         facts = self.facts(row)
         if column == CHECK and facts is not None:
-            return facts.problem or "\n".join(facts.notes) or "Nothing unusual was found"
+            return facts.problem or "\n".join(facts.notes) or "No problem found"
         if column == STATE:
-            more = "\nHeld out: predicted, never learned from" if row.held_out else ""
+            more = "\nHeld out: predicted, never used for training" if row.held_out else ""
             return STATES[row.state][1] + more
         return f"{row.path}\n{detail(facts)}"
 
@@ -245,13 +252,18 @@ class ScanTable(QAbstractTableModel):
                 "name": row.name.casefold()}
         return keys.get(self.sort_by, row.number)
 
+    def _on_repaired(self, files: Collection[Path]) -> None:
+        """What reading the values told of such a scan is no longer true, either."""
+        if self.study is not None:
+            self._thumbnails.forget(self.study, {r.name for r in self.rows if r.path in files})
+
     def _on_picture(self, name: str) -> None:
         n = self.row_of(name)
         if n >= 0:
             self._pictures_changed(n, n)
 
     def _pictures_changed(self, first: int, last: int) -> None:
-        # Not the roles that sort: a thousand pictures must not sort a thousand times.
+        # Without the sort roles: a thousand thumbnails must not sort a thousand times.
         shown = [Qt.ItemDataRole.DecorationRole, Qt.ItemDataRole.DisplayRole]
         if self.rows:
             self.dataChanged.emit(self.index(first, SCAN), self.index(last, CHECK), shown)
@@ -286,7 +298,7 @@ class SortedScans(QSortFilterProxyModel):
 
 
 def detail(facts: ScanFacts | None) -> str:
-    """Say size, orientation and voxel size in two lines."""
+    """Format size, orientation and voxel size in two lines."""
     if facts is None or not facts.shape:
         return "" if facts is not None else "reading..."
     size = "×".join(str(n) for n in facts.shape)
@@ -295,7 +307,7 @@ def detail(facts: ScanFacts | None) -> str:
 
 
 def check(facts: ScanFacts | None) -> str:
-    """Say what is unusual in a few words."""
+    """Summarise problems in a few words."""
     if facts is None:
         return "..."
     if facts.problem:

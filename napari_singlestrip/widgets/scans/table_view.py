@@ -1,4 +1,4 @@
-"""How the table of scans looks: a picture with two lines, checks, and a dot for the state."""
+"""The view of the table of scans: thumbnail with two lines, checks, and a state dot."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class ScanDelegate(QStyledItemDelegate):
     """Draws a cell of the table."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
-        """Height of the picture and a little air."""
+        """Height of the thumbnail plus a margin."""
         return QSize(0, PICTURE + 6)
 
     def paint(
         self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex
     ) -> None:
-        """Draw a picture or a dot, and two lines."""
+        """Draw a thumbnail or a dot, and two lines."""
         assert painter is not None
         column = index.column()
         if column == CHECK:
@@ -69,7 +69,7 @@ class ScanDelegate(QStyledItemDelegate):
         plain = QStyleOptionViewItem(option)
         self.initStyleOption(plain, index)
         plain.text = ""
-        plain.icon = QIcon()  # else Qt tints it for a chosen row, at no size, and warns
+        plain.icon = QIcon()  # otherwise Qt tints it for a selected row, at zero size, and warns
         plain.features &= ~QStyleOptionViewItem.ViewItemFeature.HasDecoration
         style = plain.widget.style() if plain.widget is not None else None
         if style is not None:
@@ -99,7 +99,7 @@ class ScanDelegate(QStyledItemDelegate):
         line = QRect(area.left(), 0, area.width(), first)
         line.moveTop(area.center().y() - (first + rest * len(more)) // 2)
         painter.setPen(colour)
-        # Names differ at their ends as often as at their beginnings.
+        # Names may differ at either end.
         self._line(painter, line, name, option.fontMetrics, Qt.TextElideMode.ElideMiddle)
         line.translate(0, first)
         painter.setFont(small)
@@ -122,7 +122,7 @@ class ScanView(QTableView):
     Signals
     -------
     looked_at(str)
-        One scan was chosen: show it.
+        A scan should be shown.
     """
 
     looked_at = Signal(str)
@@ -154,7 +154,7 @@ class ScanView(QTableView):
         return [self.scans.name_at(index) for index in sorted(rows, key=lambda i: i.row())]
 
     def choose(self, name: str) -> None:
-        """Select a scan and scroll to it; nothing is shown."""
+        """Select a scan and scroll to it, without showing it."""
         if self.chosen == [name]:
             return
         index = self.scans.mapFromSource(
@@ -165,7 +165,7 @@ class ScanView(QTableView):
             self.scrollTo(index)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Enter shows the scan; the arrow keys go from row to row, and show it too."""
+        """Enter and the arrow keys show a scan."""
         if event is None:
             return
         before = self.chosen
@@ -182,7 +182,7 @@ class ScanView(QTableView):
         down, across = self.verticalHeader(), self.horizontalHeader()
         if down is not None:
             down.hide()
-            # All rows are alike: asking each for its height takes long with a thousand.
+            # Equal row heights: querying each one is slow with a thousand rows.
             down.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
             down.setDefaultSectionSize(PICTURE + 6)
         if across is not None:

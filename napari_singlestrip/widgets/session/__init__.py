@@ -1,1 +1,1 @@
-"""What all steps share: study, scan, job and settings."""
+"""Shared by all steps: study, scan, job and settings."""

@@ -1,7 +1,8 @@
-"""What commands and other windows change in a study is seen in this one, too."""
+"""Following changes of the study by commands and other windows."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Qt, QTimer
@@ -10,6 +11,9 @@ from qtpy.QtWidgets import QApplication
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study.drafts import drafted
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.submission import newest_submission
+from napari_singlestrip.vocabulary import FIRST_STAGES
+from napari_singlestrip.widgets.session.job_process import FOLLOW
 
 if TYPE_CHECKING:
     from napari_singlestrip.widgets.session.session import Session
@@ -18,9 +22,9 @@ LOOK_MS = 2000
 
 
 class Follower(QObject):
-    """Looks every two seconds whether the study changed, but not during a stroke.
+    """Checks every two seconds whether the study changed, but not during a stroke.
 
-    What is painted and not kept yet stays on screen whatever others do.
+    Unsaved strokes stay on screen in any case.
 
     Parameters
     ----------
@@ -37,13 +41,15 @@ class Follower(QObject):
         self._changes.connect(self._note_own)
         session.scan_changed.connect(self._note_own)
         study.follow()
+        self._followed: Path | None = None
+        self.follow_submission()
         self._timer = QTimer(self)
         self._timer.setInterval(LOOK_MS)
         self._timer.timeout.connect(self.look)
         self._timer.start()
 
     def look(self) -> None:
-        """Take over what others changed."""
+        """Apply changes made by others."""
         if QApplication.mouseButtons() != Qt.MouseButton.NoButton:
             return
         self._looking = True
@@ -51,9 +57,21 @@ class Follower(QObject):
             with self._session.guarded():
                 self._study.follow()
                 self._follow_scan()
+                self.follow_submission()
         finally:
             self._looking = False
         self._note_own()
+
+    def follow_submission(self) -> None:
+        """Show in the job bar how far submitted jobs are, once no other job is under way."""
+        found = newest_submission(self._study.folder)
+        if found is None or found.is_over or found.path == self._followed:
+            return
+        if not self._session.job.status.busy:
+            self._followed = found.path
+            self._session.job.start(
+                ["follow", str(self._study.folder)], FOLLOW, stages=FIRST_STAGES
+            )
 
     def stop(self) -> None:
         """The study is closed."""
@@ -64,11 +82,11 @@ class Follower(QObject):
 
     def _follow_scan(self) -> None:
         name = self._session.scan
-        if name and name not in self._study.names:
+        if name and name not in self._study.scans.names:
             self._session.layers.clear()
             self._session.tell(
-                f"{name} was taken out of the study elsewhere. What you painted on it is kept: "
-                "add the scan again to go on.", "warning",
+                f"{name} was removed from the study elsewhere. What you painted on it is kept: "
+                "add the scan again to continue.", "warning",
             )
         elif self._mask_on_disk() != self._mask and name not in drafted(self._study.folder):
             self._session.show_scan(name)
@@ -78,9 +96,9 @@ class Follower(QObject):
             self._mask = self._mask_on_disk()
 
     def _mask_on_disk(self) -> tuple[str, int]:
-        """Scan on screen, and when the mask that a person made of it was written."""
+        """The scan on screen, and the modification time of its manual mask."""
         name = self._session.scan
         try:
-            return name, self._study.mask_path(name).stat().st_mtime_ns if name else 0
+            return name, self._study.masks.path(name).stat().st_mtime_ns if name else 0
         except (OSError, UserError):
             return name, 0

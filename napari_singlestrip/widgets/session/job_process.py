@@ -1,7 +1,7 @@
-"""One job at a time, in a process of its own: the command line, watched through its events.
+"""One job at a time, in a process of its own: a command, followed through its events.
 
-The window never imports torch. What is clicked is the command that a terminal would run, with
-``--events``; a launcher prefix (``ssh host``, ``srun``) runs the same command elsewhere.
+The window never imports torch. It runs the same commands as a terminal, with ``--events``; a
+launcher prefix (``ssh host``, ``srun``) runs the command elsewhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
-from qtpy.QtCore import QByteArray, QObject, QProcess, QProcessEnvironment, QTimer, Signal
+from qtpy.QtCore import QByteArray, QObject, QProcess, QProcessEnvironment, Signal
 
 from napari_singlestrip.events import (
     TERMINAL,
@@ -30,47 +30,50 @@ from napari_singlestrip.events import (
     parse_event,
 )
 from napari_singlestrip.pipeline.worker import ended
+from napari_singlestrip.vocabulary import StageName
+from napari_singlestrip.widgets.common.single_shot import single_shot
+from napari_singlestrip.widgets.session.process_end import ended_itself, kill
 
 State = Literal["idle", "starting", "running", "paused", "stopping"]
 
 KILL_AFTER_MS = 15_000  # a job that is asked to stop ends with its present step
 KILL_EARLY_AFTER_MS = 2_500  # one that has not said anything has nothing to lose
 END_AFTER_MS = 5_000  # a job that has said how it ended has only to leave
-CLOSE_AFTER_MS = 3_000
+FOLLOW = "follow"  # the kind of a job that only watches others, which go on without it
 NICENESS = 10  # the window goes first when every core works
 STDERR_TAIL = 8_000
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """What is known of the job, in one snapshot.
+    """A snapshot of the job's state.
 
     Attributes
     ----------
     state : {"idle", "starting", "running", "paused", "stopping"}
     kind : str
-        What the job is for: "run", "apply", ...
+        Kind of job: "run", "apply", ...
     stage : str
-        The stage it is in.
+        The current stage.
     step, n_steps : int
-        How far the stage is; 0 of 0 before its first progress.
+        Progress of the stage; 0 of 0 before its first step.
     seconds_left : float or None
-        Of the stage.
+        Remaining time of the stage.
     device : str
-        In words.
+        Description of the device.
     detail : str
-        What the stage works on.
+        What the stage is processing.
     began : float
         `time.monotonic` of the start.
     end : Event or None
         How the last job ended.
     stages : tuple of str
-        What the job will go through, in order; empty when not known.
+        Stages of the job in order; empty if not known.
     """
 
     state: State = "idle"
     kind: str = ""
-    stage: str = ""
+    stage: StageName = ""
     step: int = 0
     n_steps: int = 0
     seconds_left: float | None = None
@@ -78,45 +81,45 @@ class JobStatus:
     detail: str = ""
     began: float = 0.0
     end: Event | None = None
-    stages: tuple[str, ...] = ()
+    stages: tuple[StageName, ...] = ()
 
     @property
     def busy(self) -> bool:
-        """Whether a job is under way."""
+        """Whether a job is running."""
         return self.state != "idle"
 
     @property
     def stage_number(self) -> int:
-        """Place of the stage among `stages`, from 1; 0 when it is not one of them."""
+        """Index of the stage among `stages`, from 1; 0 if it is not one of them."""
         return self.stages.index(self.stage) + 1 if self.stage in self.stages else 0
 
 
 def local_command() -> list[str]:
-    """Return how this Python runs the command line.
+    """Return the command that runs our command line with this Python.
 
-    With ``-P``, else ``-m`` would import what lies in the working folder: a file queue.py there
-    would take the place of Python's own.
+    With ``-P``, since ``-m`` would otherwise import from the working folder: a file queue.py there
+    would shadow the standard library.
     """
     return [sys.executable, "-P", "-m", "napari_singlestrip"]
 
 
 def worker_environment(launcher: Sequence[str] = ()) -> dict[str, str]:
-    """Return what a job's process gets beside the environment of the window."""
+    """Return environment variables that a job gets in addition to the window's."""
     everywhere = {"PYTHONUNBUFFERED": "1", **_python_path()}
-    if launcher:  # some hand it on to the computer where the job runs
+    if launcher:  # some launchers pass it on to the other computer
         return everywhere
     return {
         **everywhere,
         "PYTHONSAFEPATH": "1",  # as ``-P``, for what the job starts itself
-        # Idle threads that spin would take the processor from the window.
+        # Spinning idle threads would slow down the window.
         "OMP_WAIT_POLICY": "PASSIVE",
-        # One core is the window's: a thread that shares its core holds up all others.
+        # One core is left for the window, as a delayed thread holds up all others.
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores() - 1))),
     }
 
 
 def _python_path() -> dict[str, str]:
-    """PYTHONPATH without its empty entries, which mean the working folder."""
+    """PYTHONPATH without empty entries, which stand for the working folder."""
     path = os.environ.get("PYTHONPATH")
     if path is None:
         return {}
@@ -124,7 +127,7 @@ def _python_path() -> dict[str, str]:
 
 
 def job_process(parent: QObject, launcher: Sequence[str] = ()) -> QProcess:
-    """Make a process for a command of ours: it takes nothing from the working folder.
+    """Make a process for a command of ours that imports nothing from the working folder.
 
     Parameters
     ----------
@@ -138,14 +141,14 @@ def job_process(parent: QObject, launcher: Sequence[str] = ()) -> QProcess:
         environment.insert(name, value)
     process.setProcessEnvironment(environment)
     if not launcher:
-        # Libraries look there too, such as matplotlib for its settings. Whoever may write here
-        # owns this Python anyway. A launcher may need the person's own folder.
+        # Libraries such as matplotlib also read settings from there. This folder is writable only
+        # by the owner of this Python. A launcher may need the user's own folder.
         process.setWorkingDirectory(sys.prefix)
     return process
 
 
 def cores() -> int:
-    """Processors that this process may use."""
+    """Number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -156,20 +159,20 @@ def full_command(arguments: Sequence[str], launcher: Sequence[str] = ()) -> list
     if not launcher:
         return [*local_command(), *arguments]
     command = ["singlestrip", *arguments]
-    if Path(launcher[0]).stem == "ssh":  # it hands one line to a shell there
+    if Path(launcher[0]).stem == "ssh":  # it passes one line to a remote shell
         command = [shlex.quote(word) for word in command]
     return [*launcher, *command]
 
 
 class Job(QObject):
-    """Starts, watches and stops the process of a job.
+    """Starts, monitors and stops the process of a job.
 
     Signals
     -------
     changed(JobStatus)
         After each change of the status.
     happened(Event)
-        Each event of the job; exactly one terminal one, the last.
+        Each event of the job, with exactly one terminal event at the end.
     """
 
     changed = Signal(object)
@@ -182,23 +185,21 @@ class Job(QObject):
         self._end: Event | None = None
         self._line = b""
         self._stderr = b""
-        self._kill_timer = QTimer(self)
-        self._kill_timer.setSingleShot(True)
-        self._kill_timer.timeout.connect(self._kill)
+        self._kill_timer = single_shot(self, 0, self._kill)
 
     @property
     def status(self) -> JobStatus:
-        """The present snapshot."""
+        """The current snapshot."""
         return self._status
 
     @property
     def pid(self) -> int:
-        """Process number; 0 without a job."""
+        """Process id; 0 without a job."""
         return 0 if self._process is None else int(self._process.processId())
 
     def start(
         self, arguments: Sequence[str], kind: str, launcher: Sequence[str] = (),
-        stages: Sequence[str] = (),
+        stages: Sequence[StageName] = (),
     ) -> None:
         """Run ``singlestrip ARGUMENTS --events``.
 
@@ -207,16 +208,16 @@ class Job(QObject):
         arguments : sequence of str
             Command and its arguments, such as ``["run", "my_study"]``.
         kind : str
-            Stands in the status.
+            Kind of job for the status.
         launcher : sequence of str
-            Prefix that starts the command elsewhere, where ``singlestrip`` is on the path.
+            Prefix that starts the command elsewhere, with ``singlestrip`` on the path.
         stages : sequence of str
-            What it will go through, for the status.
+            Stages of the job, for the status.
 
         Raises
         ------
         RuntimeError
-            If a job is under way.
+            If a job is running.
         """
         if self._process is not None:
             raise RuntimeError("a job is under way")
@@ -227,7 +228,7 @@ class Job(QObject):
         process.start(program, rest)
 
     def cancel(self) -> None:
-        """Ask the job to save what it has and stop; kill it when it does not."""
+        """Ask the job to save and stop; kill it if it does not."""
         if self._process is None or self._status.state == "stopping":
             return
         self._say("cancel")
@@ -236,19 +237,22 @@ class Job(QObject):
         self._kill_timer.start(KILL_EARLY_AFTER_MS if early else KILL_AFTER_MS)
 
     def pause(self) -> None:
-        """Let the job wait where it is."""
+        """Pause the job."""
         if self._status.state == "running":
             self._say("pause")
             self._set(replace(self._status, state="paused"))
 
     def resume(self) -> None:
-        """Let a paused job go on."""
+        """Resume a paused job."""
         if self._status.state == "paused":
             self._say("resume")
             self._set(replace(self._status, state="running"))
 
     def close(self) -> None:
-        """Stop at once, for a window that closes: saves what it can within three seconds."""
+        """Stop when the window closes; the job has three seconds to save.
+
+        Before its first event, a job has nothing to save and is still importing.
+        """
         process, self._process = self._process, None
         self._kill_timer.stop()
         if process is None:
@@ -256,12 +260,10 @@ class Job(QObject):
         end = self._end or Cancelled(self._status.stage, self._status.step)
         process.blockSignals(True)
         with suppress(RuntimeError):
-            process.write(b"cancel\n")
-            process.waitForBytesWritten(100)
-            process.closeWriteChannel()
-            if not process.waitForFinished(CLOSE_AFTER_MS):
-                process.kill()
-                process.waitForFinished(1000)
+            # Whoever only follows must not be asked to end: that would stop what it follows.
+            saves = self._status.state != "starting" and self._status.kind != FOLLOW
+            if not saves or not ended_itself(process):
+                kill(process)
         process.deleteLater()
         self._tell_end(end)
 
@@ -295,16 +297,16 @@ class Job(QObject):
             return
         try:
             event = parse_event(line.decode(errors="replace"))
-        except (ValueError, TypeError):  # a launcher's greeting, or half a line
+        except (ValueError, TypeError):  # output of a launcher, or an incomplete line
             self._keep_stderr(line + b"\n")
             return
         self._handle(event)
 
     def _handle(self, event: Event) -> None:
         if self._process is None or self._end is not None:
-            return  # closed while its last words were read, or said after its end
+            return  # closed meanwhile, or after the terminal event
         if isinstance(event, TERMINAL):
-            self._end = event  # told when the process is gone: only then may another start
+            self._end = event  # reported once the process has exited: only then may another start
             self._kill_timer.start(END_AFTER_MS)
             return
         self._set(self._after(event))
@@ -324,7 +326,7 @@ class Job(QObject):
                 status, stage=event.stage, step=event.step, n_steps=event.n_steps,
                 seconds_left=event.seconds_left,
             )
-        if isinstance(event, Note) and event.text == "Resumed." and status.state == "paused":
+        if isinstance(event, Note) and event.state == "resumed" and status.state == "paused":
             return replace(status, state="running")
         return status
 

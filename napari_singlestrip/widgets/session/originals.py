@@ -1,27 +1,31 @@
-"""Masks as they were before a person corrected them, so that the brain can follow corrections.
+"""Masks before manual corrections, which are needed to propagate corrections.
 
-The original of a scan is what would be shown without the person's unfinished changes: the mask that
-was kept, else the newest pseudo-label, else nothing. It stays the original while the changes are
-unfinished, also while other scans are shown. A tool that makes another mask altogether (a
-suggestion, a file, slices that were filled) makes another original.
+The original of a scan is the mask without unsaved changes: the kept mask, else the latest
+pseudo-label, else nothing. It stays the original while there are unsaved changes, also while other
+scans are shown. A tool that makes a new mask (a suggestion, a file, interpolated slices) makes a
+new original.
 
-Undo and redo need no account of their own: what a person did since is told by the mask, of those
-known here, that is most like the one on screen.
+Undo and redo are not tracked: masks that were seen before are recognised by their digest, and for
+others the changes are relative to the most similar known mask.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject
 
-from napari_singlestrip.engine.masks.changed_slices import is_another_mask
+from napari_singlestrip.engine.masks.changed_slices import changed_slices, is_another_mask
 from napari_singlestrip.engine.masks.mask_tools import axis_with_gaps
 from napari_singlestrip.engine.masks.spreading import SetSlice
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.study.drafts import suggested_by
+from napari_singlestrip.study.tables import SUGGESTED, MaskRecord
 from napari_singlestrip.widgets.viewer.shown import Shown, kept_mask
 from napari_singlestrip.widgets.viewer.study_layers import StudyLayers
 
@@ -46,6 +50,10 @@ class PackedMask:
         n = int(np.prod(self.shape))
         return np.unpackbits(self.bits, count=n).reshape(self.shape).view(np.bool_)
 
+    def digest(self) -> bytes:
+        """Digest of the mask."""
+        return hashlib.blake2b(self.bits.data, digest_size=16).digest()
+
     def distance(self, other: PackedMask) -> int:
         """Number of voxels that differ."""
         return int(np.unpackbits(self.bits ^ other.bits).sum(dtype=np.int64))
@@ -53,44 +61,93 @@ class PackedMask:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """A mask that was on screen, and how it came about.
+    """A mask that was on screen, and its history.
 
     Attributes
     ----------
     mask : PackedMask
         As displayed, axes (I, P, L).
     before : PackedMask
-        The original that it follows from.
+        The original it is based on.
     slices : tuple of SetSlice
-        What the person had set by then.
+        The slices corrected by then.
+    own : bool
+        Whether the original was painted by hand, and so may be wanted unchanged; else it was made
+        by a program.
     """
 
     mask: PackedMask
     before: PackedMask
     slices: tuple[SetSlice, ...] = ()
+    own: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Corrected:
+    """A mask on screen, and its corrected slices.
+
+    Attributes
+    ----------
+    now : PackedMask
+        As displayed, axes (I, P, L).
+    before : PackedMask
+        The original it is based on.
+    slices : tuple of SetSlice
+        In temporal order.
+    own : bool
+        Whether the original was painted by hand.
+    known : bool
+        Whether exactly this mask was seen before, as after undo.
+    """
+
+    now: PackedMask
+    before: PackedMask
+    slices: tuple[SetSlice, ...]
+    own: bool
+    known: bool
+
+    @property
+    def has_original(self) -> bool:
+        """Whether there was a mask that could follow."""
+        return bool(self.before.bits.any())
 
 
 @dataclass
 class _Story:
-    """What is known of one scan."""
+    """History of one scan."""
 
     known: list[Known]
     seen: list[SetSlice] = field(default_factory=list)
+    noted: dict[bytes, Known] = field(default_factory=dict)
 
     def fits(self, now: Shown) -> bool:
         return self.known[0].mask.shape == now.upright.to_display(now.mask).shape
 
     def add(self, known: Known) -> None:
-        # The first is what Discard goes back to; undo rarely reaches beyond the newest.
+        # The first is needed for Discard; undo rarely goes beyond the latest.
         self.known = [self.known[0], *self.known[1:][-(MAX_MASKS - 2) :], known]
 
-    def nearest(self, mask: Mask) -> Known:
-        packed = PackedMask.of(mask)
+    def nearest(self, packed: PackedMask) -> Known:
         return min(reversed(self.known), key=lambda known: known.mask.distance(packed))
+
+    def note(self, known: Known) -> Known:
+        self.noted[known.mask.digest()] = known
+        return known
+
+    def corrected(self, mask: Mask) -> Corrected:
+        """The corrected slices of a mask; may be called in a thread."""
+        packed = PackedMask.of(mask)
+        noted = self.noted.get(packed.digest())
+        if noted is not None:
+            return Corrected(packed, noted.before, noted.slices, noted.own, known=True)
+        start = self.nearest(packed)
+        now_set = changed_slices(start.mask.unpacked(), mask, self.seen)
+        kept = (s for s in start.slices if s not in now_set)
+        return Corrected(packed, start.before, (*kept, *now_set), start.own, known=False)
 
 
 class Originals(QObject):
-    """Keeps the masks from which corrections began.
+    """Keeps the masks before corrections.
 
     Parameters
     ----------
@@ -103,39 +160,67 @@ class Originals(QObject):
         self._layers = layers
         self._now: Shown | None = None
         self._stories: dict[tuple[Path, str], _Story] = {}
-        layers.shown_changed.connect(self._on_shown)
-        layers.edited.connect(self._on_edited)
-
-    def nearest(self, mask: Mask) -> Known | None:
-        """The known mask from which a mask (I, P, L) of the scan on screen was made."""
-        story = self._story()
-        return None if story is None else story.nearest(mask)
+        layers.showing.changed.connect(self._on_shown)
+        layers.editing.edited.connect(self._on_edited)
 
     @property
-    def seen(self) -> tuple[SetSlice, ...]:
-        """Slices that were on screen when something changed; the newest last."""
+    def has_followed(self) -> bool:
+        """Whether corrections were propagated on the mask on screen, even if undone."""
         story = self._story()
-        return () if story is None else tuple(story.seen)
+        return story is not None and any(known.slices for known in story.known)
 
-    def followed(self, mask: Mask, start: Known, slices: tuple[SetSlice, ...]) -> None:
-        """The brain followed slices: corrections of its answer add to them."""
+    def reader(self) -> Callable[[Mask], Corrected] | None:
+        """Return a function that finds the corrected slices of a mask (I, P, L), in a thread."""
+        story = self._story()
+        if story is None:
+            return None
+        return replace(story, seen=[*story.seen], noted={**story.noted}).corrected
+
+    def source(self) -> str:
+        """How the mask on screen began, as the study records it; empty where a person began it."""
+        now, story = self._layers.showing.now, self._story()
+        if now is None or story is None:
+            return ""
+        by = suggested_by(now.study.folder, now.name)
+        if by:
+            own = story.corrected(now.upright.to_display(now.mask) != 0).own
+            return "" if own else SUGGESTED + by
+        record = now.study.masks.records().get(now.name, MaskRecord())
+        return record.source if record.is_suggested else ""
+
+    def declared(self, start: Corrected, slices: tuple[SetSlice, ...]) -> None:
+        """Add slices that were marked as correct without a change."""
         story = self._story()
         if story is not None:
-            story.add(Known(PackedMask.of(mask), start.before, slices))
+            story.add(story.note(Known(start.now, start.before, slices, start.own)))
 
-    def took(self, mask: Mask) -> None:
-        """A tool made a mask: another original, unless it changed a few slices only."""
+    def followed(self, start: Corrected, made: PackedMask, slices: tuple[SetSlice, ...]) -> None:
+        """Register a propagated mask, to which later corrections add."""
         story = self._story()
         if story is not None:
-            _take(story, mask)
+            story.note(Known(start.now, start.before, start.slices, start.own))
+            story.add(story.note(Known(made, start.before, slices, start.own)))
+
+    def took(self, mask: Mask, by_program: bool = False) -> None:
+        """Register a mask made by a tool: a new original, unless only a few slices changed.
+
+        Parameters
+        ----------
+        mask : ndarray of bool, shape (I, P, L)
+        by_program : bool
+            Whether it contains nothing painted by hand; otherwise it is inherited.
+        """
+        story = self._story()
+        if story is not None:
+            _take(story, mask, by_program)
 
     def _story(self) -> _Story | None:
-        now = self._layers.now
+        now = self._layers.showing.now
         return None if now is None else self._stories.get((now.study.folder, now.name))
 
     def _on_shown(self, _name: str) -> None:
-        now = self._layers.now
-        if now is None or now is self._now:  # the same, whose layers were made anew
+        now = self._layers.showing.now
+        if now is None or now is self._now:  # the same scan, with new layers
             return
         self._now = now
         key = (now.study.folder, now.name)
@@ -149,7 +234,7 @@ class Originals(QObject):
     def _on_edited(self) -> None:
         story, axes = self._story(), self._layers.viewpoint.axes
         if story is not None:
-            here = SetSlice(axes[0], self._layers.point[axes[0]])
+            here = SetSlice(axes[0], self._layers.viewpoint.point[axes[0]])
             story.seen = [*(s for s in story.seen if s != here), here]
 
 
@@ -157,24 +242,26 @@ def _begun(now: Shown) -> _Story:
     shown = now.upright.to_display(now.mask)
     if now.source != "draft":
         packed = PackedMask.of(shown)
-        return _Story([Known(packed, packed)])
+        return _Story([Known(packed, packed, own=now.source != "pseudo_label")])
     try:
-        original = now.upright.to_display(kept_mask(now.study, now.name, now.scan)[0])
-    except UserError:  # told when it is shown without the draft
-        original = shown
+        kept, source = kept_mask(now.study, now.name, now.scan)
+        original, own = now.upright.to_display(kept), source != "pseudo_label"
+    except UserError:  # reported when it is shown without the draft
+        original, own = shown, True
     packed = PackedMask.of(original)
-    story = _Story([Known(packed, packed)])
-    _take(story, shown != 0)
+    story = _Story([Known(packed, packed, own=own)])
+    _take(story, shown != 0, by_program=bool(suggested_by(now.study.folder, now.name)))
     return story
 
 
-def _take(story: _Story, mask: Mask) -> None:
-    before = story.nearest(mask).mask.unpacked()
-    # From nothing, a person paints slices, until what is between them is filled.
+def _take(story: _Story, mask: Mask, by_program: bool = False) -> None:
+    nearest = story.nearest(PackedMask.of(mask))
+    before = nearest.mask.unpacked()
+    # Starting from an empty mask, slices are painted and then interpolated.
     another = (
         is_another_mask(before, mask) if before.any()
         else axis_with_gaps(mask, 0) is None and bool(mask.any())
     )
     if another:
         packed = PackedMask.of(mask)
-        story.add(Known(packed, packed))
+        story.add(Known(packed, packed, own=nearest.own and not by_program))

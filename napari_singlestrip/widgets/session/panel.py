@@ -1,4 +1,4 @@
-"""What the panels of the five steps have in common."""
+"""The base class of the panels of the five steps."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from napari_singlestrip.widgets.session.session import Session
 
 
 class Panel(QWidget):
-    """A step: shows the session and asks it to do things.
+    """A step: displays the session and sends it requests.
 
     A panel refreshes itself in `refresh`, which is called after each change of the study, the
-    scan on screen or the job while the panel is visible, and when it becomes visible. What is
-    enabled is decided there, from (study, status), and nowhere else.
+    scan on screen or the job while the panel is visible, and when it becomes visible. The enabled
+    state of controls is decided only there, from (study, status).
 
     Parameters
     ----------
@@ -21,6 +21,7 @@ class Panel(QWidget):
 
     title = ""
     step = ""
+    footer: QWidget | None = None  # what must be visible however far the panel is scrolled
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -34,10 +35,10 @@ class Panel(QWidget):
         session.job_changed.connect(self._stale)
 
     def refresh(self) -> None:
-        """Show what is true now."""
+        """Update the display."""
 
     def showEvent(self, event: object) -> None:
-        """Catch up with what happened while another step was open."""
+        """Refresh after changes in other steps."""
         super().showEvent(event)  # type: ignore[arg-type]
         self.refresh()
 
@@ -45,6 +46,14 @@ class Panel(QWidget):
         """Append a widget to the column."""
         self._column.addWidget(widget)
         return widget
+
+    def add_footer(self, widget: QWidget) -> None:
+        """Make a widget the footer, for which the page leaves room below the column."""
+        self.footer = QWidget(self)
+        self.footer.setAutoFillBackground(True)  # what is scrolled below it does not shine through
+        row = QVBoxLayout(self.footer)
+        row.setContentsMargins(0, 6, 0, 6)
+        row.addWidget(widget)
 
     def _stale(self, *_: object) -> None:
         if self.isVisible():

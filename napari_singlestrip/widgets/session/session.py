@@ -1,6 +1,6 @@
-"""What all steps of the window share: study, scan, job. Calls go down from here, events come up.
+"""The session shared by all steps: study, scan and job. Calls go down, events come up.
 
-Panels ask the session to do things and listen to its signals; they hold no facts of their own.
+Panels call the session and listen to its signals; they keep no state of their own.
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_singlestrip.atomic_files import exclusive, write_json_atomic
 from napari_singlestrip.errors import NotWritten, UserError
 from napari_singlestrip.events import Crashed, Event, Failed, Finished, Wrote
 from napari_singlestrip.failures import describe
+from napari_singlestrip.files.atomic import write_json_atomic
+from napari_singlestrip.files.locks import exclusive
 from napari_singlestrip.study.drafts import drafted, remove_draft, save_draft
 from napari_singlestrip.study.lock import is_locked
-from napari_singlestrip.study.study import MaskKind, Study
-from napari_singlestrip.study.tables import State
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.tables import MaskKind, State
 from napari_singlestrip.texts import printable
+from napari_singlestrip.vocabulary import FIRST_STAGES, OF_ROUND, StageName, StudyPart
 from napari_singlestrip.widgets.common.napari_preferences import wishes
 from napari_singlestrip.widgets.common.thumbnails import Thumbnails
+from napari_singlestrip.widgets.session.correcting import Correcting
 from napari_singlestrip.widgets.session.follower import Follower
-from napari_singlestrip.widgets.session.job_process import Job, JobStatus
-from napari_singlestrip.widgets.session.originals import Originals
+from napari_singlestrip.widgets.session.job_process import FOLLOW, Job, JobStatus
 from napari_singlestrip.widgets.session.unsaved import ClosingWords, UnsavedMasks
 from napari_singlestrip.widgets.session.user_settings import launcher_of
 from napari_singlestrip.widgets.session.window_file import read_window_file
@@ -33,11 +35,9 @@ from napari_singlestrip.widgets.session.window_lock import WindowMark
 from napari_singlestrip.widgets.viewer.study_layers import StudyLayers
 
 STEPS = ("scans", "paint", "train", "review", "apply")
-ON_DEVICE = ("run", "apply", "estimate")  # jobs that are told what to run on
-FIRST_STAGES = ("train", "autoencoder", "predict", "rank")  # of a run without fine-tuning
+ON_DEVICE = ("run", "judge", "apply", "estimate")  # jobs that are told what to run on
+WRITE_ROUNDS = ("run", "judge")
 WINDOW_FILE = "window.json"
-# What the worker writes that belongs to a round.
-WRITTEN = frozenset({"segmenter", "autoencoder", "scores", "pseudo-label"})
 
 
 class Session(QObject):
@@ -45,26 +45,26 @@ class Session(QObject):
 
     Signals
     -------
-    study_changed(str)
-        "study" (another one, or none), "scans", "settings", "masks", "decisions", "drafts",
-        "rounds" (the worker wrote models, masks or scores).
+    study_changed(StudyPart)
+        The part of the study that changed; "study" for another study or none, "rounds" after a job
+        wrote models, masks or scores.
     scan_changed(str)
-        The scan that is shown; empty for none.
+        The scan on screen; empty for none.
     mask_edited()
         The voxels of the mask on screen changed: a stroke, a tool, undo, redo.
     filled(ndarray of bool)
-        Voxels (I, P, L) that a tool has just added to the mask: to be shown for a moment.
+        Voxels (I, P, L) that a tool has just added to the mask, to highlight briefly.
     job_changed(JobStatus)
     job_event(Event)
     step_requested(str)
         One of `STEPS`.
     told(str, str)
-        Something to tell the person, and "info", "warning" or "error".
+        A message, and "info", "warning" or "error".
     written(bool)
-        Whether something that a person made could be written.
+        Whether manual changes could be saved.
     """
 
-    study_changed = Signal(str)
+    study_changed = Signal(object)
     scan_changed = Signal(str)
     mask_edited = Signal()
     filled = Signal(object)
@@ -81,34 +81,34 @@ class Session(QObject):
         self.step = STEPS[0]
         self.job = Job(self)
         self.layers = StudyLayers(viewer, self)
-        # Looked up at each call: tests take the place of the function.
+        # Looked up at each call, so that tests can replace the function.
         self.unsaved = UnsavedMasks(lambda *draft: save_draft(*draft), self)
         self.layers.kept_draft = self.unsaved.mask
-        self.originals = Originals(self.layers, self)
+        self.correcting = Correcting(self.layers, self.tell, self)
         self._closing = ClosingWords(viewer)
         self.unsaved.changed.connect(self._on_unsaved)
         self.thumbnails = Thumbnails(self)
         self._mark: WindowMark | None = None
         self._follower: Follower | None = None
-        self.layers.edited.connect(self._save_draft)
-        self.layers.edited.connect(self.mask_edited)
-        self.layers.shown_changed.connect(self.scan_changed)
-        self.layers.shown_changed.connect(self._remember_scan)
+        self.layers.editing.edited.connect(self._save_draft)
+        self.layers.editing.edited.connect(self.mask_edited)
+        self.layers.showing.changed.connect(self.scan_changed)
+        self.layers.showing.changed.connect(self._remember_scan)
         self.layers.told.connect(lambda text: self.tell(text, "warning"))
         self.job.changed.connect(self.job_changed)
         self.job.changed.connect(self._on_job)
         self.job.happened.connect(self._on_event)
         self.step_requested.connect(self._remember_step)
 
-    # --- telling
+    # --- messages
 
     def tell(self, text: str, level: str = "info") -> None:
-        """Say something in the job bar."""
+        """Show a message in the job bar."""
         self.told.emit(text, level)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Tell a person's mistake, or a limit, instead of raising it; the rest goes on."""
+        """Show user errors and limits as messages instead of raising them."""
         try:
             yield
         except Exception as error:
@@ -122,7 +122,7 @@ class Session(QObject):
     # --- the study
 
     def open_study(self, folder: str | Path) -> None:
-        """Open a study and show where it was left.
+        """Open a study and restore its last view.
 
         Raises
         ------
@@ -132,28 +132,28 @@ class Session(QObject):
         self.take_study(Study.open(folder))
 
     def take_study(self, study: Study) -> None:
-        """Make a study the one of this window."""
+        """Set the study of this window."""
         self.close_study()
         self.study = study
         study.changed.connect(self._on_study)
-        self.study_changed.emit("study")
+        self.study_changed.emit(StudyPart.STUDY)
         self._restore()
         with self.guarded():
             self._follower = Follower(self, study)
         self._mark = WindowMark(study.folder, self)
         if other := self._mark.other():
             self.tell(
-                f"Another window {other} has {study.name} open: what is decided there is seen here "
+                f"Another window {other} has {study.name} open: its decisions appear here "
                 "after some seconds, and the last stroke on the same scan counts.", "warning",
             )
-        if is_locked(study.folder):
+        if is_locked(study.folder) and not self.job.status.busy:
             self.tell(
-                f"Another window or a job elsewhere is working on {study.name}: you can look and "
+                f"Another window or a job elsewhere is working on {study.name}: you can review and "
                 "paint, but training waits until it is done.", "warning",
             )
 
     def close_study(self) -> None:
-        """Leave the study as it is; nothing is lost."""
+        """Close the study; everything is saved."""
         if self.study is None:
             return
         self.remember()
@@ -167,7 +167,7 @@ class Session(QObject):
             self._mark.release()
             self._mark = None
         self.study = None
-        self.study_changed.emit("study")
+        self.study_changed.emit(StudyPart.STUDY)
 
     def need_study(self) -> Study:
         """Return the study.
@@ -182,10 +182,11 @@ class Session(QObject):
         return self.study
 
     def close(self) -> None:
-        """Let go of everything: the window closes."""
+        """Release everything when the window closes."""
         self.close_study()
         self.unsaved.close()
         self.job.close()
+        self.correcting.close_all()
         self.layers.close()
         self.thumbnails.close_all()
 
@@ -194,7 +195,7 @@ class Session(QObject):
     @property
     def scan(self) -> str:
         """Name of the scan on screen; empty for none."""
-        return self.layers.shown
+        return self.layers.showing.name
 
     def show_scan(self, name: str, view: str = "newest") -> None:
         """Show a scan with its mask.
@@ -209,7 +210,7 @@ class Session(QObject):
             self.layers.show(self.need_study(), name, view)
 
     def keep_mask(self, kind: MaskKind, note: str = "") -> None:
-        """Store the mask on screen as painted or corrected: what training may learn from.
+        """Store the mask on screen, and how it began: what training may learn from.
 
         Raises
         ------
@@ -217,17 +218,17 @@ class Session(QObject):
             If nothing is painted, or it cannot be written.
         """
         study, name = self.need_study(), self.scan
-        self.layers.settle()
-        mask = self.layers.mask_on_scan()
+        self.layers.editing.settle()
+        mask = self.layers.editing.mask_on_scan()
         if mask is None or not mask.any():
             raise UserError(
                 f"Nothing is painted on {name or 'a scan'} yet.", "Paint the brain first."
             )
-        study.set_mask(name, mask, kind, note=note)
+        study.masks.save(name, mask, kind, source=self.correcting.originals.source(), note=note)
         self._remove_draft(name)
 
     def forget_draft(self, name: str) -> None:
-        """Throw away unfinished changes of a mask, and show what was there before."""
+        """Discard unsaved changes of a mask, and show the previous one."""
         self._remove_draft(name)
         if name == self.scan:
             self.show_scan(name)
@@ -244,15 +245,12 @@ class Session(QObject):
         if state in ("corrected", "painted"):
             self.keep_mask("corrected" if state == "corrected" else "painted", note)
         else:
-            study.decide(name, state, note)
+            study.decisions.decide(name, state, note)
 
     # --- jobs
 
     def run(
-        self,
-        stages: Sequence[str] | None = None,
-        *,
-        rounds: int | None = None,
+        self, stages: Sequence[StageName] | None = None, *, rounds: int | None = None,
         options: Sequence[str] = (),
     ) -> None:
         """Run stages of the study in the background.
@@ -260,7 +258,7 @@ class Session(QObject):
         Raises
         ------
         UserError
-            If a job is under way, here or elsewhere, or there is no study.
+            If a job is running, here or elsewhere, or there is no study.
         """
         arguments = ["run", str(self.need_study().folder)]
         if stages is not None:
@@ -270,7 +268,8 @@ class Session(QObject):
         self.start_job([*arguments, *options], "run", stages or FIRST_STAGES)
 
     def start_job(
-        self, arguments: Sequence[str], kind: str, stages: Sequence[str] = (), here: bool = False
+        self, arguments: Sequence[str], kind: str, stages: Sequence[StageName] = (),
+        here: bool = False,
     ) -> None:
         """Start a command of the command line in the background.
 
@@ -278,21 +277,21 @@ class Session(QObject):
         ----------
         arguments : sequence of str
         kind : str
-            What it is for: stands in the status.
+            Kind of job, for the status.
         stages : sequence of str
-            What it will go through.
+            Stages of the job.
         here : bool
-            On this computer, whatever the study's launcher.
+            On this computer, ignoring the study's launcher.
 
         Raises
         ------
         UserError
-            If a job is under way.
+            If a job is running.
         """
         if self.job.status.busy:
-            raise UserError("A job is under way.", "Wait for it, or stop it first.")
+            raise UserError("A job is running.", "Wait for it, or stop it first.")
         study = self.study
-        if study is not None and kind == "run" and is_locked(study.folder):
+        if study is not None and kind in WRITE_ROUNDS and is_locked(study.folder):
             raise UserError(
                 f"Another job is working on {study.name}.", "Wait for it, or stop it there."
             )
@@ -306,20 +305,20 @@ class Session(QObject):
         """Prefix that starts jobs elsewhere, such as ``["ssh", "gpu-box"]``."""
         return [] if self.study is None else launcher_of(self.study.folder)
 
-    # --- what the window remembers of a study
+    # --- the window's state for a study
 
     def remembered(self) -> dict[str, Any]:
-        """Return step, scan and slice as they were left; empty when unknown."""
+        """Return the last step, scan and slice; empty if unknown."""
         if self.study is None:
             return {}
         return read_window_file(self.study.folder / WINDOW_FILE)
 
     def remember(self, **more: Any) -> bool:
-        """Write down step, scan and slice, and what else is given; say whether that was done."""
+        """Save step, scan and slice, and other given values; return whether it succeeded."""
         if self.study is None:
             return False
         place: Mapping[str, Any] = {
-            "step": self.step, "scan": self.scan, **self.layers.place(), **more
+            "step": self.step, "scan": self.scan, **self.layers.showing.place(), **more
         }
         path = self.study.folder / WINDOW_FILE
         try:
@@ -339,10 +338,10 @@ class Session(QObject):
         name = place.get("scan")
         if self.study is None:
             return
-        if name in self.study.names:
+        if name in self.study.scans.names:
             self.show_scan(str(name))
             with self.guarded():
-                self.layers.go_to(place)
+                self.layers.showing.go_to(place)
         if place.get("step") in STEPS:
             self.step_requested.emit(place["step"])
 
@@ -355,7 +354,7 @@ class Session(QObject):
             self.remember()
 
     def unfinished(self) -> tuple[str, ...]:
-        """Scans with changes that are neither kept nor discarded, on disk or only here."""
+        """Scans with unsaved changes, on disk or only in memory."""
         if self.study is None:
             return ()
         folder = self.study.folder
@@ -365,7 +364,7 @@ class Session(QObject):
         folder = self.need_study().folder
         remove_draft(folder, name)
         self.unsaved.forget(folder, name)
-        self.study_changed.emit("drafts")
+        self.study_changed.emit(StudyPart.DRAFTS)
 
     def _on_unsaved(self) -> None:
         names = self.unsaved.names()
@@ -375,27 +374,25 @@ class Session(QObject):
 
     def _on_job(self, status: JobStatus) -> None:
         self._closing.say("job", "a job is running; closing stops it and keeps what it has "
-                          "reached" if status.busy else "")
+                          "reached" if status.busy and status.kind != FOLLOW else "")
 
-    def _on_study(self, what: str) -> None:
-        self.study_changed.emit("study" if what == "document" else what)
+    def _on_study(self, what: StudyPart) -> None:
+        self.study_changed.emit(what)
 
     def _save_draft(self) -> None:
         """Autosave, after each stroke."""
-        mask = self.layers.mask_on_scan()
+        mask = self.layers.editing.mask_on_scan()
         if self.study is None or mask is None:
             return
         new = self.scan not in self.unfinished()
         with self.guarded():
             self.unsaved.save(self.study.folder, self.scan, mask)
         if new:
-            self.study_changed.emit("drafts")
+            self.study_changed.emit(StudyPart.DRAFTS)
 
     def _on_event(self, event: Event) -> None:
-        if isinstance(event, Wrote) and event.what in WRITTEN:
-            self.study_changed.emit("rounds")
+        if isinstance(event, Wrote) and event.what in OF_ROUND:
+            self.study_changed.emit(StudyPart.ROUNDS)
         self.job_event.emit(event)
         if isinstance(event, (Finished, Failed, Crashed)) and self.study is not None:
-            self.study_changed.emit("rounds")
-
-
+            self.study_changed.emit(StudyPart.ROUNDS)

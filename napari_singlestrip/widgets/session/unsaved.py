@@ -1,4 +1,4 @@
-"""Unfinished masks that could not be written: kept in memory, tried again, and asked about."""
+"""Drafts that could not be written: kept in memory, retried, and asked about on closing."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_singlestrip.errors import NotWritten, UserError
 from napari_singlestrip.texts import printable
+from napari_singlestrip.widgets.common.single_shot import single_shot
+from napari_singlestrip.widgets.viewer.napari_private import closing_tasks_of
 
 RETRY_MS = 5000
 
@@ -20,17 +22,17 @@ Write = Callable[[Path, str, Mask], None]
 
 
 class UnsavedMasks(QObject):
-    """Writes drafts; those that could not be written stay here until they are.
+    """Writes drafts, and keeps those that could not be written.
 
     Parameters
     ----------
     write : callable
-        (study folder, scan, mask): raises `UserError` or `OSError` when it cannot.
+        (study folder, scan, mask): raises `UserError` or `OSError` on failure.
 
     Signals
     -------
     changed()
-        A draft was written, could not be written, or is no longer wanted.
+        A draft was written, failed, or was dropped.
     """
 
     changed = Signal()
@@ -39,13 +41,10 @@ class UnsavedMasks(QObject):
         super().__init__(parent)
         self._write = write
         self._masks: dict[tuple[Path, str], Mask] = {}
-        self._again = QTimer(self)
-        self._again.setSingleShot(True)
-        self._again.setInterval(RETRY_MS)
-        self._again.timeout.connect(self.retry)
+        self._again = single_shot(self, RETRY_MS, self.retry)
 
     def save(self, folder: Path, name: str, mask: Mask) -> None:
-        """Write a draft; when that fails, keep a copy and try again later.
+        """Write a draft; on failure, keep a copy and retry later.
 
         Raises
         ------
@@ -60,43 +59,43 @@ class UnsavedMasks(QObject):
             self.changed.emit()
             raise NotWritten(
                 f"What you painted on {printable(name)} is NOT saved yet: {error}",
-                "It is kept while this window is open, and tried again.",
+                "It is kept in memory while this window is open, and saving is retried.",
             ) from error
         self._masks.pop((folder, name), None)
         self.changed.emit()
 
     def names(self, folder: Path | None = None) -> tuple[str, ...]:
-        """Scans of a study, or of all, whose drafts are only here."""
+        """Scans of a study, or of all, whose drafts are only in memory."""
         return tuple(name for of, name in self._masks if folder in (None, of))
 
     def mask(self, folder: Path, name: str) -> Mask | None:
-        """A draft that is only here; None when there is none."""
+        """A draft that is only in memory, or None."""
         return self._masks.get((folder, name))
 
     def forget(self, folder: Path, name: str) -> None:
-        """The draft is no longer wanted: it was kept as a mask, or discarded."""
+        """Drop a draft, which was kept as a mask or discarded."""
         if self._masks.pop((folder, name), None) is not None:
             self.changed.emit()
 
     def retry(self) -> bool:
-        """Try to write all that is only here; return whether nothing is left."""
+        """Try to write all drafts; return whether none is left."""
         for (folder, name), mask in list(self._masks.items()):
             try:
                 self.save(folder, name, mask)
-            except NotWritten:  # told when it happened first
+            except NotWritten:  # reported at the first failure
                 break
         return not self._masks
 
     def close(self) -> None:
-        """Try a last time: the window closes."""
+        """Try a last time when the window closes."""
         self.retry()
         self._again.stop()
 
 
 class ClosingWords:
-    """What napari's question on closing says of us: a job that runs, strokes that are not saved.
+    """Our part of napari's question on closing: a running job, unsaved strokes.
 
-    napari 0.9 collects such words; another version asks without them.
+    napari 0.9 collects such messages; other versions ask without them.
 
     Parameters
     ----------
@@ -104,12 +103,12 @@ class ClosingWords:
     """
 
     def __init__(self, viewer: Any) -> None:
-        self._manager = getattr(getattr(viewer, "window", None), "_task_status_manager", None)
+        self._manager = closing_tasks_of(viewer)
         self._tasks: dict[str, Any] = {}
         self._said: dict[str, str] = {}
 
     def say(self, what: str, text: str) -> None:
-        """Let the question say `text` of `what`; an empty text for nothing."""
+        """Set or clear (empty) the message about `what`."""
         if self._manager is None or self._said.get(what, "") == text:
             return
         self._said[what] = text

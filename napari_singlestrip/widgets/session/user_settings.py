@@ -1,6 +1,6 @@
-"""A person's preferences, kept with the settings of programs: studies opened lately, launchers.
+"""User preferences, stored with the system's application settings: recent studies, launchers.
 
-A launcher is a command that is run: it must not come from a study, which somebody may have sent.
+A launcher is a command, so it must not be stored in a study, which may come from elsewhere.
 """
 
 from __future__ import annotations
@@ -16,38 +16,60 @@ from napari_singlestrip.study.document import DOCUMENT_NAME
 MAX_RECENT = 5
 KEY = "recent_studies"
 LAUNCHERS = "launchers"
+NAPARI_PANELS = "napari_panels"
+FOLLOW_LIVE = "follow_while_correcting"
 
 
 def settings() -> QSettings:
-    """Where preferences are kept."""
+    """The store of preferences."""
     return QSettings("napari-singlestrip", "napari-singlestrip")
 
 
 def recent_studies() -> list[Path]:
-    """Folders of the studies that were open last, newest first; those that are gone left out."""
+    """Folders of recent studies, latest first, without missing ones."""
     stored = settings().value(KEY) or []
     paths = [Path(text) for text in ([stored] if isinstance(stored, str) else stored)]
     return [path for path in paths if (path / DOCUMENT_NAME).is_file()]
 
 
 def remember_study(folder: Path) -> None:
-    """Put a study at the top of the list."""
+    """Move a study to the top of the list."""
     others = [path for path in recent_studies() if path != folder]
     settings().setValue(KEY, [str(path) for path in [folder, *others][:MAX_RECENT]])
 
 
+def napari_panels_wanted() -> bool:
+    """Whether napari's layer list and controls are shown beside our dock (default: no)."""
+    return str(settings().value(NAPARI_PANELS)).lower() == "true"  # stored as text
+
+
+def want_napari_panels(wanted: bool) -> None:
+    """Store the choice."""
+    settings().setValue(NAPARI_PANELS, wanted)
+
+
+def follow_live_wanted() -> bool:
+    """Whether the rest of a mask follows each stroke (default: yes)."""
+    return str(settings().value(FOLLOW_LIVE)).lower() != "false"
+
+
+def want_follow_live(wanted: bool) -> None:
+    """Store the choice."""
+    settings().setValue(FOLLOW_LIVE, wanted)
+
+
 def launcher_of(study: Path) -> list[str]:
-    """Return the words that start the jobs of a study elsewhere; none for this computer."""
+    """Return the launcher of a study's jobs; empty for this computer."""
     return _launchers().get(str(study), [])
 
 
 def set_launcher(study: Path, words: Sequence[str]) -> None:
-    """Keep the words that start the jobs of a study elsewhere."""
+    """Store the launcher of a study's jobs."""
     settings().setValue(LAUNCHERS, json.dumps({**_launchers(), str(study): list(words)}))
 
 
 def _launchers() -> dict[str, list[str]]:
-    """What is kept; what is no list of words is passed over."""
+    """The stored lists; invalid entries are skipped."""
     try:
         found = json.loads(settings().value(LAUNCHERS) or "{}")
     except (TypeError, ValueError, RecursionError):

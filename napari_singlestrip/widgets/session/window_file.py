@@ -1,4 +1,4 @@
-"""window.json: what a window remembers of a study; what is no such thing is left out."""
+"""window.json: a window's state for a study; invalid entries are left out."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from napari_singlestrip.atomic_files import read_json
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.atomic import read_json
 
 MAX_BYTES = 4 * 2**20
 
 
 def read_window_file(path: Path) -> dict[str, Any]:
-    """Return what is remembered, with the types that those who ask for it rely on.
+    """Return the stored state, with validated types.
 
-    It is a convenience: a file that is missing or damaged is not worth a word.
+    It is a convenience, so a missing or damaged file is ignored silently.
     """
     try:
         content = read_json(path, MAX_BYTES)
@@ -30,7 +30,7 @@ def read_window_file(path: Path) -> dict[str, Any]:
 
 
 def _can_be_written(value: Any) -> bool:
-    """Whether it can be written again with what is new: NaN and half a letter cannot."""
+    """Whether it can be written as JSON (not NaN, no unpaired surrogates)."""
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except ValueError:

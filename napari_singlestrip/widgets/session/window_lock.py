@@ -1,4 +1,4 @@
-"""Which window has a study open: a file in the study that a killed window cannot leave standing."""
+"""Marks that a window has a study open, by a file that a killed window does not block."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ FILE = "window.lock"
 
 
 class WindowMark(QObject):
-    """Says in a study folder that this window has it open, and sees whether another has.
+    """Marks a study folder as open in this window, and detects other windows.
 
-    It hinders nobody: two windows may look at a study, but a person should know of it.
+    It is only informative: two windows may open a study, but the user should know.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class WindowMark(QObject):
         self._timer.start()
 
     def other(self) -> str:
-        """Say where another window has the study open; empty when none has."""
+        """Return where another window has the study open; empty if none has."""
         if self._lock.held or not self._lock.seems_held():
             return ""
         owner = self._lock.holder()
@@ -44,15 +44,15 @@ class WindowMark(QObject):
         return f"on {owner.host}"
 
     def beat(self) -> None:
-        """Say that the window is still there, or take the place of one that is gone."""
+        """Update the heartbeat, or replace a stale lock."""
         if self._lock.held:
             self._lock.beat()
         elif not self._lock.seems_held():
-            with suppress(UserError):  # it is only a courtesy to the other window
+            with suppress(UserError):  # not essential
                 self._lock.take()
 
     def release(self) -> None:
-        """The study is closed."""
+        """Release when the study is closed."""
         self._timer.stop()
         self._lock.give_back()
         self.deleteLater()

@@ -1,1 +1,1 @@
-"""Step 3: train, and watch it."""
+"""Step 3: train, and monitor it."""

@@ -1,4 +1,4 @@
-"""What most people never need: the launcher, and every setting. Folded away until asked for."""
+"""Advanced settings: launcher and all settings of the method, collapsed by default."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_singlestrip.engine.config import Effort
+from napari_singlestrip.files.portable import split_command
 from napari_singlestrip.widgets.session.session import Session
 from napari_singlestrip.widgets.session.user_settings import set_launcher
 from napari_singlestrip.widgets.train.settings_form import SettingsForm
@@ -23,9 +24,9 @@ class AdvancedBox(QCollapsible):
     """
 
     def __init__(self, session: Session) -> None:
-        super().__init__("Advanced settings")
+        super().__init__("Advanced settings", expandedIcon="\u25be", collapsedIcon="\u25b8")
         self.setObjectName("advanced")
-        self.setToolTip("Where the job runs, and every setting of the method")
+        self.setToolTip("Where jobs run, and all settings of the method")
         self.session = session
         self.form: SettingsForm | None = None
         self._busy = False
@@ -60,12 +61,12 @@ class AdvancedBox(QCollapsible):
     # --- inside
 
     def _on_toggled(self, opened: bool) -> None:
-        if opened and self.form is None:  # seventy widgets: only for who wants to see them
+        if opened and self.form is None:  # seventy widgets, created only if opened
             self.form = SettingsForm()
             self.form.valueChanged.connect(self._on_settings)
             self._column.addWidget(self.form)
             self._show_settings()
-            self.expand(animate=False)  # as high as it is now
+            self.expand(animate=False)  # adapts to the current height
 
     def _show_settings(self) -> None:
         study = self.session.study
@@ -80,11 +81,11 @@ class AdvancedBox(QCollapsible):
         if self.session.study is not None:
             with self.session.guarded():
                 self.session.study.set_settings(overrides)
-            self._show_settings()  # as they are stored, also when that failed
+            self._show_settings()  # as stored, also after a failure
 
     def _on_launcher(self) -> None:
         try:
-            words = shlex.split(self.launcher.text())
+            words = split_command(self.launcher.text())
         except ValueError:
             self.session.tell("The launcher has an open quotation mark.", "warning")
             return

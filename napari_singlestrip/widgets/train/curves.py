@@ -1,60 +1,38 @@
-"""Live curves of training: loss, and Dice on heads and scans that training does not draw.
+"""Live curves of training: loss, and Dice on held-out synthetic images and labelled scans.
 
-Painted here in a few lines: plots of pyqtgraph (0.14, PyQt6 6.11) left their menus behind as
-hidden windows, and freeing those crashed the process; a plot must not cost a person the viewer.
+Drawn without pyqtgraph, whose plots (0.14, PyQt6 6.11) left hidden menu windows behind, and crashed
+the process when these were freed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from qtpy.QtCore import QPointF, QRectF, Qt, QTimer
+from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_singlestrip.widgets.common.controls import words
+from napari_singlestrip.widgets.common.single_shot import single_shot
+from napari_singlestrip.widgets.train.track import DICES, Track
 
-REDRAW_MS = 250  # several points at once
+REDRAW_MS = 250  # to draw several points at once
 HEIGHT = 110
 SMOOTHING = 0.9
-POINTS = 600  # about twice the pixels of a plot
-# Seen on dark and on light backgrounds, and apart by people who confuse red and green.
+POINTS = 600  # about twice the width of a plot in pixels
+# Visible on dark and light backgrounds, and safe for red-green colour blindness.
 COLOURS = {"loss": "#e8833a", "validation_dice": "#3a96e0", "painted_dice": "#2fae8f"}
 WORDS = {
     "loss": "loss",
-    "validation_dice": "Dice, synthetic heads it never trains on",
+    "validation_dice": "Dice, held-out synthetic images",
     "painted_dice": "Dice, your painted scan",
 }
-DICES = ("validation_dice", "painted_dice")
-
-
-@dataclass
-class Track:
-    """Points of one stage: step and value of each metric, steps ascending."""
-
-    points: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-    n_steps: int = 0
-
-    def add(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Add what was measured at a step; a stage that was resumed goes on from there."""
-        for name, value in metrics.items():
-            if name not in COLOURS or not math.isfinite(value):
-                continue
-            line = self.points.setdefault(name, [])
-            while line and line[-1][0] >= step:  # a killed job went back to its checkpoint
-                line.pop()
-            line.append((step, value))
-
-    def last(self, name: str) -> float | None:
-        """The newest value of a metric."""
-        line = self.points.get(name)
-        return line[-1][1] if line else None
 
 
 def smooth(line: Iterable[tuple[int, float]]) -> list[float]:
-    """Running mean of a line's values, without the pull of its first value."""
+    """Running mean of a line's values, bias-corrected at the start."""
     out, total, weight = [], 0.0, 0.0
     for _, value in line:
         total = SMOOTHING * total + (1 - SMOOTHING) * value
@@ -64,7 +42,7 @@ def smooth(line: Iterable[tuple[int, float]]) -> list[float]:
 
 
 def thinned(line: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """At most `POINTS` points, each the mean of its neighbours: more than that is not seen."""
+    """Downsample to at most `POINTS` points by local means."""
     n = -(-len(line) // POINTS)
     if n <= 1:
         return line
@@ -74,7 +52,7 @@ def thinned(line: list[tuple[int, float]]) -> list[tuple[int, float]]:
 
 @dataclass(frozen=True)
 class Line:
-    """A curve as it is drawn.
+    """A curve to draw.
 
     Attributes
     ----------
@@ -160,9 +138,9 @@ class Curves(QWidget):
         self.track = Track()
         self.loss, self.dice = Plot("loss"), Plot("Dice")
         self.loss.setObjectName("loss_plot")
-        self.loss.setToolTip("How wrong the network is on what it trains on: falls while it learns")
+        self.loss.setToolTip("Training loss: decreases while the network learns")
         self.dice.setObjectName("dice_plot")
-        self.dice.setToolTip("Overlap with the true mask, 1 is perfect: rises while it learns")
+        self.dice.setToolTip("Overlap with the true mask, 1 is perfect: increases while it learns")
         self.legend = words(name="curves_legend")
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         column = QVBoxLayout(self)
@@ -170,10 +148,7 @@ class Curves(QWidget):
         column.setSpacing(2)
         for widget in (self.loss, self.dice, self.legend):
             column.addWidget(widget)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(REDRAW_MS)
-        self._timer.timeout.connect(self.redraw)
+        self._timer = single_shot(self, REDRAW_MS, self.redraw)
         self.redraw()
 
     def show_track(self, track: Track) -> None:
@@ -182,14 +157,14 @@ class Curves(QWidget):
         self.redraw()
 
     def add(self, step: int, n_steps: int, metrics: Mapping[str, float]) -> None:
-        """Add points to what is shown; they are drawn a moment later, with others."""
+        """Add points, which are drawn together after a short delay."""
         self.track.n_steps = n_steps
         self.track.add(step, metrics)
         if not self._timer.isActive():
             self._timer.start()
 
     def redraw(self) -> None:
-        """Draw what is known now."""
+        """Draw the current points."""
         points = self.track.points
         last = max((line[-1][0] for line in points.values() if line), default=1)
         x_max = max(self.track.n_steps, last)
@@ -207,15 +182,15 @@ class Curves(QWidget):
         self.legend.setText(self._legend_text())
 
     def close_all(self) -> None:
-        """Draw no more."""
+        """Stop drawing."""
         self._timer.stop()
 
     # --- inside
 
     def _dice_range(self) -> tuple[float, float]:
-        """From a round number below what was reached, to 1: where the differences are."""
+        """Range of the Dice axis, from a round number below the values to 1."""
         values = [v for name in DICES for _, v in self.track.points.get(name, [])[-4:]]
-        low = math.floor(10 * min(values, default=0.0) - 0.2) / 10  # the first may be anything
+        low = math.floor(10 * min(values, default=0.0) - 0.2) / 10  # rounded down to 0.1
         return min(0.9, max(0.0, low)), 1.0
 
     def _legend_text(self) -> str:

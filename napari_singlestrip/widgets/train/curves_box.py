@@ -1,4 +1,4 @@
-"""The curves of all rounds: one of them on screen, that of the running training by itself."""
+"""The curves of all rounds, with the running training selected automatically."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from napari_singlestrip.events import Event, Progress, Started
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.session.session import Session
-from napari_singlestrip.widgets.train.curves import Curves, Track
+from napari_singlestrip.widgets.train.curves import Curves
 from napari_singlestrip.widgets.train.facts import tracks
+from napari_singlestrip.widgets.train.track import Track
 
 WORDS = {"train": "Segmenter", "autoencoder": "Autoencoder", "finetune": "Fine-tuning"}
 Key = tuple[int, str]  # round, stage
 
 
 class CurvesBox(QWidget):
-    """Curves, and a choice of what they are of.
+    """Curves, and a choice of the training.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ class CurvesBox(QWidget):
         self.session = session
         self.which = QComboBox()
         self.which.setObjectName("curves_of")
-        self.which.setToolTip("Which training the curves are of")
+        self.which.setToolTip("The training whose curves are shown")
         self.curves = Curves()
         self._keys: list[Key] = []
         self._tracks: dict[Key, Track] = {}
@@ -45,7 +46,7 @@ class CurvesBox(QWidget):
         session.job_event.connect(self._on_event)
 
     def refresh(self) -> None:
-        """Show what the study's folder says; of a job under way, its events say more."""
+        """Show the curves in the study folder; a running job adds points by events."""
         study, status = self.session.study, self.session.job.status
         if not status.busy or study is not self._study:
             self._tracks = {}
@@ -55,7 +56,7 @@ class CurvesBox(QWidget):
         self._list()
 
     def forget(self) -> None:
-        """Training starts anew: the curves so far are set aside with it."""
+        """Clear the curves when training starts over."""
         self._tracks = {}
         self._list()
 
@@ -101,4 +102,4 @@ class CurvesBox(QWidget):
 
     def _key(self, stage: str) -> Key:
         study, later = self.session.study, "finetune" in self.session.job.status.stages
-        return (study.current_round() if study is not None and later else 0, stage)
+        return (study.rounds.current() if study is not None and later else 0, stage)

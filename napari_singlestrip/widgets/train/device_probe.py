@@ -1,4 +1,4 @@
-"""Which device training will run on, in words: asked once of a process that may import torch."""
+"""Name of the training device, found once by a process that may import torch."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from qtpy.QtCore import QObject, QProcess, Signal
 
 from napari_singlestrip.widgets.session.job_process import full_command, job_process
+from napari_singlestrip.widgets.session.process_end import kill
 
 _known: dict[tuple[str, ...], str] = {}  # by launcher, for as long as this program runs
 
 
 class DeviceProbe(QObject):
-    """Runs ``singlestrip doctor`` in the background and reads what it says of the device.
+    """Runs ``singlestrip doctor`` in the background and parses the device.
 
     Signals
     -------
     found(str)
-        The device in words; empty when it could not be found out.
+        The name of the device; empty if it could not be determined.
     """
 
     found = Signal(str)
@@ -29,11 +30,11 @@ class DeviceProbe(QObject):
         self._closed = False
 
     def known(self, launcher: Sequence[str]) -> str | None:
-        """Return what was found out before; None when it was not asked."""
+        """Return the cached result; None if it was not requested."""
         return _known.get(tuple(launcher))
 
     def ask(self, launcher: Sequence[str]) -> None:
-        """Find out, unless it is known or asked already."""
+        """Start the probe, unless it is known or running."""
         if self._closed or self._process is not None or tuple(launcher) in _known:
             return
         self._launcher = tuple(launcher)
@@ -44,13 +45,12 @@ class DeviceProbe(QObject):
         process.start(program, arguments)
 
     def close(self) -> None:
-        """Stop asking, for good: the end of a job still refreshes the panel that asks."""
+        """Stop probing for good, as the panel may still be refreshed."""
         self._closed = True
         process, self._process = self._process, None
         if process is not None:
             process.blockSignals(True)
-            process.kill()
-            process.waitForFinished(1000)
+            kill(process)
             process.deleteLater()
 
     def _read(self) -> None:
@@ -72,7 +72,7 @@ class DeviceProbe(QObject):
 
 
 def device_of(text: str) -> str:
-    """Find the device in what ``singlestrip doctor`` prints; empty when it is not there."""
+    """Find the device in the output of ``singlestrip doctor``; empty if missing."""
     for line in text.splitlines():
         name, _, value = line.partition(" ")
         if name == "device":

@@ -1,4 +1,4 @@
-"""The one dial: quick, standard or thorough, with the time it takes on this computer."""
+"""The effort (quick, standard or thorough), with the estimated time on this computer."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.session.session import Session
 
 EXPLAINED = {
-    "quick": "4 mm voxels: minutes on any computer; to try it and to show it.",
+    "quick": "4 mm voxels: minutes on any computer, to try it out.",
     "standard": "2 mm voxels and longer training: finer outlines.",
-    "thorough": "1 mm voxels and the longest training: wants a graphics card.",
+    "thorough": "1 mm voxels and the longest training: needs a graphics card.",
 }
-ESTIMATES = "estimates"  # in what the window remembers of a study
+ESTIMATES = "estimates"  # in window.json
 
 
 class EffortBox(QWidget):
-    """Chooses the effort of the study, and says how long it will take.
+    """Selects the effort of the study, with a time estimate.
 
     Parameters
     ----------
@@ -64,16 +64,16 @@ class EffortBox(QWidget):
         session.job_event.connect(self._on_event)
 
     def value(self) -> Effort:
-        """Return the effort that is chosen."""
+        """Return the selected effort."""
         return next((e for e, choice in self.choices.items() if choice.isChecked()), "quick")
 
     def setValue(self, effort: Effort) -> None:
-        """Choose an effort, without storing it."""
+        """Select an effort, without storing it."""
         self.choices[effort].setChecked(True)
         self.explained.setText(EXPLAINED[effort])
 
     def refresh(self, busy: bool, painted: bool) -> None:
-        """Show the study's effort and what is known of the time."""
+        """Show the study's effort and the time estimate, if any."""
         study = self.session.study
         if study is not None:
             self.setValue(cast(Effort, study.effort))
@@ -89,7 +89,7 @@ class EffortBox(QWidget):
         if study is not None and self.value() != study.effort:
             with self.session.guarded():
                 study.set_settings(effort=self.value())
-            self.setValue(cast(Effort, study.effort))  # as it is stored, also when that failed
+            self.setValue(cast(Effort, study.effort))  # as stored, also after a failure
 
     def _measure(self) -> None:
         study = self.session.study
@@ -105,7 +105,7 @@ class EffortBox(QWidget):
             return
         if isinstance(event, Finished) and event.summary and effort is not None:
             known = self._estimates()
-            # Which settings it was measured with: others take another time.
+            # With its settings, as others take a different time.
             known[effort] = {"seconds": event.summary, "overrides": self._overrides()}
             self.session.remember(**{ESTIMATES: known})
             self.time.setText(self._time_text())

@@ -1,4 +1,4 @@
-"""The network's present answer on a scan of one's choice, as a layer that follows training."""
+"""The current prediction for a chosen scan, as a layer that is updated during training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QWidget
 from napari_singlestrip.engine.imaging.volume import load_mask
 from napari_singlestrip.events import Event, Wrote
 from napari_singlestrip.widgets.session.session import Session
-from napari_singlestrip.widgets.viewer.study_layers import ANSWER
+from napari_singlestrip.widgets.viewer.own_layers import ANSWER
+
+SHOW = "Show the current prediction for"
+WHEN_IT_TRAINS = "While it trains, show its prediction for"
 
 
 class WatchRow(QWidget):
@@ -24,10 +27,10 @@ class WatchRow(QWidget):
         super().__init__()
         self.setObjectName("watch")
         self.session = session
-        self.check = QCheckBox("Show its present answer on")
+        self.check = QCheckBox(WHEN_IT_TRAINS)
         self.check.setObjectName("watch_check")
         self.check.setToolTip(
-            "While it trains, its answer on this scan is drawn over it about three times a minute"
+            "During training, its prediction for this scan is updated about three times a minute"
         )
         self.check.setChecked(True)
         self.scan = QComboBox()
@@ -44,23 +47,23 @@ class WatchRow(QWidget):
         session.step_requested.connect(lambda _step: self._draw())
 
     def options(self) -> list[str]:
-        """Return the options with which training should run."""
+        """Return the command-line options for training."""
         name = self.scan.currentText()
         return ["--watch", name] if self.check.isChecked() and name else []
 
     def begin(self) -> None:
-        """Training begins: look at the scan that is watched."""
+        """Show the chosen scan when training starts."""
         if self.options():
             self.session.show_scan(self.scan.currentText())
 
     def refresh(self, busy: bool) -> None:
-        """List the scans; while a job runs the choice stays as it was given to the job."""
+        """List the scans; the choice is fixed while a job runs."""
         study = self.session.study
         names: list[str] = []
         if study is not None:
-            painted = set(study.labelled().painted)
-            # First those it has not learned from: on the painted one it looks better than it is.
-            names = sorted(study.names, key=lambda name: name in painted)
+            painted = set(study.decisions.labelled().painted)
+            # Unpainted scans first: predictions on training scans are too optimistic.
+            names = sorted(study.scans.names, key=lambda name: name in painted)
         if names != [self.scan.itemText(n) for n in range(self.scan.count())]:
             self.scan.clear()
             self.scan.addItems(names)
@@ -69,10 +72,12 @@ class WatchRow(QWidget):
             self.scan.setCurrentText(wanted)
         self.scan.setEnabled(bool(names) and not busy)
         self.scan.setToolTip(
-            "It was chosen when training began; another one from the next start on" if busy
-            else "Any scan; best one that was not painted"
+            "Chosen when training started; can be changed before the next run" if busy
+            else "Any scan, preferably one that is not painted"
         )
         self.check.setEnabled(bool(names))
+        there = self._path() is not None
+        self.check.setText(SHOW if there else WHEN_IT_TRAINS)  # a ticked choice also exists
 
     # --- inside
 
@@ -90,23 +95,24 @@ class WatchRow(QWidget):
             self._draw()
 
     def _path(self) -> Path | None:
-        """The newest answer on the chosen scan, of the newest round that has one."""
+        """The latest prediction for the chosen scan, of the latest round that has one."""
         study = self.session.study
         if study is None:
             return None
         name = f"answer_{self.scan.currentText()}.nii.gz"
-        rounds = reversed(study.rounds())
-        paths = (study.round_dir(number) / "previews" / name for number in rounds)
+        rounds = reversed(study.rounds.numbers())
+        paths = (study.rounds.folder(number) / "previews" / name for number in rounds)
         return next((path for path in paths if path.is_file()), None)
 
     def _draw(self) -> None:
-        """Draw or remove the answer; only over the scan it is about, in the step that shows it."""
+        """Show the prediction over its own scan while this step is open, or remove it."""
         layers, path = self.session.layers, self._path()
         here = self.session.step == "train" and self.check.isChecked()
-        here = here and layers.shown == self.scan.currentText()
-        if layers.now is None or path is None or not here:
-            if layers.has(ANSWER):
-                layers.overlay(ANSWER, None)
+        here = here and layers.showing.name == self.scan.currentText()
+        if layers.showing.now is None or path is None or not here:
+            if layers.overlays.has(ANSWER):
+                layers.overlays.show(ANSWER, None)
             return
         with self.session.guarded():
-            layers.overlay(ANSWER, load_mask(path, like=layers.now.scan, check=False), contour=2)
+            mask = load_mask(path, like=layers.showing.now.scan, check=False)
+            layers.overlays.show(ANSWER, mask, contour=2)

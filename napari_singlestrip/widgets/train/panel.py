@@ -1,16 +1,14 @@
-"""Step "train": learn from the painted mask, and watch it learn."""
+"""Step "train": train from the painted mask, and monitor it."""
 
 from __future__ import annotations
 
-from html import escape
-from typing import Any
+from collections.abc import Callable
 
-from qtpy.QtWidgets import QHBoxLayout, QPushButton
+from qtpy.QtWidgets import QHBoxLayout
 
-from napari_singlestrip.events import Crashed, Event, Failed, Wrote
+from napari_singlestrip.events import Event, Wrote
 from napari_singlestrip.study.study import Study
-from napari_singlestrip.texts import printable
-from napari_singlestrip.widgets.common.controls import button, words
+from napari_singlestrip.widgets.common.controls import button, large, words
 from napari_singlestrip.widgets.common.napari_preferences import DEVICES, wishes
 from napari_singlestrip.widgets.common.notice import Notice
 from napari_singlestrip.widgets.common.zoomable_picture import Picture
@@ -21,16 +19,17 @@ from napari_singlestrip.widgets.train.advanced_box import AdvancedBox
 from napari_singlestrip.widgets.train.curves_box import CurvesBox
 from napari_singlestrip.widgets.train.device_probe import DeviceProbe
 from napari_singlestrip.widgets.train.effort_box import EffortBox
-from napari_singlestrip.widgets.train.facts import (
-    Stage,
-    TrainingFacts,
-    out_of_memory,
-    smaller,
-    training_facts,
-)
+from napari_singlestrip.widgets.train.facts import TrainingFacts, training_facts
 from napari_singlestrip.widgets.train.live_prediction_row import WatchRow
 from napari_singlestrip.widgets.train.settings_form import changed_settings
 from napari_singlestrip.widgets.train.stage_list import StageList
+from napari_singlestrip.widgets.train.view import (
+    Action,
+    Question,
+    TrainView,
+    stages_of,
+    train_view,
+)
 
 
 class TrainPanel(Panel):
@@ -42,68 +41,69 @@ class TrainPanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.facts: TrainingFacts | None = None
+        self.view = train_view(False, None, session.job.status)
         self._seen: tuple[str, str, str] = ("", "", "")
         self._confirming = False
         self.learns = words(name="learns_from")
         self.learns.linkActivated.connect(session.step_requested)
         self.device = words(name="device")
         self.effort = EffortBox(session)
-        self.train = _large(button("Train", "", self.start, "train"))
-        self.review = _large(button(
-            "Review the ranked masks", "The next step: look at the masks, the best ones first",
+        self.train = large(button("Train", "", self.start, "train"))
+        self.review = large(button(
+            "Review the ranked masks", "The next step: inspect the masks, best ones first",
             lambda: session.step_requested.emit("review"), "review",
         ))
         self.anew = button(
-            "Start anew…", "Train again from the beginning; asks first", self.ask_anew, "anew"
+            "Start over…", "Train again from the beginning; asks first", self.ask_anew, "anew"
         )
         self.notice = Notice("notice")
         self.stages = StageList()
         self.curves = CurvesBox(session)
         self.watch = WatchRow(session)
-        self.seen_title = words("<b>What the network sees now</b>: heads made up anew in each "
-                                "step, with the outline it is to find", "seen_title")
-        self.seen = Picture("synthetic", "Synthetic heads", "Click to enlarge")
+        self.seen_title = words("<b>What the network sees now</b>: new synthetic images in each "
+                                "step, with the target outline", "seen_title")
+        self.seen = Picture("synthetic", "Synthetic images", "Click to enlarge")
         self.advanced = AdvancedBox(session)
         self.probe = DeviceProbe(self)
         self._lay_out()
         self._connect()
 
-    # --- what a person does
+    # --- actions
 
     def start(self) -> None:
-        """Train, or go on where training stopped, up to the first ranking."""
+        """Train, or resume training, up to the first ranking."""
         self._run()
 
     def ask_anew(self) -> None:
-        """Ask whether to start anew, within the page."""
+        """Ask whether to start over, within the page."""
         self._confirming = True
         self.refresh()
 
     def close_all(self) -> None:
-        """The window closes."""
+        """Clean up when the window closes."""
         self.probe.close()
         self.curves.curves.close_all()
 
-    # --- what is shown
+    # --- display
 
     def refresh(self) -> None:
-        """Show what the study and the job say."""
+        """Update from the study and the job."""
         study, status = self.session.study, self.session.job.status
         self._seen = (status.state, status.kind, status.stage)
         self.facts = None
         if study is not None:
             with self.session.guarded():
                 self.facts = training_facts(study)
-        painted = bool(self.facts and self.facts.painted)
-        self._show_learns(study)
+        self.view = train_view(study is not None, self.facts, status, self._confirming)
+        self.learns.setText(self.view.learns)
         self._show_device(status)
-        self.effort.refresh(status.busy, painted)
-        self._show_buttons(status, painted)
-        self._show_notice(status)
+        self.effort.refresh(status.busy, self.view.painted)
+        self._show_buttons(self.view)
+        self._ask(self.view.question)
         self._show_stages(status)
         self.curves.refresh()
         self.watch.refresh(status.busy)
-        self.watch.setVisible(painted)
+        self.watch.setVisible(self.view.painted)
         self._show_picture(study)
         self.advanced.refresh(status.busy)
 
@@ -115,25 +115,6 @@ class TrainPanel(Panel):
             self._show_stages(status)  # several times a second: reads no file
         else:
             self.refresh()
-
-    def _show_learns(self, study: Study | None) -> None:
-        facts = self.facts
-        if study is None:
-            text = "There is no study yet. <a href='scans'>Add scans in step 1</a>."
-        elif facts is None or not facts.painted:
-            text = (
-                "Nothing is painted yet. <a href='paint'>Paint the brain of one scan in step 2"
-                "</a>, or load a mask there: one is enough."
-            )
-        else:
-            n = len(facts.painted)
-            named = ", ".join(map(_named, facts.painted[:3])) + (" and others" if n > 3 else "")
-            others = facts.n_to_predict
-            text = (
-                f"It learns from <b>{n} painted mask{'s' * (n > 1)}</b>: {named}. Then it "
-                f"predicts and ranks {others} other scan{'s' * (others != 1)}."
-            )
-        self.learns.setText(text)
 
     def _show_device(self, status: JobStatus) -> None:
         launcher = self.session.launcher
@@ -155,96 +136,34 @@ class TrainPanel(Panel):
             else:
                 self.device.setText(f"Runs on: not known yet ({where})")
 
-    def _show_buttons(self, status: JobStatus, painted: bool) -> None:
-        facts = self.facts
-        done = facts is not None and facts.done
-        other = facts is not None and bool(facts.other_settings)
-        self.train.setText(_train_words(facts, status))
-        self.train.setEnabled(painted and not status.busy and not done and not other)
-        self.train.setVisible(not done or status.busy)
-        self.train.setToolTip(
-            "A job is under way: see below" if status.busy
-            else "Say first which settings to use: see below" if other
-            else "Trains, predicts and ranks; stop and go on whenever you like" if painted
-            else "Paint one brain first, in step 2"
-        )
-        ranked = self.session.study is not None and any(
-            self.session.study.scores_path(r).is_file() for r in self.session.study.rounds()
-        )
-        self.review.setVisible(ranked and not status.busy)
-        begun = facts is not None and facts.begun is not None
-        self.anew.setVisible(begun and not status.busy)
-        self.anew.setEnabled(painted)
+    def _show_buttons(self, view: TrainView) -> None:
+        self.train.setText(view.train.text)
+        self.train.setToolTip(view.train.tip)
+        self.train.setEnabled(view.train.enabled)
+        self.train.setVisible(view.train.visible)
+        self.review.setVisible(view.review_visible)
+        self.anew.setVisible(view.anew_visible)
+        self.anew.setEnabled(view.anew_enabled)
         self.effort.setEnabled(self.session.study is not None)
 
-    def _show_notice(self, status: JobStatus) -> None:
-        facts = self.facts
-        self.notice.hide()
-        if status.busy or facts is None or not facts.painted:
+    def _ask(self, question: Question | None) -> None:
+        if question is None:
+            self.notice.hide()
             return
-        if self._confirming:
-            self.notice.say(
-                "Start anew? The rounds so far, their models and rankings, are set aside in the "
-                "study's folder; nothing is deleted. Masks and decisions stay.",
-                ("Start anew", "Set the rounds aside and train from the beginning",
-                 lambda: self._run("--restart")),
-                ("Cancel", "Leave everything as it is", self._leave),
-            )
-        elif _is_memory(status):
-            self._offer_smaller(status)
-        elif facts.other_settings:
-            named = ", ".join(facts.other_settings[:4])
-            more = " and others" if len(facts.other_settings) > 4 else ""
-            self.notice.say(
-                f"This study was trained with other settings ({named}{more}). The new ones need "
-                "training from the beginning; what was trained is set aside, not deleted.",
-                ("Start anew with the new settings", "Set the rounds aside and train again",
-                 lambda: self._run("--restart")),
-                ("Keep the old settings", "Go back to the settings it was trained with",
-                 self._keep_settings),
-            )
-
-        elif facts.painted_since:
-            named = ", ".join(map(_named, facts.painted_since[:3]))
-            self.notice.say(
-                f"The mask of {named} was painted after training began. What is trained already "
-                "does not know it: start anew to learn from it. Fine-tuning will use it anyway.",
-                ("Start anew", "Set the rounds aside and train from the beginning",
-                 lambda: self._run("--restart")),
-            )
-
-    def _offer_smaller(self, status: JobStatus) -> None:
-        study = self.session.study
-        assert study is not None and self.facts is not None
-        less = smaller(study.settings(), status.stage)
-        if less is None:
-            self.notice.say(
-                "There was not enough memory, and the job is as small as it can be: close other "
-                "programs and try again, or use a computer with more memory."
-            )
-            return
-        anew = less.anew and self.facts.begun is not None
-        after = " Training starts anew; what was trained is set aside." if anew else ""
-        self.notice.say(
-            f"There was not enough memory. A smaller job may fit: {less.words}.{after}",
-            ("Retry smaller", f"Try again with {less.words}",
-             lambda: self._retry(less.changes, anew)),
-        )
+        actions: dict[Action, Callable[[], None]] = {
+            "restart": lambda: self._run("--restart"), "leave": self._leave,
+            "keep settings": self._keep_settings, "retry": self._retry,
+        }
+        choices = [(c.text, c.tip, actions[c.action]) for c in question.choices]
+        self.notice.say(question.text, *choices)
 
     def _show_stages(self, status: JobStatus) -> None:
-        facts = self.facts
-        stages = list(facts.stages) if facts is not None else []
-        if status.busy and "finetune" in status.stages:
-            passed = status.stages[: max(0, status.stage_number - 1)]
-            stages = [
-                Stage(name, "done" if name in passed else "to do") for name in status.stages
-            ]
-        self.stages.show_stages(stages, status)
-        self.stages.setVisible(facts is not None and bool(facts.painted))
+        self.stages.show_stages(stages_of(self.facts, status), status)
+        self.stages.setVisible(self.view.painted)
 
     def _show_picture(self, study: Study | None) -> None:
-        rounds = [] if study is None else list(reversed(study.rounds()))
-        paths = [study.round_dir(r) / "previews" / "synthetic.png" for r in rounds if study]
+        rounds = [] if study is None else list(reversed(study.rounds.numbers()))
+        paths = [study.rounds.folder(r) / "previews" / "synthetic.png" for r in rounds if study]
         self.seen.show_file(next((path for path in paths if path.is_file()), None))
         self.seen_title.setVisible(self.seen.isVisibleTo(self))
 
@@ -263,11 +182,13 @@ class TrainPanel(Panel):
             self.watch.begin()
         self.refresh()
 
-    def _retry(self, changes: dict[str, Any], anew: bool) -> None:
-        study = self.session.need_study()
+    def _retry(self) -> None:
+        study, view = self.session.need_study(), self.view
+        if view.less is None:
+            return
         with self.session.guarded():
-            study.set_settings({**study.overrides, **changes})
-            self._run(*(["--restart"] if anew else []))
+            study.set_settings({**study.overrides, **view.less.changes})
+            self._run(*(["--restart"] if view.less_is_anew else []))
 
     def _keep_settings(self) -> None:
         study = self.session.need_study()
@@ -298,37 +219,3 @@ class TrainPanel(Panel):
     def _connect(self) -> None:
         self.session.job_event.connect(self._on_event)
         self.probe.found.connect(lambda _device: self._stale())
-
-
-def _named(scan: str) -> str:
-    """Name of a scan within rich text."""
-    return escape(printable(scan))
-
-
-def _large(made: QPushButton) -> QPushButton:
-    made.setMinimumHeight(36)
-    font = made.font()
-    font.setBold(True)
-    made.setFont(font)
-    return made
-
-
-def _train_words(facts: TrainingFacts | None, status: JobStatus) -> str:
-    if status.busy:
-        return "Training…" if status.kind == "run" else "Wait for the job below…"
-    left = facts.unfinished if facts is not None else None
-    if left is None:
-        return "Train"
-    if left.name in ("train", "autoencoder"):
-        what = "training" if left.name == "train" else "the autoencoder"
-        return f"Resume {what} (step {left.step} of {left.n_steps})"
-    n = left.n_steps - left.step
-    return f"Go on: {left.name} {n} scan{'s' * (n != 1)}"
-
-
-def _is_memory(status: JobStatus) -> bool:
-    if status.kind != "run":
-        return False
-    if isinstance(status.end, Failed):
-        return out_of_memory(status.end.what, None)
-    return isinstance(status.end, Crashed) and out_of_memory("", status.end.exit_code)

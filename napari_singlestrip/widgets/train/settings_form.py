@@ -1,4 +1,4 @@
-"""A form of all settings, made from the config models: magicgui's widgets, one group at a time."""
+"""A form of all settings, generated from the config models with magicgui."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from pydantic.fields import FieldInfo
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QStackedWidget, QVBoxLayout, QWidget
 
-from napari_singlestrip.engine.config import Config, Effort, Settings, settings_for
+from napari_singlestrip.engine.config import Config, Effort, Settings
+from napari_singlestrip.engine.overrides import settings_for
 from napari_singlestrip.widgets.common.controls import button, words
 
 GROUPS = {
     "training": "Training",
-    "synthesis": "Synthetic heads",
+    "synthesis": "Synthetic images",
     "conform": "Grid",
     "label_map": "Label maps",
     "network": "Network",
@@ -38,7 +39,7 @@ GROUPS = {
 
 
 def changed_settings(settings: Settings) -> dict[str, Any]:
-    """Return the settings that differ from those of their effort, by dotted name."""
+    """Return the settings that differ from the effort's, by dotted name."""
     usual, present = _flat(settings_for(settings.effort)), _flat(settings)
     return {name: value for name, value in present.items() if value != usual[name]}
 
@@ -49,7 +50,7 @@ class SettingsForm(QWidget):
     Signals
     -------
     valueChanged(dict)
-        What differs from the effort's settings now, after a person changed something.
+        Settings that differ from the effort's, after a change by the user.
     """
 
     valueChanged = Signal(dict)
@@ -59,11 +60,12 @@ class SettingsForm(QWidget):
         self.setObjectName("settings_form")
         self._effort: Effort = "quick"
         self._widgets: dict[str, Any] = {}
-        self._shown: dict[str, Any] = {}  # what the widgets made of the values they were given
+        self._kept: list[Container[Any]] = []
+        self._shown: dict[str, Any] = {}  # values as represented by the widgets
         self._given: dict[str, Any] = {}
         self.group = QComboBox()
         self.group.setObjectName("settings_group")
-        self.group.setToolTip("Which part of the method to set")
+        self.group.setToolTip("Group of settings")
         self.pages = QStackedWidget()
         self._wheel = _WheelGuard(self)
         for name, title in GROUPS.items():
@@ -72,7 +74,7 @@ class SettingsForm(QWidget):
         self.group.currentIndexChanged.connect(self.pages.setCurrentIndex)
         self.note = words(name="settings_note")
         self.back = button(
-            "Back to defaults", "Forget all changes: every setting as the effort says",
+            "Back to defaults", "Discard all changes: use the settings of the effort",
             self._reset, "settings_defaults",
         )
         self._lay_out()
@@ -84,7 +86,7 @@ class SettingsForm(QWidget):
         return self._effort
 
     def value(self) -> dict[str, Any]:
-        """Return what differs from the settings of the effort."""
+        """Return the settings that differ from the effort's."""
         usual = _flat(settings_for(self._effort))
         found = {}
         for name, widget in self._widgets.items():
@@ -95,7 +97,7 @@ class SettingsForm(QWidget):
         return found
 
     def setValue(self, effort: Effort, overrides: Mapping[str, Any]) -> None:
-        """Show the settings of an effort with some of them changed.
+        """Show the settings of an effort with changes.
 
         Raises
         ------
@@ -131,8 +133,7 @@ class SettingsForm(QWidget):
                 child.installEventFilter(self._wheel)
                 child.setMinimumWidth(60)  # the dock is narrow
         native: QWidget = page.native
-        # Kept: the page's Python side would go, and its widgets with it.
-        native._container = page  # type: ignore[attr-defined]
+        self._kept.append(page)  # keeps a reference to the Python object
         return native
 
     def _lay_out(self) -> None:
@@ -159,7 +160,7 @@ class SettingsForm(QWidget):
 
 
 class _WheelGuard(QObject):
-    """Lets the page scroll under the mouse, instead of the setting that happens to be there."""
+    """Lets the mouse wheel scroll the page instead of changing a setting."""
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         if event is None or event.type() != QEvent.Type.Wheel:
@@ -195,8 +196,8 @@ def _number(info: FieldInfo, about: dict[str, Any]) -> ValueWidget[Any]:
     )
     if not whole:
         made.native.setDecimals(digits)
-        made.min, made.max = low, high  # they were rounded to fewer digits
-    made.native.setKeyboardTracking(False)  # else each key that is typed counts as a value
+        made.min, made.max = low, high  # the range was rounded to fewer digits
+    made.native.setKeyboardTracking(False)  # otherwise each key press would count as a value
     return made
 
 
@@ -215,7 +216,7 @@ def _range(info: FieldInfo, smallest: float) -> tuple[float, float]:
 
 
 def _digits(value: float) -> int:
-    """Digits after the point for a default value and changes of it by a few percent."""
+    """Number of decimals for a default value and changes by a few percent."""
     exponent = Decimal(repr(float(value))).normalize().as_tuple().exponent
     return max(2, 2 - int(exponent))
 
@@ -225,7 +226,7 @@ def _written(widget: Any, value: Any) -> Any:
 
 
 def _read(widget: Any) -> Any:
-    """Read a widget; what is no JSON stays text, and is told as a mistake when it is stored."""
+    """Read a widget; invalid JSON stays text, and is reported when stored."""
     if not isinstance(widget, LineEdit):
         return widget.value
     try:

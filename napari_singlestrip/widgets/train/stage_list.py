@@ -1,4 +1,4 @@
-"""The stages up to the first ranking, with how far each is."""
+"""The stages up to the first ranking, with their progress."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
-from napari_singlestrip.events import STAGE_WORDS
 from napari_singlestrip.texts import duration
+from napari_singlestrip.vocabulary import STAGE_WORDS
 from napari_singlestrip.widgets.session.job_process import JobStatus
 from napari_singlestrip.widgets.train.facts import Stage
 
 MARKS = {"to do": "○", "begun": "◐", "done": "✓", "running": "▶", "paused": "⏸"}
 UNITS = {"predict": "scans", "rank": "scans"}
 TIPS = {
-    "train": "Learns to find brains in synthetic heads made from your painted mask",
-    "autoencoder": "Learns what a brain mask looks like, to tell good masks from bad ones",
+    "train": "Learns to segment the brain in synthetic images made from your painted mask",
+    "autoencoder": "Learns the shape of brain masks, to tell good masks from bad ones",
     "predict": "Predicts the masks of all other scans",
-    "rank": "Scores the predicted masks: which to trust, which to look at",
-    "finetune": "Goes on learning, also from masks you accepted or corrected",
+    "rank": "Scores the predicted masks: which to trust, and which to inspect",
+    "finetune": "Continues training, also on masks you accepted or corrected",
 }
 
 
@@ -36,7 +36,7 @@ class StageList(QWidget):
         self._rows: list[tuple[QLabel, QLabel, QLabel]] = []
 
     def show_stages(self, stages: Sequence[Stage], status: JobStatus) -> None:
-        """Show what is done, and the one that runs now."""
+        """Show the state of each stage, and the running one."""
         self._make_rows(len(stages))
         for row, stage in zip(self._rows, stages, strict=False):
             running = status.busy and status.stage == stage.name
@@ -46,7 +46,7 @@ class StageList(QWidget):
             self._fill(row, stage, state, _far(stage, status if running else None))
 
     def texts(self) -> list[str]:
-        """What the visible lines say."""
+        """Text of the visible lines."""
         return [
             " ".join(label.text() for label in row) for row in self._rows if row[0].isVisible()
         ]
@@ -76,7 +76,7 @@ class StageList(QWidget):
 
 
 def _far(stage: Stage, running: JobStatus | None) -> str:
-    """How far a stage is."""
+    """Progress of a stage."""
     step, n_steps = stage.step, stage.n_steps
     if running is not None and running.n_steps:
         step, n_steps = running.step, running.n_steps

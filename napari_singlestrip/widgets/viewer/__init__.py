@@ -1,1 +1,1 @@
-"""The scan on screen: layers, brush, planes, point of view."""
+"""The scan on screen: layers, brush, planes, viewpoint."""

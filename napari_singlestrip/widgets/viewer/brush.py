@@ -1,12 +1,12 @@
-"""How one paints: tool, brush in mm, ball or disc, range of intensities, outline.
+"""Painting: tool, brush in mm, ball or disc, intensity range, outline.
 
-Part of `layers`: nothing else touches the layer of the mask. napari's brush counts voxels and
-paints at any intensity; here it counts mm, on any grid and plane, and can be kept to a range.
+Part of `study_layers`, which alone accesses the mask layer. napari's brush is sized in voxels and
+ignores intensities; here it is sized in mm, on any grid and plane, and can be limited to a range.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,25 +15,45 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from napari_singlestrip.engine.masks.local_edits import hanging_together
 from napari_singlestrip.widgets.common.napari_preferences import wishes
+from napari_singlestrip.widgets.viewer.canvas_tools import CARRIER
+from napari_singlestrip.widgets.viewer.cutting import PieceTool, Scissors
+from napari_singlestrip.widgets.viewer.gestures import use_only_ours
+from napari_singlestrip.widgets.viewer.lasso import Lasso
+from napari_singlestrip.widgets.viewer.local_brushes import (
+    LocalBrush,
+    MarginBrush,
+    PushBrush,
+    SmartBrush,
+    SmoothBrush,
+    SnapBrush,
+)
+from napari_singlestrip.widgets.viewer.napari_private import Function, wrap_writing
 
 if TYPE_CHECKING:
     from napari_singlestrip.widgets.viewer.study_layers import StudyLayers
 
-Mode = Literal["pan_zoom", "paint", "erase", "polygon", "fill"]
-MODES: tuple[Mode, ...] = ("pan_zoom", "paint", "erase", "polygon", "fill")
-# What napari 0.9 calls for each stroke, polygon and fill; it passes data_setitem by.
-HOOK = "_apply_mask_to_data"
-START, LARGEST = 1 / 16, 1 / 4  # of the picture's side: heads of mice are small
+Mode = Literal[
+    "lasso", "paint", "smart", "erase", "fill", "pan_zoom",
+    "push", "smooth_here", "margin_here", "snap", "scissors", "piece",
+]
+# napari uses P, E, F and Z; we reuse keys of napari that have no purpose for a mask.
+KEYS: dict[Mode, str] = {
+    "lasso": "L", "paint": "P", "smart": "B", "erase": "E", "fill": "F", "pan_zoom": "Z",
+    "push": "V", "smooth_here": "M", "margin_here": "=", "snap": "X", "scissors": "C",
+    "piece": "J",
+}
+START, LARGEST = 1 / 16, 1 / 4  # of the image's side, as heads of mice are small
 
 
 class Brush(QObject):
-    """The tool in a person's hand; the same for all scans of a window.
+    """The selected tool, the same for all scans of a window.
 
     Signals
     -------
     changed()
-        Tool, size, ball, range or outline: by a button, a key or napari's own controls.
+        Tool, size, ball, range or outline changed, by us or napari's own controls.
     """
 
     changed = Signal()
@@ -48,22 +68,43 @@ class Brush(QObject):
         self._range: tuple[float, float] | None = None
         self._before: NDArray[np.bool_] | None = None
         self._setting = False
-        layers.shown_changed.connect(self._on_shown)
-        layers.moved.connect(self._on_moved)
-        layers.edited.connect(self._remember_before)
+        self._chosen = False
+        self._tools = layers.canvas_tools
+        self._add_tools(layers)
+        self._hooked = False
+        layers.showing.changed.connect(self._on_shown)
+        layers.showing.moved.connect(self._on_moved)
+        layers.editing.edited.connect(self._remember_before)
+        layers.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
 
-    # --- what one has in hand
+    def close(self) -> None:
+        """Disconnect when the window closes."""
+        self._layers.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
+
+    # --- state
 
     @property
     def mode(self) -> str:
-        """Tool: one of `MODES`, or another of napari's."""
-        return "pan_zoom" if self._layer is None else str(self._layer.mode)
+        """Tool: a `Mode`, or another of napari's."""
+        now = "pan_zoom" if self._layer is None else str(self._layer.mode)
+        return self._tools.in_hand if now == CARRIER else now
 
     def set_mode(self, mode: Mode) -> None:
-        """Take a tool."""
+        """Select a tool."""
         if self._layer is not None:
-            self._layers.select_mask()  # the strokes go to the active layer
-            self._layer.mode = mode
+            self._layers.editing.select()  # strokes go to the active layer
+            self._tools.cancel()
+            own = mode in self._tools.names
+            if own:
+                self._tools.in_hand = mode
+            self._layer.mode = CARRIER if own else mode
+            self._layer.cursor = "cross" if own else self._layer.cursor
+            self._put()
+
+    def offer(self, mode: Mode) -> None:
+        """Select a default tool, if none was selected."""
+        if not self._chosen and self._layer is not None:
+            self.set_mode(mode)
 
     @property
     def diameter_mm(self) -> float:
@@ -71,7 +112,7 @@ class Brush(QObject):
         return self._mm or 12.0
 
     def set_diameter(self, mm: float) -> None:
-        """Change the size; napari can do odd numbers of voxels, so it is met within one voxel."""
+        """Change the size, rounded to an odd number of voxels as napari requires."""
         self._mm = float(mm)
         self._put()
 
@@ -90,10 +131,8 @@ class Brush(QObject):
         return self._ball
 
     def set_ball(self, ball: bool) -> None:
-        """Paint balls, or discs on the slice that is seen."""
+        """Paint balls, or discs on the visible slice."""
         self._ball = ball
-        if ball and self.mode == "polygon":  # polygons are flat
-            self.set_mode("paint")
         self._put()
 
     @property
@@ -119,29 +158,65 @@ class Brush(QObject):
 
     # --- inside
 
+    def _add_tools(self, layers: StudyLayers) -> None:
+        brushes: dict[Mode, type[LocalBrush]] = {
+            "smart": SmartBrush, "push": PushBrush, "smooth_here": SmoothBrush,
+            "margin_here": MarginBrush, "snap": SnapBrush,
+        }
+        for mode, kind in brushes.items():
+            self._tools.add(mode, kind(layers))
+        outlines: dict[Mode, type[Lasso] | type[Scissors]] = {
+            "lasso": Lasso, "scissors": Scissors
+        }
+        for mode, outline in outlines.items():
+            self._tools.add(mode, outline(self._tools, layers))
+        self._tools.add("piece", PieceTool(layers))
+        self._tools.in_hand = "lasso"
+
     def _on_shown(self, _name: str) -> None:
-        layer = self._layers.mask_layer
+        layer = self._layers.editing.layer
         if layer is not None and layer is not self._layer:
             self._listen(layer)
+            self._chosen = False  # napari begins with its own tool: let the step offer one
         self._layer = layer
         self._remember_before()
         self._put()
 
     def _on_moved(self) -> None:
-        # Another plane may have other voxel sizes.
+        # Another plane may have different voxel sizes.
         if self._layer is not None and self._layer.brush_size != self._voxels():
             self._put()
 
     def _listen(self, layer: Labels) -> None:
-        if hasattr(layer, HOOK):
-            setattr(layer, HOOK, self._in_range_only(getattr(layer, HOOK)))
+        self._hooked = wrap_writing(layer, self._in_range_only)
         # Before the stroke is saved.
         layer.events.paint.connect(self._revert_out_of_range, position="first")
+        for mode, key in KEYS.items():
+            if mode in self._tools.names:  # the others are napari's own
+                layer.bind_key(key, self._taker(mode), overwrite=True)
         layer.events.mode.connect(self._on_mode)
         layer.events.brush_size.connect(self._on_brush_size)
         layer.events.n_edit_dimensions.connect(self._on_dimensions)
         layer.events.contour.connect(self._on_contour)
         layer.events.selected_label.connect(self._on_label)
+
+    def _taker(self, mode: Mode) -> Callable[[Labels], None]:
+        return lambda _layer: self.set_mode(mode)
+
+    def _contour(self) -> int:
+        return 1 if self._outline and self._layers.viewer.dims.ndisplay == 2 else 0
+
+    def show_in_3d(self, on: bool) -> None:
+        """Switch between 3D and slices; napari cannot show outlines in 3D, and warns."""
+        if on and self._layer is not None:
+            with self._set():
+                self._layer.contour = 0
+        self._layers.viewer.dims.ndisplay = 3 if on else 2
+
+    def _on_ndisplay(self, event: Any = None) -> None:
+        if self._layer is not None and self._layer.contour != self._contour():
+            with self._set():
+                self._layer.contour = self._contour()
 
     def _put(self) -> None:
         layer = self._layer
@@ -151,9 +226,11 @@ class Brush(QObject):
             with self._set():
                 layer.n_edit_dimensions = 3 if self._ball else 2
                 layer.brush_size = self._voxels()
-                # napari forgets the axis it does not show, and that it can paint in 3D.
+                # napari resets the hidden axis and 3D painting.
                 layer.cursor_size = layer.brush_size * self._finest()
-                layer.contour = 1 if self._outline else 0
+                layer.contour = self._contour()
+                if self._tools.is_round and str(layer.mode) == CARRIER:
+                    layer.cursor = "circle"
         self.changed.emit()
 
     def _at_start(self) -> float:
@@ -166,7 +243,7 @@ class Brush(QObject):
         return min(abs(float(self._layer.scale[axis])) for axis in axes)
 
     def _voxels(self) -> int:
-        # napari rounds an even number up to the next odd one.
+        # napari rounds even numbers up to the next odd one.
         return 2 * max(0, round((self._mm / self._finest() - 1) / 2)) + 1
 
     @contextmanager
@@ -177,18 +254,25 @@ class Brush(QObject):
         finally:
             self._setting = before
 
-    # --- what a person changes by napari's own keys and controls
+    # --- changes by napari's own keys and controls
 
     def _on_mode(self, event: Any = None) -> None:
-        if self.mode == "polygon" and self._ball:
-            self._ball = False
+        layer = self._layer
+        if layer is None:
+            return
+        self._chosen = True
+        if str(layer.mode) == "polygon":  # napari's polygon tool draws lines as thick as the brush
+            self.set_mode("lasso")
+            return
+        use_only_ours(layer)
+        self._tools.let_turn()
         self._put()
 
     def _on_brush_size(self, event: Any = None) -> None:
         if self._setting or self._layer is None:
             return
         size, was = int(self._layer.brush_size), self._voxels()
-        if size % 2 == 0:  # the keys [ and ] go by one: to the next size that is different
+        if size % 2 == 0:  # the keys [ and ] change the size by one: use the next odd size
             size += -1 if size < was else 1
         self._mm = max(1, size) * self._finest()
         self._put()
@@ -203,39 +287,47 @@ class Brush(QObject):
             self.changed.emit()
 
     def _on_label(self, event: Any = None) -> None:
-        # A mask has one label; a second one would be painted without being seen.
+        # A mask has one label; a second one would be invisible.
         if self._layer is not None and self._layer.selected_label > 1:
             self._layer.selected_label = 1
 
     # --- painting in a range
 
-    def _allowed(self, where: Any = ...) -> NDArray[np.bool_] | None:
-        image = self._layers.image_on_display()
+    def allowed(self, where: Any = ...) -> NDArray[np.bool_] | None:
+        """Voxels in the range of intensities, in a part of the scan; None when all may be painted.
+
+        Parameters
+        ----------
+        where : index
+            Of the scan as displayed.
+        """
+        image = self._layers.showing.image_on_display()
         if self._range is None or image is None:
             return None
         values = image[where]
         return (values >= self._range[0]) & (values <= self._range[1])
 
-    def _in_range_only(self, apply: Any) -> Any:
+    def _in_range_only(self, apply: Function) -> Function:
         def call(data: Any, mask: Any, new_label: int, volume_slice: Any) -> Any:
-            allowed = self._allowed(volume_slice) if new_label else None
-            return apply(
-                data, mask if allowed is None else mask & allowed, new_label, volume_slice
-            )
+            allowed = self.allowed(volume_slice) if new_label else None
+            if allowed is not None:
+                # Otherwise specks of skull and scalp with similar intensities are painted.
+                mask = hanging_together(mask & allowed, np.asarray(data) != 0)
+            return apply(data, mask, new_label, volume_slice)
 
         return call
 
     def _remember_before(self) -> None:
-        if self._range is not None and self._layer is not None and not hasattr(Labels, HOOK):
-            self._before = self._layers.mask_on_display()
+        if self._range is not None and self._layer is not None and not self._hooked:
+            self._before = self._layers.editing.mask_on_display()
 
     def _revert_out_of_range(self, event: Any = None) -> None:
-        """Take back what was painted out of range, for a napari without the hook."""
+        """Undo painting outside the range, if writing cannot be hooked."""
         layer = self._layer
-        if layer is None or hasattr(Labels, HOOK) or self._setting:
+        if layer is None or self._hooked or self._setting:
             return
-        allowed, before = self._allowed(), self._before
-        if allowed is not None and before is not None and not self._layers.quiet:
+        allowed, before = self.allowed(), self._before
+        if allowed is not None and before is not None and not self._layers.own.quiet:
             with self._set():
                 layer.data_setitem(np.nonzero((layer.data != 0) & ~before & ~allowed), 0)
         self._remember_before()

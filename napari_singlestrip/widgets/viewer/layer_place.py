@@ -1,7 +1,7 @@
-"""Keeps layers where their scan is: part of `layers` and `result_layers`.
+"""Keeps layers on the grid of their scan: part of `study_layers` and `result_layers`.
 
-Strokes go to the voxels under the cursor of the mask layer. Were it moved off the scan, as napari's
-transform tool does, they would be painted, saved and learned from elsewhere than they are seen.
+Strokes change the voxels of the mask layer under the cursor. If it were moved off the scan, as with
+napari's transform tool, the saved mask would not match the displayed one.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-MOVING = ("affine", "rotate", "shear", "scale", "translate", "units")  # set back in this order
+MOVING = ("affine", "rotate", "shear", "scale", "translate", "units")  # restored in this order
 TRANSFORM = "transform"
 
 
 @dataclass(eq=False)
 class _Held:
-    """A layer with the place it is to have, and the tool that was last in hand."""
+    """A layer with its required transform, and the last selected tool."""
 
     layer: Any
     place: dict[str, Any]
@@ -28,12 +28,12 @@ class _Held:
 
 
 class LayersInPlace(QObject):
-    """Puts layers back when anything moves them, and takes napari's transform tool away.
+    """Restores layers that were moved, and deselects napari's transform tool.
 
     Signals
     -------
     told(str)
-        What was undone, in words.
+        Message about a reverted change.
     """
 
     told = Signal(str)
@@ -46,7 +46,7 @@ class LayersInPlace(QObject):
     def hold(
         self, layer: Any, scale: Sequence[float], translate: Sequence[float] = (0, 0, 0)
     ) -> None:
-        """Keep a layer, which is there already, in a place; again after its place changed."""
+        """Keep an existing layer at its present transform; call again after changing it."""
         held = self._of(layer)
         if held is not None:
             held.place.update(scale=np.asarray(scale), translate=np.asarray(translate))
@@ -61,12 +61,12 @@ class LayersInPlace(QObject):
         self._held.append(_Held(layer, place, str(layer.mode)))
         for name in MOVING:
             if hasattr(layer.events, name):
-                # Last: what napari draws has followed by then, and follows again.
+                # Last, after napari's own handlers.
                 getattr(layer.events, name).connect(self._on_moved, position="last")
         layer.events.mode.connect(self._on_mode, position="last")
 
     def let_go(self, layer: Any) -> None:
-        """Forget a layer: it is no longer ours."""
+        """Stop tracking a layer."""
         held = self._of(layer)
         if held is None:
             return
@@ -87,7 +87,7 @@ class LayersInPlace(QObject):
         if held is not None and not self._quiet and not _is_in_place(held):
             self._put_back(held)
             self.told.emit(
-                f"{held.layer.name} lies on the grid of its scan and cannot be moved: it was put "
+                f"{held.layer.name} is on the grid of its scan and cannot be moved: it was put "
                 "back. Nothing of the mask has changed."
             )
 
@@ -109,8 +109,8 @@ class LayersInPlace(QObject):
             return
         held.layer.mode = held.mode
         self.told.emit(
-            f"{held.layer.name} lies on the grid of its scan: napari's transform tool would move "
-            "it off, and was put away."
+            f"{held.layer.name} is on the grid of its scan: napari's transform tool would move "
+            "it off, and was deselected."
         )
 
 

@@ -1,7 +1,6 @@
-"""Watches what a person does to scan and mask with napari's own means: part of `layers`.
+"""Monitors changes of scan and mask by napari's own controls: part of `study_layers`.
 
-What would make the mask that is saved another one than the mask that is seen is undone at once,
-with a word about it.
+Changes that would make the saved mask differ from the visible one are reverted with a message.
 """
 
 from __future__ import annotations
@@ -9,16 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
-from napari_singlestrip.widgets.viewer.viewpoint import canvas_of
+from napari_singlestrip.widgets.common.single_shot import single_shot
+from napari_singlestrip.widgets.viewer.napari_private import canvas_of
 
 if TYPE_CHECKING:
     from napari_singlestrip.widgets.viewer.study_layers import StudyLayers
 
 
 class LayerWatch(QObject):
-    """Brings layers back that were removed, and says where strokes go.
+    """Restores removed layers, and reports where strokes go.
 
     Parameters
     ----------
@@ -35,17 +35,16 @@ class LayerWatch(QObject):
     def __init__(self, layers: StudyLayers) -> None:
         super().__init__(layers)
         self._layers = layers
-        self._lost = QTimer(self)
-        self._lost.setSingleShot(True)
-        self._lost.setInterval(0)  # napari is still removing the layer
-        self._lost.timeout.connect(self._bring_back)
+        self._lost = single_shot(self, 0, self._bring_back)  # after napari has removed the layer
         self._events = layers.viewer.layers.events, layers.viewer.layers.selection.events
         self._events[0].removed.connect(self._on_removed)
         self._events[1].active.connect(self._on_active)
 
-    def add(self, layer: Image | Labels) -> None:
-        """Watch the scan or its mask, which is there already."""
-        if hasattr(layer, "locked"):  # napari 0.9: its own buttons and keys do not remove it
+    def add(self, layer: Image | Labels | None) -> None:
+        """Monitor a new layer of the scan or its mask, or None."""
+        if layer is None:
+            return
+        if hasattr(layer, "locked"):  # napari 0.9: protects it against removal by buttons and keys
             layer.locked = True
         if isinstance(layer, Labels):
             layer.events.show_selected_label.connect(self._on_only_selected, position="last")
@@ -53,7 +52,7 @@ class LayerWatch(QObject):
             layer.events.data.connect(self._on_scan_replaced)
 
     def close(self) -> None:
-        """Let go of the viewer."""
+        """Disconnect from the viewer."""
         self._lost.stop()
         self._events[0].removed.disconnect(self._on_removed)
         self._events[1].active.disconnect(self._on_active)
@@ -61,31 +60,32 @@ class LayerWatch(QObject):
     # --- inside
 
     def _on_only_selected(self, event: Any) -> None:
-        """Show all that is brain: with the label 0 chosen, napari would hide the whole mask."""
+        """Show the whole mask: with the label 0 selected, napari would hide it."""
         if event.source.show_selected_label:
             event.source.show_selected_label = False
-            self.told.emit("All of the mask is shown: what is hidden would be saved unseen.")
+            self.told.emit("The whole mask is shown, since hidden parts would be saved unseen.")
 
     def _on_scan_replaced(self, event: Any) -> None:
-        """Put the scan back under its mask."""
-        if not self._layers.quiet and self._layers.now is not None:
-            self._layers.restore_scan()
-            self.told.emit(f"{event.source.name} shows {self._layers.shown}: it was put back. Use "
-                           "a layer of its own for another picture.")
+        """Restore the scan under its mask."""
+        showing = self._layers.showing
+        if not self._layers.own.quiet and showing.now is not None:
+            showing.restore_image()
+            self.told.emit(f"{event.source.name} shows {showing.name}: it was put back. Use "
+                           "a separate layer for another image.")
 
     def _on_removed(self, event: Any) -> None:
-        if self._layers.missing():
+        if self._layers.own.missing():
             self._draw_nothing(True)
             self._lost.start()
 
     def _bring_back(self) -> None:
-        """Show scan and mask again, when a person removed or converted one of them."""
-        missing = self._layers.missing()
+        """Restore scan and mask after one of them was removed or converted."""
+        missing = self._layers.own.missing()
         try:
             if missing:
-                self._layers.make_again(missing)
-                self.told.emit(f"{missing[0]} is put back: it is what is saved. Its eye, left of "
-                               "its name, hides it.")
+                self._layers.make_again()
+                self.told.emit(f"{missing[0]} was restored, as it is what is saved. The eye beside "
+                               "its name hides it.")
         finally:
             self._draw_nothing(False)
 
@@ -96,10 +96,10 @@ class LayerWatch(QObject):
             canvas.setUpdatesEnabled(not on)
 
     def _on_active(self, event: Any = None) -> None:
-        """Say that another layer gets the strokes now."""
-        layer = self._layers.viewer.layers.selection.active
-        if self._layers.now is None or self._layers.quiet or not isinstance(layer, Labels):
+        """Warn that another layer receives the strokes."""
+        layer, own = self._layers.viewer.layers.selection.active, self._layers.own
+        if self._layers.showing.now is None or own.quiet or not isinstance(layer, Labels):
             return
-        if layer.editable and not self._layers.is_ours(layer):
+        if layer.editable and not own.has(layer):
             self.told.emit(f"{layer.name} is a layer of your own: what is painted there is not "
-                           "part of the mask. Choose Brain mask in the list of layers to go on.")
+                           "part of the mask. Select Brain mask in the layer list to continue.")

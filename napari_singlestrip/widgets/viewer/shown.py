@@ -1,4 +1,4 @@
-"""The scan on screen and its mask, before they are layers: part of `layers`."""
+"""The scan on screen and its mask, independent of layers: part of `study_layers`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_singlestrip.engine.imaging.display_orientation import Upright
+from napari_singlestrip.engine.imaging.head_middle import middle_of_head
 from napari_singlestrip.engine.imaging.volume import Scan, load_mask
 from napari_singlestrip.study.drafts import load_draft
 from napari_singlestrip.study.review import Stamp
@@ -34,11 +35,11 @@ class Shown:
     loaded : LoadedScan
     upright : Upright
     mask : ndarray of uint8, shape (i, j, k)
-        What is painted, on the scan's grid; the labels layer is a view of it.
+        The mask on the scan's grid; the labels layer is a view of it.
     source : {"draft", "masks", "pseudo_label", "empty"}
-        Where the mask came from.
+        Origin of the mask.
     newest : Stamp
-        Which predicted mask was the newest then.
+        Stamp of the latest predicted mask at that time.
     """
 
     name: str
@@ -71,21 +72,36 @@ def mask_of(
 def kept_mask(
     study: Study, name: str, scan: Scan, view: str = "newest"
 ) -> tuple[NDArray[np.bool_], Source]:
-    """Find the mask to show without unfinished changes."""
-    if view != "pseudo_label" and study.mask_path(name).exists():
-        return load_mask(study.mask_path(name), like=scan, check=False), "masks"
+    """Find the mask to show, without unsaved changes."""
+    if view != "pseudo_label" and study.masks.path(name).exists():
+        return load_mask(study.masks.path(name), like=scan, check=False), "masks"
     if view != "painted":
-        newest = study.newest_pseudo_label(name)
+        newest = study.rounds.newest_pseudo_label(name)
         if newest is not None:
             return load_mask(newest[1], like=scan, check=False), "pseudo_label"
     return np.zeros(scan.grid.shape, dtype=bool), "empty"
 
 
-def centre_of(mask: NDArray[Any]) -> Place:
-    """Return the middle of what is painted, or of the picture."""
+def middle_of(shown: Shown) -> Place:
+    """Return the initial viewpoint: the centre of the mask, else of the head."""
+    mask = shown.upright.to_display(shown.mask)
+    found = centre_of(mask)
+    if found is None:
+        return middle_of_head(shown.upright.to_display(shown.loaded.data), shown.upright.scale)
+    return found
+
+
+def centre_of(mask: NDArray[Any]) -> Place | None:
+    """Return the centre of mass, moved to non-empty slices; None for an empty mask.
+
+    With outlines on every tenth slice, the centre itself could be on an empty slice.
+    """
+    across, above = (mask.sum(axis=axis, dtype=np.uint32) for axis in (0, 1))  # (P, L), (I, L)
     middle = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        used = np.flatnonzero(mask.any(axis=others))
-        middle.append(int(used[len(used) // 2]) if used.size else mask.shape[axis] // 2)
+    for counts in (above.sum(axis=1), across.sum(axis=1), across.sum(axis=0)):
+        used = np.flatnonzero(counts)
+        if not used.size:
+            return None
+        centre = np.average(np.arange(len(counts)), weights=counts)
+        middle.append(int(used[np.abs(used - centre).argmin()]))
     return middle[0], middle[1], middle[2]

@@ -1,4 +1,4 @@
-"""Scans in memory: the ones seen last, and the ones that will be asked for next."""
+"""Cache of recent scans, with prefetching of the next."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ class LoadedScan:
 
 
 class VolumeCache:
-    """Loads scans, keeps the latest few, and loads ahead in a thread (reading frees the GIL)."""
+    """Loads scans, caches the latest few, and prefetches in a thread (reading releases the GIL)."""
 
     def __init__(self, max_scans: int = MAX_SCANS) -> None:
         self._max = max_scans
         self._scans: OrderedDict[Path, Future[LoadedScan]] = OrderedDict()
+        # Not a `Background`: requests for a scan that is being loaded wait for it.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="scans-ahead")
 
     def get(self, path: Path) -> LoadedScan:
@@ -61,11 +62,11 @@ class VolumeCache:
         try:
             return future.result()
         except Exception:
-            self._forget(path)  # the file may be mended meanwhile
+            self._forget(path)  # the file may be repaired meanwhile
             raise
 
     def load_ahead(self, path: Path) -> None:
-        """Begin to load a scan that will probably be asked for."""
+        """Start loading a scan that will probably be shown next."""
         if path not in self._scans:
             self._remember(path, self._pool.submit(load, path))
 

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_singlestrip.engine.config import Settings, override
+from napari_singlestrip.engine.config import Settings
 from napari_singlestrip.engine.heads.label_bank import (
     ROOM,
     SOFT_BAND,
@@ -25,6 +25,7 @@ from napari_singlestrip.engine.heads.label_bank import (
 from napari_singlestrip.engine.heads.label_map import LabelBank, untiled
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.learning.losses import partial_volume
+from napari_singlestrip.engine.overrides import override
 from napari_singlestrip.errors import UserError
 
 if TYPE_CHECKING:

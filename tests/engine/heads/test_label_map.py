@@ -1,4 +1,4 @@
-"""Label maps: what belongs together looks alike, whatever the scanner did to it."""
+"""Label maps: what belongs together looks similar, whatever the scanner did to it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_singlestrip.engine.config import LabelMapConfig
+from napari_singlestrip.engine.heads.binning import bin_intensities, flatten_bias, supervoxel_means
 from napari_singlestrip.engine.heads.label_map import (
     DISTANCE_UNIT,
     OUTSIDE,
     LabelMaps,
-    bin_intensities,
     find_head,
-    flatten_bias,
     make_label_maps,
     signed_distance_units,
-    supervoxel_means,
     tiled,
     untiled,
 )

@@ -21,13 +21,8 @@ from napari_singlestrip.engine.heads.label_map import (
     tiled,
     untiled,
 )
-from napari_singlestrip.engine.heads.synthesis import (
-    SynthesisParams,
-    gentle,
-    render,
-    render_distance,
-    sample_params,
-)
+from napari_singlestrip.engine.heads.synthesis import render, render_distance
+from napari_singlestrip.engine.heads.synthesis_params import SynthesisParams, gentle, sample_params
 from napari_singlestrip.engine.imaging.geometry import signed_distance
 
 Array = np.ndarray[Any, Any]
@@ -402,7 +397,7 @@ def test_blend_goes_from_one_contrast_to_the_other(ball_bank: LabelBank) -> None
 
 def test_blend_is_how_far_the_contrasts_are_apart(bank: LabelBank) -> None:
     def apart(blend: float) -> float:
-        config = SynthesisConfig(blend=blend, background_probability=0, tie_probability=0)
+        config = SynthesisConfig(blend=blend, background_probability=0, isointense_probability=0)
         rng = np.random.default_rng(0)
         draws = [sample_params(rng, bank, config).means for _ in range(50)]
         return max(float(np.abs(means[1] - means[0]).max()) for means in draws)
@@ -421,13 +416,14 @@ def test_background_may_be_zero(bank: LabelBank) -> None:
 
 
 def test_tied_labels_are_painted_alike(ball_bank: LabelBank) -> None:
-    config = SynthesisConfig(tie_probability=1.0, background_probability=0.0)
+    config = SynthesisConfig(isointense_probability=1.0, background_probability=0.0)
     rng = np.random.default_rng(0)
     tied = [sample_params(rng, ball_bank, config).means for _ in range(200)]
     share = np.mean([np.array_equal(means[:, 3], means[:, 1]) for means in tied])
     assert 0.3 < share < 0.7  # the share itself is drawn for each head
+    never = config.model_copy(update={"isointense_probability": 0.0})
     free = [
-        sample_params(rng, ball_bank, config.model_copy(update={"tie_probability": 0.0})).means
+        sample_params(rng, ball_bank, never).means
         for _ in range(50)
     ]
     assert not any(np.array_equal(means[:, 3], means[:, 1]) for means in free)

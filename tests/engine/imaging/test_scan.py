@@ -237,7 +237,7 @@ def test_an_unreadable_file_or_a_folder(tmp_path: Path, monkeypatch: pytest.Monk
         raise PermissionError(13, "denied", str(path))
 
     # Root may read everything, so modes cannot test this.
-    monkeypatch.setattr("napari_singlestrip.atomic_files.os.open", deny)
+    monkeypatch.setattr("napari_singlestrip.files.atomic.os.open", deny)
     with pytest.raises(UserError, match="may not read"):
         open_scan(path)
 

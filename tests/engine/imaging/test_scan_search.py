@@ -24,7 +24,7 @@ SHAPE = (12, 14, 16)
 
 
 def grey(seed: int = 0) -> NDArray[np.int16]:
-    """A picture of many values."""
+    """An image of many values."""
     return np.random.default_rng(seed).integers(0, 900, SHAPE).astype(np.int16)
 
 

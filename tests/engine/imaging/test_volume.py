@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from napari_singlestrip.engine.imaging.volume import (
+    load_marks,
     load_mask,
     open_scan,
     save_brain,
     save_map,
+    save_marks,
     save_mask,
 )
 from napari_singlestrip.errors import UserError
@@ -133,7 +135,7 @@ def test_a_mask_with_other_axes_is_turned(
         (blob(), np.diag([0.9, 0.9, 5.5, 1]), "another grid"),
         (blob() * 0, OBLIQUE, "empty"),
         (blob() * 0.4, OBLIQUE, "empty"),
-        (blob() * 0 + 1, OBLIQUE, "everything"),
+        (blob() * 0 + 1, OBLIQUE, "every voxel"),
         (np.where(blob(), 1, np.nan), OBLIQUE, "NaN"),
         (np.where(blob(), np.inf, 0), OBLIQUE, "NaN or inf"),
         (np.stack([blob()] * 3, axis=-1), OBLIQUE, "3 frames"),
@@ -240,3 +242,15 @@ def test_equal_masks_are_equal_files(tmp_path: Path, scan_path: Path) -> None:
         save_mask(tmp_path / name, blob(), open_scan(scan_path))
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
     assert gzip.decompress((tmp_path / "a.nii.gz").read_bytes())[344:347] == b"n+1"
+
+
+def test_marks_come_back_as_they_were(tmp_path: Path) -> None:
+    ones = np.ones((5, 6, 7), np.float32)
+    nib.save(nib.Nifti1Image(ones, np.eye(4)), tmp_path / "scan.nii.gz")
+    scan = open_scan(tmp_path / "scan.nii.gz")
+    marks = np.random.default_rng(0).integers(0, 3, (5, 6, 7)).astype(np.uint8)
+    save_marks(tmp_path / "marks.nii.gz", marks, like=scan)
+    assert np.array_equal(load_marks(tmp_path / "marks.nii.gz", like=scan), marks)
+    save_map(tmp_path / "map.nii.gz", marks, like=scan)
+    with pytest.raises(UserError, match="damaged"):
+        load_marks(tmp_path / "map.nii.gz", like=scan)

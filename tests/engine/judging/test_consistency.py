@@ -1,4 +1,4 @@
-"""The rival ranking: a net that answers alike however the head is turned scores high."""
+"""Agreement under augmentation: a net that answers alike however the head is turned scores high."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_singlestrip.engine.config import RankingConfig, settings_for
+from napari_singlestrip.engine.config import RankingConfig
 from napari_singlestrip.engine.imaging.grid import Grid
 from napari_singlestrip.engine.judging.ranking import (
     appearance,
@@ -21,6 +21,7 @@ from napari_singlestrip.engine.judging.ranking import (
     unusual,
 )
 from napari_singlestrip.engine.learning.autoencoder import Reconstruction
+from napari_singlestrip.engine.overrides import settings_for
 from napari_singlestrip.errors import UserError
 
 NAN = math.nan
@@ -164,10 +165,10 @@ def test_nan_is_not_unusual() -> None:
 # --- errors of reconstructions
 
 
-def reconstruction(mask: Any, redrawn: Any) -> Reconstruction:
+def reconstruction(mask: Any, reconstructed: Any) -> Reconstruction:
     i, j, k = mask.shape
     grid = Grid((i, j, k), np.diag([2.0, 2.0, 2.0, 1.0]))
-    return Reconstruction(mask.astype(np.float32), redrawn.astype(np.float32), grid)
+    return Reconstruction(mask.astype(np.float32), reconstructed.astype(np.float32), grid)
 
 
 def cube(start: int = 3, stop: int = 9) -> Any:

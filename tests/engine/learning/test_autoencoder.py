@@ -1,4 +1,4 @@
-"""The autoencoder: a brain is redrawn as it is, a damaged one is not, wherever it lies."""
+"""The autoencoder: a brain is reconstructed as it is, a damaged one is not, wherever it lies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_singlestrip.engine.config import AutoencoderConfig, RankingConfig, Settings, override
+from napari_singlestrip.engine.config import AutoencoderConfig, RankingConfig, Settings
 from napari_singlestrip.engine.devices import transfer
 from napari_singlestrip.engine.heads.label_bank import Geometry
 from napari_singlestrip.engine.imaging.geometry import unconform
@@ -34,6 +34,7 @@ from napari_singlestrip.engine.learning.autoencoder import (
     sample_damage,
 )
 from napari_singlestrip.engine.learning.training import train
+from napari_singlestrip.engine.overrides import override
 
 if TYPE_CHECKING:
     from napari_singlestrip.engine.heads.label_map import LabelBank
@@ -113,7 +114,7 @@ def test_place_in_the_scan_does_not_matter(
     moved = np.pad(phantom.mask, ((i, 9 - i), (j, 9 - j), (k, 9 - k)))
     (there,) = reconstruct(autoencoder, moved, grid_of(moved, phantom.affine))
     assert np.allclose(here.mask, there.mask, atol=1e-4)
-    assert np.allclose(here.redrawn, there.redrawn, atol=1e-3)
+    assert np.allclose(here.reconstructed, there.reconstructed, atol=1e-3)
 
 
 @pytest.mark.parametrize("codes", ["LPS", "PIR", "SAL", "IRA", "RAI"])
@@ -127,7 +128,7 @@ def test_orientation_of_the_file_does_not_matter(
     affine = phantom.affine @ nib.orientations.inv_ornt_aff(turn, phantom.mask.shape)
     (turned,) = reconstruct(autoencoder, mask, grid_of(mask, affine))
     assert np.allclose(upright.mask, turned.mask, atol=1e-4)
-    assert np.allclose(upright.redrawn, turned.redrawn, atol=1e-3)
+    assert np.allclose(upright.reconstructed, turned.reconstructed, atol=1e-3)
 
 
 @pytest.mark.parametrize("degrees", [-30, 30])
@@ -147,9 +148,9 @@ def test_pitched_masks_are_no_worse(
     assert turned < 0.8 * unturned
 
     view = best_views(autoencoder, phantom.mask, grid, RankingConfig(views=2, pitch_deg=40))[0]
-    there = unconform(view.redrawn, view.grid, grid, fill=0.0) > 0.5
+    there = unconform(view.reconstructed, view.grid, grid, fill=0.0) > 0.5
     upright_there = unconform(
-        upright[0].redrawn, upright[0].grid, grid_of(phantom.mask, phantom.affine), fill=0.0
+        upright[0].reconstructed, upright[0].grid, grid_of(phantom.mask, phantom.affine), fill=0.0
     ) > 0.5
     assert (there != upright_there).sum() < 0.05 * phantom.mask.sum()
 
@@ -161,8 +162,8 @@ def test_reconstruction_is_centred_on_the_mask(
     middle = (np.array(seen.mask.shape) - 1) / 2
     centre = np.argwhere(seen.mask > 0.5).mean(0)
     assert np.abs(centre - middle).max() < 0.75
-    assert seen.mask.shape == seen.redrawn.shape == autoencoder.frame.shape
-    for values in (seen.mask, seen.redrawn):
+    assert seen.mask.shape == seen.reconstructed.shape == autoencoder.frame.shape
+    for values in (seen.mask, seen.reconstructed):
         assert values.dtype == np.float32
         assert values.min() >= 0
         assert values.max() <= 1 + 1e-6
@@ -324,12 +325,12 @@ def test_views_differ_by_fractions_of_a_voxel(
     views = reconstruct(autoencoder, phantom.mask, grid, 4)
     again = reconstruct(autoencoder, phantom.mask, grid, 4)
     for first, second in zip(views, again, strict=True):
-        np.testing.assert_array_equal(first.redrawn, second.redrawn)
+        np.testing.assert_array_equal(first.reconstructed, second.reconstructed)
         offset = (first.grid.affine - views[0].grid.affine)[:3, 3] / first.grid.spacing
         assert np.abs(offset).max() <= 0.5
         # A mirrored view is turned back: both arrays show the same brain.
         assert np.corrcoef(first.mask.ravel(), views[0].mask.ravel())[0, 1] > 0.8
-    assert len({view.redrawn.tobytes() for view in views}) == 4
+    assert len({view.reconstructed.tobytes() for view in views}) == 4
 
 
 class Copy(torch.nn.Module):
@@ -356,7 +357,7 @@ def test_every_view_is_redrawn_where_it_was_seen(monkeypatch: pytest.MonkeyPatch
     assert net.batches == [2, 2, 1]
     for view in views:
         inside = view.mask > 0.5
-        np.testing.assert_array_equal(view.redrawn > 0.5, inside)
+        np.testing.assert_array_equal(view.reconstructed > 0.5, inside)
         assert not np.array_equal(inside, inside[::-1])
 
 
@@ -374,4 +375,4 @@ def test_without_memory_on_its_device_a_mask_is_redrawn_on_the_cpu(
         net.to("meta").register_forward_pre_hook(full)
         patch.setattr(transfer, "copy_on_cpu", lambda _: autoencoder.net)
         (found,) = reconstruct(replace(autoencoder, net=net), phantom.mask, grid)
-    assert np.array_equal(found.redrawn, expected.redrawn)
+    assert np.array_equal(found.reconstructed, expected.reconstructed)

@@ -32,7 +32,7 @@ NO_MEMORY: list[Callable[[], BaseException]] = [
 
 
 class Bright(nn.Module):
-    """Bright is brain, in pictures of no more than so many voxels in all."""
+    """Bright is brain, in images of no more than so many voxels in all."""
 
     def __init__(self, room: int, error: Callable[[], BaseException] = NO_MEMORY[0]) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ def test_what_is_too_large_is_looked_at_in_parts(error: Callable[[], BaseExcepti
     assert np.allclose(found, expected(pictures()[0]), atol=1e-5)
     assert {shape[2:] for shape in net.seen[1:]} == {WINDOW}
     (text,) = said
-    assert "too large for the memory" in text and "in parts" in text
+    assert "too large for the memory" in text and "in patches" in text
 
 
 def test_nothing_is_said_where_all_fits() -> None:
@@ -81,7 +81,7 @@ def test_nothing_is_said_where_all_fits() -> None:
 
 
 def test_when_nothing_fits_a_person_is_told() -> None:
-    with pytest.raises(UserError, match="not enough memory to predict a picture of 24 x 24 x 24"):
+    with pytest.raises(UserError, match="not enough memory to predict an image of 24 x 24 x 24"):
         ask(Bright(5), pictures())
 
 
@@ -102,10 +102,10 @@ def card(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("card")
 @pytest.mark.parametrize(("room", "flip", "sizes", "words"), [
-    (10**9, True, [6], None),  # three pictures and their mirror images at once
+    (10**9, True, [6], None),  # three images and their mirror images at once
     (10**9, False, [3], None),
     (24**3, True, [6, 1, 1, 1, 1, 1, 1], None),  # the same answer: nothing to be said
-    (16**3, False, [3, 1], "in parts"),
+    (16**3, False, [3, 1], "in patches"),
 ])  # fmt: skip
 def test_on_a_card_all_at_once_then_one_by_one_then_in_parts(
     room: int, flip: bool, sizes: list[int], words: str | None
@@ -129,7 +129,7 @@ def test_what_the_card_cannot_hold_at_all_goes_to_the_cpu(
     (found,), said = ask(net, pictures())
     assert np.allclose(found, expected(pictures()[0]), atol=1e-5)
     assert "on the CPU" in said[0] and "graphics card" in said[0]
-    (again,), _ = ask(Bright(10**9), pictures())  # and the next scan goes on as usual
+    (again,), _ = ask(Bright(10**9), pictures())  # and the next scan continues as usual
     assert np.allclose(again, found)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from napari_singlestrip.engine.config import NetworkConfig
-from napari_singlestrip.engine.learning.networks import build_segmenter
+from napari_singlestrip.engine.learning.networks import Committee, build_segmenter, logit
 from napari_singlestrip.engine.learning.training import initial_weights
 
 Architecture = Literal["unet", "synthstrip"]
@@ -110,3 +110,16 @@ def test_default_is_the_unet_of_monai() -> None:
         sorted(tuple(p.shape) for p in net.parameters() if p.ndim > 1) for net in (ours, theirs)
     ]
     assert kernels[0] == kernels[1]
+
+
+def test_a_committee_answers_with_the_mean_of_two_probabilities() -> None:
+    one, other = torch.nn.Identity(), torch.nn.Identity()
+    p = torch.tensor([0.2, 0.6, 0.9])
+    x = torch.logit(p)
+    assert torch.allclose(torch.sigmoid(Committee(one, other)(x)), p, atol=1e-5)
+    # One for which brain is what lies above 0.6 agrees at its 0.6 with the other's 0.5.
+    both = Committee(one, other, shift=logit(0.5) - logit(0.6))
+    shifted = torch.sigmoid(x - logit(0.6))
+    assert torch.allclose(torch.sigmoid(both(x)), (p + shifted) / 2, atol=1e-5)
+    assert float(shifted[1]) == pytest.approx(0.5)
+    assert torch.equal(Committee(one, torch.nn.Threshold(9, 0.0), "distance")(x), x / 2)

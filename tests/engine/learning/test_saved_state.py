@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import shutil
 import struct
@@ -23,8 +24,8 @@ from napari_singlestrip.engine.learning.model import load_model
 from napari_singlestrip.engine.learning.model_card import read_card
 from napari_singlestrip.engine.learning.training import is_done
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.pipeline.apply import export_model
 from napari_singlestrip.pipeline.stages import run
+from napari_singlestrip.pipeline.trained_model import export_model
 from napari_singlestrip.sample_data.finished_study import unfold
 from napari_singlestrip.study.study import Study
 
@@ -78,11 +79,11 @@ def test_a_flipped_weight_is_damage_with_a_way_out(model: Path, tmp_path: Path) 
     (tmp_path / "m.pt").write_bytes(content)
     with pytest.raises(UserError, match=r"m\.pt is damaged: its weights do not match") as caught:
         load_model(tmp_path / "m.pt", CPU)
-    assert "Copy it again" in caught.value.hint and "train again" in caught.value.hint
+    assert "Restore it" in caught.value.hint and "train again" in caught.value.hint
 
 
 def test_a_weight_that_others_changed_is_damage(model: Path, tmp_path: Path) -> None:
-    """Written anew by another program, the records match their CRCs; the checksum does not."""
+    """Written again by another program, the records match their CRCs; the checksum does not."""
     state = torch.load(model, weights_only=True)
     state["segmenter"]["average"]["down.0.0.bias"][0] += 1
     torch.save(state, tmp_path / "m.pt")
@@ -107,7 +108,7 @@ def test_a_damaged_checkpoint_stops_the_run_and_is_not_trained_anew(
     tmp_path: Path, name: str
 ) -> None:
     study = Study.open(unfold(tmp_path))
-    path = study.round_dir(0) / f"{name}.pt"
+    path = study.rounds.folder(0) / f"{name}.pt"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -294,7 +295,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory, heads: Any) -> Study:
 def test_a_wrong_value_of_a_training_is_told(
     begun: Study, change: Callable[[State], None]
 ) -> None:
-    path = begun.round_dir(0) / "segmenter.pt"
+    path = begun.rounds.folder(0) / "segmenter.pt"
     kept = path.with_name("kept.pt")
     shutil.copy(path, kept)
     state = load_checkpoint(path, "segmenter")
@@ -312,14 +313,14 @@ def test_a_wrong_value_of_a_training_is_told(
 
 def resumed(study: Study) -> None:
     """Go on with the training, as far as its checkpoint."""
-    from napari_singlestrip.engine.config import Settings
     from napari_singlestrip.engine.devices.precision import Precision
     from napari_singlestrip.engine.learning.checkpoint import load_checkpoint as load
     from napari_singlestrip.engine.learning.networks import build_segmenter
     from napari_singlestrip.engine.learning.training import TrainingState
+    from napari_singlestrip.engine.stored_settings import settings_from
 
-    path = study.round_dir(0) / "segmenter.pt"
-    settings = Settings.model_validate_json(load(path, "segmenter")["settings"])
+    path = study.rounds.folder(0) / "segmenter.pt"
+    settings = settings_from(json.loads(load(path, "segmenter")["settings"]))
     net = build_segmenter(settings.network)
     optimiser = torch.optim.AdamW(net.parameters(), fused=True)
     scaler = Precision().scaler(CPU)

@@ -12,7 +12,7 @@ import torch
 from scipy import ndimage
 from torch import nn
 
-from napari_singlestrip.engine.config import Settings, override
+from napari_singlestrip.engine.config import Settings
 from napari_singlestrip.engine.heads.label_bank import Geometry
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.imaging.pose import pitch
@@ -24,11 +24,11 @@ from napari_singlestrip.engine.learning.segmenter import (
     load_segmenter,
     predict,
     predict_array,
-    segmenter_task,
     to_mask,
-    watched_scan,
 )
+from napari_singlestrip.engine.learning.segmenter_training import segmenter_task, watched_scan
 from napari_singlestrip.engine.learning.training import train
+from napari_singlestrip.engine.overrides import override
 from napari_singlestrip.errors import UserError
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def test_share_of_real_scans(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     from napari_singlestrip.engine.heads.synthesis import render
-    from napari_singlestrip.engine.learning import segmenter as module
+    from napari_singlestrip.engine.learning import segmenter_training as module
 
     drawn: list[bool] = []
 

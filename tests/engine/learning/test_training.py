@@ -1,4 +1,4 @@
-"""The training loop: it learns, it stops and goes on exactly, and it keeps what it reached."""
+"""The training loop: it learns, it stops and continues exactly, and it keeps what it reached."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_average_follows_the_weights(tmp_path: Path) -> None:
     assert not torch.equal(with_average["average"]["0.weight"], with_average["weights"]["0.weight"])
 
 
-# --- stopping and going on
+# --- stopping and continuing
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -386,7 +386,7 @@ def test_a_step_that_does_not_fit_is_said_with_a_way_out(
             raise error
         return draw(rng)
 
-    with pytest.raises(UserError, match="not enough memory for a training step of 1 picture") as e:
+    with pytest.raises(UserError, match="not enough memory for a training step of 1 image") as e:
         run(task(12, draw=greedy), tmp_path / "net.pt")
     assert "8 x 8 x 8 voxels" in e.value.what
     assert "training.batch_size" in e.value.hint and "conform.spacing_mm" in e.value.hint

@@ -73,3 +73,19 @@ def test_what_the_picture_cuts_off_is_not_air(phantom: SampleHead) -> None:
     middle = tuple(n // 2 for n in cut.inside.shape[1:])
     assert cut.inside[-1][middle]
     assert cut.air_distance[-1][middle] > 4
+
+
+@pytest.mark.parametrize("shape", ((3, 64, 64), (64, 64, 3), (1, 64, 64), (2, 2, 2), (1, 1, 1)))
+def test_a_scan_of_a_few_slices(shape: tuple[int, int, int]) -> None:
+    places = np.meshgrid(*((np.arange(n) + 0.5) / n * 2 - 1 for n in shape), indexing="ij")
+    far = np.sum([place**2 for place in places], axis=0)
+    picture = np.asarray(1.0 * (far < 0.9) + 2.0 * (far < 0.4))
+    seeds = np.zeros(shape, bool)
+    seeds[tuple(n // 2 for n in shape)] = True
+
+    suggested = suggest_brain(picture, (1.0, 1.0, 1.0))
+    grown = grow_from_seeds(seeds, picture, (1.0, 1.0, 1.0))
+
+    assert suggested.shape == grown.shape == shape
+    assert grown[seeds].all()
+    assert suggested.any() or max(shape) < 3

@@ -5,7 +5,7 @@ import pytest
 
 from napari_singlestrip.engine.imaging.grid import Grid
 from napari_singlestrip.engine.masks.mask_checks import check_mask
-from napari_singlestrip.widgets.paint.mask_checks import in_words
+from napari_singlestrip.widgets.paint.checks_box import in_words
 
 GRID = Grid((20, 20, 20), np.diag([1.0, 1.0, 2.0, 1.0]))
 

@@ -17,7 +17,7 @@ THICK = (4.0, 1.0, 1.0)
 def ellipsoid(
     semi_mm: tuple[float, float, float], spacing: tuple[float, float, float] = ONE_MM, n: int = 40
 ) -> np.ndarray:
-    """An ellipsoid in the middle of a picture of n mm (or more) along each axis."""
+    """An ellipsoid in the middle of an image of n mm (or more) along each axis."""
     shape = [max(int(n / s), int(2 * r / s) + 5) for s, r in zip(spacing, semi_mm, strict=True)]
     index: Any = np.indices(shape).reshape(3, -1).T
     mm = (index - (np.array(shape) - 1) / 2) * spacing

@@ -29,7 +29,7 @@ def ball(
     spacing: Spacing = TWO_MM,
     extent_mm: tuple[float, ...] = (160, 192, 160),
 ) -> np.ndarray:
-    """An ellipsoid in a picture of a certain extent, its centre from the middle of that."""
+    """An ellipsoid in an image of a certain extent, its centre from the middle of that."""
     shape = tuple(round(e / s) for e, s in zip(extent_mm, spacing, strict=True))
     index: Any = np.ogrid[tuple(slice(n) for n in shape)]
     inside = sum(
@@ -260,7 +260,7 @@ def test_a_slice_named_twice_counts_once_and_last() -> None:
 
 
 def test_a_slice_set_empty_empties_its_surroundings_not_the_brain() -> None:
-    """As where a mask went on into the neck."""
+    """As where a mask continued into the neck."""
     before = ball((0, 0, 0), (60, 76, 58)) | ball((0, -10, -60), (20, 20, 20))
     wanted = ball((0, 0, 0), (60, 76, 58))
     below = SetSlice(2, 4)
@@ -477,3 +477,23 @@ def test_a_suggestion_follows_too() -> None:
     start = suggest_brain(image, TWO_MM)
 
     assert dice(follow(start, after, AXIAL, image=image), after) > 0.97
+
+
+# --- one slice alone
+
+
+def test_one_slice_alone_is_followed_without_the_picture() -> None:
+    before, after = ball(*BEFORE), ball(*AFTER)
+    lone, two = [SetSlice(2, 40)], [SetSlice(2, 30), SetSlice(2, 50)]
+
+    with_picture = follow(before, after, lone, image=picture(after))
+    np.testing.assert_array_equal(with_picture, follow(before, after, lone))
+    assert np.any(follow(before, after, two, image=picture(after)) ^ follow(before, after, two))
+
+
+def test_one_slice_alone_hardly_changes_the_other_end_of_the_head() -> None:
+    before, after = ball(*BEFORE), ball((0, 0, 0), (68, 84, 66))
+    changed = {}
+    for name, slices in (("lone", [SetSlice(2, 62)]), ("two", [SetSlice(2, 62), SetSlice(2, 64)])):
+        changed[name] = np.count_nonzero((follow(before, after, slices) ^ before)[..., 14:20])
+    assert changed["lone"] < 0.5 * changed["two"]

@@ -126,14 +126,14 @@ def test_without_a_model_it_says_how_to_get_one(viewer: Any, heads: Heads) -> No
 
 def test_without_a_layer_it_says_so(viewer: Any, heads: Heads) -> None:
     dock = ask(viewer)
-    assert said(dock).startswith("No image layer is chosen: click on one")
+    assert said(dock).startswith("No image layer is selected: click on one")
     two = [add_file(viewer, scan) for scan in heads.scans[:2]]
     viewer.layers.selection = set(two)
     ask(viewer)
-    assert said(dock).startswith("Several image layers are chosen")
+    assert said(dock).startswith("Several image layers are selected")
     viewer.layers.selection = set()
     ask(viewer)
-    assert said(dock).startswith("No image layer is chosen")
+    assert said(dock).startswith("No image layer is selected")
     viewer.layers.selection = {two[1]}
     ask(viewer)
     assert heads.names[1] in child(dock, "layer_text").text()
@@ -142,14 +142,14 @@ def test_without_a_layer_it_says_so(viewer: Any, heads: Heads) -> None:
 def test_picture_that_is_no_scan_is_told(viewer: Any) -> None:
     viewer.add_layer(Image(np.zeros((3, 4, 5, 6)), name="film"))
     dock = ask(viewer)
-    assert "film is a picture with 4 axes" in said(dock)
+    assert "film is an image with 4 axes" in said(dock)
     assert not child(dock, "layer_box").isVisible()
 
 
 def test_layer_that_does_not_know_which_way_is_up(viewer: Any) -> None:
     viewer.add_layer(Image(np.random.default_rng(0).normal(size=(6, 7, 8)), name="made <up>"))
     dock = ask(viewer)
-    assert "taken as it lies" in child(dock, "layer_text").text()
+    assert "orientation of this head is not known" in child(dock, "layer_text").text()
     assert "made &lt;up&gt;" in child(dock, "layer_text").text()
 
 
@@ -158,10 +158,10 @@ def test_scan_of_the_study_is_chosen_for_the_usual_way(viewer: Any, study: Study
     dock = open_dock.open_dock()
     assert dock is not None
     dock.session.take_study(study)
-    dock.session.show_scan(study.names[1])
+    dock.session.show_scan(study.scans.names[1])
     ask(viewer)
     assert dock.session.step == "apply" and child(dock, "apply").isVisible()
-    assert dock.panels["apply"].scans.value() == (study.scan_path(study.names[1]),)  # type: ignore[attr-defined]
+    assert dock.panels["apply"].scans.value() == (study.scans.path(study.scans.names[1]),)  # type: ignore[attr-defined]
 
 
 def test_stop_leaves_nothing_behind_and_it_can_start_again(
@@ -219,7 +219,7 @@ def test_layer_that_is_gone_is_told(viewer: Any, heads: Heads, trained_copy: Stu
     click(child(dock, "step_apply"))
     viewer.layers.remove(layer)
     click(child(dock, "strip_layer"))
-    assert f"The layer {layer.name} is gone" in said(dock)
+    assert f"The layer {layer.name} was removed" in said(dock)
 
 
 def test_what_a_crash_left_is_removed(scratch: Path) -> None:

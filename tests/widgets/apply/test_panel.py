@@ -22,6 +22,7 @@ from napari_singlestrip.events import Cancelled, Failed, Finished
 from napari_singlestrip.sample_data import render_head
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.volumes_table import BRAIN_SUFFIX, MASK_SUFFIX, read_table
+from napari_singlestrip.vocabulary import StudyPart
 from napari_singlestrip.widgets.apply import export_box
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def trained(bench: Bench, trained_copy: Study) -> Bench:
 
 @pytest.fixture(scope="module")
 def model(trained_study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from napari_singlestrip.pipeline.apply import export_model
+    from napari_singlestrip.pipeline.trained_model import export_model
 
     path = tmp_path_factory.mktemp("exported") / "given.pt"
     export_model(trained_study, path)
@@ -167,7 +168,7 @@ def test_models_are_listed_newest_first_with_their_facts(trained: Bench) -> None
     )
     chosen = models.value()
     assert chosen is not None and chosen.options == ["--round", "0"]
-    trained.window.session.study_changed.emit("rounds")  # the worker wrote something
+    trained.window.session.study_changed.emit(StudyPart.ROUNDS)  # the worker wrote something
     assert models.value() == chosen  # what a person chose stays chosen
 
 
@@ -226,7 +227,7 @@ def test_a_folder_is_given_as_one_argument_without_results_of_ours(
 def test_scans_that_are_gone_are_said(trained: Bench, tmp_path: Path, heads: Heads) -> None:
     study = trained.window.session.need_study()
     shutil.copy(heads.scans[1], tmp_path / "soon_gone.nii.gz")
-    study.add_scans([tmp_path / "soon_gone.nii.gz"])
+    study.scans.add([tmp_path / "soon_gone.nii.gz"])
     (tmp_path / "soon_gone.nii.gz").unlink()
     trained.click("scans_of_study")
     assert len(trained.panel.scans.value()) == len(heads.scans)
@@ -286,7 +287,7 @@ def test_apply_keeps_grid_and_header_in_all_orientations(
 def _look_at_a_result(bench: Bench, file: Path) -> None:
     """A result is shown upright, in slices and in 3D, and gives way to the study's scan."""
     viewer, session = bench.window.viewer, bench.window.session
-    session.show_scan(session.need_study().names[1])
+    session.show_scan(session.need_study().scans.names[1])
     bench.click("only_flagged")
     table = bench.panel.results.table
     names = [row[0] for row in bench.rows()]
@@ -312,7 +313,7 @@ def _look_at_a_result(bench: Bench, file: Path) -> None:
     press_key(viewer, Qt.Key.Key_D)
     assert viewer.dims.ndisplay == 2
     click(child(bench.window, "step_paint"))
-    assert session.scan == session.need_study().names[1]
+    assert session.scan == session.need_study().scans.names[1]
     assert not any("head_" in layer.name for layer in viewer.layers)
 
 
@@ -330,23 +331,23 @@ def test_flags_are_shown_and_a_flagged_scan_can_be_corrected(
     assert isinstance(trained.finish(), Finished)
     ((name, volume, error, verdict),) = trained.rows()
     assert name == "newcomer" and volume and error
-    assert verdict.startswith("look: volume")
+    assert verdict.startswith("volume")
     table = trained.panel.results.table
     index = table.model().index(0, 3)  # type: ignore[union-attr]
     assert "outside" in index.data(Qt.ItemDataRole.ToolTipRole)
     assert index.data(Qt.ItemDataRole.ForegroundRole) is not None
-    assert "1 to look at" in trained.panel.results.summary.text()
+    assert "1 to inspect" in trained.panel.results.summary.text()
 
     table.select("newcomer")
     trained.click("correct_result")
     session = trained.window.session
     assert session.step == "paint"
     assert session.scan == "newcomer"
-    assert "newcomer" in session.need_study().names
+    assert "newcomer" in session.need_study().scans.names
     folder = trained.panel.results.folder
     assert folder is not None
     found = np.asarray(load(folder / ("newcomer" + MASK_SUFFIX)).dataobj) > 0
-    on_screen = session.layers.mask_on_scan()
+    on_screen = session.layers.editing.mask_on_scan()
     assert on_screen is not None and np.array_equal(on_screen, found)
 
 
@@ -407,7 +408,7 @@ def test_scans_of_one_file_name(trained: Bench, heads: Heads, tmp_path: Path) ->
     trained.panel.results.table.select(name)
     trained.click("correct_result")
     assert trained.window.session.scan == name
-    assert trained.window.session.need_study().scan_path(name) == twin
+    assert trained.window.session.need_study().scans.path(name) == twin
 
 
 # --- export
@@ -423,7 +424,7 @@ def test_model_report_and_masks_leave_the_study(
     box.export_model(tmp_path / "mine")
     assert not child(trained.panel, "write_report").isEnabled()  # one job at a time
     assert isinstance(trained.finish(), Finished)
-    assert read_card(tmp_path / "mine.pt").round == 1
+    assert read_card(tmp_path / "mine.safetensors").round == 1
     assert "round 1" in (tmp_path / "mine_card.md").read_text()
 
     trained.click("write_report")
@@ -438,10 +439,10 @@ def test_model_report_and_masks_leave_the_study(
     for suffix in (MASK_SUFFIX, BRAIN_SUFFIX):
         assert len(list((tmp_path / "masks").glob(f"*{suffix}"))) == len(heads.scans)
 
-    trained.panel.take_files([tmp_path / "mine.pt", heads.scans[1]])
+    trained.panel.take_files([tmp_path / "mine.safetensors", heads.scans[1]])
     trained.panel.set_out(tmp_path / "applied")
     trained.click("apply")
     assert isinstance(trained.finish(), Finished)
     made = load(tmp_path / "applied" / (heads.names[1] + MASK_SUFFIX))
-    label = load(study.pseudo_label_path(1, heads.names[1]))
+    label = load(study.rounds.pseudo_label_path(1, heads.names[1]))
     assert np.array_equal(np.asarray(made.dataobj), np.asarray(label.dataobj))

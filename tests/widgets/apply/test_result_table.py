@@ -44,7 +44,7 @@ def test_words_of_each_row(table: ResultTable) -> None:
     assert cells(table, 1) == ["1200", "90", ""]
     assert cells(table, 2) == ["0.013", "0.200", ""]
     assert cells(table, 3) == [
-        "usual", "look: volume 90 mL is outside", "failed: c.nii.gz is damaged"
+        "usual", "volume 90 mL is outside", "failed: c.nii.gz is damaged"
     ]
     assert "within the range" in cells(table, 3, Qt.ItemDataRole.ToolTipRole)[0]
 

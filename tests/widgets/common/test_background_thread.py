@@ -71,6 +71,24 @@ def test_mistakes_are_told_and_bugs_are_seen(qtbot: QtBot) -> None:
     background.close_all()
 
 
+def test_whoever_asks_may_hear_of_the_failure(qtbot: QtBot) -> None:
+    background, told, seen = Background("test"), list[str](), list[Exception]()
+    background.failed.connect(told.append)
+    background.run(lambda: 1 / 0, lambda _: told.append("done"), seen.append)
+    wait_until(lambda: seen)
+    assert isinstance(seen[0], ZeroDivisionError) and not told
+    background.close_all()
+
+
+def test_several_threads_work_at_once(qtbot: QtBot) -> None:
+    background, seen = Background("test", None, 2), list[int]()
+    both = threading.Barrier(2)
+    for _ in range(2):
+        background.run(lambda: both.wait(20), seen.append)
+    wait_until(lambda: len(seen) == 2)
+    background.close_all()
+
+
 @pytest.mark.parametrize("asked", [0, 3])
 def test_closing_waits_for_the_thread(qtbot: QtBot, asked: int) -> None:
     background = Background("test-closing")

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from conftest import Heads
 from gui_fixtures import child, click, press_key, process_events
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QCheckBox, QComboBox, QListWidget
+from qtpy.QtWidgets import QComboBox, QListWidget
 
 import napari_singlestrip
 from napari_singlestrip.engine.config import EFFORTS
@@ -41,7 +41,7 @@ def open_window(viewer: Any, study: Study) -> StripWidget:
     dock = StripWidget(viewer)
     viewer.window.add_dock_widget(dock, name="SingleStrip", area="right")
     dock.session.take_study(study)
-    dock.session.show_scan(study.names[1])
+    dock.session.show_scan(study.scans.names[1])
     process_events()
     return dock
 
@@ -61,26 +61,26 @@ def test_defaults_are_those_of_the_manifest() -> None:
 def test_without_a_page_the_defaults_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(napari.settings, "get_plugin_settings", raising=False)
     assert wishes() == Wishes()
-    assert not wish("other_planes", False)
-    module.follow("other_planes", lambda: None)()
+    assert not wish("panes", "four")
+    module.follow("panes", lambda: None)()
 
 
 def test_missing_and_senseless_values_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     training = SimpleNamespace(effort="heroic", device="cpu")
-    picture = SimpleNamespace(brush_mm=-3, other_planes="no")
+    picture = SimpleNamespace(brush_mm=-3, panes="many")
     page = SimpleNamespace(training=training, picture=picture)
     monkeypatch.setattr(module, "_page", lambda: page)
     assert wishes() == Wishes(device="cpu")
 
 
 @has_page
-def test_brush_planes_and_outline_at_the_start(viewer: Any, ranked_study: Study) -> None:
-    for name, value in (("brush_mm", 16.0), ("other_planes", False), ("review_outline", True)):
+def test_brush_panes_and_outline_at_the_start(viewer: Any, ranked_study: Study) -> None:
+    for name, value in (("brush_mm", 16.0), ("panes", "four"), ("review_outline", True)):
         assert wish(name, value)
     dock = open_window(viewer, ranked_study)
     assert dock.session.layers.brush.diameter_mm == 16.0
-    assert not dock.planes.isVisible() and not dock.planes_button.isChecked()
-    layer: Any = dock.session.layers.mask_layer
+    assert dock.panes.is_four and dock.panes_button.isChecked()
+    layer: Any = dock.session.layers.editing.layer
     assert layer.contour == 0
     for _ in range(2):
         click(child(dock, "step_review"))
@@ -93,7 +93,7 @@ def test_brush_planes_and_outline_at_the_start(viewer: Any, ranked_study: Study)
 def test_the_dock_opens_without_reading_the_page(
     viewer: Any, ranked_study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wish("other_planes", False)
+    wish("panes", "four")
     page, read = module._page, list[bool]()
 
     def reading() -> Any:
@@ -104,20 +104,22 @@ def test_the_dock_opens_without_reading_the_page(
     dock = StripWidget(viewer)
     viewer.window.add_dock_widget(dock, name="SingleStrip", area="right")
     process_events()
-    assert not read and not dock.planes_button.isEnabled()
+    assert not read and not dock.panes_button.isEnabled()
     dock.session.take_study(ranked_study)
-    dock.session.show_scan(ranked_study.names[1])
+    dock.session.show_scan(ranked_study.scans.names[1])
     process_events()
-    assert read and dock.planes_button.isEnabled() and not dock.planes_button.isChecked()
-    assert not dock.planes.isVisible()
+    assert read and dock.panes_button.isEnabled() and dock.panes_button.isChecked()
+    assert dock.panes.is_four
 
 
 @has_page
 def test_key_without_a_scan_changes_what_is_kept(window: Any) -> None:
-    wish("other_planes", False)
+    wish("panes", "four")
     press_key(window.viewer, Qt.Key.Key_K)
-    assert wishes().other_planes and window.planes_button.isChecked()
-    assert not window.planes.isVisible()
+    assert wishes().panes == "one" and not window.panes_button.isChecked()
+    press_key(window.viewer, Qt.Key.Key_K)
+    assert wishes().panes == "four" and window.panes_button.isChecked()
+    assert not window.panes.is_four
 
 
 @has_page
@@ -170,26 +172,26 @@ def test_train_step_says_which_device_was_chosen(window: Any, study: Study) -> N
     window.session.take_study(study)
     click(child(window, "step_train"))
     assert child(window, "device").text() == (
-        "Runs on: processor (chosen in napari's Preferences)"
+        "Runs on: CPU (chosen in napari's Preferences)"
     )
 
 
 @has_page
-def test_key_and_button_show_and_hide_the_planes_and_are_remembered(
+def test_key_and_button_choose_the_panes_and_are_remembered(
     window: Any, ranked_study: Study
 ) -> None:
     window.session.take_study(ranked_study)
-    window.session.show_scan(ranked_study.names[1])
+    window.session.show_scan(ranked_study.scans.names[1])
     process_events()
-    made = child(window, "toggle_planes")
-    assert window.planes.isVisible() and made.isChecked()
+    made = child(window, "toggle_panes")
+    assert not window.panes.is_four and not made.isChecked()  # no room on this screen
     click(made)
-    assert not window.planes.isVisible() and not made.isChecked() and not wishes().other_planes
+    assert window.panes.is_four and made.isChecked() and wishes().panes == "four"
     press_key(window.viewer, Qt.Key.Key_K)
-    assert window.planes.isVisible() and made.isChecked() and wishes().other_planes
+    assert not window.panes.is_four and not made.isChecked() and wishes().panes == "one"
     click(made)
     napari.settings._PLUGIN_SETTINGS.clear()  # napari starts again
-    assert wishes() == Wishes(other_planes=False)
+    assert wishes() == Wishes(panes="four")
 
 
 @has_page
@@ -197,7 +199,7 @@ def test_the_page_is_in_napari_s_preferences_and_acts_at_once(
     window: Any, ranked_study: Study
 ) -> None:
     window.session.take_study(ranked_study)
-    window.session.show_scan(ranked_study.names[1])
+    window.session.show_scan(ranked_study.scans.names[1])
     dialog = window.viewer.window._open_preferences_dialog()
     process_events()
     pages = dialog.findChild(QListWidget)
@@ -205,15 +207,16 @@ def test_the_page_is_in_napari_s_preferences_and_acts_at_once(
     pages.setCurrentItem(row)
     process_events()
     page = dialog._stack.currentWidget()
-    planes, _outline = page.findChildren(QCheckBox)
-    assert planes.isChecked() and window.planes.isVisible()
-    QTest.mouseClick(planes, Qt.MouseButton.LeftButton, pos=QPoint(8, planes.height() // 2))
+    panes = next(b for b in page.findChildren(QComboBox) if b.findText("four") >= 0)
+    assert panes.currentText() == "auto" and not window.panes.is_four
+    panes.setFocus()
+    QTest.keyClick(panes, Qt.Key.Key_Down)
     process_events()
-    assert not window.planes.isVisible() and not window.planes_button.isChecked()
+    assert window.panes.is_four and window.panes_button.isChecked()
     effort = next(b for b in page.findChildren(QComboBox) if b.findText("thorough") >= 0)
     effort.setFocus()
     QTest.keyClick(effort, Qt.Key.Key_Down)
-    assert wishes() == Wishes(effort="standard", other_planes=False)
-    dialog.reject()  # napari takes back what was changed
+    assert wishes() == Wishes(effort="standard", panes="four")
+    dialog.reject()  # napari undoes what was changed
     process_events()
-    assert wishes() == Wishes() and window.planes.isVisible()
+    assert wishes() == Wishes() and not window.panes.is_four

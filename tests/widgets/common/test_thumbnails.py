@@ -64,7 +64,7 @@ def test_a_placeholder_comes_at_once_and_the_picture_later(
 ) -> None:
     told: list[str] = []
     thumbnails.ready.connect(told.append)
-    name = study.names[0]
+    name = study.scans.names[0]
     assert same(thumbnails.pixmap(study, name).toImage(), placeholder(48))
     image = drawn(thumbnails, study, name)
     assert told == [name]
@@ -77,7 +77,7 @@ def test_pictures_are_kept_in_the_study_and_nowhere_else(
 ) -> None:
     scans = own_study.folder.parent / "scans"
     before = {path: path.stat().st_mtime_ns for path in scans.iterdir()}
-    drawn(thumbnails, own_study, own_study.names[0])
+    drawn(thumbnails, own_study, own_study.scans.names[0])
     assert [p.suffix for p in (own_study.folder / FOLDER).iterdir()] == [".png"]
     assert {path: path.stat().st_mtime_ns for path in scans.iterdir()} == before
 
@@ -85,7 +85,7 @@ def test_pictures_are_kept_in_the_study_and_nowhere_else(
 def test_a_kept_picture_is_used_again(
     thumbnails: Thumbnails, own_study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = own_study.names[0]
+    name = own_study.scans.names[0]
     first = drawn(thumbnails, own_study, name)
 
     def fail(*_: object) -> None:
@@ -102,10 +102,10 @@ def test_a_kept_picture_is_used_again(
 
 
 def test_a_changed_scan_is_drawn_anew(thumbnails: Thumbnails, own_study: Study) -> None:
-    name, other = own_study.names[:2]
+    name, other = own_study.scans.names[:2]
     first = drawn(thumbnails, own_study, name)
-    shutil.copy(own_study.scan_path(other), own_study.scan_path(name))
-    os.utime(own_study.scan_path(name), (1, 1))
+    shutil.copy(own_study.scans.path(other), own_study.scans.path(name))
+    os.utime(own_study.scans.path(name), (1, 1))
     assert thumbnails.pixmap(own_study, name).toImage() == first  # the old one until then
     assert drawn(thumbnails, own_study, name) != first
 
@@ -113,9 +113,9 @@ def test_a_changed_scan_is_drawn_anew(thumbnails: Thumbnails, own_study: Study) 
 def test_the_outline_of_a_mask_is_drawn(
     thumbnails: Thumbnails, study: Study, heads: Heads
 ) -> None:
-    name = study.names[0]
+    name = study.scans.names[0]
     plain = drawn(thumbnails, study, name)
-    outlined = drawn(thumbnails, study, name, study.mask_path(name))
+    outlined = drawn(thumbnails, study, name, study.masks.path(name))
     assert plain != outlined
     colours = {
         outlined.pixelColor(x, y).getRgb()[:3] for x in range(48) for y in range(48)
@@ -126,8 +126,8 @@ def test_the_outline_of_a_mask_is_drawn(
 def test_a_broken_scan_has_a_warning_picture_and_a_reason(
     thumbnails: Thumbnails, own_study: Study
 ) -> None:
-    name = own_study.names[1]
-    own_study.scan_path(name).write_bytes(b"\x1f\x8bnonsense")
+    name = own_study.scans.names[1]
+    own_study.scans.path(name).write_bytes(b"\x1f\x8bnonsense")
     assert same(drawn(thumbnails, own_study, name), warning_picture(48))
     notes = thumbnails.notes(own_study, name)
     assert notes is not None and "is damaged" in notes[1]
@@ -137,24 +137,26 @@ def test_a_broken_scan_has_a_warning_picture_and_a_reason(
 def test_what_is_asked_for_last_is_drawn_first(
     thumbnails: Thumbnails, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both threads are held on their first picture until all were asked for."""
+    """Both threads are held on their first image until all were asked for."""
     begun: list[int] = []
     go = threading.Event()
 
-    def picture(path: Path, mask: Path | None, size: int) -> ScanPicture:
+    def picture(
+        path: Path, mask: Path | None, size: int, marks: Path | None = None
+    ) -> ScanPicture:
         begun.append(size)
         go.wait(20)
         return ScanPicture(np.zeros((size, size, 3), np.uint8))
 
     monkeypatch.setattr("napari_singlestrip.widgets.common.thumbnails.scan_picture", picture)
     for size in (10, 11):
-        thumbnails.pixmap(study, study.names[0], size=size)
+        thumbnails.pixmap(study, study.scans.names[0], size=size)
     wait_until(lambda: len(begun) == 2, "both threads")
     for size in (20, 21, 22, 20):
-        thumbnails.pixmap(study, study.names[0], size=size)
+        thumbnails.pixmap(study, study.scans.names[0], size=size)
     go.set()
     wait_until(lambda: not thumbnails.busy, "all pictures")
-    # Both threads go on at once, so that either may be the first to say what it took.
+    # Both threads continue at once, so that either may be the first to say what it took.
     assert 20 in begun[2:4] and sorted(begun) == [10, 11, 20, 21, 22]
 
 
@@ -162,7 +164,7 @@ def test_what_was_passed_by_is_dropped_and_can_be_asked_for_again(
     thumbnails: Thumbnails, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("napari_singlestrip.widgets.common.thumbnails.MAX_WAITING", 2)
-    name = study.names[0]
+    name = study.scans.names[0]
     for size in range(10, 20):
         thumbnails.pixmap(study, name, size=size)
     wait_until(lambda: not thumbnails.busy, "the last pictures")
@@ -174,15 +176,16 @@ def test_what_was_passed_by_is_dropped_and_can_be_asked_for_again(
 
 def test_closing_ends_the_threads(qapp: QApplication, study: Study) -> None:
     made = Thumbnails()
-    for name in study.names:
+    for name in study.scans.names:
         made.pixmap(study, name)
     made.close_all()
     assert not [t for t in threading.enumerate() if t.name.startswith("thumbnails")]
-    made.pixmap(study, study.names[0], size=20)  # a late question is answered, and starts nothing
+    # A late question is answered, and starts nothing.
+    made.pixmap(study, study.scans.names[0], size=20)
     assert not [t for t in threading.enumerate() if t.name.startswith("thumbnails")]
 
 
-# --- the picture itself, without Qt
+# --- the image itself, without Qt
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "PIR", "SAL", "ARI"])

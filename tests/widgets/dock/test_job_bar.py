@@ -17,6 +17,7 @@ from napari_singlestrip.events import Cancelled, Crashed, Failed, Finished, Note
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.texts import duration
 from napari_singlestrip.widgets.dock.job_bar import JobBar, LogDialog, ending, in_words
+from napari_singlestrip.widgets.dock.main_widget import StripWidget
 from napari_singlestrip.widgets.session import job_process as job_module
 from napari_singlestrip.widgets.session.job_process import JobStatus
 from napari_singlestrip.widgets.session.session import Session
@@ -97,7 +98,7 @@ def test_pause_resume_stop_by_mouse(bar: JobBar, monkeypatch: pytest.MonkeyPatch
     assert not bar.stop.isEnabled() or not bar.stop.isVisible()
     wait_until(lambda: not bar.session.job.status.busy, "the end")
     assert time.monotonic() - began < 3
-    assert "kept" in bar.message.text()
+    assert "Saved" in bar.message.text()
     assert not bar.stop.isVisible()
 
 
@@ -105,7 +106,7 @@ def test_second_job_is_refused_in_words(bar: JobBar, monkeypatch: pytest.MonkeyP
     begin(bar, monkeypatch, TRAINING)
     with bar.session.guarded():
         bar.session.start_job(["run", "study"], "run")
-    assert "under way" in bar.message.text()
+    assert "running" in bar.message.text()
 
 
 def test_full_disk_and_crash_are_sentences(bar: JobBar, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +132,7 @@ def test_log_can_be_copied(bar: JobBar, study: Study) -> None:
     click(bar.show_log)
     dialog: Any = child(bar, "log_dialog")
     assert isinstance(dialog, LogDialog)
-    assert not dialog.isModal()  # the window goes on
+    assert not dialog.isModal()  # the window continues
     text = dialog.text.toPlainText()
     assert "what the job said" in text
     assert "what the window said" in text
@@ -160,7 +161,7 @@ def test_messages_have_the_colour_of_their_level(bar: JobBar) -> None:
     (Finished(150.0), "Done in 2 min", "info"),
     (Finished(150.0, n_done=3, n_failed=2), "Finished, but 2 scans failed", "warning"),
     (Finished(150.0, n_failed=1), "Nothing was done: 1 scan failed", "warning"),
-    (Cancelled("train", 3), "go on from there", "info"),
+    (Cancelled("train", 3), "resumes from here", "info"),
     (Failed("It is broken.", "Mend it."), "It is broken. Mend it.", "error"),
     (Crashed(-9, ""), "lack of memory", "error"),
     (Crashed(137, ""), "lack of memory", "error"),
@@ -188,8 +189,8 @@ def test_durations(seconds: float, words: str) -> None:
 
 
 def test_notes_are_told_and_kept(bar: JobBar, tmp_path: Path) -> None:
-    bar.session.job_event.emit(Note("Round 1 learns from 3 masks.", "odd level"))
-    assert bar.message.text() == "Round 1 learns from 3 masks."
+    bar.session.job_event.emit(Note("Round 1 trains on 3 masks.", "odd level"))
+    assert bar.message.text() == "Round 1 trains on 3 masks."
     for n in range(500):
         bar.session.tell(f"sentence {n}")
     assert len(bar.log) <= 400
@@ -199,3 +200,43 @@ def test_notes_are_told_and_kept(bar: JobBar, tmp_path: Path) -> None:
 def test_names_in_messages_are_shown_as_they_are(bar: JobBar) -> None:
     bar.tell("sub\x1b[2J\u202e-01 is\nhere")
     assert bar.message.text() == "sub\\x1b[2J\\u202e-01 is\nhere"
+
+
+# --- a message goes with what it was about
+
+
+def test_message_goes_with_its_step_and_scan(window: StripWidget, ranked_study: Study) -> None:
+    session, bar = window.session, window.job_bar
+    session.take_study(ranked_study)
+    for leave in (
+        lambda: session.step_requested.emit("train"),
+        lambda: session.show_scan(ranked_study.scans.names[1]),
+        lambda: session.mask_edited.emit(),
+        session.close_study,
+    ):
+        session.tell("Filled 41 slices.")
+        assert bar.message.isVisible()
+        wait_until(lambda: not bar._new.isActive(), "the next moment")
+        leave()
+        assert not bar.message.isVisible() and bar.message.text() == ""
+    assert "Filled 41 slices." in bar.log[-1]
+
+
+def test_what_is_told_along_with_a_change_stays(window: StripWidget, ranked_study: Study) -> None:
+    window.session.take_study(ranked_study)
+    window.session.tell("All ranked masks are decided.")
+    window.session.show_scan(ranked_study.scans.names[1])
+    assert window.job_bar.message.text() == "All ranked masks are decided."
+
+
+def test_how_a_job_ended_stays_until_the_next_one(
+    window: StripWidget, ranked_study: Study
+) -> None:
+    window.session.take_study(ranked_study)
+    bar = window.job_bar
+    bar.show_event(Failed("The disk is full.", "Free some space."))
+    wait_until(lambda: not bar._new.isActive(), "the next moment")
+    window.session.step_requested.emit("train")
+    assert "disk is full" in bar.message.text()
+    bar.show_status(JobStatus("starting", "run"))
+    assert bar.message.text() == ""

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from gui_fixtures import canvas_of, child, click, press_key, process_events, stroke, wait_until
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit, QSpinBox, QWidget
 
-from napari_singlestrip.study.review import Review
 from napari_singlestrip.study.study import Study
-from napari_singlestrip.widgets.review.table_header import in_words
 
 pytest_plugins = ("gui_fixtures",)
 
@@ -34,7 +33,7 @@ def panel(window: Any, ranked_study: Study) -> Any:
 
 def decided(panel: Any) -> dict[str, str]:
     """What stands in decisions.csv of scans under review."""
-    found = panel.session.study.decisions()
+    found = panel.session.study.decisions.all()
     return {name: row.state for name, row in found.items() if row.state != "painted"}
 
 
@@ -127,34 +126,45 @@ def test_ctrl_z_right_after_a_decision_takes_it_back(panel: Any, letter: str) ->
     press_key(session.viewer, Qt.Key[f"Key_{letter}"])
     assert name in decided(panel)
     assert session.scan != name
-    toast = panel.decisions.toast.label
+    toast = panel.decisions.toast.box
     assert toast.isVisible()
-    assert name in toast.text()
-    assert "Ctrl+Z" in toast.text()
+    assert name in toast.label.text()
+    assert "Ctrl+Z" in toast.button.text()
     press_key(session.viewer, Z, CONTROL)
     assert decided(panel) == {}
     assert session.scan == name
     assert not toast.isVisible()
 
 
+def test_a_click_takes_a_decision_back_and_leaves_the_keys_to_the_picture(panel: Any) -> None:
+    session, name = panel.session, panel.session.scan
+    press_key(session.viewer, Qt.Key.Key_R)
+    assert panel.decisions.toast.box.label.text() == f"Rejected {name}"
+    click(panel.decisions.toast.box.button)
+    assert decided(panel) == {}
+    assert session.scan == name
+    press_key(session.viewer, Qt.Key.Key_A)
+    assert decided(panel)[name] == "accepted"
+
+
 def test_ctrl_z_after_a_stroke_takes_back_only_strokes(panel: Any) -> None:
     session, first = panel.session, panel.session.scan
     press_key(session.viewer, Qt.Key.Key_R)
-    before = session.layers.mask_on_scan()
+    before = session.layers.editing.mask_on_scan()
     session.layers.brush.set_mode("paint")
-    here = session.layers.point[0]
+    here = session.layers.viewpoint.point[0]
     stroke(session.viewer, [(here, 3, 3), (here, 3, 5)])
     for _ in range(4):
         press_key(session.viewer, Z, CONTROL)
-    assert np.array_equal(session.layers.mask_on_scan(), before)
+    assert np.array_equal(session.layers.editing.mask_on_scan(), before)
     assert decided(panel) == {first: "rejected"}
 
 
 def test_a_hidden_mask_is_shown_before_one_decides(panel: Any) -> None:
-    panel.session.layers.mask_layer.visible = False
+    panel.session.layers.editing.layer.visible = False
     press_key(panel.session.viewer, Qt.Key.Key_A)
     assert decided(panel) == {}
-    assert panel.session.layers.mask_is_seen
+    assert panel.session.layers.editing.is_seen
     press_key(panel.session.viewer, Qt.Key.Key_A)
     assert len(decided(panel)) == 1
 
@@ -170,9 +180,9 @@ def test_nothing_moves_under_the_mouse_while_one_decides(panel: Any) -> None:
 
     wait_until(lambda: panel.layers.words.isVisible(), "what changed, in words")
     before = place()
-    mask = session.layers.mask_on_display()
+    mask = session.layers.editing.mask_on_display()
     mask[:2] ^= True
-    session.layers.change_mask(mask)  # unsaved changes: more words, another button
+    session.layers.editing.change(mask)  # unsaved changes: more words, another button
     assert place() == before
     bar.accept()
     assert bar.question.isVisible()
@@ -186,13 +196,13 @@ def test_nothing_moves_under_the_mouse_while_one_decides(panel: Any) -> None:
 
 def test_the_summary_has_room_for_its_longest_text(panel: Any) -> None:
     head = panel.head
-    assert in_words(Review(0)).startswith("<b>First training")
+    assert head.summary.text().startswith("<b>First training")
     lines = head.summary.minimumHeight() // head.summary.fontMetrics().lineSpacing()
     assert lines >= 2
 
 
 def test_another_order_is_followed_at_once(panel: Any) -> None:
-    """Worst first begins with the worst; the next decision goes on in the order that is seen."""
+    """Worst first begins with the worst; the next decision continues in the order that is seen."""
     names = panel.table.filter.names()
     assert panel.session.scan == names[0]
     click(child(panel, "worst_first"))
@@ -201,3 +211,20 @@ def test_another_order_is_followed_at_once(panel: Any) -> None:
     assert panel.session.scan == names[-2]
     press_key(panel.session.viewer, Qt.Key.Key_N)
     assert panel.session.scan == names[-3]
+
+
+def test_nobody_decides_behind_another_dock(panel: Any) -> None:
+    """A letter that decides needs the row of the mask in sight."""
+    viewer = panel.session.viewer
+    other = QWidget()
+    viewer.window.add_dock_widget(other, name="Another plugin", area="right", tabify=True)
+    process_events()
+    canvas_of(viewer).setFocus()
+    type_letters(panel)
+    assert decided(panel) == {}
+    said = [record.message for record in notification_manager.records]
+    assert [text for text in said if "R did nothing: SingleStrip is hidden" in text]
+    viewer.window.remove_dock_widget(other)
+    process_events()
+    press_key(viewer, Qt.Key.Key_R)
+    assert list(decided(panel).values()) == ["rejected"]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
-from gui_fixtures import canvas_of, press_key, process_events
-from qtpy.QtCore import Qt
+from gui_fixtures import canvas_of, click, press_key, process_events
+from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QLineEdit, QPlainTextEdit, QSpinBox, QWidget
+from qtpy.QtWidgets import QLabel, QLineEdit, QPlainTextEdit, QSpinBox, QWidget
 
+from napari_singlestrip.glossary import TERMS
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.dock.help_dialog import HelpDialog
-from napari_singlestrip.widgets.dock.keys import KEYS, Key
+from napari_singlestrip.widgets.dock.keys import KEYS, MOUSE, NAPARI_KEYS, Key
 from napari_singlestrip.widgets.session.session import STEPS
+from napari_singlestrip.widgets.viewer.brush import KEYS as TOOL_KEYS
 
 pytest_plugins = ("gui_fixtures",)
 
@@ -24,7 +27,8 @@ def qt_key(key: Key) -> tuple[Qt.Key, Qt.KeyboardModifier]:
     """The key as Qt calls it."""
     letter = key.key.split("-")[-1]
     shifted = SHIFT if "Shift" in key.key or letter == "?" else NONE
-    return (Qt.Key.Key_Question if letter == "?" else Qt.Key[f"Key_{letter}"]), shifted
+    name = {"?": "Question", ".": "Period", ",": "Comma"}.get(letter, letter)
+    return Qt.Key[f"Key_{name}"], shifted
 
 
 def answering(window: Any, key: Key) -> list[tuple[str, Any]]:
@@ -42,11 +46,25 @@ def test_every_key_has_a_method_somewhere(window: Any) -> None:
             assert key.step in (*STEPS, "window")
 
 
+def test_no_key_has_two_meanings(window: Any) -> None:
+    """Ours, those of the tools in the hand, and what napari does while a mask is active."""
+    tools = [(key, mode) for mode, key in TOOL_KEYS.items()]
+    of_napari = [(key, words) for keys, words in NAPARI_KEYS for key in re.split(r", | and ", keys)
+                 if key not in TOOL_KEYS.values() and key not in ("Enter", "Esc", "Tab")]
+    for step in STEPS:
+        ours = [(key.key.replace("-", "+"), key.method) for key in KEYS
+                if key.step == "window" or step in dict(answering(window, key))]
+        meanings: dict[str, set[str]] = {}
+        for key, what in (*ours, *tools, *of_napari):
+            meanings.setdefault(key, set()).add(what)
+        assert {k: m for k, m in meanings.items() if len(m) > 1} == {}, step
+
+
 def test_each_key_is_pressed_on_the_canvas_and_calls_its_method_once(
     window: Any, ranked_study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     window.session.take_study(ranked_study)
-    window.session.show_scan(ranked_study.names[1])
+    window.session.show_scan(ranked_study.scans.names[1])
     called: list[str] = []
     for key in KEYS:
         for step, target in answering(window, key):
@@ -100,7 +118,7 @@ def test_held_key_ends_when_it_is_let_go(window: Any, monkeypatch: pytest.Monkey
         yield
         told.append("up")
 
-    monkeypatch.setattr(window.panels["review"], "hold_heat", hold)
+    monkeypatch.setattr(window.panels["review"], "hold_doubts", hold)
     window.go_to("review")
     canvas = canvas_of(window.viewer)
     QTest.keyPress(canvas, Qt.Key.Key_H)
@@ -123,12 +141,38 @@ def test_mistake_of_a_person_is_told(window: Any, monkeypatch: pytest.MonkeyPatc
     assert told == [("There is no mask. Paint one.", "error")]
 
 
-def test_question_mark_shows_the_keys(window: Any) -> None:
+def test_question_mark_shows_keys_and_mouse_beside_the_picture(window: Any) -> None:
     press_key(window.viewer, Qt.Key.Key_Question, SHIFT)
     (dialog,) = window.findChildren(HelpDialog)
+    assert dialog.height() <= 700  # of a screen of 768
     assert dialog.isVisible()
+    canvas = canvas_of(window.viewer)
+    picture = QRect(canvas.mapToGlobal(QPoint()), canvas.size())
+    covered = picture.intersected(dialog.frameGeometry())
+    assert covered.width() < picture.width() / 4
+    tabs = dialog.tabs
+    assert [tabs.tabText(n) for n in range(tabs.count())] == ["Keys", "Mouse", "Glossary"]
+    for n, expected in ((1, {does for _, does in MOUSE}), (2, {term.meaning for term in TERMS})):
+        tabs.setCurrentIndex(n)
+        process_events()
+        said = {label.text() for label in dialog.findChildren(QLabel) if label.isVisible()}
+        assert expected <= said
+    assert dialog.height() <= 700
     dialog.close()
     process_events()
+    assert not window.findChildren(HelpDialog)
+
+
+@pytest.mark.parametrize("way", ["Esc on the picture", "Esc on the help", "?", "button"])
+def test_help_goes_as_easily_as_it_came(window: Any, way: str) -> None:
+    click(window.help)
+    (dialog,) = window.findChildren(HelpDialog)
+    if way == "button":
+        click(window.help)
+    elif way == "?":
+        press_key(window.viewer, Qt.Key.Key_Question, SHIFT)
+    else:
+        press_key(dialog if "help" in way else window.viewer, Qt.Key.Key_Escape)
     assert not window.findChildren(HelpDialog)
 
 

@@ -65,13 +65,13 @@ def test_marker_is_at_the_sides_it_has_in_the_patient(
 ) -> None:
     session = window.session
     session.take_study(Study.create(tmp_path / "study", marked))
-    for name in session.study.names:
+    for name in session.study.scans.names:
         session.show_scan(name)
-        image = session.layers.image_on_display()
+        image = session.layers.showing.image_on_display()
         i, p, l = (int(n) for n in np.argwhere(image > 0).mean(axis=0).round())  # noqa: E741
         for plane, hidden in (("axial", "S"), ("coronal", "A"), ("sagittal", "L")):
-            session.layers.set_plane(plane)
-            session.layers.look_at((i, p, l))
+            session.layers.viewpoint.set_plane(plane)
+            session.layers.viewpoint.look_at((i, p, l))
             assert sides_of_the_marker(window) == MARKER_SIDES - {hidden}, f"{name} {plane}"
 
 
@@ -79,16 +79,16 @@ def test_letters_are_those_of_radiologists(window: Any, ranked_study: Study) -> 
     assert letters(window) == {}
     session = window.session
     session.take_study(ranked_study)
-    session.show_scan(ranked_study.names[1])
+    session.show_scan(ranked_study.scans.names[1])
     assert letters(window) == {"top": "A", "bottom": "P", "left": "R", "right": "L"}
-    session.layers.set_plane("coronal")
+    session.layers.viewpoint.set_plane("coronal")
     assert letters(window) == {"top": "S", "bottom": "I", "left": "R", "right": "L"}
-    session.layers.set_plane("sagittal")
+    session.layers.viewpoint.set_plane("sagittal")
     assert letters(window) == {"top": "S", "bottom": "I", "left": "A", "right": "P"}
     camera(window.viewer).orientation2d = ("up", "left")
     assert letters(window) == {"top": "I", "bottom": "S", "left": "P", "right": "A"}
     camera(window.viewer).orientation2d = ("down", "right")
-    session.layers.set_plane("axial")
+    session.layers.viewpoint.set_plane("axial")
     window.viewer.dims.transpose()
     assert letters(window) == {"top": "R", "bottom": "L", "left": "A", "right": "P"}
 
@@ -96,13 +96,13 @@ def test_letters_are_those_of_radiologists(window: Any, ranked_study: Study) -> 
 def test_letters_are_hidden_where_they_would_mislead(window: Any, ranked_study: Study) -> None:
     session = window.session
     session.take_study(ranked_study)
-    session.show_scan(ranked_study.names[1])
+    session.show_scan(ranked_study.scans.names[1])
     window.viewer.dims.ndisplay = 3
     assert letters(window) == {}
     window.viewer.dims.ndisplay = 2
     assert len(letters(window)) == 4
     window.viewer.add_image(np.zeros((2, 9, 9, 9)))
-    window.viewer.dims.order = (1, 2, 0, 3)  # a person's own axis across the picture
+    window.viewer.dims.order = (1, 2, 0, 3)  # a person's own axis across the image
     assert letters(window) == {}
     window.viewer.dims.order = (0, 1, 2, 3)
     assert len(letters(window)) == 4
@@ -115,7 +115,7 @@ def test_letters_stay_at_the_edges_and_let_the_mouse_through(
 ) -> None:
     session, viewer = window.session, window.viewer
     session.take_study(ranked_study)
-    session.show_scan(ranked_study.names[1])
+    session.show_scan(ranked_study.scans.names[1])
     viewer.window._qt_window.resize(1200, 700)
     process_events()
     canvas, labels = canvas_of(viewer), window.letters.labels
@@ -125,10 +125,10 @@ def test_letters_stay_at_the_edges_and_let_the_mouse_through(
     assert canvas.width() - labels["right"].geometry().right() < 20
     assert labels["top"].y() < 20
     assert canvas.height() - labels["bottom"].geometry().bottom() < 20
-    layer = session.layers.mask_layer
+    layer = session.layers.editing.layer
     layer.mode, before = "paint", layer.data.sum()
     camera(viewer).zoom *= 3  # the head is under the letters
-    i, _, _ = session.layers.point
+    i, _, _ = session.layers.viewpoint.point
     _move_the_head_below(viewer, layer, labels["right"].geometry().center())
     stroke(viewer, [_voxel_at(viewer, i, labels["right"].geometry().center())])
     assert layer.data.sum() != before

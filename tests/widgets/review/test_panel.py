@@ -16,7 +16,10 @@ from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_
 from napari_singlestrip.events import Wrote
 from napari_singlestrip.study.drafts import drafted, load_draft
 from napari_singlestrip.study.study import Study
-from napari_singlestrip.widgets.viewer.study_layers import BEFORE, HEAT, PSEUDO_LABEL
+from napari_singlestrip.vocabulary import StudyPart
+from napari_singlestrip.widgets.review import facts_reader
+from napari_singlestrip.widgets.review.table_model import KEYS
+from napari_singlestrip.widgets.viewer.own_layers import BEFORE, DOUBTS, PSEUDO_LABEL
 
 if TYPE_CHECKING:
     from napari_singlestrip.widgets.dock.main_widget import StripWidget
@@ -51,25 +54,25 @@ def ranked_names(panel: ReviewPanel) -> list[str]:
 
 
 def states(study: Study) -> dict[str, str]:
-    """What stands in decisions.csv, read anew."""
+    """What stands in decisions.csv, read again."""
     opened = Study.open(study.folder)
-    return {name: d.state for name, d in opened.decisions().items() if d.state != "painted"}
+    return {name: d.state for name, d in opened.decisions.all().items() if d.state != "painted"}
 
 
 def key(panel: ReviewPanel, *keys: Qt.Key) -> None:
-    """Press keys over the picture."""
+    """Press keys over the image."""
     for one in keys:
         press_key(panel.session.viewer, one)
 
 
 def paint(panel: ReviewPanel) -> None:
     """Draw a short stroke where there is no mask yet."""
-    QTest.qWait(50)  # the picture follows the scan when it is drawn
+    QTest.qWait(50)  # the image follows the scan when it is drawn
     layers = panel.session.layers
     layers.brush.set_mode("paint")
-    mask = layers.mask_on_display()
+    mask = layers.editing.mask_on_display()
     assert mask is not None
-    level = layers.point[0]
+    level = layers.viewpoint.point[0]
     row = next(r for r in range(2, mask.shape[1]) if not mask[level, r].any())
     middle = mask.shape[2] // 2
     stroke(panel.session.viewer, [(level, row, middle - 2), (level, row, middle + 2)])
@@ -82,8 +85,8 @@ def paint(panel: ReviewPanel) -> None:
 def test_from_nothing_to_the_first_ranking(window: StripWidget, ranked_study: Study) -> None:
     from napari_singlestrip.events import Wrote
 
-    scores = ranked_study.scores(0)
-    ranked_study.scores_path(0).unlink()
+    scores = ranked_study.rounds.scores(0)
+    ranked_study.rounds.scores_path(0).unlink()
     window.session.step_requested.emit("review")
     process_events()
     panel: Any = window.panel
@@ -91,11 +94,11 @@ def test_from_nothing_to_the_first_ranking(window: StripWidget, ranked_study: St
     assert not panel.content.isVisible()
     window.session.take_study(ranked_study)
     assert "Train first" in child(panel, "review_empty").text()
-    ranked_study.save_scores(0, scores)
+    ranked_study.rounds.save_scores(0, scores)
     window.session.job.happened.emit(Wrote("rounds/00/scores.csv", "scores"))
     assert panel.content.isVisible()
     assert panel.table.rows.rowCount() == 3
-    ranked_study.scores_path(0).unlink()
+    ranked_study.rounds.scores_path(0).unlink()
     panel.refresh()
     click(child(panel, "review_go_on"))
     assert window.session.step == "train"
@@ -105,7 +108,7 @@ def test_from_nothing_to_the_first_ranking(window: StripWidget, ranked_study: St
 
 
 def test_table_by_mouse(panel: ReviewPanel) -> None:
-    scores = panel.session.need_study().scores(0)
+    scores = panel.session.need_study().rounds.scores(0)
     worst = max(scores, key=lambda row: row.autoencoder_error).scan
     names = ranked_names(panel)
     assert names[-1] == worst  # where the mask was broken on purpose
@@ -119,13 +122,13 @@ def test_table_by_mouse(panel: ReviewPanel) -> None:
     place = panel.table.visualRect(panel.table.filter.index(2, 2)).center()
     QTest.mouseClick(viewport, Qt.MouseButton.LeftButton, pos=place)
     wait_until(lambda: panel.session.scan == names[2], "the scan of the row")
-    assert panel.session.layers.mask_on_scan() is not None
+    assert panel.session.layers.editing.mask_on_scan() is not None
     wait_until(lambda: "#00d8f0" in colours(panel, names[0]), "the picture with the outline")
 
 
 def colours(panel: ReviewPanel, name: str) -> set[str]:
-    """Colours in the small picture of a scan."""
-    image = panel._picture(name).toImage()
+    """Colours in the small image of a scan."""
+    image = panel.pictures.row(name).toImage()
     return {
         image.pixelColor(x, y).name()
         for x in range(image.width()) for y in range(image.height())
@@ -137,7 +140,7 @@ def test_table_by_keys_and_filters(panel: ReviewPanel) -> None:
     panel.table.setFocus()
     QTest.keyClick(panel.table, KEY.Key_Down)
     QTest.keyClick(panel.table, KEY.Key_Down)
-    # Letters go on to napari; the row that was reached is decided about, not the one before.
+    # Letters continue to napari; the row that was reached is decided about, not the one before.
     QTest.keyClick(panel.table, KEY.Key_A)
     process_events()
     assert states(study) == {names[2]: "accepted"}
@@ -166,9 +169,9 @@ def test_review_by_keyboard_only(
     assert panel.session.scan == second
     paint(panel)
     assert drafted(study.folder) == (second,)
-    shown = panel.session.layers.mask_on_scan()
+    shown = panel.session.layers.editing.mask_on_scan()
     key(panel, KEY.Key_S)
-    kept = load_mask(study.mask_path(second), like=open_scan(study.scan_path(second)))
+    kept = load_mask(study.masks.path(second), like=open_scan(study.scans.path(second)))
     assert shown is not None and np.array_equal(kept, shown)
     assert panel.session.scan == third
     key(panel, KEY.Key_R)
@@ -197,10 +200,21 @@ def test_unchanged_mask_is_accepted_not_corrected(panel: ReviewPanel, told: list
     assert states(study) == {} and panel.session.scan == name
     assert "press A to accept" in told[-1]
     paint(panel)
-    panel.session.layers.undo()
+    panel.session.layers.editing.undo()
     wait_until(lambda: panel.layers.n_changed == 0, "the count of changed voxels")
     key(panel, KEY.Key_A)  # what was undone is no change
     assert states(study) == {name: "accepted"} and drafted(study.folder) == ()
+
+
+def test_of_many_masks_what_follows_from_a_decision_is_shown_at_rest(
+    panel: ReviewPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts_reader, "MANY", 1)
+    name, text = panel.session.scan, child(panel, "finetune").text()
+    key(panel, KEY.Key_A)
+    row = next(row for row in panel.review.rows if row.name == name)
+    assert row.state == "accepted" and child(panel, "finetune").text() == text
+    wait_until(lambda: child(panel, "finetune").text() != text, "what is learned from now")
 
 
 def test_changes_are_never_passed_over(panel: ReviewPanel) -> None:
@@ -226,20 +240,20 @@ def test_changes_are_never_passed_over(panel: ReviewPanel) -> None:
 
 def test_discarded_changes_and_corrections_come_back(panel: ReviewPanel) -> None:
     name, study, layers = panel.session.scan, panel.session.need_study(), panel.session.layers
-    before = layers.mask_on_scan()
+    before = layers.editing.mask_on_scan()
     paint(panel)
-    changed = layers.mask_on_scan()
+    changed = layers.editing.mask_on_scan()
     assert before is not None and changed is not None
     click(child(panel, "discard"))
     assert drafted(study.folder) == ()
-    assert np.array_equal(layers.mask_on_scan(), before)  # type: ignore[arg-type]
+    assert np.array_equal(layers.editing.mask_on_scan(), before)  # type: ignore[arg-type]
     click(child(panel, "undo_decision"))
-    assert np.array_equal(layers.mask_on_scan(), changed)  # type: ignore[arg-type]
+    assert np.array_equal(layers.editing.mask_on_scan(), changed)  # type: ignore[arg-type]
     key(panel, KEY.Key_S)
     click(child(panel, "undo_decision"))
-    assert states(study) == {} and not study.mask_path(name).exists()
+    assert states(study) == {} and not study.masks.path(name).exists()
     assert panel.session.scan == name and drafted(study.folder) == (name,)
-    assert np.array_equal(layers.mask_on_scan(), changed)  # type: ignore[arg-type]
+    assert np.array_equal(layers.editing.mask_on_scan(), changed)  # type: ignore[arg-type]
 
 
 def test_nobody_decides_about_a_mask_that_was_not_seen(
@@ -250,7 +264,7 @@ def test_nobody_decides_about_a_mask_that_was_not_seen(
     key(panel, KEY.Key_A)
     assert states(study) == {} and "newer mask" in told[-1]
     key(panel, KEY.Key_A)
-    assert study.decisions()[name].round == 1
+    assert study.decisions.all()[name].round == 1
 
 
 def test_accept_the_rest_is_one_step(panel: ReviewPanel) -> None:
@@ -289,14 +303,14 @@ def test_notes(panel: ReviewPanel) -> None:
     press_key(panel.session.viewer, KEY.Key_N, Qt.KeyboardModifier.ShiftModifier)
     assert note.text() == "artNS"  # waits for the decision
     key(panel, KEY.Key_R)
-    before = study.decisions()[first]
+    before = study.decisions.all()[first]
     assert before.note == "artNS"
     assert not panel.session.remembered().get("notes")
     panel.session.show_scan(first)
     note.clear()
     QTest.keyClicks(note, "neck")
     QTest.keyClick(note, KEY.Key_Return)
-    after = study.decisions()[first]
+    after = study.decisions.all()[first]
     assert after.note == "neck"
     assert (after.state, after.round, after.time) == (before.state, before.round, before.time)
 
@@ -304,77 +318,116 @@ def test_notes(panel: ReviewPanel) -> None:
 # --- overlays
 
 
-def test_heat_map_while_h_is_held(window: StripWidget, panel: ReviewPanel) -> None:
+def test_doubts_while_h_is_held(window: StripWidget, panel: ReviewPanel) -> None:
     layers, canvas = panel.session.layers, canvas_of(panel.session.viewer)
-    assert not layers.has(HEAT)
+    assert not layers.overlays.has(DOUBTS)
     QTest.keyPress(canvas, KEY.Key_H)
-    wait_until(lambda: layers.has(HEAT), "the heat map")
-    assert panel.session.viewer.layers.selection.active is layers.mask_layer
+    wait_until(lambda: layers.overlays.has(DOUBTS), "the marks")
+    assert panel.session.viewer.layers.selection.active is layers.editing.layer
     QTest.keyRelease(canvas, KEY.Key_H)
     process_events()
-    assert not layers.has(HEAT)
-    panel.layers.heat.click()
-    assert layers.has(HEAT)
+    assert not layers.overlays.has(DOUBTS)
+    panel.layers.doubt.click()
+    assert layers.overlays.has(DOUBTS)
     key(panel, KEY.Key_N)
-    wait_until(lambda: layers.has(HEAT), "the heat map of the next scan")
+    wait_until(lambda: layers.overlays.has(DOUBTS), "the marks of the next scan")
     window.session.step_requested.emit("scans")
     process_events()
-    assert not layers.has(HEAT)  # other steps have a clean screen
+    assert not layers.overlays.has(DOUBTS)  # other steps have a clean screen
 
 
 def test_untouched_pseudo_label_while_u_is_held(panel: ReviewPanel) -> None:
     layers, canvas = panel.session.layers, canvas_of(panel.session.viewer)
-    before = layers.mask_on_display()
+    before = layers.editing.mask_on_display()
     paint(panel)
     wait_until(lambda: panel.layers.n_changed, "the count of changed voxels")
-    painted = layers.mask_on_display()
+    painted = layers.editing.mask_on_display()
     assert before is not None and painted is not None
     assert panel.layers.n_changed == int(np.count_nonzero(before != painted))
     wait_until(lambda: f"{panel.layers.n_changed:,} voxels" in panel.layers.words.text())
     QTest.keyPress(canvas, KEY.Key_U)
-    wait_until(lambda: layers.has(PSEUDO_LABEL), "the untouched pseudo-label")
+    wait_until(lambda: layers.overlays.has(PSEUDO_LABEL), "the untouched pseudo-label")
     shown = np.asarray(panel.session.viewer.layers[PSEUDO_LABEL].data) != 0
     assert np.array_equal(shown, before)
-    assert layers.mask_layer is not None and not layers.mask_layer.visible
+    assert layers.editing.layer is not None and not layers.editing.layer.visible
     QTest.keyRelease(canvas, KEY.Key_U)
     process_events()
-    assert not layers.has(PSEUDO_LABEL) and layers.mask_layer.visible
-    assert np.array_equal(layers.mask_on_display(), painted)  # type: ignore[arg-type]
+    assert not layers.overlays.has(PSEUDO_LABEL) and layers.editing.layer.visible
+    assert np.array_equal(layers.editing.mask_on_display(), painted)  # type: ignore[arg-type]
+    assert layers.editing.layer.contour == 1 and panel.layers.outline.isChecked()
     key(panel, KEY.Key_O)
-    assert layers.mask_layer.contour == 1 and panel.layers.outline.isChecked()
+    assert layers.editing.layer.contour == 0 and not panel.layers.outline.isChecked()
     key(panel, KEY.Key_O, KEY.Key_D)
-    assert layers.mask_layer.contour == 0 and panel.session.viewer.dims.ndisplay == 3
+    assert layers.editing.layer.contour == 0 and panel.layers.outline.isChecked()  # flat only
+    assert panel.session.viewer.dims.ndisplay == 3
     key(panel, KEY.Key_D)
+    assert layers.editing.layer.contour == 1
     assert panel.session.viewer.dims.ndisplay == 2 and not panel.layers.in_3d.isChecked()
 
 
 def predict(study: Study, round_: int, names: Sequence[str]) -> None:
     """Write pseudo-labels that lack the first row of those of round 0."""
     for name in names:
-        scan = open_scan(study.scan_path(name))
-        mask = load_mask(study.pseudo_label_path(0, name), like=scan)
+        scan = open_scan(study.scans.path(name))
+        mask = load_mask(study.rounds.pseudo_label_path(0, name), like=scan)
         mask[np.flatnonzero(mask.any(axis=(1, 2)))[0]] = False
-        save_mask(study.pseudo_label_path(round_, name), mask, like=scan)
+        save_mask(study.rounds.pseudo_label_path(round_, name), mask, like=scan)
+
+
+def before_and_after(panel: ReviewPanel, old: Any) -> None:
+    """Drag the slider to the left, half back, and paint."""
+    editing, overlays = panel.session.layers.editing, panel.session.layers.overlays
+    slider, layer = panel.layers.before.slider, editing.layer
+    assert slider.isVisible() and layer is not None
+    opacity = layer.opacity
+    slider.setValue(0)
+    wait_until(lambda: overlays.has(BEFORE), "the mask of the previous round")
+    shown = panel.session.viewer.layers[BEFORE]
+    assert np.array_equal(shown.data != 0, old) and shown.opacity == 1
+    assert [editing.is_seen] == [False]
+    wait_until(lambda: "; overlap 0." in panel.layers.before.says.text())
+    slider.setValue(25)
+    assert layer.visible and layer.opacity == opacity / 2 and overlays.has(BEFORE)
+    assert [editing.is_seen] == [False]  # not well enough to decide about it
+    slider.setValue(75)
+    assert layer.opacity == opacity and shown.opacity == 0.5
+    slider.setValue(0)
+    panel.accept()  # not of a mask that is not seen
+    assert slider.value() == 100 and editing.is_seen and layer.opacity == opacity
+    assert not overlays.has(BEFORE)
+    assert panel.session.need_study().decisions.all().get(panel.session.scan) is None
+    slider.setValue(25)
+    paint(panel)
+    assert slider.value() == 100 and layer.opacity == opacity
+    editing.undo()
 
 
 def test_next_round_with_before_and_after(panel: ReviewPanel) -> None:
     study, session = panel.session.need_study(), panel.session
     name = session.scan
     assert not panel.layers.before.isVisible()
-    old = session.layers.mask_on_display()
+    old = session.layers.editing.mask_on_display()
     predict(study, 1, ranked_names(panel))
-    study.save_scores(1, study.scores(0)[::-1])
-    session.study_changed.emit("rounds")
+    study.rounds.save_scores(1, study.rounds.scores(0)[::-1])
+    session.study_changed.emit(StudyPart.ROUNDS)
     assert "Fine-tuning 1" in child(panel, "review_summary").text()
-    new = session.layers.mask_on_display()
+    new = session.layers.editing.mask_on_display()
     assert old is not None and new is not None and new.sum() < old.sum()  # the newer one is shown
-    click(panel.layers.before)
-    wait_until(lambda: session.layers.has(BEFORE), "the mask of the round before")
-    assert np.array_equal(session.viewer.layers[BEFORE].data != 0, old)
-    wait_until(lambda: "Round before: Dice" in panel.layers.grown.text())
-    voxel_ml = session.layers.now.scan.grid.voxel_ml  # type: ignore[union-attr]
-    lost = (int(new.sum()) - int(old.sum())) * voxel_ml
-    assert f"volume {lost:+.0f} mL" in panel.layers.grown.text()
+    before_and_after(panel, old)
+    voxel_ml = session.layers.showing.now.scan.grid.voxel_ml  # type: ignore[union-attr]
+    lost = (int(old.sum()) - int(new.sum())) * voxel_ml
+    said = panel.layers.before.says
+    wait_until(lambda: f"{lost:.0f} mL removed (most: " in said.text(), "what changed")
+    summary = child(panel, "review_summary")
+    height = summary.height()
+    said_of_all = "of 3 changed by more than 3% since"
+    wait_until(lambda: said_of_all in summary.text(), "all masks are compared")
+    assert summary.height() == height >= summary.heightForWidth(summary.width())
+    assert not panel.table.isColumnHidden(KEYS.index("change"))
+    names = panel.table.filter.names()
+    cell = panel.table.filter.index(names.index(name), KEYS.index("change"))
+    assert cell.data() == f"{1 - panel.table.rows.changes[name].overlap:.1%}"
+    assert "removed" in cell.data(Qt.ItemDataRole.ToolTipRole)
     assert session.scan == name
 
 
@@ -418,7 +471,7 @@ def test_other_ways_to_fine_tune(panel: ReviewPanel, started: list[list[str]]) -
     click(button)
     assert started[0][-1] == "finetuning.pseudo_labels=selected"
     predict(panel.session.need_study(), 1, ranked_names(panel)[:1])  # stopped while predicting
-    panel.session.study_changed.emit("rounds")
+    panel.session.study_changed.emit(StudyPart.ROUNDS)
     assert button.text() == "Finish predicting and ranking"
     click(button)
     folder = str(panel.session.need_study().folder)
@@ -443,13 +496,13 @@ def test_nothing_is_cut_off_on_a_small_screen(window: StripWidget, panel: Review
 def test_review_begins_with_the_top_of_a_ranking_made_while_another_scan_was_watched(
     window: StripWidget, ranked_study: Study
 ) -> None:
-    names = [score.scan for score in ranked_study.scores(0)]
+    names = [score.scan for score in ranked_study.rounds.scores(0)]
     rounds, aside = ranked_study.folder / "rounds", ranked_study.folder / "aside"
     rounds.rename(aside)
     window.session.take_study(Study.open(ranked_study.folder))
     window.session.step_requested.emit("train")
     window.session.show_scan(names[-1])
-    assert not window.session.layers.mask_on_scan().any()  # type: ignore[union-attr]
+    assert not window.session.layers.editing.mask_on_scan().any()  # type: ignore[union-attr]
 
     aside.rename(rounds)  # the worker is done
     window.session.job.happened.emit(Wrote("rounds/00/scores.csv", "scores"))
@@ -465,7 +518,7 @@ def test_review_begins_with_the_top_of_a_ranking_made_while_another_scan_was_wat
 def test_a_scan_that_got_its_first_mask_meanwhile_is_shown_with_it(
     window: StripWidget, ranked_study: Study
 ) -> None:
-    name = ranked_study.scores(0)[-1].scan
+    name = ranked_study.rounds.scores(0)[-1].scan
     rounds, aside = ranked_study.folder / "rounds", ranked_study.folder / "aside"
     rounds.rename(aside)
     window.session.take_study(Study.open(ranked_study.folder))
@@ -475,6 +528,7 @@ def test_a_scan_that_got_its_first_mask_meanwhile_is_shown_with_it(
 
     click(window.step_buttons["review"])
 
-    now, untouched = window.session.layers.now, ranked_study.newest_pseudo_label(name)
+    now = window.session.layers.showing.now
+    untouched = ranked_study.rounds.newest_pseudo_label(name)
     assert now is not None and now.name == name and untouched is not None
     np.testing.assert_array_equal(now.mask != 0, load_mask(untouched[1], like=now.scan))

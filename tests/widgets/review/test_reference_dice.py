@@ -11,7 +11,7 @@ from gui_fixtures import wait_until
 from pytestqt.qtbot import QtBot
 
 from napari_singlestrip.study.ranking_report import ranking_report
-from napari_singlestrip.study.references import References
+from napari_singlestrip.study.references import References, StudyReferences
 from napari_singlestrip.study.review import review
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.review.reference_dice import TrueDice, Truth
@@ -26,7 +26,7 @@ def known(ranked_study: Study, heads: object, tmp_path: Path) -> Study:
     folder.mkdir()
     for mask in heads.masks[:-1]:  # type: ignore[attr-defined]
         shutil.copy(mask, folder)
-    ranked_study.set_references(folder)
+    ranked_study.references.set_folder(folder)
     return ranked_study
 
 
@@ -43,7 +43,7 @@ def test_as_the_report_says(qtbot: QtBot, known: Study) -> None:
     asked: list[int] = []
     measure.changed.connect(lambda: asked.append(1))
     measure.of(known, found)
-    measure.background.run(lambda: None, lambda _: asked.append(0))  # after what is under way
+    measure.background.run(lambda: None, lambda _: asked.append(0))  # after what is running
     wait_until(lambda: asked)
     measure.close_all()
     assert asked == [0]  # each was measured once
@@ -52,18 +52,18 @@ def test_as_the_report_says(qtbot: QtBot, known: Study) -> None:
 def test_references_are_listed_once_for_all(
     qtbot: QtBot, known: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed: list[Study] = []
-    listing = Study.find_references
+    listed: list[StudyReferences] = []
+    listing = StudyReferences.find
 
-    def find_references(study: Study) -> References:
-        listed.append(study)
-        return listing(study)
+    def find(references: StudyReferences) -> References:
+        listed.append(references)
+        return listing(references)
 
-    monkeypatch.setattr(Study, "find_references", find_references)
+    monkeypatch.setattr(StudyReferences, "find", find)
     measure, found = TrueDice(), review(known)
     wait_until(lambda: len(measure.of(known, found).dices) == 2, "all masks")
     measure.close_all()
-    assert listed == [known]
+    assert listed == [known.references]
 
 
 def test_without_references(qtbot: QtBot, ranked_study: Study) -> None:
@@ -74,7 +74,7 @@ def test_without_references(qtbot: QtBot, ranked_study: Study) -> None:
 
 def test_a_damaged_reference_does_not_hide_the_others(qtbot: QtBot, known: Study) -> None:
     first = review(known).rows[0].name
-    path = known.reference_path(first)
+    path = known.references.path(first)
     assert path is not None
     path.write_bytes(b"nothing")
     measure, found = TrueDice(), review(known)

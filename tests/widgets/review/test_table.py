@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from pytestqt.qtbot import QtBot
@@ -13,7 +14,9 @@ from qtpy.QtTest import QTest
 from napari_singlestrip.study.review import Review, ReviewRow
 from napari_singlestrip.study.tables import Decision, ScoreRow
 from napari_singlestrip.widgets.review.table import ReviewTable
+from napari_singlestrip.widgets.review.table_header import ReviewHead
 from napari_singlestrip.widgets.review.table_model import ALL, FLAGGED, KEYS, OPEN, SORT_ROLE
+from napari_singlestrip.widgets.review.view import HeadView
 
 pytest_plugins = ("gui_fixtures",)
 
@@ -57,6 +60,32 @@ def test_cells(table: ReviewTable) -> None:
     assert cell(table, 0, "error", SORT_ROLE) == 0.02
 
 
+def test_what_is_expected_is_told_with_its_interval(table: ReviewTable) -> None:
+    scores = ScoreRow("sub-1", 0.02, 0.97, 1400, 1, expected_dice=0.9512, expected_dice_low=0.926,
+                      expected_dice_high=0.968)
+    table.rows.show(Review(0, (ReviewRow(scores), ReviewRow(ScoreRow("sub-2")))), {})
+    assert [cell(table, n, "expected") for n in (0, 1)] == ["0.951", "–"]
+    assert cell(table, 0, "expected", SORT_ROLE) == 0.9512
+    tips = [str(cell(table, n, "expected", Qt.ItemDataRole.ToolTipRole)) for n in (0, 1)]
+    assert "Expected Dice 0.951 (0.93 to 0.97), an estimate" in tips[0]
+    assert "xpected" not in tips[1]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_column_is_there_where_it_says_something(
+    qtbot: QtBot, table: ReviewTable, known: bool
+) -> None:
+    head = ReviewHead(table)
+    qtbot.addWidget(head)
+    view = HeadView("1 mask", "", "1 mask", False, False, False, True, False)
+    head.draw(view, True)
+    assert table.isColumnHidden(KEYS.index("expected"))
+    for n in range(2):  # found later, of a round of an earlier version
+        head.draw(replace(view, is_expected=known), False)
+        assert table.isColumnHidden(KEYS.index("expected")) is (not known or bool(n))
+        table.show_column("expected", False)  # as a person may choose
+
+
 def test_every_column_is_explained(table: ReviewTable) -> None:
     for n in range(table.rows.columnCount()):
         assert table.rows.headerData(n, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
@@ -88,6 +117,22 @@ def test_filtering(table: ReviewTable) -> None:
     assert left("", FLAGGED) == "4"
     assert left("", "accepted") == "1"
     assert left("sub-1", "rejected") == ""
+
+
+def test_names_have_room_beside_what_later_rounds_and_references_add(table: ReviewTable) -> None:
+    head = ReviewHead(table)
+    columns = ("volume", "dice", "change")
+
+    def shown(round_: int, has_truth: bool) -> list[str]:
+        view = HeadView("4 masks", "", "4 masks", has_truth, bool(round_), False, True, False)
+        head.draw(view, new_round=True)
+        return [key for key in columns if not table.isColumnHidden(KEYS.index(key))]
+
+    assert shown(0, False) == ["volume"]
+    assert shown(0, True) == ["volume", "dice"]
+    assert shown(1, False) == ["volume", "change"]
+    assert shown(1, True) == ["dice", "change"]
+    head.deleteLater()
 
 
 def test_changed_rows_leave_the_person_where_they_were(table: ReviewTable) -> None:

@@ -5,25 +5,32 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
 import pytest
+from bids_dataset import CROWDED, make_dataset
 from gui_fixtures import child, click, press_key, process_events, wait_until
 from qtpy.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_singlestrip.events import Finished
+from napari_singlestrip.sample_data import sample_head, write_sample_head
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.scans import add_scans
 from napari_singlestrip.widgets.scans import dropped_files as incoming
 from napari_singlestrip.widgets.scans.table import CHECK
 from napari_singlestrip.widgets.session import user_settings as preferences
 from napari_singlestrip.widgets.session.window_lock import FILE, WindowMark
+
+if TYPE_CHECKING:
+    from conftest import Heads
 
 pytest_plugins = ("gui_fixtures",)
 
@@ -100,7 +107,7 @@ def panel_of(window: Window) -> Any:
 
 
 def looked_at(window: Window) -> None:
-    """Wait until all headers and pictures are there."""
+    """Wait until all headers and images are there."""
     panel = panel_of(window)
     wait_until(lambda: not panel.checks.busy and not panel.table.check_next()
                and not window.session.thumbnails.busy, "checks", 60)
@@ -131,11 +138,20 @@ def click_row(window: Window, name: str) -> None:
 
 def test_empty_state_says_what_to_do(window: Window) -> None:
     assert child(window, "empty").isVisible()
-    assert "Drop a folder of head MRIs here" in child(window, "empty_text").text()
-    for name in ("add_folder", "add_files", "open_study", "try_samples"):
+    assert "Paint one brain" in child(window, "empty_text").text()
+    assert "drop files, a folder of scans or a study here" in child(window, "empty_drop").text()
+    for name in ("my_scans", "add_files", "open_study", "try_samples", "try_finished"):
         assert child(window, name).isVisible() and child(window, name).toolTip()
     assert not child(window, "scan_table").isVisible()
     assert not child(window, "recent").isVisible()
+
+
+def test_a_bids_dataset_gives_its_structural_scans(
+    window: Window, tmp_path: Path, said: list[tuple[str, str]]
+) -> None:
+    drop(window, make_dataset(tmp_path / "ds"))
+    assert f"{len(CROWDED)} scans found" in child(window, "place_question").text()
+    assert any("1 bold" in text and level == "warning" for text, level in said)
 
 
 def test_a_hospital_folder_is_dropped(
@@ -155,7 +171,7 @@ def test_a_hospital_folder_is_dropped(
     assert found["thick"] == "6 mm slices"
     assert found["broken"] == "cannot be used"
     summary = child(window, "summary")
-    wait_until(lambda: "passed over: broken" in summary.text(), "the summary")
+    wait_until(lambda: "skipped: broken" in summary.text(), "the summary")
     assert not [text for text, level in said if level == "error"]
     assert {path: path.read_bytes() for path in hospital.iterdir()} == before
 
@@ -163,7 +179,7 @@ def test_a_hospital_folder_is_dropped(
     for name in ("pir", "lps", "oblique", "fourd", "thick"):
         click_row(window, name)
         assert window.session.scan == name
-        image = np.asarray(window.session.layers.image_layer.data)
+        image = np.asarray(window.session.layers.showing.image_layer.data)
         bright = np.argwhere(image > 500)
         left_to_right[name] = bright[:, 2].min() / image.shape[2]
         assert bright[:, 2].max() == image.shape[2] - 1  # the patient's left is at the right
@@ -181,7 +197,7 @@ def test_what_is_no_scan_is_told_and_the_rest_goes_on(
     assert "letter.docx does not end like a scan" in said[-1][0] and said[-1][1] == "warning"
     assert "1 scan found" in child(window, "place_question").text()
     press_key(child(window, "place"), Qt.Key.Key_Return)
-    assert window.session.need_study().names == ("pir",)
+    assert window.session.need_study().scans.names == ("pir",)
 
 
 def test_only_rubbish_is_told(
@@ -229,10 +245,10 @@ def test_more_scans_are_dropped_on_a_study(
     shutil.copy(hospital / "pir.nii.gz", hospital / "pir.nii")
     (hospital / "broken.nii.gz").unlink()
     drop(window, hospital)
-    assert len(window.session.need_study().names) == 4 + 5
+    assert len(window.session.need_study().scans.names) == 4 + 5
     assert "5 scans added" in said[-1][0] and "has the same name as" in said[-1][0]
     drop(window, hospital / "pir.nii")
-    assert said[-1][0] == "The study has these scans already."
+    assert said[-1][0] == "The study already has these scans."
 
 
 def test_scans_of_one_file_name_are_told_apart_by_their_folders(
@@ -244,11 +260,11 @@ def test_scans_of_one_file_name_are_told_apart_by_their_folders(
     drop(window, tmp_path / "ward" / "patient1", tmp_path / "ward" / "patient2")
     assert "2 scans found" in child(window, "place_question").text()
     press_key(child(window, "place"), Qt.Key.Key_Return)
-    assert window.session.need_study().names == ("patient1_T1", "patient2_T1")
-    assert "told apart by their folders: patient1_T1" in said[-1][0]
+    assert window.session.need_study().scans.names == ("patient1_T1", "patient2_T1")
+    assert "distinguished by their folders: patient1_T1" in said[-1][0]
     drop(window, tmp_path / "ward")
     names = ("patient1_T1", "patient2_T1", "patient3_T1")
-    assert window.session.need_study().names == names
+    assert window.session.need_study().scans.names == names
     assert [row.name for row in window.panels["scans"].table.rows] == list(names)
     click_row(window, "patient3_T1")
     assert window.session.scan == "patient3_T1"
@@ -258,7 +274,7 @@ def test_a_chosen_row_is_drawn_without_a_word_of_qt(
     window: Window, study: Study, qtlog: Any
 ) -> None:
     open_study(window, study)
-    click_row(window, study.names[0])
+    click_row(window, study.scans.names[0])
     child(window, "scan_table").grab()
     assert [record.message for record in qtlog.records] == []
 
@@ -298,46 +314,46 @@ def test_recent_studies_are_few_and_exist(tmp_path: Path) -> None:
 
 def test_a_click_shows_the_scan_and_enter_too(window: Window, study: Study) -> None:
     open_study(window, study)
-    click_row(window, study.names[2])
-    assert window.session.scan == study.names[2]
+    click_row(window, study.scans.names[2])
+    assert window.session.scan == study.scans.names[2]
     view = child(window, "scan_table")
     press_key(view, Qt.Key.Key_Up)
-    assert window.session.scan == study.names[1]
-    assert view.chosen == [study.names[1]]
+    assert window.session.scan == study.scans.names[1]
+    assert view.chosen == [study.scans.names[1]]
     press_key(view, Qt.Key.Key_Return)
-    assert window.session.scan == study.names[1]
+    assert window.session.scan == study.scans.names[1]
 
 
 def test_the_table_follows_the_scan_on_screen(window: Window, study: Study) -> None:
     open_study(window, study)
-    window.session.show_scan(study.names[3])
-    assert child(window, "scan_table").chosen == [study.names[3]]
+    window.session.show_scan(study.scans.names[3])
+    assert child(window, "scan_table").chosen == [study.scans.names[3]]
     panel_of(window).previous_scan()
-    assert window.session.scan == study.names[2]
+    assert window.session.scan == study.scans.names[2]
     panel_of(window).next_scan()
-    assert window.session.scan == study.names[3]
+    assert window.session.scan == study.scans.names[3]
     panel_of(window).next_scan()  # the last one
-    assert window.session.scan == study.names[3]
+    assert window.session.scan == study.scans.names[3]
 
 
 def test_paint_this_one(window: Window, study: Study) -> None:
     open_study(window, study)
     assert not child(window, "paint_this_one").isEnabled()
-    click_row(window, study.names[1])
+    click_row(window, study.scans.names[1])
     click(child(window, "paint_this_one"))
-    assert window.session.step == "paint" and window.session.scan == study.names[1]
+    assert window.session.step == "paint" and window.session.scan == study.scans.names[1]
 
 
 def test_remove_and_undo(window: Window, study: Study) -> None:
     open_study(window, study)
-    name = study.names[0]  # the painted one
-    path = study.scan_path(name)
+    name = study.scans.names[0]  # the painted one
+    path = study.scans.path(name)
     click_row(window, name)
     click(child(window, "remove_scan"))
-    assert name not in study.names and path.exists()
+    assert name not in study.scans.names and path.exists()
     assert window.session.scan == ""  # it is not on screen any more
     click(child(window, "undo_remove"))
-    assert name in study.names and study.masked_scans() == (name,)
+    assert name in study.scans.names and study.masks.names() == (name,)
     assert not child(window, "undo_remove").isVisible()
 
 
@@ -351,11 +367,11 @@ def test_sort_and_filter(window: Window, study: Study) -> None:
     open_study(window, study)
     child(window, "sort").setCurrentIndex(child(window, "sort").findData("state"))
     view = child(window, "scan_table")
-    assert view.scans.name_at(view.scans.index(0, 0)) == study.names[0]
+    assert view.scans.name_at(view.scans.index(0, 0)) == study.scans.names[0]
     QTest.keyClicks(child(window, "filter"), "painted")
     assert view.scans.rowCount() == 1
-    click_row(window, study.names[0])
-    assert window.session.scan == study.names[0]
+    click_row(window, study.scans.names[0])
+    assert window.session.scan == study.scans.names[0]
 
 
 def test_summary_counts(window: Window, ranked_study: Study) -> None:
@@ -377,7 +393,7 @@ def test_every_control_is_explained_and_fits(window: Window, study: Study) -> No
             assert widget.objectName() and widget.toolTip(), widget
             if widget.isVisible() and kind is QPushButton:
                 assert widget.width() >= widget.minimumSizeHint().width(), widget.text()
-    assert panel.width() <= 430
+    assert panel.minimumSizeHint().width() <= 430
 
 
 # --- two windows
@@ -424,30 +440,87 @@ def test_a_killed_window_is_not_in_the_way(
 # --- sample heads
 
 
-def test_the_sample_heads_are_made_and_opened(
+def test_a_sample_head_is_on_screen_at_once_and_others_come(
     window: Window, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The real command in a real process, with large voxels."""
+    """The real command in a real process, with large voxels; no question is asked."""
     session = window.session
     start = session.start_job
     monkeypatch.setattr(
         session, "start_job",
         lambda command, kind: start([*command[:3], "3", "--spacing", "8"], kind),
     )
+    began = time.process_time()
     click(child(window, "try_samples"))
-    assert child(window, "place").text() == str(tmp_path / "home" / "sample_heads")
-    click(child(window, "place_ok"))
-    assert session.job.status.busy
-    wait_until(lambda: session.study is not None, "the sample heads", 120)
-    assert len(session.study.names) == 3
-    assert session.study.reference_path(session.study.names[1]) is not None
-    assert session.study.masked_scans() == ()  # to be painted
-    looked_at(window)
+    first = session.layers.showing.image_on_display()
+    assert time.process_time() - began < 3  # a person does not wait for it
+    assert first is not None and min(first.shape) >= 128  # no blocks
+    assert session.step == "paint" and not child(window, "place_row").isVisible()
+    study = session.need_study()
+    assert study.folder == tmp_path / "home" / "sample_study" / "study"
+    assert len(study.scans.names) == 1 and session.job.status.busy
+    wait_until(lambda: not session.job.status.busy, "the other heads", 120)
+    assert len(study.scans.names) == 3
+    assert study.references.path(study.scans.names[1]) is not None
+    assert study.masks.names() == ()  # to be painted
 
+
+def test_sample_heads_that_are_there_are_opened_and_the_missing_ones_drawn(
+    window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = window.session
+    begun: list[list[str]] = []
+    monkeypatch.setattr(session, "start_job", lambda command, kind: begun.append(command))
+    click(child(window, "try_samples"))
+    folder = session.need_study().folder
     session.close_study()
     process_events()
+    window.go_to("scans")
     click(child(window, "try_samples"))
-    assert "there already" in child(window, "place_question").text()
-    click(child(window, "place_ok"))
-    assert session.study is not None and len(session.study.names) == 3
-    looked_at(window)
+    assert session.need_study().folder == folder
+    assert len(begun) == 2 and begun[0] == begun[1]
+
+
+def test_the_finished_study_asks_nothing(
+    window: Window, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    session, begun = window.session, []
+    monkeypatch.setattr(session, "start_job", lambda command, kind: begun.append(command))
+    click(child(window, "try_finished"))
+    folder = tmp_path / "home" / "sample_heads"
+    assert begun == [["samples", str(folder), "--finished"]]
+    assert not child(window, "place_row").isVisible()
+    write_sample_head(folder, sample_head(0, spacing_mm=8.0))
+    Study.create(folder / "finished", [folder / "scans"])
+    session.job_event.emit(Finished(1.0))
+    assert session.need_study().folder == folder / "finished" and session.step == "review"
+    session.close_study()
+    process_events()
+    window.open_sample("finished")
+    assert session.need_study().folder == folder / "finished" and len(begun) == 1
+
+
+# --- files that are back
+
+
+def test_a_scan_whose_file_is_back_can_be_used(
+    window: Window, heads: Heads, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    panel_of(window).checks._again.setInterval(50)
+    mine = [Path(shutil.copy(scan, tmp_path)) for scan in heads.scans]  # they are for all tests
+    study = Study.create(tmp_path / "study", mine)
+    name = study.scans.names[1]
+    path = study.scans.path(name)
+    away = path.rename(path.with_name("away"))
+    open_study(window, study)
+    assert checks(window)[name] == "cannot be used"
+    wait_until(lambda: name in child(window, "summary").text(), "the summary")
+    wait_until(lambda: (window.session.thumbnails.notes(study, name) or ("", ""))[1], "its picture")
+    view = panel_of(window).view
+    view.setUpdatesEnabled(False)  # as in a long table: not on the screen
+    request.addfinalizer(lambda: view.setUpdatesEnabled(True))
+    away.rename(path)
+    wait_until(lambda: checks(window)[name] != "cannot be used", "the scan that is back")
+    wait_until(lambda: name not in child(window, "summary").text(), "the summary")
+    again = panel_of(window).checks._again
+    wait_until(lambda: not again.isActive(), "the end of looking")

@@ -66,11 +66,11 @@ def states(study: Study) -> dict[str, str]:
 
 def test_states_of_scans(ranked_study: Study) -> None:
     study = ranked_study
-    a, b, c, d = study.names
+    a, b, c, d = study.scans.names
     assert states(study) == {a: "painted", b: "predicted", c: "predicted", d: "predicted"}
-    study.decide(b, "accepted")
-    study.decide(c, "rejected")
-    shape = nib.Nifti1Image.from_filename(study.scan_path(d)).shape
+    study.decisions.decide(b, "accepted")
+    study.decisions.decide(c, "rejected")
+    shape = nib.Nifti1Image.from_filename(study.scans.path(d)).shape
     save_draft(study.folder, d, np.ones(shape, bool))
     assert states(study) == {a: "painted", b: "accepted", c: "rejected", d: "unfinished"}
     assert set(states(study).values()) <= set(STATES)
@@ -78,16 +78,16 @@ def test_states_of_scans(ranked_study: Study) -> None:
 
 def test_the_mask_that_counts_is_outlined(ranked_study: Study) -> None:
     masks = {row.name: row.mask for row in rows_of(ranked_study)}
-    a, b = ranked_study.names[:2]
-    assert masks[a] == ranked_study.mask_path(a)
-    assert masks[b] == ranked_study.pseudo_label_path(0, b)
+    a, b = ranked_study.scans.names[:2]
+    assert masks[a] == ranked_study.masks.path(a)
+    assert masks[b] == ranked_study.rounds.pseudo_label_path(0, b)
 
 
 def test_headers_are_shown(table: ScanTable, study: Study) -> None:
     show(table, study)
     row = 0
-    facts = scan_facts(study.scan_path(study.names[row]))
-    assert text(table, row, SCAN) == study.names[row]
+    facts = scan_facts(study.scans.path(study.scans.names[row]))
+    assert text(table, row, SCAN) == study.scans.names[row]
     assert text(table, row, CHECK) == check(facts)
     assert detail(facts).startswith("32×40×40 · RAS")
 
@@ -160,14 +160,14 @@ def test_sorting(table: ScanTable, ranked_study: Study) -> None:
     scans = SortedScans(table)
     for what in SORTS:
         scans.sort_by(what)
-        assert sorted(order(scans)) == sorted(study.names)
+        assert sorted(order(scans)) == sorted(study.scans.names)
     scans.sort_by("size")
-    sizes = [_voxels(study.scan_path(name)) for name in order(scans)]
+    sizes = [_voxels(study.scans.path(name)) for name in order(scans)]
     assert sizes == sorted(sizes)
     scans.sort_by("state")
-    assert order(scans)[0] == study.names[0]  # the painted one
+    assert order(scans)[0] == study.scans.names[0]  # the painted one
     scans.sort_by("name")
-    assert order(scans) == sorted(study.names)
+    assert order(scans) == sorted(study.scans.names)
     scans.deleteLater()
 
 
@@ -179,9 +179,9 @@ def test_filtering(table: ScanTable, ranked_study: Study) -> None:
     show(table, ranked_study)
     scans = SortedScans(table)
     scans.setFilterFixedString("PAINTED")
-    assert order(scans) == [ranked_study.names[0]]
+    assert order(scans) == [ranked_study.scans.names[0]]
     scans.setFilterFixedString("flair")
-    assert order(scans) == [n for n in ranked_study.names if "FLAIR" in n]
+    assert order(scans) == [n for n in ranked_study.scans.names if "FLAIR" in n]
     scans.setFilterFixedString("")
     assert scans.rowCount() == 4
     scans.deleteLater()
@@ -208,7 +208,7 @@ def test_a_thousand_scans_are_fluent(table: ScanTable, tmp_path: Path) -> None:
 
 
 def test_state_column_says_held_out(table: ScanTable, study: Study, tmp_path: Path) -> None:
-    study.add_scans([write(tmp_path / "extra.nii.gz", (20, 20, 20), (8, 8, 8))], role="held_out")
+    study.scans.add([write(tmp_path / "extra.nii.gz", (20, 20, 20), (8, 8, 8))], role="held_out")
     table.show(study)
     tip = table.data(table.index(table.row_of("extra"), STATE), Qt.ItemDataRole.ToolTipRole)
-    assert "never learned from" in tip
+    assert "never used for training" in tip

@@ -10,10 +10,11 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-from gui_fixtures import wait_until
+from gui_fixtures import process_events, wait_until
 from qtpy.QtCore import QProcess
 from qtpy.QtTest import QTest
 
@@ -28,7 +29,9 @@ from napari_singlestrip.events import (
     Progress,
     Started,
 )
+from napari_singlestrip.vocabulary import StageName
 from napari_singlestrip.widgets.session import job_process as job_module
+from napari_singlestrip.widgets.session import process_end
 from napari_singlestrip.widgets.session.job_process import Job, JobStatus, full_command
 from napari_singlestrip.widgets.train import device_probe
 from napari_singlestrip.widgets.train.device_probe import DeviceProbe
@@ -57,7 +60,7 @@ for step in range(1, 2000):
             say("Note", text="Paused.")
             word = obey()
             if word == "resume":
-                say("Note", text="Resumed.")
+                say("Note", text="It goes on.", state="resumed")
         if word in ("cancel", "end"):
             say("Cancelled", stage="train", step=step)
             sys.exit(130)
@@ -76,7 +79,7 @@ class Watched:
         self.job.happened.connect(self.events.append)
         self.job.changed.connect(self.states.append)
 
-    def start(self, body: str, launcher: Sequence[str] = (), **more: Sequence[str]) -> None:
+    def start(self, body: str, launcher: Sequence[str] = (), **more: Sequence[StageName]) -> None:
         script = PREAMBLE + textwrap.dedent(body)
         command = [sys.executable, "-S", "-c", script]
         self.monkeypatch.setattr(job_module, "local_command", lambda: command)
@@ -317,7 +320,7 @@ def test_close_leaves_no_child_and_tells_the_end(watched: Watched) -> None:
 def test_close_kills_what_does_not_stop(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_module, "CLOSE_AFTER_MS", 300)
+    monkeypatch.setattr(process_end, "CLOSE_AFTER_MS", 300)
     watched.start("say('Started', stage='train')\ntime.sleep(60)")
     watched.until(lambda: watched.state == "running")
     pid = watched.job.pid
@@ -325,6 +328,22 @@ def test_close_kills_what_does_not_stop(
     watched.job.close()
     assert not psutil.pid_exists(pid)
     assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("after", [0.0, 0.3])
+def test_close_ends_a_job_that_has_just_begun(watched: Watched, qtlog: Any, after: float) -> None:
+    """It imports Python's modules, listens to nobody, and has nothing to save."""
+    watched.start("import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)")
+    QTest.qWait(int(1000 * after))
+    assert watched.state == "starting"
+    pid = watched.job.pid
+    began = time.monotonic()
+    watched.job.close()
+    assert not psutil.pid_exists(pid)
+    assert time.monotonic() - began < 2.5  # less than it would wait for an answer
+    process_events()  # Qt deletes the process now
+    assert not [record for record in qtlog.records if "Destroyed" in record.message]
+    assert isinstance(watched.events[-1], Cancelled)
 
 
 # What a person may have beside their scans, and Python's own modules or ours import.

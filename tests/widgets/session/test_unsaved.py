@@ -38,7 +38,7 @@ class Disk:
 @pytest.fixture
 def session(window: Any, ranked_study: Study) -> Any:
     window.session.take_study(ranked_study)
-    window.session.show_scan(ranked_study.names[1])
+    window.session.show_scan(ranked_study.scans.names[1])
     return window.session
 
 
@@ -56,10 +56,10 @@ def told(session: Any) -> list[str]:
 
 def edit(session: Any, rows: int = 2) -> np.ndarray:
     """Change the mask as a tool does; return it on the scan's grid."""
-    mask = session.layers.mask_on_display()
+    mask = session.layers.editing.mask_on_display()
     mask[:rows] ^= True
-    session.layers.change_mask(mask)
-    return np.asarray(session.layers.mask_on_scan())
+    session.layers.editing.change(mask)
+    return np.asarray(session.layers.editing.mask_on_scan())
 
 
 def draft_of(folder: Path, name: str) -> np.ndarray:
@@ -101,18 +101,18 @@ def test_what_is_not_saved_is_tried_again_by_itself(session: Any, disk: Disk) ->
 
 
 def test_what_is_not_saved_comes_back_with_its_scan(window: Any, session: Any, disk: Disk) -> None:
-    first, second = session.scan, session.study.names[2]
+    first, second = session.scan, session.study.scans.names[2]
     disk.read_only = True
     edited = edit(session)
     session.show_scan(second)
     assert f"NOT saved: {first}" in window.header.text()
     session.show_scan(first)
-    assert np.array_equal(session.layers.mask_on_scan(), edited)
+    assert np.array_equal(session.layers.editing.mask_on_scan(), edited)
     study = session.study
     session.close_study()
     session.take_study(study)
     session.show_scan(first)
-    assert np.array_equal(session.layers.mask_on_scan(), edited)
+    assert np.array_equal(session.layers.editing.mask_on_scan(), edited)
     disk.read_only = False
     session.keep_mask("corrected")
     assert "NOT" not in window.header.text()
@@ -165,9 +165,9 @@ def test_a_decision_that_is_not_written_is_not_taken_for_done(
     for key in (Qt.Key.Key_S, Qt.Key.Key_R):
         press_key(window.viewer, key)
         assert session.scan == name
-        assert np.array_equal(session.layers.mask_on_scan(), edited)
+        assert np.array_equal(session.layers.editing.mask_on_scan(), edited)
     disk.read_only = False
-    assert session.study.decisions()[name].state == "corrected"
+    assert session.study.decisions.all()[name].state == "corrected"
     assert "NOT saved" in window.header.text()
     panel.decisions._close_question()
 
@@ -184,8 +184,8 @@ def test_changes_that_could_not_be_saved_are_not_passed_over(
     process_events()
     press_key(window.viewer, Qt.Key.Key_A)
     assert window.panels["review"].decisions.question.isVisible()
-    assert name not in session.study.decisions()
-    assert np.array_equal(session.layers.mask_on_scan(), edited)
+    assert name not in session.study.decisions.all()
+    assert np.array_equal(session.layers.editing.mask_on_scan(), edited)
 
 
 def test_a_note_that_is_not_written_is_kept(window: Any, session: Any, disk: Disk) -> None:
@@ -195,7 +195,7 @@ def test_a_note_that_is_not_written_is_kept(window: Any, session: Any, disk: Dis
     disk.read_only = True
     panel.decisions.note.setText("bite missing")
     panel.decisions.note.setModified(True)
-    session.show_scan(session.study.names[2])
+    session.show_scan(session.study.scans.names[2])
     process_events()
     assert "NOT saved" in window.header.text()
     assert panel.decisions.note.text() == ""
@@ -229,4 +229,4 @@ def test_discarding_what_cannot_be_removed_is_told(
         session.forget_draft(session.scan)
     monkeypatch.undo()
     assert "Cannot remove" in told[-1]
-    assert np.array_equal(session.layers.mask_on_scan(), edited)
+    assert np.array_equal(session.layers.editing.mask_on_scan(), edited)

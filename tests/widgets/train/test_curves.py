@@ -1,4 +1,4 @@
-"""The curves: points arrive, a resumed stage goes on, and the theme is followed."""
+"""The curves: points arrive, a resumed stage continues, and the theme is followed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from qtpy.QtWidgets import QWidget
 from napari_singlestrip.widgets.train.curves import (
     COLOURS,
     POINTS,
+    WORDS,
     Curves,
     Plot,
-    Track,
     smooth,
     thinned,
 )
+from napari_singlestrip.widgets.train.track import METRICS, Track
 
 pytest_plugins = ("gui_fixtures",)
 
@@ -73,6 +74,10 @@ def test_resumed_stage_replaces_what_was_lost() -> None:
     track.add(22, {"loss": float("nan")})
     assert track.last("loss") == 0.5
     assert track.last("painted_dice") is None
+
+
+def test_each_metric_has_a_colour_and_words() -> None:
+    assert set(METRICS) == set(COLOURS) == set(WORDS)
 
 
 def test_smoothing_has_no_pull() -> None:

@@ -19,11 +19,12 @@ from conftest import make_study
 from gui_fixtures import child, click, process_events, wait_until
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_singlestrip.engine.config import settings_for
 from napari_singlestrip.engine.imaging.volume import open_scan, save_mask
-from napari_singlestrip.events import Crashed, Progress
-from napari_singlestrip.study.round_folder import RoundFolder
+from napari_singlestrip.engine.overrides import settings_for
+from napari_singlestrip.events import Crashed, Event, Progress
+from napari_singlestrip.study.round_folder import REPORT_EVERY, RoundFolder
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.training_set import masks_by_hand, write_training_set
 from napari_singlestrip.widgets.dock.job_bar import JobBar
 from napari_singlestrip.widgets.session import job_process as job_module
 from napari_singlestrip.widgets.session.session import Session
@@ -32,7 +33,7 @@ from napari_singlestrip.widgets.train.device_probe import DeviceProbe, device_of
 from napari_singlestrip.widgets.train.facts import out_of_memory, smaller, training_facts
 from napari_singlestrip.widgets.train.panel import TrainPanel
 from napari_singlestrip.widgets.train.settings_form import SettingsForm
-from napari_singlestrip.widgets.viewer.study_layers import ANSWER
+from napari_singlestrip.widgets.viewer.own_layers import ANSWER
 
 if TYPE_CHECKING:
     from conftest import Heads
@@ -119,7 +120,7 @@ def finished(place: Place) -> None:
 def begin_round(study: Study, effort: str = "quick", step: int = 0, **changes: Any) -> None:
     """Leave what a training run leaves that was stopped."""
     overrides = {**study.overrides, **{k.replace("__", "."): v for k, v in changes.items()}}
-    folder = RoundFolder(study.round_dir(0))
+    folder = RoundFolder(study.rounds.folder(0))
     folder.write_settings(settings_for(effort, overrides), "GPU of yesterday")  # type: ignore[arg-type]
     lines = [{"stage": "train", "step": n, "loss": 1 / n} for n in range(10, step + 1, 10)]
     folder.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -153,7 +154,7 @@ def test_every_control_explains_itself(place: Place, study: Study) -> None:
 def test_it_says_what_it_learns_from(place: Place, study: Study) -> None:
     panel = opened(place, study)
     assert "1 painted mask" in panel.learns.text()
-    assert study.names[0] in panel.learns.text()
+    assert study.scans.names[0] in panel.learns.text()
     assert "3 other scans" in panel.learns.text()
     assert "CPU, 2 threads" in panel.device.text()
     assert panel.train.text() == "Train"
@@ -203,7 +204,7 @@ def test_measured_time_is_shown_and_remembered(
     assert "4 min" in panel.effort.time.text()
 
 
-# --- resuming, starting anew
+# --- resuming, starting again
 
 
 def test_resume_says_where(place: Place, study: Study) -> None:
@@ -256,11 +257,13 @@ def test_mask_painted_after_training_is_pointed_out(place: Place, study: Study) 
     begin_round(study, step=60)
     panel = opened(place, study)
     assert not panel.notice.isVisible()
-    settings = RoundFolder(study.round_dir(0)).settings
-    os.utime(settings, (time.time() - 60, time.time() - 60))
-    scan = open_scan(study.scan_path(study.names[1]))
-    study.set_mask(study.names[1], np.ones(scan.grid.shape, bool), "painted")
-    assert study.names[1] in panel.notice.text.text()
+    folder = RoundFolder(study.rounds.folder(0))
+    write_training_set(folder.training_set, masks_by_hand(study))
+    panel.refresh()
+    assert not panel.notice.isVisible()
+    scan = open_scan(study.scans.path(study.scans.names[1]))
+    study.masks.save(study.scans.names[1], np.ones(scan.grid.shape, bool), "painted")
+    assert study.scans.names[1] in panel.notice.text.text()
     assert "painted after" in panel.notice.text.text()
 
 
@@ -313,13 +316,13 @@ def test_what_smaller_means() -> None:
     assert out_of_memory("", -9) and out_of_memory("", 137) and not out_of_memory("", -11)
 
 
-# --- live: curves, picture, present answer
+# --- live: curves, image, current prediction
 
 
 def test_live_curves_and_answer(place: Place, study: Study, worker: Any) -> None:
-    name = study.names[2]
-    path = study.round_dir(0) / "previews" / f"answer_{name}.nii.gz"
-    scan = open_scan(study.scan_path(name))
+    name = study.scans.names[2]
+    path = study.rounds.folder(0) / "previews" / f"answer_{name}.nii.gz"
+    scan = open_scan(study.scans.path(name))
     mask = np.zeros(scan.grid.shape, bool)
     mask[8:20, 8:20, 8:20] = True
     save_mask(path, mask, like=scan)
@@ -340,7 +343,7 @@ def test_live_curves_and_answer(place: Place, study: Study, worker: Any) -> None
     click(panel.train)
     assert panel.train.text() == "Training…"
     assert not panel.train.isEnabled()
-    wait_until(lambda: place.session.layers.has(ANSWER), "the present answer")
+    wait_until(lambda: place.session.layers.overlays.has(ANSWER), "the current prediction")
     assert ["--watch", name] == json.loads(said.read_text())[-3:-1]
     assert place.session.scan == name  # it is looked at
     shown = place.viewer.layers[ANSWER].data
@@ -351,14 +354,14 @@ def test_live_curves_and_answer(place: Place, study: Study, worker: Any) -> None
     assert "50 %" in panel.stages.texts()[0]
 
     click(panel.watch.check)
-    assert not place.session.layers.has(ANSWER)
+    assert not place.session.layers.overlays.has(ANSWER)
     click(panel.watch.check)
-    assert place.session.layers.has(ANSWER)
+    assert place.session.layers.overlays.has(ANSWER)
     for step, seen in (("paint", False), ("train", True)):  # it belongs to this step
         place.session.step_requested.emit(step)
-        assert place.session.layers.has(ANSWER) == seen
-    place.session.show_scan(study.names[1])  # the answer is about another scan
-    assert not place.session.layers.has(ANSWER)
+        assert place.session.layers.overlays.has(ANSWER) == seen
+    place.session.show_scan(study.scans.names[1])  # the answer is about another scan
+    assert not place.session.layers.overlays.has(ANSWER)
     click(child(place, "stop"))
     finished(place)
 
@@ -368,7 +371,7 @@ def test_synthetic_heads_enlarge(place: Place, study: Study) -> None:
 
     panel = opened(place, study)
     assert not panel.seen.isVisible()
-    picture = study.round_dir(0) / "previews" / "synthetic.png"
+    picture = study.rounds.folder(0) / "previews" / "synthetic.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
     save_picture(picture, np.random.default_rng(0).random((60, 90, 3), dtype=np.float32))
     panel.refresh()
@@ -454,9 +457,15 @@ def test_train_stop_resume_and_kill(
     panel: Any = window.panels["train"]
     job = window.session.job
     steps: list[int] = []
-    job.happened.connect(lambda e: steps.append(e.step) if isinstance(e, Progress) else None)
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Progress) and event.stage == "train":
+            steps.append(event.step)
+
+    job.happened.connect(hear)
     click(panel.train)
-    wait_until(lambda: len(steps) > 5, "progress", 180)
+    # What is reached is known of steps that are written down.
+    wait_until(lambda: steps and steps[-1] > REPORT_EVERY, "progress", 180)
     wait_until(lambda: len(panel.curves.curves.loss.lines[0].points) > 3, "points of the curve")
     wait_until(lambda: panel.seen.isVisible(), "synthetic heads")
     pid = job.pid
@@ -480,7 +489,7 @@ def test_train_stop_resume_and_kill(
     wait_until(lambda: not job.status.busy, "the end")
     assert isinstance(job.status.end, Crashed)
     assert "Nothing in the study is lost" in child(window, "message").text()
-    window.session.show_scan(study.names[1])  # the viewer lives
-    assert window.session.scan == study.names[1]
+    window.session.show_scan(study.scans.names[1])  # the viewer lives
+    assert window.session.scan == study.scans.names[1]
     process_events()
     assert panel.train.isEnabled()

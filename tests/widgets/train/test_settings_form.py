@@ -11,7 +11,8 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_singlestrip.engine.config import EFFORTS, setting_names, settings_for
+from napari_singlestrip.engine.config import EFFORTS
+from napari_singlestrip.engine.overrides import setting_names, settings_for
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.widgets.train.settings_form import SettingsForm, changed_settings
 
@@ -70,7 +71,7 @@ def test_what_a_person_changes_is_told(form: SettingsForm) -> None:
 
 
 def test_ranges_are_those_of_the_settings(form: SettingsForm) -> None:
-    steps, share = form.widget("training.steps"), form.widget("training.wide_fraction")
+    steps, share = form.widget("training.steps"), form.widget("training.context_fraction")
     assert steps.min == 1
     assert (share.min, share.max) == (0, 1)
     for name in setting_names():

@@ -1,0 +1,1 @@
+"""DICOM: listing series, converting them to scans, and writing masks as DICOM SEG."""

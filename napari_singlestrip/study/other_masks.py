@@ -1,0 +1,143 @@
+"""Masks that other programs made: which belongs to which scan, and where a study's came from.
+
+Read without torch: the window looks through a folder before the job takes its masks in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_singlestrip.errors import UserError
+from napari_singlestrip.failures import attempt
+from napari_singlestrip.files.atomic import read_json
+from napari_singlestrip.study.references import References, find_references
+from napari_singlestrip.study.round_folder import RoundFolder, first_round
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.texts import counted
+
+
+@dataclass(frozen=True)
+class OtherMasks:
+    """A folder of masks of one program, with those of each scan.
+
+    Attributes
+    ----------
+    folder : Path
+    found : References
+    names : tuple of str
+        Scans of the study.
+    lonely : tuple of Path
+        Masks named like no scan.
+    """
+
+    folder: Path
+    found: References
+    names: tuple[str, ...] = ()
+    lonely: tuple[Path, ...] = ()
+
+    def of(self, name: str) -> Path | None:
+        """Return the mask of a scan, or None.
+
+        Raises
+        ------
+        UserError
+            If more than one could be meant.
+        """
+        return self.found.of(name)
+
+    @property
+    def masked(self) -> tuple[str, ...]:
+        """Scans that have a mask in the folder."""
+        return tuple(n for n in self.names if isinstance(attempt(self.of, n), Path))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is left out, and the way out: masks of no scan, or of more than one."""
+        return tuple(filter(None, (self._doubtful(), self._lonely())))
+
+    def _doubtful(self) -> str:
+        doubtful = {path for paths in self.found.doubtful.values() for path in paths}
+        if not doubtful:
+            return ""
+        whose = ", ".join(list(self.found.doubtful)[:3])
+        return (
+            f"In {self.folder}, it is not clear whose mask {min(doubtful).name} is ({whose}): it "
+            "is left out. Put masks into folders named like those of the scans."
+        )
+
+    def _lonely(self) -> str:
+        if not self.lonely:
+            return ""
+        return (
+            f"{len(self.lonely)} of the masks in {self.folder} are named like no scan, such as "
+            f"{self.lonely[0].name}: they are left out. Call each like its scan, with _mask behind "
+            "it."
+        )
+
+
+def find_other_masks(folder: Path, scans: Mapping[str, Path]) -> OtherMasks:
+    """Find the masks of scans in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    scans : mapping of str to Path
+        Names in the study, and files.
+
+    Raises
+    ------
+    UserError
+        If there is no such folder, or it holds no masks.
+    """
+    from napari_singlestrip.engine.imaging.scan_names import find_masks
+
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder} of masks.", "Check the path.")
+    found = find_references(folder, scans)
+    used = {path for name in scans if isinstance(path := attempt(found.of, name), Path)}
+    doubtful = {path for paths in found.doubtful.values() for path in paths}
+    lonely = sorted(set(find_masks(folder)) - used - doubtful)
+    return OtherMasks(folder, found, tuple(scans), tuple(lonely))
+
+
+def declared_good(name: str, sources: Sequence[OtherMasks]) -> Path | None:
+    """Return the mask of a scan that may be declared good: of the first program that has one.
+
+    Raises
+    ------
+    UserError
+        If more than one could be meant.
+    """
+    return next((path for source in sources if (path := source.of(name)) is not None), None)
+
+
+def programs_of(study: Study) -> tuple[str, ...]:
+    """Names of the programs that made the masks of round 0, most masks first; none if we did."""
+    if not first_round(study):
+        return ()
+    with suppress(FileNotFoundError, UserError):
+        origins = read_json(RoundFolder(study.rounds.folder(0)).origins)
+        if isinstance(origins, dict):
+            found = Counter(
+                about["program"] for about in origins.values()
+                if isinstance(about, dict) and isinstance(about.get("program"), str)
+            )
+            return tuple(program for program, _ in found.most_common())
+    return ("another program",)
+
+
+def has_network(study: Study) -> bool:
+    """Whether a study has a network of its own, so that no masks of others can be judged."""
+    rounds = study.rounds.numbers()
+    trained = any(RoundFolder(study.rounds.folder(n)).segmenter.exists() for n in rounds)
+    return trained or study.rounds.current() > 0
+
+
+def in_words(sources: Sequence[OtherMasks], n_scans: int) -> str:
+    """Say how many scans have a mask."""
+    masked = {name for source in sources for name in source.masked}
+    return f"{len(masked)} of {counted(n_scans, 'scan')} have a mask."

@@ -1,0 +1,108 @@
+"""All but painting without a mouse: every control is reached, in the order in which one reads."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from gui_fixtures import canvas_of, click, press_key, process_events
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QLineEdit,
+    QRadioButton,
+    QTableView,
+    QWidget,
+)
+
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.widgets.common.colours import TONES
+from napari_singlestrip.widgets.session.session import STEPS
+
+pytest_plugins = ("gui_fixtures",)
+
+CONTROLS = (QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QTableView)
+CONTROL = Qt.KeyboardModifier.ControlModifier
+
+
+@pytest.fixture
+def at_work(window: Any, ranked_study: Study) -> Any:
+    """The window with a study and the second scan, and the focus on the image."""
+    window.viewer.window._qt_window.activateWindow()
+    window.session.take_study(ranked_study)
+    window.session.show_scan(ranked_study.scans.names[1])
+    process_events()
+    return window
+
+
+def visited(window: Any) -> list[QWidget]:
+    """What has the keys, one after the other, until they are on the image again."""
+    canvas = canvas_of(window.viewer)
+    found: list[QWidget] = []
+    press_key(canvas, Qt.Key.Key_F6)
+    while (here := QApplication.focusWidget()) is not canvas:
+        assert here is not None and len(found) < 200
+        found.append(here)
+        # In the table of Review Tab goes to places to check.
+        press_key(here, Qt.Key.Key_Tab, CONTROL if isinstance(here, QTableView) else
+                  Qt.KeyboardModifier.NoModifier)
+    return found
+
+
+def usable(panel: QWidget) -> set[QWidget]:
+    """The controls of a panel that a mouse can use."""
+    return {
+        w for kind in CONTROLS for w in panel.findChildren(kind)
+        if w.isVisible() and w.isEnabled() and not w.visibleRegion().isEmpty()
+        and not (isinstance(w, QRadioButton) and not w.isChecked())  # arrow keys reach it
+        and not isinstance(w.parentWidget(), (QAbstractSpinBox, QComboBox, QTableView, QLineEdit))
+    }
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_tab_reaches_every_control_of_a_step_as_one_reads(at_work: Any, step: str) -> None:
+    at_work.go_to(step)
+    process_events()
+    expected = usable(at_work.panels[step])
+    found = visited(at_work)
+    assert {w.objectName() for w in expected - set(found)} == set()
+    assert len(found) == len(set(found)), [(type(w).__name__, w.objectName()) for w in found]
+    middles = [w.mapTo(at_work, w.rect().center()) for w in found]
+    rows = [point.y() for point in middles]
+    assert all(below > above - 20 for above, below in itertools.pairwise(rows))
+
+
+def test_f6_goes_back_to_the_picture_and_letters_act(at_work: Any) -> None:
+    at_work.go_to("review")
+    press_key(canvas_of(at_work.viewer), Qt.Key.Key_F6)
+    assert at_work.panels["review"].isAncestorOf(QApplication.focusWidget())
+    at_work.panels["review"].decisions.note.setFocus()
+    press_key(at_work.panels["review"].decisions.note, Qt.Key.Key_F6)
+    assert QApplication.focusWidget() is canvas_of(at_work.viewer)
+    assert at_work.key_guard.may_act(decides=True)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_what_has_the_keys_is_framed(at_work: Any, theme: str) -> None:
+    at_work.viewer.theme = theme
+    at_work.go_to("paint")
+    ring = at_work.focus_ring
+    assert not ring.isVisible()
+    press_key(canvas_of(at_work.viewer), Qt.Key.Key_F6)
+    here = QApplication.focusWidget()
+    assert here is not None and ring.isVisible()
+    corner = ring.mapToGlobal(QPoint())
+    assert (corner - here.mapToGlobal(QPoint())).manhattanLength() < 12
+    assert ring.grab().toImage().pixelColor(ring.width() // 2, 1).name() == TONES[theme]["link"]
+    press_key(here, Qt.Key.Key_F6)
+    assert not ring.isVisible()
+
+
+def test_a_click_draws_no_frame(at_work: Any) -> None:
+    at_work.go_to("paint")
+    click(at_work.panels["paint"].tools.brush.tools["paint"])
+    assert not at_work.focus_ring.isVisible()

@@ -1,0 +1,127 @@
+"""What is private in napari is used in one module only, and nothing breaks when it is gone."""
+
+from __future__ import annotations
+
+import ast
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from napari.layers import Labels
+
+import napari_singlestrip
+from napari_singlestrip.widgets.viewer import napari_private
+
+PACKAGE = Path(napari_singlestrip.__file__).parent
+HOME = "widgets/viewer/napari_private.py"
+# Private names of a Labels layer are also looked for as text: getattr(layer, "_draw").
+LAYER = {name for name in dir(Labels) if name.startswith("_") and not name.startswith("__")}
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def _used_in(source: str) -> Iterator[str]:
+    """Private attributes of others, whether they are written with a dot or as text."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and _is_private(node.attr):
+            if ast.unparse(node.value) not in ("self", "cls", "super()"):
+                yield f"{node.lineno}: {ast.unparse(node)}"
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if node.value in LAYER or node.value.startswith(("_qt_", "_task_")):
+                yield f"{node.lineno}: {node.value!r}"
+        elif isinstance(node, ast.ImportFrom):
+            parts = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+            if parts[0] in ("napari", "vispy") and any(_is_private(part) for part in parts):
+                yield f"{node.lineno}: {ast.unparse(node)}"
+
+
+@pytest.mark.parametrize("source", [
+    "viewer.window._qt_window", "getattr(layer, '_draw', None)", "x = '_qt_viewer'",
+    "from napari._qt import qt_viewer", "from napari.layers import _source",
+])
+def test_the_scan_finds(source: str) -> None:
+    assert list(_used_in(source))
+
+
+def test_one_module_knows_what_is_private_in_napari() -> None:
+    found = [
+        f"{path.relative_to(PACKAGE)}:{used}"
+        for folder in ("widgets", "napari_io")
+        for path in sorted((PACKAGE / folder).rglob("*.py"))
+        if path.relative_to(PACKAGE).as_posix() != HOME
+        for used in _used_in(path.read_text(encoding="utf-8"))
+    ]
+    assert not found, f"such things belong into {HOME}, with a guard: {found}"
+
+
+class Gone:
+    """A layer, a window or a viewer of a napari without any of it."""
+
+    def __init__(self) -> None:
+        self.window = self
+        self.undone = 0
+        self.block_history = nullcontext
+
+    def undo(self) -> None:
+        self.undone += 1
+
+    redo = undo
+
+
+@pytest.mark.parametrize(("function", "instead"), [
+    (napari_private.main_window_of, None),
+    (napari_private.canvas_of, None),
+    (napari_private.closing_tasks_of, None),
+    (napari_private.reset_history, None),
+    (napari_private.can_undo, True),
+    (napari_private.commit_stroke, None),
+    (napari_private.is_stroke_open, False),
+    (napari_private.switch_off_going_round, None),
+    (lambda layer: napari_private.wrap_drawing(layer, lambda draw: draw), None),
+    (lambda layer: napari_private.wrap_writing(layer, lambda write: write), False),
+])
+def test_without_it_the_rest_goes_on_and_it_is_logged_once(
+    function: Callable[[Any], Any], instead: object, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(napari_private, "_said", set())
+    with caplog.at_level(logging.INFO, napari_private.__name__):
+        assert function(Gone()) is instead
+        assert function(Gone()) is instead
+
+    (said,) = caplog.messages
+    assert said.startswith("This napari has no Gone._")
+
+
+@pytest.mark.parametrize("function", [
+    napari_private.main_window_of, napari_private.canvas_of, napari_private.closing_tasks_of,
+])
+def test_a_viewer_without_a_window_is_nothing_to_tell_of(
+    function: Callable[[Any], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, napari_private.__name__):
+        assert function(SimpleNamespace()) is None
+
+    assert not caplog.messages
+
+
+def test_without_a_reset_nothing_is_undone_into_another_scan() -> None:
+    layer = Gone()
+    napari_private.reset_history(layer)
+    layer.undo()
+    layer.redo()
+
+    assert layer.undone == 0
+
+
+def test_no_layer_has_nothing_to_undo_and_no_stroke() -> None:
+    assert napari_private.can_undo(None) is False
+    assert napari_private.is_stroke_open(None) is False
+    napari_private.switch_off_going_round(None)
+    napari_private.commit_stroke(None)
