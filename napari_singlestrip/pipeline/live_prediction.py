@@ -21,6 +21,7 @@ from napari_singlestrip.engine.learning.segmenter import (
 )
 from napari_singlestrip.events import Event, Wrote
 from napari_singlestrip.failures import attempt
+from napari_singlestrip.files.stamp import FileStamp, file_stamp
 from napari_singlestrip.pipeline.round_segmenter import segmenter_in_training
 from napari_singlestrip.study.study import Study
 
@@ -58,14 +59,14 @@ class LivePrediction:
         self._volume: Volume | None = None
         self._window: Volume | None = None
         self._answers = 0
-        self._seen = 0
+        self._seen: FileStamp | None = None
         self._began = time.monotonic()
         self._spent = 0.0
         self._failed = False
 
     def follow(self, events: Iterable[Event], checkpoint: Path) -> Iterator[Event]:
         """Pass on the events of training, with a prediction after each new checkpoint."""
-        self._seen = _time_of(checkpoint)
+        self._seen = file_stamp(checkpoint)
         for event in events:
             yield event
             if self._is_due(checkpoint):
@@ -76,12 +77,12 @@ class LivePrediction:
         elapsed = time.monotonic() - self._began
         if self._failed or self._spent > GRACE_SECONDS + SHARE * elapsed:
             return False
-        return _time_of(checkpoint) != self._seen
+        return file_stamp(checkpoint) != self._seen
 
     def _answer(self, checkpoint: Path) -> Iterator[Event]:
         if self._failed or not checkpoint.is_file():
             return
-        started, self._seen = time.monotonic(), _time_of(checkpoint)
+        started, self._seen = time.monotonic(), file_stamp(checkpoint)
         # Training has priority.
         failure = attempt(self._write, checkpoint)
         if failure is not None:
@@ -111,9 +112,3 @@ class LivePrediction:
         self._window = prediction.conformed if found else None
         return prediction
 
-
-def _time_of(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0

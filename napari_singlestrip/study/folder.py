@@ -11,6 +11,7 @@ from psygnal import Signal
 
 from napari_singlestrip.files.atomic import file_digest
 from napari_singlestrip.files.locks import exclusive
+from napari_singlestrip.files.stamp import file_stamp
 from napari_singlestrip.study.changes import Change, change_together, finish_change
 from napari_singlestrip.study.document import (
     DOCUMENT_NAME,
@@ -75,7 +76,7 @@ class StudyFolder:
         """
         for what, files in self._watched.items():
             before = self._seen.get(what)
-            stamps: dict[Path, object] = {path: _stamp(path) for path in files()}
+            stamps: dict[Path, object] = {path: file_stamp(path) for path in files()}
             self._seen[what] = stamps
             if what is StudyPart.SCANS and stamps != before:
                 old, self.document = self.document, read_document(self.path)
@@ -87,7 +88,7 @@ class StudyFolder:
 
     def saw(self, what: StudyPart) -> None:
         """Register a change of our own, while the lock is held, so that `follow` ignores it."""
-        self._seen[what] = {path: _stamp(path) for path in self._watched[what]()}
+        self._seen[what] = {path: file_stamp(path) for path in self._watched[what]()}
 
     @contextmanager
     def changing(self, document: bool = False) -> Iterator[None]:
@@ -127,7 +128,7 @@ class StudyFolder:
 
     def read(self, path: Path, read: Callable[[Path], T]) -> T:
         """Read a table, or return the cached one if the file is unchanged."""
-        key = _stamp(path)
+        key = file_stamp(path)
         if key is None:
             return read(path)
         found = self._cache.get((path, read))
@@ -145,15 +146,3 @@ class StudyFolder:
 
 def _document_at(path: Path) -> StudyDocument:
     return read_document(path.parent)
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """Stamp of a file, which changes when the file is replaced; None if it is missing.
-
-    Only for caches: it is not stored.
-    """
-    try:
-        stat = path.stat()
-    except (OSError, ValueError):  # missing or invalid: the reader reports it
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.stamp import FileStamp, file_stamp
 from napari_singlestrip.study.drafts import drafted
 from napari_singlestrip.study.other_masks import programs_of
 from napari_singlestrip.study.round_facts import (
@@ -26,7 +27,7 @@ from napari_singlestrip.study.training_set import TrainingMask, masks_of_round
 ReviewState = Literal[
     "to review", "accepted", "corrected", "rejected", "painted", "unsaved changes"
 ]
-Stamp = tuple[str, int, int] | None  # file, modification time, round
+Stamp = tuple[str, FileStamp, int] | None  # file, its stamp, round
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,7 @@ def finetuning_plan(study: Study, top_ranked: bool | None = None) -> FinetuningP
 def stamp(study: Study, name: str) -> Stamp:
     """Return a stamp that changes when a scan's predicted mask is replaced; None without one.
 
-    For caches in the window: based on the modification time, as it is needed often.
+    For caches in the window: based on the file's stamp, as it is needed often.
 
     Raises
     ------
@@ -244,10 +245,11 @@ def stamp(study: Study, name: str) -> Stamp:
     found = study.rounds.newest_pseudo_label(name)
     if found is None:
         return None
-    try:
-        return str(found[1]), found[1].stat().st_mtime_ns, found[0]
-    except OSError as error:
-        raise UserError(f"Cannot read {found[1]}: {error}.", "Check the disk.") from error
+    round_, path = found
+    on_disk = file_stamp(path)
+    if on_disk is None:
+        raise UserError(f"Cannot read {path}.", "Check the disk.")
+    return str(path), on_disk, round_
 
 
 def change(mask: NDArray[np.bool_], before: NDArray[np.bool_], voxel_ml: float) -> Change:

@@ -18,6 +18,7 @@ from qtpy.QtGui import QColor, QFont, QImage, QPainter, QPixmap, QPolygon
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files.atomic import atomic_path
+from napari_singlestrip.files.stamp import file_stamp
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.common.background_thread import Background
 from napari_singlestrip.widgets.common.png_file import read_png
@@ -242,11 +243,9 @@ def _wish(study: Study, name: str, mask: Path | None, size: int, marks: Path | N
 
 
 def _stamp(path: Path) -> str:
-    try:
-        found = path.stat()
-    except OSError:
-        return "missing"
-    return f"{found.st_mtime_ns}-{found.st_size}"
+    """Time and size, without the inode: thumbnails are stored, and copies have other inodes."""
+    found = file_stamp(path)
+    return "missing" if found is None else f"{found.mtime_ns}-{found.n_bytes}"
 
 
 def _stored(wish: Wish) -> QImage | None:

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QMouseEvent, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QDialog, QLabel, QScrollArea, QVBoxLayout
 
+from napari_singlestrip.files.stamp import FileStamp, file_stamp
 from napari_singlestrip.widgets.common.png_file import read_png
 
 
@@ -30,14 +31,12 @@ class Picture(QLabel):
         self.setMinimumWidth(1)
         self.title = title
         self._whole = QPixmap()
-        self._shown: tuple[Path, int] | None = None
+        self._shown: tuple[Path, FileStamp] | None = None
 
     def show_file(self, path: Path | None) -> None:
         """Show an image file, reloading it if it has changed; hidden without one."""
-        try:
-            key = None if path is None else (path, path.stat().st_mtime_ns)
-        except OSError:
-            key = None
+        stamp = None if path is None else file_stamp(path)
+        key = None if path is None or stamp is None else (path, stamp)
         if key != self._shown:
             self._shown = key
             image = QImage() if key is None else read_png(key[0])

@@ -35,7 +35,7 @@ class SliderTicks(QObject):
     def refresh(self, event: Any = None) -> None:
         """Mark the corrected slices."""
         ndim = int(self._dims.ndim)
-        if ndim < 3:  # without layers napari falls back to two axes, before a scan's slices are let go
+        if ndim < 3:  # without layers napari has two axes, also while slices are still known
             return
         slices, extra = self._session.correcting.slices, ndim - 3
         for axis in range(3):

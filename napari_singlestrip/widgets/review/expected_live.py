@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject
 
 from napari_singlestrip.engine.judging.expected_dice import Shift
 from napari_singlestrip.failures import Failure, attempt
+from napari_singlestrip.files.stamp import FileStamp, file_stamp
 from napari_singlestrip.study.expected_quality import (
     RoundKind,
     filled,
@@ -18,77 +20,48 @@ from napari_singlestrip.study.expected_quality import (
 from napari_singlestrip.study.review import Review
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.tables import ScoreRow
-from napari_singlestrip.widgets.common.background_thread import Background
+from napari_singlestrip.widgets.common.background_cache import BackgroundCache
 
 Known = tuple[RoundKind | None, Shift]
-Stamp = tuple[Path, int, tuple[tuple[str, int], ...]]  # study, round, corrected masks as they are
+Key = tuple[Path, int, tuple[tuple[str, FileStamp | None], ...]]  # study, round, corrected masks
 
 
-class LiveExpected(QObject):
-    """Keeps the expected Dice of a round up to date with what is corrected.
+class LiveExpected(BackgroundCache[Key, Known | Failure]):
+    """Keeps the expected Dice of a round up to date with what is corrected."""
 
-    Signals
-    -------
-    changed()
-        Another mask was compared.
-    """
-
-    changed = Signal()
+    thread_name = "expected-dice"
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.background = Background("expected-dice", self)
-        self._asked: Stamp | None = None
-        self._known: tuple[Stamp, Known] | None = None
-        self._filled: dict[ScoreRow, ScoreRow] = {}  # with what is known: it is asked often
+        self._newest: tuple[Key, Known] | None = None  # it stands until a newer one is known
+        self._filled: dict[ScoreRow, ScoreRow] = {}  # by `_newest`: it is asked often
 
     def into(self, study: Study, review: Review) -> Review:
         """Return the ranking with what is expected now; as it was ranked until that is known."""
         if review.round is None:
             return review
-        stamp = _stamp(study, review.round)
-        if stamp != self._asked:
-            self._asked = stamp
-            self._find(study, review.round, stamp)
-        if self._known is None or self._known[0][:2] != stamp[:2]:
+        key = _key(study, review.round)
+        self.ask(key, partial(_find, study, review.round))
+        found = self.known(key)
+        if found is not None and not isinstance(found, Failure) and self._newest != (key, found):
+            self._newest, self._filled = (key, found), {}
+        if self._newest is None or self._newest[0][:2] != key[:2]:
             return review
         rows = (replace(row, score=self._with_expected(row.score)) for row in review.rows)
         return replace(review, rows=tuple(rows))
 
     def _with_expected(self, score: ScoreRow) -> ScoreRow:
-        assert self._known is not None
+        assert self._newest is not None
         if score not in self._filled:
-            self._filled[score] = filled(score, *self._known[1])
+            self._filled[score] = filled(score, *self._newest[1])
         return self._filled[score]
 
-    def forget(self) -> None:
-        """Stop comparing: another study is open."""
-        self.background.forget()
-        self._asked = None
 
-    def close_all(self) -> None:
-        """End the thread: the window closes."""
-        self.background.close_all()
-
-    def _find(self, study: Study, round_: int, stamp: Stamp) -> None:
-        def work() -> Known | Failure:
-            return attempt(lambda: (kind_of_round(study, round_), shift_of(study)))
-
-        def take(found: Known | Failure) -> None:
-            if not isinstance(found, Failure):  # whoever opens the file is told
-                self._known, self._filled = (stamp, found), {}
-                self.changed.emit()
-
-        self.background.run(work, take)
+def _find(study: Study, round_: int) -> Known | Failure:
+    """What is to be expected; a failure is told to whoever opens the file."""
+    return attempt(lambda: (kind_of_round(study, round_), shift_of(study)))
 
 
-def _stamp(study: Study, round_: int) -> Stamp:
+def _key(study: Study, round_: int) -> Key:
     names = [n for n, decision in study.decisions.all().items() if decision.state == "corrected"]
-    return study.folder, round_, tuple((name, _time_of(study.masks.path(name))) for name in names)
-
-
-def _time_of(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
+    return study.folder, round_, tuple((n, file_stamp(study.masks.path(n))) for n in names)

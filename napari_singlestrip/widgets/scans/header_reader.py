@@ -11,6 +11,7 @@ from pathlib import Path
 from qtpy.QtCore import QObject, Signal
 
 from napari_singlestrip.engine.imaging.scan_facts import ScanFacts, scan_facts
+from napari_singlestrip.files.stamp import FileStamp, file_stamp
 from napari_singlestrip.study.document import ScanEntry
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.common.background_thread import Background
@@ -20,7 +21,7 @@ BATCH = 16
 TELL_EVERY_MS = 200  # limits how often a large table is sorted
 LOOK_AGAIN_MS = 3000
 
-State = tuple[int, int] | None  # modification time and size of a file; None if missing
+State = FileStamp | None  # None if the file is missing
 
 
 class ScanChecks(QObject):
@@ -102,16 +103,8 @@ class ScanChecks(QObject):
 
 
 def _read(paths: list[Path]) -> dict[Path, tuple[State, ScanFacts]]:
-    return {path: (_state(path), scan_facts(path)) for path in paths}
+    return {path: (file_stamp(path), scan_facts(path)) for path in paths}
 
 
 def _read_changed(known: dict[Path, State]) -> dict[Path, tuple[State, ScanFacts]]:
-    return _read([path for path, state in known.items() if _state(path) != state])
-
-
-def _state(path: Path) -> State:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
+    return _read([path for path, state in known.items() if file_stamp(path) != state])

@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_singlestrip.errors import UserError
+from napari_singlestrip.files.stamp import FileStamp, file_stamp
 from napari_singlestrip.study.drafts import drafted
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.submission import newest_submission
@@ -95,10 +96,10 @@ class Follower(QObject):
         if not self._looking:
             self._mask = self._mask_on_disk()
 
-    def _mask_on_disk(self) -> tuple[str, int]:
-        """The scan on screen, and the modification time of its manual mask."""
+    def _mask_on_disk(self) -> tuple[str, FileStamp | None]:
+        """The scan on screen, and the stamp of its manual mask."""
         name = self._session.scan
         try:
-            return name, self._study.masks.path(name).stat().st_mtime_ns if name else 0
-        except (OSError, UserError):
-            return name, 0
+            return name, file_stamp(self._study.masks.path(name)) if name else None
+        except UserError:
+            return name, None
