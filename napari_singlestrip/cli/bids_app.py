@@ -17,8 +17,11 @@ from napari_singlestrip import __version__
 from napari_singlestrip.cli.jobs import leave, run_job, run_program, with_problems
 from napari_singlestrip.cli.options import (
     PARTICIPANTS,
+    BrainOption,
     DeviceOption,
+    OverwriteOption,
     ParticipantOption,
+    ProbabilityOption,
     QuietOption,
     SuffixOption,
     bids_choice,
@@ -99,15 +102,9 @@ def bids(
         ),
     ] = None,
     suffix: SuffixOption = None,
-    brain: Annotated[
-        bool, typer.Option("--brain", help="Also write the scans without skull.")
-    ] = False,
-    probability: Annotated[
-        bool, typer.Option("--probability", help="Also write the probability of being brain.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace masks that are there already.")
-    ] = False,
+    brain: BrainOption = False,
+    probability: ProbabilityOption = False,
+    overwrite: OverwriteOption = False,
     device: DeviceOption = "auto",
     quiet: QuietOption = False,
     version: Annotated[

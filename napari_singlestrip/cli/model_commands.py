@@ -16,11 +16,14 @@ from napari_singlestrip.cli.jobs import (
     write_file,
 )
 from napari_singlestrip.cli.options import (
+    BrainOption,
     DeviceOption,
     EventsOption,
     LayoutOption,
+    OverwriteOption,
     ParticipantOption,
     PartOption,
+    ProbabilityOption,
     QuietOption,
     RoundOption,
     Scans,
@@ -51,15 +54,9 @@ def apply(
     ],
     scans: Scans,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the masks.")],
-    brain: Annotated[
-        bool, typer.Option("--brain", help="Also write skull-stripped scans.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace existing masks in DIR.")
-    ] = False,
-    probability: Annotated[
-        bool, typer.Option("--probability", help="Also write brain probability maps.")
-    ] = False,
+    brain: BrainOption = False,
+    overwrite: OverwriteOption = False,
+    probability: ProbabilityOption = False,
     layout: LayoutOption = None,
     part: PartOption = None,
     suffix: SuffixOption = None,

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from napari_singlestrip.study.parts import Part
 
 
-
 class Layout(StrEnum):
     """Arrangement of a folder of results."""
 
@@ -64,6 +63,18 @@ PartOption = Annotated[
         "--part", metavar="K/N",
         help="Process part K of N of the scans; array takes K and N from a SLURM array.",
     ),
+]
+RoundsOption = Annotated[
+    int | None, typer.Option("--rounds", min=0, help="Rounds of self-training.")
+]
+BrainOption = Annotated[
+    bool, typer.Option("--brain", help="Also write the scans without skull.")
+]
+ProbabilityOption = Annotated[
+    bool, typer.Option("--probability", help="Also write brain probability maps.")
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace masks that are there already.")
 ]
 RoundOption = Annotated[
     int | None,

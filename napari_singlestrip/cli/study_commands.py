@@ -14,6 +14,7 @@ from napari_singlestrip.cli.jobs import (
     write_file,
 )
 from napari_singlestrip.cli.options import (
+    BrainOption,
     Choice,
     EffortOption,
     EventsOption,
@@ -213,9 +214,7 @@ def decide(
 def masks(
     study: StudyFolder,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the masks.")],
-    brain: Annotated[
-        bool, typer.Option("--brain", help="Also write the scans without skull.")
-    ] = False,
+    brain: BrainOption = False,
     layout: LayoutOption = None,
     part: PartOption = None,
     form: Annotated[

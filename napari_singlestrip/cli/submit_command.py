@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from napari_singlestrip.cli.options import (
     EffortOption,
     EventsOption,
     QuietOption,
+    RoundsOption,
     SeedOption,
     SetOption,
     StudyFolder,
@@ -41,9 +43,7 @@ def submit(
         int, typer.Option("--workers", "-n", min=1, max=1000, help="Processes that share the "
                           "scans to predict, rank and apply.")
     ] = 4,
-    rounds: Annotated[
-        int | None, typer.Option("--rounds", min=0, help="Rounds of self-training.")
-    ] = None,
+    rounds: RoundsOption = None,
     effort: EffortOption = None,
     device: DeviceOption = "auto",
     seed: SeedOption = None,
@@ -313,7 +313,7 @@ def _show(plan: Plan, resources: Resources) -> None:
         tasks = plan.of_step(step)
         typer.echo()
         typer.echo(printable(f"{step}: {counted(len(tasks), 'job')}{_waits(plan, tasks[0])}"))
-        command = " ".join(map(_quoted, ("singlestrip", *tasks[0].arguments)))
+        command = " ".join(map(shlex.quote, ("singlestrip", *tasks[0].arguments)))
         typer.echo(printable(f"  {command}"))
         if len(tasks) > 1:
             typer.echo(f"  ... to --part {len(tasks)}/{len(tasks)}")
@@ -338,9 +338,3 @@ def _in_words(resources: Resources) -> str:
         parts.append(f"partition {resources.partition}")
     parts += [f"{name} {value}" for name, value in resources.more.items()]
     return f"Each job: {', '.join(parts)}."
-
-
-def _quoted(word: str) -> str:
-    import shlex
-
-    return shlex.quote(word)

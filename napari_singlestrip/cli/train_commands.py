@@ -16,6 +16,7 @@ from napari_singlestrip.cli.options import (
     EventsOption,
     PartOption,
     QuietOption,
+    RoundsOption,
     SeedOption,
     SetOption,
     StudyFolder,
@@ -37,9 +38,7 @@ def run(
             help="From train,autoencoder,predict,rank,finetune; by default all that is missing.",
         ),
     ] = None,
-    rounds: Annotated[
-        int | None, typer.Option("--rounds", min=0, help="Rounds of self-training.")
-    ] = None,
+    rounds: RoundsOption = None,
     effort: EffortOption = None,
     device: DeviceOption = "auto",
     seed: SeedOption = None,

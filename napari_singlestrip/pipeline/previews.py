@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.image import imsave
 
+from napari_singlestrip.engine.arrays import AnyArray
 from napari_singlestrip.files.atomic import atomic_path
 
-Array = npt.NDArray[Any]
 RED = np.array([0.95, 0.25, 0.2], np.float32)
 
 
-def three_planes(data: Array) -> Array:
+def three_planes(data: AnyArray) -> AnyArray:
     """Sagittal, coronal and axial slices through the middle, side by side, upright.
 
     Parameters
@@ -33,7 +31,7 @@ def three_planes(data: Array) -> Array:
     return side_by_side(data[i], data[:, j], data[:, :, k])
 
 
-def side_by_side(sagittal: Array, coronal: Array, axial: Array) -> Array:
+def side_by_side(sagittal: AnyArray, coronal: AnyArray, axial: AnyArray) -> AnyArray:
     """Arrange three slices as in `three_planes`.
 
     Parameters
@@ -51,7 +49,7 @@ def side_by_side(sagittal: Array, coronal: Array, axial: Array) -> Array:
     return np.concatenate(padded, axis=1)
 
 
-def head_picture(data: Array, mask: Array | None = None) -> Array:
+def head_picture(data: AnyArray, mask: AnyArray | None = None) -> AnyArray:
     """RGB image of a head, 0 to 1, with the outline of a mask.
 
     Parameters
@@ -66,14 +64,14 @@ def head_picture(data: Array, mask: Array | None = None) -> Array:
     return picture
 
 
-def outline(mask: Array) -> Array:
+def outline(mask: AnyArray) -> AnyArray:
     """Inner edge of a 2D mask."""
     padded = np.pad(mask, 1)
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return mask & ~inner
 
 
-def label_picture(labels: Array) -> Array:
+def label_picture(labels: AnyArray) -> AnyArray:
     """RGB image of a label map, 0 to 1; 0 is black."""
     flat = three_planes(labels).astype(float)
     picture = colormaps["nipy_spectral"](flat / max(flat.max(), 1))[..., :3]
@@ -81,14 +79,14 @@ def label_picture(labels: Array) -> Array:
     return picture.astype(np.float32)
 
 
-def label_pictures(maps: list[Array]) -> list[Array]:
+def label_pictures(maps: list[AnyArray]) -> list[AnyArray]:
     """RGB images of label maps of one head, cropped to where the first is not 0."""
     found = [np.flatnonzero(maps[0].any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
     box = tuple(slice(part[0], part[-1] + 1) if len(part) else slice(None) for part in found)
     return [label_picture(labels[box]) for labels in maps]
 
 
-def montage(pictures: list[Array], columns: int) -> Array:
+def montage(pictures: list[AnyArray], columns: int) -> AnyArray:
     """Arrange RGB images in rows."""
     height = max(p.shape[0] for p in pictures)
     width = max(p.shape[1] for p in pictures)
@@ -103,7 +101,7 @@ def montage(pictures: list[Array], columns: int) -> Array:
     return np.concatenate(rows, axis=0)
 
 
-def save_picture(path: Path, picture: Array, scale: int = 2) -> None:
+def save_picture(path: Path, picture: AnyArray, scale: int = 2) -> None:
     """Write an RGB image (0 to 1) as PNG, enlarged without interpolation."""
     large = np.repeat(np.repeat(picture, scale, axis=0), scale, axis=1)
     with atomic_path(path) as temporary:

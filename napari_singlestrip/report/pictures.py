@@ -8,13 +8,12 @@ from __future__ import annotations
 import base64
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.colors import to_rgb
 from matplotlib.image import imsave
 
+from napari_singlestrip.engine.arrays import AnyArray
 from napari_singlestrip.engine.imaging.geometry import head_box, normalize, resample
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
@@ -27,8 +26,6 @@ from napari_singlestrip.report.style import (
     TOO_LITTLE_COLOUR,
     TOO_MUCH_COLOUR,
 )
-
-Array = npt.NDArray[Any]
 
 PIXELS = 200  # along the longest side of the head
 PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
@@ -85,20 +82,20 @@ class HeadView:
             picture[self._outline(mask)] = to_rgb(MASK_COLOUR)
         return data_uri(picture)
 
-    def _rgb(self, brightness: float) -> Array:
+    def _rgb(self, brightness: float) -> AnyArray:
         grey = np.rint(self._grey * (GREYS - 1)) / (GREYS - 1) * brightness
         return np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
 
-    def _outline(self, path: Path) -> Array:
+    def _outline(self, path: Path) -> AnyArray:
         mask = load_mask(path, like=self._scan, check=False).astype(np.float32)
         return outline(self._flat(Volume(mask, self._scan.grid.affine)) > 0.5)
 
-    def _flat(self, volume: Volume, fill: float = 0.0) -> Array:
+    def _flat(self, volume: Volume, fill: float = 0.0) -> AnyArray:
         slices = [resample(volume, plane, fill=fill) for plane in self._planes]
         return side_by_side(slices[0][0], slices[1][:, 0], slices[2][:, :, 0])
 
 
-def data_uri(picture: Array) -> str:
+def data_uri(picture: AnyArray) -> str:
     """Return an RGB image (0 to 1) as a data URI of a PNG."""
     buffer = io.BytesIO()
     rgb = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
@@ -126,7 +123,7 @@ def png_uri(content: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
 
 
-def _plane(low: Array, high: Array, centre: Array, axis: int) -> Grid:
+def _plane(low: AnyArray, high: AnyArray, centre: AnyArray, axis: int) -> Grid:
     """Grid of a plane across `axis` with isotropic pixels that cover the box."""
     spacing = float((high - low).max()) / PIXELS
     shape = np.maximum(np.ceil((high - low) / spacing), 1).astype(int)

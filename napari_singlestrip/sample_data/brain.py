@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
+from napari_singlestrip.engine.arrays import FloatingArray
 from napari_singlestrip.sample_data.person import Patterns, Person
 from napari_singlestrip.sample_data.shapes import (
     WHOLE,
-    Array,
     Body,
     Box,
     Ellipsoid,
@@ -41,7 +41,7 @@ class Layer:
     """A tissue painted over existing ones where ``distance`` is negative."""
 
     tissue: str
-    distance: Array
+    distance: FloatingArray
     box: Box = WHOLE
 
 
@@ -49,12 +49,12 @@ class Layer:
 class Hulls:
     """Smooth outer surfaces of the parts of the brain, on the whole grid."""
 
-    cerebrum: Array
-    cerebellum: Array
-    stem: Array
+    cerebrum: FloatingArray
+    cerebellum: FloatingArray
+    stem: FloatingArray
 
     @property
-    def brain(self) -> Array:
+    def brain(self) -> FloatingArray:
         """The region of the mask: hulls and the thin fluid on them.
 
         Fissures and most of the cisterns at the base are bridged, as painted masks do.
@@ -62,19 +62,19 @@ class Hulls:
         both = smooth_min(self.cerebrum, self.cerebellum, 11)
         return smooth_min(both, self.stem, 12) - np.float32(_THIN_CSF_MM)
 
-    def cavity(self, gap: float) -> Array:
+    def cavity(self, gap: float) -> FloatingArray:
         """Inner face of the skull: ``gap`` mm of fluid outside, wide cisterns at the base."""
         both = smooth_min(self.cerebrum, self.cerebellum, 14)
         return smooth_min(both, self.stem, 16) - np.float32(gap)
 
 
-def _tentorium(space: Space) -> Array:
+def _tentorium(space: Space) -> FloatingArray:
     """Height (mm) of the sheet between the occipital lobes and the cerebellum."""
-    height: Array = 1 - 0.45 * space.side - 0.22 * np.maximum(-50 - space.y, 0)
+    height: FloatingArray = 1 - 0.45 * space.side - 0.22 * np.maximum(-50 - space.y, 0)
     return height
 
 
-def _cerebrum(space: Space) -> Array:
+def _cerebrum(space: Space) -> FloatingArray:
     y, z = space.y, space.z
     # Narrower in front than behind, as seen from above.
     side = space.side * (1 + np.float32(0.0016) * (y + 18))
@@ -91,14 +91,14 @@ def _cerebrum(space: Space) -> Array:
     return smooth_min(dome, lobe, 5)
 
 
-def _cerebellum(space: Space) -> Array:
+def _cerebellum(space: Space) -> FloatingArray:
     lobes = Ellipsoid((24, -64, -35), (31, 26, 25)).distance(space)
     vermis = Ellipsoid((0, -63, -29), (20, 24, 28)).distance(space)
     both = smooth_min(lobes, vermis, 8)
     return smooth_max(both, space.z - _tentorium(space) + 1.6, 3)
 
 
-def _stem(space: Space) -> Array:
+def _stem(space: Space) -> FloatingArray:
     axis = Tube(
         ((0, -16, -4), (0, -25, -14), (0, -29, -30), (0, -34, -46), (0, -42, -62), (0, -46, -72)),
         (15, 13.5, 13, 10, 7, 6.5),
@@ -116,7 +116,7 @@ def hulls(space: Space) -> Hulls:
     return Hulls(cerebrum + groove, _cerebellum(space), _stem(space))
 
 
-def _core(space: Space) -> Array:
+def _core(space: Space) -> FloatingArray:
     """Distance in the sagittal plane to the body under the callosal arch, which is not split."""
     return Ellipsoid((0, -4, 3), (1e3, 37, 26)).distance(_sagittal(space))
 
@@ -126,7 +126,7 @@ def _sagittal(space: Space) -> Space:
     return Space(np.zeros_like(space.y), space.y, space.z, space.to_head)
 
 
-def _sylvian(space: Space, wobble: Array) -> Array:
+def _sylvian(space: Space, wobble: FloatingArray) -> FloatingArray:
     """The lateral fissure: a cleft from the side, opening into a T over the insula."""
     y, z = space.y, space.z
     side = space.side + 0.004 * (y + 6) ** 2 + 1.5 * wobble
@@ -135,11 +135,11 @@ def _sylvian(space: Space, wobble: Array) -> Array:
     opening = np.float32(0.7) + 1.6 * np.exp(-(((side - 40) / 5) ** 2))
     cleft = np.maximum(np.maximum(np.abs(height) - opening, 39 - side), ends)
     insula = np.maximum(np.abs(side - 39 - 0.012 * height**2) - 1.0, np.abs(height) - 13)
-    fissure: Array = np.minimum(cleft, np.maximum(insula, ends + 3))
+    fissure: FloatingArray = np.minimum(cleft, np.maximum(insula, ends + 3))
     return fissure
 
 
-def _surface(space: Space, hull: Array) -> tuple[Space, Array]:
+def _surface(space: Space, hull: FloatingArray) -> tuple[Space, FloatingArray]:
     """Each point projected to the nearest point on the hull, from where folds run straight inwards.
 
     Also returns the slope of the hull's distance. It drops where two sides are equally near; there
@@ -152,7 +152,7 @@ def _surface(space: Space, hull: Array) -> tuple[Space, Array]:
     return foot, slope
 
 
-def _sheets(space: Space, field: Array, jump: Chosen | bool = False) -> Array:
+def _sheets(space: Space, field: FloatingArray, jump: Chosen | bool = False) -> FloatingArray:
     """Distance (mm) to the sheets where a field changes sign.
 
     A jump is not a sheet: there the distance is extended from the smooth surroundings.
@@ -162,19 +162,21 @@ def _sheets(space: Space, field: Array, jump: Chosen | bool = False) -> Array:
     smooth = ((slope < _STEEPEST) & ~jump).astype(np.float32)
     around = scipy.ndimage.uniform_filter(smooth * distance, 5)
     weight = scipy.ndimage.uniform_filter(smooth, 5)
-    sheets: Array = np.where(smooth > 0, distance, around / np.maximum(weight, 1e-3))
+    sheets: FloatingArray = np.where(smooth > 0, distance, around / np.maximum(weight, 1e-3))
     return sheets
 
 
-def _reach(foot: Space, person: Person, uneven: Array) -> Array:
+def _reach(foot: Space, person: Person, uneven: FloatingArray) -> FloatingArray:
     """Depth of the sulci (mm): less in the temporal lobe and on the medial face."""
     low = 1 - 0.40 * scipy.special.expit(-(foot.z + 6) / 4)
     medial = 1 - 0.35 * np.exp(-((foot.x / 6) ** 2))
-    reach: Array = (person.sulcus_depth + 4.0 * np.clip(uneven, -1.6, 1.6)) * low * medial
+    reach: FloatingArray = (person.sulcus_depth + 4.0 * np.clip(uneven, -1.6, 1.6)) * low * medial
     return reach
 
 
-def _sulci(space: Space, hull: Array, wobble: Array, person: Person, patterns: Patterns) -> Array:
+def _sulci(
+    space: Space, hull: FloatingArray, wobble: FloatingArray, person: Person, patterns: Patterns
+) -> FloatingArray:
     """Thin fluid-filled sheets that reach from the hull into the hemispheres."""
     foot, slope = _surface(space, hull)
     bend = 2.6 * wobble
@@ -191,13 +193,13 @@ def _sulci(space: Space, hull: Array, wobble: Array, person: Person, patterns: P
     return sulci
 
 
-def _shell(hull: Array) -> Chosen:
+def _shell(hull: FloatingArray) -> Chosen:
     """Where folds can be: the outer shell of the hemispheres."""
     return (hull > -28) & (hull < 4)
 
 
 def cortex_layers(
-    space: Space, cerebrum: Array, person: Person, patterns: Patterns
+    space: Space, cerebrum: FloatingArray, person: Person, patterns: Patterns
 ) -> Iterator[Layer]:
     """Cortical ribbon and white matter of both hemispheres."""
     box = space.box((-74, -110, -54), (74, 76, 84))
@@ -211,7 +213,9 @@ def cortex_layers(
     yield Layer("white_matter", smooth_max(hull + thick, thick - sulci, 2.0), box)
 
 
-def cerebellum_layers(space: Space, cerebellum: Array, patterns: Patterns) -> Iterator[Layer]:
+def cerebellum_layers(
+    space: Space, cerebellum: FloatingArray, patterns: Patterns
+) -> Iterator[Layer]:
     """Folia that fan out from the fourth ventricle around a branching white core."""
     box = space.box((-56, -94, -62), (56, -36, -4))
     near, hull = space.crop(box), cerebellum[box]
@@ -227,13 +231,13 @@ def cerebellum_layers(space: Space, cerebellum: Array, patterns: Patterns) -> It
     yield Layer("white_matter", np.maximum(tree, hull + 2.5), box)
 
 
-def _callosum(space: Space) -> Array:
+def _callosum(space: Space) -> FloatingArray:
     """The arch of fibres over the ventricles, thicker at both ends."""
     rim = np.abs(_core(space) + 3.6) - 3.1
     splenium = Tube(((0, -36, 12), (0, -32, 17)), (5.0, 3.5)).distance(_sagittal(space))
     genu = Tube(((0, 27, 2), (0, 26, 9)), (4.5, 4.5)).distance(_sagittal(space))
     rim = np.maximum(rim, -0.12 * space.y - 1 - space.z)
-    arch: Array = np.minimum(np.minimum(rim, splenium), genu)
+    arch: FloatingArray = np.minimum(np.minimum(rim, splenium), genu)
     return np.maximum(arch, space.side - 12)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy
 
-from napari_singlestrip.sample_data.shapes import Array
+from napari_singlestrip.engine.arrays import FloatingArray
 
 CONTRASTS = ("T1w", "T2w", "FLAIR", "PDw")
 
@@ -57,16 +57,16 @@ def draw_signals(rng: np.random.Generator, contrast: str) -> dict[str, float]:
     return {name: levels[column] * spread[name] for name, levels in _SIGNAL.items()}
 
 
-def textured(signal: Array, labels: np.ndarray, grain: Array) -> Array:
+def textured(signal: FloatingArray, labels: np.ndarray, grain: FloatingArray) -> FloatingArray:
     """Add texture: fat and muscle are streaky, the brain nearly uniform."""
     strength = np.full(len(TISSUES), 0.012, np.float32)
     for name, value in _TEXTURE.items():
         strength[TISSUES[name]] = value
-    uneven: Array = signal * (1 + strength[labels] * grain)
+    uneven: FloatingArray = signal * (1 + strength[labels] * grain)
     return uneven
 
 
-def bias_field(shape: tuple[int, ...], rng: np.random.Generator, strength: float) -> Array:
+def bias_field(shape: tuple[int, ...], rng: np.random.Generator, strength: float) -> FloatingArray:
     """Smooth receive field, mean near 1: a product of three slow curves and a tilt."""
     field = np.ones(shape, np.float32)
     for axis, n in enumerate(shape):
@@ -77,7 +77,7 @@ def bias_field(shape: tuple[int, ...], rng: np.random.Generator, strength: float
     return np.maximum(field, 0.3)
 
 
-def acquire(signal: Array, rng: np.random.Generator, noise: float) -> np.ndarray:
+def acquire(signal: FloatingArray, rng: np.random.Generator, noise: float) -> np.ndarray:
     """Simulate the acquisition: bias, point spread, Rician noise, rounding to integers.
 
     Parameters

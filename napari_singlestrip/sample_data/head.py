@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import scipy
 
+from napari_singlestrip.engine.arrays import FloatingArray
 from napari_singlestrip.sample_data.brain import (
     Hulls,
     Layer,
@@ -16,7 +17,7 @@ from napari_singlestrip.sample_data.brain import (
     laid,
 )
 from napari_singlestrip.sample_data.person import Patterns, Person
-from napari_singlestrip.sample_data.shapes import Array, Body, Ellipsoid, Space, Tube, smooth_min
+from napari_singlestrip.sample_data.shapes import Body, Ellipsoid, Space, Tube, smooth_min
 
 _GALEA_MM = 1.0  # muscle and fascia between fat and bone
 _TABLE_MM = 1.4  # inner and outer table of the skull
@@ -41,7 +42,7 @@ def _profile(person: Person) -> list[tuple[Body, float]]:
     ]
 
 
-def outline(space: Space, cavity: Array, person: Person) -> Array:
+def outline(space: Space, cavity: FloatingArray, person: Person) -> FloatingArray:
     """Signed distance to the skin."""
     scalp = person.skull + person.fat + person.skin + _GALEA_MM
     head = cavity - np.float32(scalp)
@@ -61,7 +62,9 @@ def _ears(space: Space) -> Iterator[Layer]:
     yield laid(space, "air", Tube(((82, -20, -42), (54, -20, -40)), (3.5, 2.0)))
 
 
-def _soft_layers(space: Space, head: Array, person: Person, patterns: Patterns) -> Iterator[Layer]:
+def _soft_layers(
+    space: Space, head: FloatingArray, person: Person, patterns: Patterns
+) -> Iterator[Layer]:
     """Skin, fat under it, and muscles parted by thin sheets of fat."""
     yield Layer("skin", head)
     yield Layer("fat", head + np.float32(person.skin))
@@ -78,7 +81,7 @@ def _soft_layers(space: Space, head: Array, person: Person, patterns: Patterns) 
 
 
 def _skull_layers(
-    space: Space, cavity: Array, person: Person, patterns: Patterns
+    space: Space, cavity: FloatingArray, person: Person, patterns: Patterns
 ) -> Iterator[Layer]:
     """Outer table, marrow, inner table."""
     uneven = 0.9 * patterns.depth.where((cavity > -1) & (cavity < 10), space)
@@ -195,7 +198,7 @@ def _face_layers(space: Space, person: Person, patterns: Patterns) -> Iterator[L
         yield laid(space, tissue, body)
 
 
-def _lining_layers(space: Space, cavity: Array, hulls: Hulls) -> Iterator[Layer]:
+def _lining_layers(space: Space, cavity: FloatingArray, hulls: Hulls) -> Iterator[Layer]:
     """Dura under the bone, fluid inside it, and the two sheets that divide the cavity."""
     yield Layer("dura", cavity - np.float32(1.2))
     yield Layer("csf", cavity)

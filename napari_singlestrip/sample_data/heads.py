@@ -13,6 +13,7 @@ import numpy.typing as npt
 import scipy
 from nibabel import orientations
 
+from napari_singlestrip.engine.arrays import FloatingArray
 from napari_singlestrip.files import portable
 from napari_singlestrip.sample_data.brain import Layer, hulls
 from napari_singlestrip.sample_data.contrast import (
@@ -25,7 +26,7 @@ from napari_singlestrip.sample_data.contrast import (
 from napari_singlestrip.sample_data.head import head_layers
 from napari_singlestrip.sample_data.person import draw_patterns, draw_person, rotation
 from napari_singlestrip.sample_data.poor_scan import FAULTS, cut_field_of_view, spoil
-from napari_singlestrip.sample_data.shapes import Array, Space
+from napari_singlestrip.sample_data.shapes import Space
 
 Affine = npt.NDArray[np.float64]
 Shape = tuple[int, int, int]
@@ -156,7 +157,7 @@ def _split(shape: Shape, affine: Affine) -> tuple[npt.NDArray[np.int_], Shape, A
 
 def _scan(
     seed: int, contrast: str, shape: Shape, affine: Affine
-) -> tuple[Array, np.ndarray, np.ndarray]:
+) -> tuple[FloatingArray, np.ndarray, np.ndarray]:
     """Signal before noise, labels and mask of one person on a grid."""
     person = draw_person(np.random.default_rng([seed, 0]))
     patterns = draw_patterns(np.random.default_rng([seed, 1]), person)
@@ -173,7 +174,7 @@ def _scan(
 
 def _paint(
     space: Space, layers: Iterator[Layer], levels: dict[str, float]
-) -> tuple[Array, np.ndarray]:
+) -> tuple[FloatingArray, np.ndarray]:
     """Paint tissues over each other, with partial volumes at borders."""
     signal = np.zeros(space.x.shape, np.float32)
     labels = np.zeros(space.x.shape, np.uint8)

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
+from napari_singlestrip.engine.arrays import FloatingArray
 from napari_singlestrip.sample_data.contrast import bias_field
 from napari_singlestrip.sample_data.person import rotation
-from napari_singlestrip.sample_data.shapes import Array
 
 Rng = np.random.Generator
 Affine = npt.NDArray[np.float64]
@@ -62,7 +62,7 @@ def spoil(data: np.ndarray, affine: Affine, fault: str, rng: Rng) -> np.ndarray:
     return stored
 
 
-def moved(data: Array, spacing: Spacing, rng: Rng) -> Array:
+def moved(data: FloatingArray, spacing: Spacing, rng: Rng) -> FloatingArray:
     """Rotate the head during the acquisition of k-space: ghosts and blurred edges.
 
     The central lines, which determine the position, are of the head at rest.
@@ -79,7 +79,7 @@ def moved(data: Array, spacing: Spacing, rng: Rng) -> Array:
     return np.abs(scipy.fft.ifftn(np.moveaxis(spectrum, 0, axis))).astype(np.float32)
 
 
-def low_field(data: Array, spacing: Spacing, rng: Rng) -> Array:
+def low_field(data: FloatingArray, spacing: Spacing, rng: Rng) -> FloatingArray:
     """Simulate large voxels, noise nearly as strong as the signal, and an uneven coil."""
     sigma = rng.uniform(*_LOW_FIELD_VOXEL_MM) / 2.355 / spacing
     smooth = scipy.ndimage.gaussian_filter(data, sigma)
@@ -92,17 +92,19 @@ def low_field(data: Array, spacing: Spacing, rng: Rng) -> Array:
     return np.hypot(uneven + real, imaginary).astype(np.float32)
 
 
-def _posed(data: Array, spacing: Spacing, angles: Array, shift_mm: Array) -> Array:
+def _posed(
+    data: FloatingArray, spacing: Spacing, angles: FloatingArray, shift_mm: FloatingArray
+) -> FloatingArray:
     """Rotate a head about the centre of its grid, and shift it."""
     turn = rotation((float(angles[0]), float(angles[1]), float(angles[2])))
     matrix = turn * spacing / spacing[:, None]
     middle = (np.array(data.shape) - 1) / 2
     offset = middle - matrix @ middle + shift_mm / spacing
-    posed: Array = scipy.ndimage.affine_transform(data, matrix, offset, order=1)
+    posed: FloatingArray = scipy.ndimage.affine_transform(data, matrix, offset, order=1)
     return posed
 
 
-_SPOILED: dict[str, Callable[[Array, Spacing, Rng], Array]] = {
+_SPOILED: dict[str, Callable[[FloatingArray, Spacing, Rng], FloatingArray]] = {
     "moved": moved, "lowfield": low_field,
 }
 #: Possible faults, by the word in the name of the scan; in the order of the sample heads.

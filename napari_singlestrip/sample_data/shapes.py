@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import scipy
 
-Array = npt.NDArray[np.floating[Any]]  # float32 throughout; numpy types cannot promise it
+from napari_singlestrip.engine.arrays import FloatingArray
+
 Box = tuple[slice, slice, slice]
 Triple = tuple[float, float, float]
 
@@ -36,13 +37,13 @@ class Space:
         Voxel index to head coordinates, without the person's smooth warp.
     """
 
-    x: Array
-    y: Array
-    z: Array
+    x: FloatingArray
+    y: FloatingArray
+    z: FloatingArray
     to_head: npt.NDArray[np.float64]
 
     @property
-    def side(self) -> Array:
+    def side(self) -> FloatingArray:
         """Distance from the sagittal plane (mm)."""
         return np.abs(self.x)
 
@@ -74,13 +75,13 @@ class Space:
         to_head[:3, 3] += to_head[:3, :3] @ start
         return Space(self.x[box], self.y[box], self.z[box], to_head)
 
-    def slope(self, field: Array) -> Array:
+    def slope(self, field: FloatingArray) -> FloatingArray:
         """Length of the gradient of a field (per mm)."""
         # Python floats, so that the field stays in single precision.
-        parts: list[Array] = list(np.gradient(field, *self.steps.tolist()))
+        parts: list[FloatingArray] = list(np.gradient(field, *self.steps.tolist()))
         return length(*parts)
 
-    def gradient(self, field: Array) -> tuple[Array, Array, Array]:
+    def gradient(self, field: FloatingArray) -> tuple[FloatingArray, FloatingArray, FloatingArray]:
         """Gradient of a field along head x, y, z (per mm)."""
         parts = np.stack(list(np.gradient(field)))
         turn = np.linalg.inv(self.to_head[:3, :3]).T.astype(np.float32)
@@ -88,16 +89,16 @@ class Space:
         return gx, gy, gz
 
 
-def length(x: Array, y: Array, z: Array) -> Array:
+def length(x: FloatingArray, y: FloatingArray, z: FloatingArray) -> FloatingArray:
     """Euclidean length of vectors given by their parts."""
-    out: Array = np.sqrt(x * x + y * y + z * z)
+    out: FloatingArray = np.sqrt(x * x + y * y + z * z)
     return out
 
 
 class Body(Protocol):
     """Anything with a signed distance and a bounding box."""
 
-    def distance(self, space: Space) -> Array:
+    def distance(self, space: Space) -> FloatingArray:
         """Signed distance (mm), negative inside."""
 
     def box(self, space: Space) -> Box:
@@ -111,13 +112,13 @@ class Ellipsoid:
     centre: Triple
     radii: Triple
 
-    def distance(self, space: Space) -> Array:
+    def distance(self, space: Space) -> FloatingArray:
         """First-order distance; exact on the surface, good to about a tenth nearby."""
         coordinates = (space.side, space.y, space.z)
         unit = [(p - c) / r for p, c, r in zip(coordinates, self.centre, self.radii, strict=True)]
         near = length(*unit)
         slope = length(*(u / r for u, r in zip(unit, self.radii, strict=True)))
-        distance: Array = near * (near - 1) / np.maximum(slope, 1e-4)
+        distance: FloatingArray = near * (near - 1) / np.maximum(slope, 1e-4)
         return distance
 
     def box(self, space: Space) -> Box:
@@ -133,7 +134,7 @@ class Tube:
     points: Sequence[Triple]
     radii: Sequence[float]
 
-    def distance(self, space: Space) -> Array:
+    def distance(self, space: Space) -> FloatingArray:
         """Distance to the nearest of the tapered links."""
         best = self._link(space, 0)
         for n in range(1, len(self.points) - 1):
@@ -145,7 +146,7 @@ class Tube:
         pairs = range(len(self.points) - 1)
         return [Tube(self.points[n : n + 2], self.radii[n : n + 2]) for n in pairs]
 
-    def _link(self, space: Space, n: int) -> Array:
+    def _link(self, space: Space, n: int) -> FloatingArray:
         start = np.array(self.points[n], np.float32)
         along = np.array(self.points[n + 1], np.float32) - start
         px, py, pz = space.side - start[0], space.y - start[1], space.z - start[2]
@@ -153,7 +154,7 @@ class Tube:
         t = np.clip(t, 0, 1)
         px, py, pz = px - t * along[0], py - t * along[1], pz - t * along[2]
         radius = self.radii[n] + t * np.float32(self.radii[n + 1] - self.radii[n])
-        distance: Array = length(px, py, pz) - radius
+        distance: FloatingArray = length(px, py, pz) - radius
         return distance
 
     def box(self, space: Space) -> Box:
@@ -163,14 +164,14 @@ class Tube:
         return space.box((-high[0], low[1], low[2]), (high[0], high[1], high[2]))
 
 
-def smooth_min(a: Array, b: Array, k: float) -> Array:
+def smooth_min(a: FloatingArray, b: FloatingArray, k: float) -> FloatingArray:
     """Union of two bodies with a seam rounded over ``k`` mm (polynomial; Quilez 2013)."""
     h = np.maximum(np.float32(k) - np.abs(a - b), 0)
-    rounded: Array = np.minimum(a, b) - h * h / np.float32(4 * k)
+    rounded: FloatingArray = np.minimum(a, b) - h * h / np.float32(4 * k)
     return rounded
 
 
-def smooth_max(a: Array, b: Array, k: float) -> Array:
+def smooth_max(a: FloatingArray, b: FloatingArray, k: float) -> FloatingArray:
     """Intersection of two bodies with a rounded edge."""
     return -smooth_min(-a, -b, k)
 
@@ -179,7 +180,7 @@ def smooth_max(a: Array, b: Array, k: float) -> Array:
 class Noise:
     """A periodic isotropic random field of unit variance."""
 
-    lattice: Array
+    lattice: FloatingArray
 
     @classmethod
     def draw(cls, rng: np.random.Generator, wavelength: float) -> Noise:
@@ -192,14 +193,14 @@ class Noise:
         lattice = scipy.fft.irfftn(scipy.fft.rfftn(white) * band, white.shape)
         return cls(lattice / lattice.std())
 
-    def __call__(self, x: Array, y: Array, z: Array) -> Array:
+    def __call__(self, x: FloatingArray, y: FloatingArray, z: FloatingArray) -> FloatingArray:
         """Value of the field at points (mm)."""
         index = np.stack([x, y, z]) / np.float32(_LATTICE_STEP_MM)
         out = np.empty(x.shape, np.float32)
         scipy.ndimage.map_coordinates(self.lattice, index, output=out, order=1, mode="grid-wrap")
         return out
 
-    def where(self, chosen: npt.NDArray[np.bool_], space: Space) -> Array:
+    def where(self, chosen: npt.NDArray[np.bool_], space: Space) -> FloatingArray:
         """Value at the chosen points and 0 elsewhere, since evaluation is slow."""
         out = np.zeros(chosen.shape, np.float32)
         out[chosen] = self(space.x[chosen], space.y[chosen], space.z[chosen])

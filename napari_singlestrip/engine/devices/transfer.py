@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Hashable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
+from napari_singlestrip.engine.arrays import AnyArray
+
 Key = TypeVar("Key", bound=Hashable)
-Array = npt.NDArray[Any]
 
 ALIGNED = 64  # numbers; each array begins on a boundary that kernels read fastest from
 
 
-def upload(arrays: Mapping[Key, Array], device: torch.device) -> dict[Key, torch.Tensor]:
+def upload(arrays: Mapping[Key, AnyArray], device: torch.device) -> dict[Key, torch.Tensor]:
     """Copy float32 arrays to a device, all in one asynchronous copy.
 
     Parameters
@@ -58,9 +58,9 @@ def download(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().to("cpu")
 
 
-def read(tensor: torch.Tensor) -> Array:
+def read(tensor: torch.Tensor) -> AnyArray:
     """Copy a tensor to a numpy array, once it is computed."""
-    array: Array = download(tensor).numpy()
+    array: AnyArray = download(tensor).numpy()
     return array
 
 

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.heads.separable import stride_matrix
 
 LEVELS = 512  # grey levels of the lookup table of bins
 
 Volume32 = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 
 
 def supervoxel_means(data: Volume32, mask: Mask, side: int) -> Volume32:

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_singlestrip.engine.arrays import FloatArray
 from napari_singlestrip.engine.heads.separable import upsample
-
-Array = npt.NDArray[np.float32]
 
 COARSE = 16  # points per side on which velocities are integrated and affines folded in
 SQUARINGS = 4  # scaling and squaring steps (Arsigny et al. 2006; as in Hoffmann's generators)
@@ -50,7 +49,7 @@ def sample_affine(
     return linear @ np.diag([-1.0 if mirrored else 1.0, 1.0, 1.0])
 
 
-def sample_velocity(rng: np.random.Generator, std: float, points: tuple[int, int]) -> Array:
+def sample_velocity(rng: np.random.Generator, std: float, points: tuple[int, int]) -> FloatArray:
     """Sample a stationary velocity field at its control points.
 
     Parameters

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import scipy
 import torch
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.config import LabelMapConfig
 from napari_singlestrip.engine.devices import transfer
 from napari_singlestrip.engine.devices.memory import device_share
@@ -35,7 +36,6 @@ LOG2_TILE = 2
 TILE = 2**LOG2_TILE  # voxels; 4 * 4 * 4 bytes are one cache line
 
 Volume32 = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 Twins = tuple[tuple[int, int], ...]
 
 

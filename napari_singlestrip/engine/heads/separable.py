@@ -13,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_singlestrip.engine.arrays import FloatArray
 from napari_singlestrip.engine.devices import transfer
 
-Array = npt.NDArray[np.float32]
 
-
-def interpolation_matrix(n_out: int, n_in: int) -> Array:
+def interpolation_matrix(n_out: int, n_in: int) -> FloatArray:
     """Linear interpolation from `n_in` control points, spread from end to end, to `n_out` voxels.
 
     Returns
@@ -30,12 +29,12 @@ def interpolation_matrix(n_out: int, n_in: int) -> Array:
     return _hat(position[:, None] - np.arange(n_in)[None, :])
 
 
-def stride_matrix(n: int, step: int) -> Array:
+def stride_matrix(n: int, step: int) -> FloatArray:
     """Linear interpolation from every `step`-th voxel of an axis back to all `n`."""
     return _hat(np.arange(n)[:, None] / step - np.arange(len(range(0, n, step)))[None, :])
 
 
-def blur_matrix(n: int, fwhm: float) -> Array:
+def blur_matrix(n: int, fwhm: float) -> FloatArray:
     """Gaussian blur of full width at half maximum `fwhm` (voxels), edges renormalised."""
     if fwhm <= 0:
         return np.eye(n, dtype=np.float32)
@@ -45,7 +44,7 @@ def blur_matrix(n: int, fwhm: float) -> Array:
     return (weight / weight.sum(1, keepdims=True)).astype(np.float32)
 
 
-def slice_matrix(n: int, thickness: float, offset: float = 0.0) -> Array:
+def slice_matrix(n: int, thickness: float, offset: float = 0.0) -> FloatArray:
     """Average over slices `thickness` voxels thick, then interpolate back to `n` voxels.
 
     Parameters
@@ -117,7 +116,7 @@ def _interpolation(n_out: int, n_in: int, device: torch.device) -> torch.Tensor:
     return transfer.upload({0: interpolation_matrix(n_out, n_in)}, device)[0][None]
 
 
-def _hat(distance: npt.NDArray[np.float64]) -> Array:
+def _hat(distance: npt.NDArray[np.float64]) -> FloatArray:
     weight = np.clip(1 - np.abs(distance), 0, None)
     total = weight.sum(1, keepdims=True)
     # Positions beyond the last control point take its value (clamped).

@@ -11,12 +11,11 @@ through space (`blend`) is our own addition.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from napari_singlestrip.engine.arrays import AnyArray
 from napari_singlestrip.engine.devices import transfer
 from napari_singlestrip.engine.devices.memory import NOISE_MOST
 from napari_singlestrip.engine.heads.deformation import source_coordinates
@@ -35,7 +34,6 @@ from napari_singlestrip.engine.heads.separable import (
 )
 from napari_singlestrip.engine.heads.synthesis_params import SynthesisParams, float32
 
-Array = npt.NDArray[Any]
 Numbers = dict[tuple[str, int], torch.Tensor]  # by name and image, or image axis
 
 SHARP_FWHM = 0.6  # voxels; a narrower blur keeps 99.9% of each voxel's weight in place
@@ -113,7 +111,7 @@ def _placing(
     params: Sequence[SynthesisParams],
     shape: tuple[int, int, int],
     scale: float = 1.0,
-) -> dict[tuple[str, int], Array]:
+) -> dict[tuple[str, int], AnyArray]:
     """Parameters of the deformation, for the device."""
     step = bank.ratio * scale
     shifts = np.stack([p.shift * np.asarray(shape, float) * step for p in params])
@@ -128,9 +126,9 @@ def _placing(
     return {(name, 0): float32(values) for name, values in batch.items()} | velocities
 
 
-def _painting(params: Sequence[SynthesisParams]) -> dict[tuple[str, int], Array]:
+def _painting(params: Sequence[SynthesisParams]) -> dict[tuple[str, int], AnyArray]:
     """Parameters of the intensities, for the device."""
-    numbers: dict[tuple[str, int], Array] = {}
+    numbers: dict[tuple[str, int], AnyArray] = {}
     for b, p in enumerate(params):
         # The exponential before upsampling: just as smooth and positive, and 200 times cheaper.
         numbers["bias", b] = np.exp(p.bias)
@@ -218,9 +216,9 @@ def _take(volume: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
 
 def _point_spread(
     params: Sequence[SynthesisParams], shape: tuple[int, int, int]
-) -> dict[tuple[str, int], Array]:
+) -> dict[tuple[str, int], AnyArray]:
     """Blur, thick slices and their interpolation back: matrices of the axes that need them."""
-    matrices: dict[tuple[str, int], Array] = {}
+    matrices: dict[tuple[str, int], AnyArray] = {}
     for axis, n in enumerate(shape):
         asked = [(float(p.thickness[axis]), float(p.blur_fwhm[axis])) for p in params]
         if all(thickness <= 1 and fwhm < SHARP_FWHM for thickness, fwhm in asked):

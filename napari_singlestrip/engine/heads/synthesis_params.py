@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_singlestrip.engine.arrays import AnyArray
 from napari_singlestrip.engine.config import SynthesisConfig
 from napari_singlestrip.engine.heads.deformation import sample_affine, sample_velocity
 from napari_singlestrip.engine.heads.label_map import OUTSIDE, LabelBank, Twins
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -25,20 +24,20 @@ class SynthesisParams:
     entry: int  # which scan of the label bank
     real: bool  # augment the scan itself instead of synthesising from its label map
     label_map: int  # which of its label maps
-    linear: Array  # (3, 3) affine without translation
-    shift: Array  # (3,) of the centre, fraction of the side
-    velocity: Array  # (3, g, g, g) fraction of the side
-    means: Array  # (2, n_labels) two contrasts that are blended through space
-    stds: Array  # (n_labels,)
-    blend: Array  # (g, g, g) control points of the blend between the contrasts, 0 to 1
-    bias: Array  # (g, g, g) log bias field at its control points
-    shapes: Array  # (g, g, g) random shapes in the background; empty for none
-    shape_means: Array  # (n_shapes,)
-    blur_fwhm: Array  # (3,) voxels
-    thickness: Array  # (3,) voxels
+    linear: AnyArray  # (3, 3) affine without translation
+    shift: AnyArray  # (3,) of the centre, fraction of the side
+    velocity: AnyArray  # (3, g, g, g) fraction of the side
+    means: AnyArray  # (2, n_labels) two contrasts that are blended through space
+    stds: AnyArray  # (n_labels,)
+    blend: AnyArray  # (g, g, g) control points of the blend between the contrasts, 0 to 1
+    bias: AnyArray  # (g, g, g) log bias field at its control points
+    shapes: AnyArray  # (g, g, g) random shapes in the background; empty for none
+    shape_means: AnyArray  # (n_shapes,)
+    blur_fwhm: AnyArray  # (3,) voxels
+    thickness: AnyArray  # (3,) voxels
     noise_std: float
     gamma: float
-    crop: Array  # (3, 2) fraction cut off at the low and high side of each axis
+    crop: AnyArray  # (3, 2) fraction cut off at the low and high side of each axis
     seed: int  # of the offsets into the noise array
 
     def to_json(self) -> dict[str, Any]:
@@ -48,7 +47,7 @@ class SynthesisParams:
     @classmethod
     def from_json(cls, numbers: dict[str, Any]) -> SynthesisParams:
         """Inverse of `to_json`."""
-        arrays = {f.name for f in fields(cls) if f.type == "Array"}
+        arrays = {f.name for f in fields(cls) if f.type == "AnyArray"}
         values: dict[str, Any] = {
             name: np.asarray(value, np.float32) if name in arrays else value
             for name, value in numbers.items()
@@ -148,26 +147,26 @@ def _darken(
         means[:, OUTSIDE] = means[:, background]
 
 
-def _sample_blend(rng: np.random.Generator) -> Array:
+def _sample_blend(rng: np.random.Generator) -> AnyArray:
     g = int(rng.integers(2, 7))
     return float32(np.clip(0.5 + rng.normal(0, 0.5, (g, g, g)), 0, 1))
 
 
 def _sample_control(
     rng: np.random.Generator, points: tuple[int, int], std: float
-) -> Array:
+) -> AnyArray:
     g = int(rng.integers(points[0], points[1] + 1))
     return float32(std * rng.standard_normal((g, g, g)))
 
 
-def _sample_shapes(rng: np.random.Generator, config: SynthesisConfig) -> tuple[Array, Array]:
+def _sample_shapes(rng: np.random.Generator, config: SynthesisConfig) -> tuple[AnyArray, AnyArray]:
     if rng.random() >= config.shapes_probability:
         return float32(np.zeros((0, 0, 0))), float32(np.zeros(0))
     g = int(rng.integers(4, 12))
     return float32(rng.uniform(0, 1, (g, g, g))), float32(rng.uniform(0, 1, rng.integers(2, 8)))
 
 
-def _sample_thickness(rng: np.random.Generator, config: SynthesisConfig) -> Array:
+def _sample_thickness(rng: np.random.Generator, config: SynthesisConfig) -> AnyArray:
     """Half of the images have thick slices, along one axis."""
     thickness = np.ones(3)
     if rng.random() < 0.5:
@@ -175,7 +174,7 @@ def _sample_thickness(rng: np.random.Generator, config: SynthesisConfig) -> Arra
     return float32(thickness)
 
 
-def _sample_crop(rng: np.random.Generator, config: SynthesisConfig) -> Array:
+def _sample_crop(rng: np.random.Generator, config: SynthesisConfig) -> AnyArray:
     crop = np.zeros((3, 2))
     if rng.random() < config.crop_probability:
         for _ in range(rng.integers(1, 3)):
@@ -183,6 +182,6 @@ def _sample_crop(rng: np.random.Generator, config: SynthesisConfig) -> Array:
     return float32(crop)
 
 
-def float32(values: npt.ArrayLike) -> Array:
+def float32(values: npt.ArrayLike) -> AnyArray:
     """Return a contiguous array in single precision."""
     return np.ascontiguousarray(values, dtype=np.float32)

@@ -8,18 +8,18 @@ a permuted one stops the viewer (napari#3410).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_singlestrip.engine.arrays import AnyArray
 
 DISPLAY_AXES = "IPL"
 _OPPOSITE = {"I": "S", "P": "A", "L": "R"}
 # Where the first and the last voxel of each axis of the display are: above and below, ...
 AXIS_ENDS = tuple((_OPPOSITE[axis], axis) for axis in DISPLAY_AXES)
 
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +35,10 @@ class Upright:
     affine: NDArray[np.float64]
 
     @property
-    def turn(self) -> Array:
+    def turn(self) -> AnyArray:
         """Orientation transform from the scan's axes to the display's, in nibabel's form."""
         target = nib.orientations.axcodes2ornt(DISPLAY_AXES)
-        turn: Array = nib.orientations.ornt_transform(
+        turn: AnyArray = nib.orientations.ornt_transform(
             nib.orientations.io_orientation(self.affine), target
         )
         return turn
@@ -56,16 +56,16 @@ class Upright:
         i, p, l = (float(spacing[axis]) for axis in self.source_axes)  # noqa: E741
         return i, p, l
 
-    def affine_of_display(self, shape: tuple[int, int, int]) -> Array:
+    def affine_of_display(self, shape: tuple[int, int, int]) -> AnyArray:
         """Voxel (I, P, L) of the display to RAS mm, for a scan of this shape (i, j, k)."""
-        back: Array = nib.orientations.inv_ornt_aff(self.turn, shape)
+        back: AnyArray = nib.orientations.inv_ornt_aff(self.turn, shape)
         return np.asarray(self.affine @ back)
 
-    def to_display(self, volume: Array) -> Array:
+    def to_display(self, volume: AnyArray) -> AnyArray:
         """View a volume (i, j, k) of the scan with the display's axes (I, P, L)."""
         return nib.orientations.apply_orientation(volume, self.turn)
 
-    def to_scan(self, volume: Array) -> Array:
+    def to_scan(self, volume: AnyArray) -> AnyArray:
         """View a volume (I, P, L) of the display with the scan's axes (i, j, k)."""
         turn = self.turn
         axes = [int(axis) for axis in turn[:, 0]]
@@ -73,7 +73,7 @@ class Upright:
         return np.flip(back, tuple(n for n, flip in enumerate(turn[:, 1]) if flip < 0))
 
 
-def grey_limits(data: Array) -> tuple[tuple[float, float], tuple[float, float]]:
+def grey_limits(data: AnyArray) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the display window (black and white level) and the intensity range.
 
     Without limits napari searches the whole volume for them, twice; a subsample is enough.

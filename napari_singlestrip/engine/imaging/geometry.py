@@ -9,6 +9,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import FloatArray
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.imaging.resampling import block_mean, resample
 
@@ -22,7 +23,6 @@ __all__ = [
     "unconform",
 ]  # fmt: skip
 
-Array: TypeAlias = NDArray[np.float32]
 Box: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 _OVERVIEW_SIDE = 64  # longest side of the coarse copy in which the head is searched (voxels)
@@ -98,7 +98,7 @@ def conform(
     return Volume(normalize(data), grid.affine, notes)
 
 
-def normalize(data: Array) -> Array:
+def normalize(data: FloatArray) -> FloatArray:
     """Scale intensities so that the 1st percentile is 0, the foreground's 99.5th percentile 1.
 
     Parameters, returns : ndarray of float32, any shape; values beyond are clipped.
@@ -108,7 +108,7 @@ def normalize(data: Array) -> Array:
     high = np.percentile(foreground, 99.5) if foreground.size else data.max()
     if not high > low:
         high = low + 1
-    scaled: Array = np.clip((data - low) / np.float32(high - low), 0, 1, dtype=np.float32)
+    scaled: FloatArray = np.clip((data - low) / np.float32(high - low), 0, 1, dtype=np.float32)
     return scaled
 
 
@@ -118,7 +118,7 @@ def unconform(
     target: Grid,
     fill: float = 0.0,
     negligible: float = 0.01,
-) -> Array:
+) -> FloatArray:
     """Resample a smooth field (probability, logit, signed distance) to a scan's own grid.
 
     Resample the field first and threshold it afterwards: a binary mask would show the coarse
@@ -203,7 +203,7 @@ def otsu_threshold(data: NDArray[np.floating]) -> float:
 
 def signed_distance(
     mask: NDArray[np.bool_], spacing: tuple[float, float, float], band_mm: float | None = None
-) -> Array:
+) -> FloatArray:
     """Distance to the mask's surface, negative inside.
 
     Parameters
@@ -237,15 +237,15 @@ def signed_distance(
     return out
 
 
-def _distance_inside(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> Array:
+def _distance_inside(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> FloatArray:
     """Distance of each voxel inside to the nearest centre outside, 0 outside."""
     if mask.all():
         return np.full(mask.shape, np.inf, dtype=np.float32)
     if fast_edt is not None:
-        fast: Array = fast_edt.edt(mask, anisotropy=spacing, black_border=False, parallel=1)
+        fast: FloatArray = fast_edt.edt(mask, anisotropy=spacing, black_border=False, parallel=1)
         return fast
-    slow: Array = scipy.ndimage.distance_transform_edt(mask, sampling=spacing).astype(np.float32)
-    return slow
+    slow = scipy.ndimage.distance_transform_edt(mask, sampling=spacing)
+    return slow.astype(np.float32)
 
 
 def _grown_box(

@@ -5,10 +5,10 @@ Estimated from bright voxels, in milliseconds; no training and no result depends
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_singlestrip.engine.arrays import AnyArray
 
 # Distance from the top of the head to the ventricles. The middle slice is no alternative: in a scan
 # that includes the neck it shows the jaw.
@@ -16,10 +16,9 @@ BELOW_TOP_MM = 75.0
 COARSE = 4  # every fourth row and column is enough
 BRIGHT, ENOUGH = 0.1, 0.03  # of the range of intensities; of the voxels of a slice
 
-Array = NDArray[Any]
 
 
-def level_of_ventricles(data: Array, spacing: float) -> int:
+def level_of_ventricles(data: AnyArray, spacing: float) -> int:
     """Return the axial slice at the level of the ventricles.
 
     Parameters
@@ -37,7 +36,7 @@ def level_of_ventricles(data: Array, spacing: float) -> int:
     return _level(_bright(data), spacing)
 
 
-def middle_of_head(data: Array, scale: tuple[float, float, float]) -> tuple[int, int, int]:
+def middle_of_head(data: AnyArray, scale: tuple[float, float, float]) -> tuple[int, int, int]:
     """Return the voxel in the middle of the head, at the level of the ventricles.
 
     Parameters
@@ -64,7 +63,7 @@ def _level(bright: NDArray[np.bool_], spacing: float) -> int:
     return below if below < n else n // 2
 
 
-def _bright(data: Array) -> NDArray[np.bool_]:
+def _bright(data: AnyArray) -> NDArray[np.bool_]:
     coarse = np.nan_to_num(data[:, ::COARSE, ::COARSE].astype(np.float32), posinf=0.0, neginf=0.0)
     low = coarse.min()
     bright: NDArray[np.bool_] = coarse > low + BRIGHT * (np.percentile(coarse, 99) - low)

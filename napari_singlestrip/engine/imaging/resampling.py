@@ -14,16 +14,15 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import FloatArray
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
-
-Array = NDArray[np.float32]
 
 # Grids count as parallel if that shifts no sample by more than this (source voxels).
 _PARALLEL_TOLERANCE = 0.05
 _EDGE = 1e-3  # tolerance of the field of view (source voxels), for rounding errors
 
 
-def resample(volume: Volume, grid: Grid, *, fill: float = 0.0) -> Array:
+def resample(volume: Volume, grid: Grid, *, fill: float = 0.0) -> FloatArray:
     """Sample `volume` at the voxels of `grid`.
 
     Along an axis where the grid is coarser, each value is the mean over the grid's voxel (so that
@@ -76,7 +75,9 @@ def block_mean(volume: Volume, factors: Sequence[int]) -> Volume:
     return Volume(apply_matrices(volume.data, matrices), volume.affine @ step, volume.notes)
 
 
-def apply_matrices(data: NDArray[np.generic], matrices: Sequence[scipy.sparse.csr_array]) -> Array:
+def apply_matrices(
+    data: NDArray[np.generic], matrices: Sequence[scipy.sparse.csr_array]
+) -> FloatArray:
     """Apply one sparse matrix (n_out, n_in) along each of three axes.
 
     Sparse, because each sample needs few voxels, and because dense products start threads, which
@@ -96,10 +97,10 @@ def apply_matrices(data: NDArray[np.generic], matrices: Sequence[scipy.sparse.cs
     return out
 
 
-def _apply_matrix(data: Array, matrix: scipy.sparse.csr_array, axis: int) -> Array:
+def _apply_matrix(data: FloatArray, matrix: scipy.sparse.csr_array, axis: int) -> FloatArray:
     i, j, k = data.shape
     if axis == 0:
-        out: Array = (matrix @ data.reshape(i, j * k)).reshape(-1, j, k)
+        out: FloatArray = (matrix @ data.reshape(i, j * k)).reshape(-1, j, k)
     elif axis == 1:
         out = np.stack([matrix @ plane for plane in data])
     else:
@@ -130,7 +131,7 @@ def _resample_parallel(
     axes: list[int],
     grid: Grid,
     fill: float,
-) -> Array:
+) -> FloatArray:
     centre = (np.asarray(grid.shape) - 1) / 2
     at_centre = to_source[:3, :3] @ centre + to_source[:3, 3]
     matrices, inside = [], []
@@ -155,7 +156,7 @@ def _weights(position: NDArray[np.float64], n: int, width: float) -> scipy.spars
     return scipy.sparse.csr_array((overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32))
 
 
-def _resample_oblique(volume: Volume, grid: Grid, fill: float) -> Array:
+def _resample_oblique(volume: Volume, grid: Grid, fill: float) -> FloatArray:
     volume = block_mean(volume, _half_steps(volume, grid))
     to_source = _to_source(volume, grid)
     out = np.empty(grid.shape, dtype=np.float32)

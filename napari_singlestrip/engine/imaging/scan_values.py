@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import FloatArray
 from napari_singlestrip.engine.imaging.scan_bytes import COPY_AGAIN
 from napari_singlestrip.errors import UserError
-
-Array = NDArray[np.float32]
 
 LEAST_PADDING = 1e-3  # fraction of the voxels; less does not affect percentiles
 # How far padding lies beyond all other values, in units of their range. Below zero less is enough:
@@ -21,7 +20,7 @@ FAR_BELOW_ZERO, FAR = 0.1, 3.0
 _SAMPLE = 200_000  # values that are enough for percentiles
 
 
-def mean_frame(frames: NDArray[Any]) -> Array:
+def mean_frame(frames: NDArray[Any]) -> FloatArray:
     """Average over the last axis without a float64 (or float32) copy of all frames."""
     total = frames[..., 0].astype(np.float32)
     for frame in range(1, frames.shape[-1]):
@@ -31,7 +30,7 @@ def mean_frame(frames: NDArray[Any]) -> Array:
     return total
 
 
-def replace_non_finite(data: Array, path: Path) -> tuple[Array, tuple[str, ...]]:
+def replace_non_finite(data: FloatArray, path: Path) -> tuple[FloatArray, tuple[str, ...]]:
     """Replace NaN and -inf by the smallest finite value, and inf by the largest.
 
     If inf fills a corner it is padding, and is replaced by the smallest value too.
@@ -53,7 +52,7 @@ def replace_non_finite(data: Array, path: Path) -> tuple[Array, tuple[str, ...]]
     return data, (f"{data.size - n_finite} values were NaN or inf and were replaced",)
 
 
-def padding_to_air(data: Array) -> tuple[Array, tuple[str, ...]]:
+def padding_to_air(data: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
     """Replace padding around a scan, far from all its values, by the smallest of them.
 
     Otherwise the padding would pass for air, and air for a part of the head.
@@ -81,7 +80,7 @@ def padding_to_air(data: Array) -> tuple[Array, tuple[str, ...]]:
     return data, tuple(notes)
 
 
-def _is_border(data: Array, fill: float) -> bool:
+def _is_border(data: FloatArray, fill: float) -> bool:
     """Whether one value fills a corner and more than `LEAST_PADDING` of the image."""
     corners = itertools.product((0, -1), repeat=3)
     if not any(data[corner] == fill for corner in corners):
@@ -89,7 +88,7 @@ def _is_border(data: Array, fill: float) -> bool:
     return bool(np.count_nonzero(data == np.float32(fill)) >= LEAST_PADDING * data.size)
 
 
-def _limits(data: Array, fill: float) -> tuple[float, float] | None:
+def _limits(data: FloatArray, fill: float) -> tuple[float, float] | None:
     """Range of the values other than `fill`; None if `fill` is not far from them."""
     step = max(1, data.size // _SAMPLE)
     some = data.ravel(order="K")[::step]

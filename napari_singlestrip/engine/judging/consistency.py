@@ -16,13 +16,13 @@ import scipy
 import torch
 from torch.nn import functional
 
+from napari_singlestrip.engine.arrays import FloatArray
 from napari_singlestrip.engine.devices import transfer
 from napari_singlestrip.engine.devices.memory import is_out_of_memory, release
 from napari_singlestrip.engine.devices.precision import REFUSALS
 from napari_singlestrip.engine.learning.losses import to_probability
 from napari_singlestrip.engine.learning.segmenter import Segmenter, predict_array
 
-Array = npt.NDArray[np.float32]
 Counts = list[tuple[int, int]]
 
 CONTRAST = 0.1  # largest change of contrast, fraction
@@ -37,13 +37,13 @@ class Augmentation:
     mirror: bool
     rotation: npt.NDArray[np.float64]  # (3, 3)
 
-    def apply(self, data: Array) -> Array:
+    def apply(self, data: FloatArray) -> FloatArray:
         """Augment a conformed scan."""
         turned = _rotate(data, self.rotation)
         turned = np.clip(0.5 + (turned - 0.5) * self.contrast, 0, 1).astype(np.float32)
         return turned[::-1] if self.mirror else turned
 
-    def invert(self, probability: Array) -> Array:
+    def invert(self, probability: FloatArray) -> FloatArray:
         """Transform a prediction back."""
         return _rotate(probability[::-1] if self.mirror else probability, self.rotation.T)
 
@@ -59,7 +59,7 @@ def sample_augmentation(rng: np.random.Generator) -> Augmentation:
 
 
 def consistency(
-    segmenter: Segmenter, data: Array, n_augmentations: int, rng: np.random.Generator
+    segmenter: Segmenter, data: FloatArray, n_augmentations: int, rng: np.random.Generator
 ) -> float:
     """Agreement of a segmenter with itself on a scan, 0 to 1 (higher is better).
 
@@ -81,7 +81,9 @@ def consistency(
     return float(np.median(dices)) if dices else float("nan")
 
 
-def _overlaps(segmenter: Segmenter, data: Array, augmentations: Sequence[Augmentation]) -> Counts:
+def _overlaps(
+    segmenter: Segmenter, data: FloatArray, augmentations: Sequence[Augmentation]
+) -> Counts:
     """Intersection and sum of each mask and the voxelwise median of all (voxels)."""
     if segmenter.device.type not in ("cpu", "mps"):  # which has no grid_sample of volumes
         try:
@@ -98,7 +100,7 @@ def _overlaps(segmenter: Segmenter, data: Array, augmentations: Sequence[Augment
 
 
 def overlaps_on_device(
-    segmenter: Segmenter, data: Array, augmentations: Sequence[Augmentation]
+    segmenter: Segmenter, data: FloatArray, augmentations: Sequence[Augmentation]
 ) -> Counts:
     """The counts that `consistency` needs, computed on the segmenter's device.
 
@@ -131,7 +133,7 @@ def _pairs(
     return list(zip(images, augmentations, strict=True))
 
 
-def _normalised(turns: npt.NDArray[np.float64], shape: Sequence[int]) -> Array:
+def _normalised(turns: npt.NDArray[np.float64], shape: Sequence[int]) -> FloatArray:
     """Rotations about the centre in torch's convention: axes reversed, sides from -1 to 1.
 
     Returns
@@ -152,9 +154,9 @@ def _turn(images: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
     return turned * inside
 
 
-def _rotate(data: Array, rotation: npt.NDArray[np.float64]) -> Array:
+def _rotate(data: FloatArray, rotation: npt.NDArray[np.float64]) -> FloatArray:
     middle = (np.asarray(data.shape) - 1) / 2
-    turned: Array = scipy.ndimage.affine_transform(
+    turned: FloatArray = scipy.ndimage.affine_transform(
         data, rotation, middle - rotation @ middle, order=1, cval=0.0
     )
     return turned

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
+from napari_singlestrip.engine.arrays import FloatArray
 from napari_singlestrip.engine.config import NetworkConfig
 from napari_singlestrip.engine.devices import transfer
 from napari_singlestrip.engine.devices.memory import is_out_of_memory, release
@@ -24,8 +24,6 @@ from napari_singlestrip.engine.devices.precision import REFUSALS, threads_for
 from napari_singlestrip.engine.imaging.grid import Shape
 from napari_singlestrip.engine.learning.losses import to_probability
 from napari_singlestrip.errors import UserError
-
-Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,8 @@ class Reader:
 
 
 def probabilities(
-    reader: Reader, images: Sequence[Array], remark: Callable[[str], None]
-) -> list[Array]:
+    reader: Reader, images: Sequence[FloatArray], remark: Callable[[str], None]
+) -> list[FloatArray]:
     """Brain probability of images of one shape.
 
     Parameters
@@ -93,8 +91,8 @@ def probabilities(
 
 
 def _attempts(
-    reader: Reader, images: Sequence[Array]
-) -> Iterator[tuple[str, Callable[[], list[Array]]]]:
+    reader: Reader, images: Sequence[FloatArray]
+) -> Iterator[tuple[str, Callable[[], list[FloatArray]]]]:
     """Ways to predict, from the fastest to the most memory-saving, each with its remark."""
     device, shape = reader.device, images[0].shape
     too_large = any(n > side for n, side in zip(shape, reader.window, strict=True))
@@ -114,7 +112,7 @@ def _attempts(
         yield f"{on_cpu}, in patches", lambda: [_in_parts(slow, image) for image in images]
 
 
-def _together(reader: Reader, images: Sequence[Array]) -> list[Array]:
+def _together(reader: Reader, images: Sequence[FloatArray]) -> list[FloatArray]:
     """All images and their mirror images in one batch."""
     n = len(images)
     x = transfer.move(torch.from_numpy(np.stack(images)), reader.device)[:, None]
@@ -126,7 +124,7 @@ def _together(reader: Reader, images: Sequence[Array]) -> list[Array]:
     return list(transfer.read(found)[:, 0])
 
 
-def _one(reader: Reader, image: Array) -> Array:
+def _one(reader: Reader, image: FloatArray) -> FloatArray:
     x = transfer.move(torch.from_numpy(np.ascontiguousarray(image)), reader.device)[None, None]
     threads = threads_for(image.size)
     with torch.inference_mode(), threads:
@@ -134,11 +132,11 @@ def _one(reader: Reader, image: Array) -> Array:
         if reader.flip:
             mirrored = to_probability(reader.net(x.flip(2)), reader.network).flip(2)
             found = (found + mirrored) / 2
-    answer: Array = transfer.read(found)[0, 0]
+    answer: FloatArray = transfer.read(found)[0, 0]
     return answer
 
 
-def _in_parts(reader: Reader, image: Array) -> Array:
+def _in_parts(reader: Reader, image: FloatArray) -> FloatArray:
     """Weighted mean of patches that overlap by half, with less weight at their edges."""
     sides = [min(n, side) for n, side in zip(image.shape, reader.window, strict=True)]
     total, weight = np.zeros(image.shape, np.float32), np.zeros(image.shape, np.float32)
@@ -149,7 +147,7 @@ def _in_parts(reader: Reader, image: Array) -> Array:
         part = tuple(slice(first, first + n) for first, n in zip(corner, sides, strict=True))
         total[part] += part_weight * _one(reader, image[part])
         weight[part] += part_weight
-    mean: Array = total / weight
+    mean: FloatArray = total / weight
     return mean
 
 
@@ -159,7 +157,7 @@ def _starts(n: int, side: int) -> list[int]:
     return [round(first) for first in np.linspace(0, n - side, count)]
 
 
-def _hat(side: int) -> Array:
+def _hat(side: int) -> FloatArray:
     """Weights that rise from the edges of a patch to its middle."""
     index = np.arange(side, dtype=np.float32)
     return np.minimum(index, index[::-1]) + 1

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.masks.cleanup import bounding_box
 from napari_singlestrip.engine.masks.mask_tools import painted_slices
 from napari_singlestrip.engine.masks.spreading_scene import SetSlice
 
-Mask = NDArray[np.bool_]
 Counts = NDArray[np.int64]
 
 # A changed voxel lies on three slices, one per axis. Slices that were on screen are preferred:

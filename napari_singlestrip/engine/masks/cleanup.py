@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy
-from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.config import PredictionConfig
 from napari_singlestrip.engine.imaging.geometry import signed_distance
 from napari_singlestrip.engine.imaging.grid import Grid
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

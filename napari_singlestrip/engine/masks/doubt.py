@@ -17,10 +17,10 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.imaging.grid import Grid
 from napari_singlestrip.engine.masks.cleanup import bounding_box
 
-Mask = NDArray[np.bool_]
 Marks = NDArray[np.uint8]
 Voxel = tuple[int, int, int]
 

@@ -17,6 +17,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.imaging.geometry import (
     conform,
     head_box,
@@ -27,7 +28,6 @@ from napari_singlestrip.engine.imaging.geometry import (
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.masks.cleanup import largest_component
 
-Mask = NDArray[np.bool_]
 Image = NDArray[np.floating]
 Spacing = tuple[float, float, float]
 

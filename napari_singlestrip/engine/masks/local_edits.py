@@ -10,9 +10,9 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.imaging.geometry import signed_distance
 
-Mask = NDArray[np.bool_]
 Image = NDArray[np.floating]
 Spacing = tuple[float, float, float]
 Place = tuple[float, float, float]

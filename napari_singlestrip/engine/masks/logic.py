@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.errors import UserError
 
-Mask = NDArray[np.bool_]
 How = Literal["add", "subtract", "intersect"]
 
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy
-from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.imaging.grid import Grid
 from napari_singlestrip.engine.masks.cleanup import bounding_box
 from napari_singlestrip.engine.masks.doubt import ml_in_words, scale_of, whereabouts
 from napari_singlestrip.engine.masks.metrics import dice
 
-Mask = NDArray[np.bool_]
 NEAR_MM = 12.0  # changes this close together count as one location, in an adult brain
 LEAST_OVERLAP = 0.97  # below this a mask counts as changed: more than voxels at its edge
 

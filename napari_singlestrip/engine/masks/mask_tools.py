@@ -14,10 +14,10 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.imaging.geometry import otsu_threshold, signed_distance
 from napari_singlestrip.engine.masks.cleanup import bounding_box, largest_component
 
-Mask = NDArray[np.bool_]
 Image = NDArray[np.floating]
 Spacing = tuple[float, float, float]
 Box = tuple[slice, slice, slice]

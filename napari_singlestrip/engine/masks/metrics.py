@@ -12,9 +12,9 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.masks.cleanup import bounding_box
 
-Mask = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
 Distances = NDArray[np.float64]
 

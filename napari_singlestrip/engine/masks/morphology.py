@@ -7,10 +7,9 @@ matters for training scans of thirty million voxels.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import scipy
 
-Mask = npt.NDArray[np.bool_]
+from napari_singlestrip.engine.arrays import Mask
 
 
 def dilated(mask: Mask) -> Mask:

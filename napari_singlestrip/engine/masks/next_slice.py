@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from napari_singlestrip.engine.masks.spreading import SetSlice
 from napari_singlestrip.engine.masks.spreading_field import LENGTH_MM
 
-Array = NDArray[np.float64]
 Spacing = tuple[float, float, float]
 
 
@@ -32,7 +31,7 @@ def expected_gains(
     set_slices: Sequence[SetSlice],
     spacing: Spacing,
     length_mm: float = LENGTH_MM,
-) -> tuple[Array, Array, Array]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Uncertainty that correcting each slice would remove.
 
     Parameters
@@ -84,11 +83,11 @@ def next_slice(
     return SetSlice(best, int(gains[best].argmax()))
 
 
-def _alike(distance_mm: Array, length_mm: float) -> Array:
+def _alike(distance_mm: NDArray[np.float64], length_mm: float) -> NDArray[np.float64]:
     """Fraction of the variance that one point explains of another: their squared correlation."""
-    alike: Array = np.exp(-2 * np.abs(distance_mm) / length_mm)
+    alike: NDArray[np.float64] = np.exp(-2 * np.abs(distance_mm) / length_mm)
     return alike
 
 
-def _along(values: Array, axis: int) -> NDArray[np.float32]:
+def _along(values: NDArray[np.float64], axis: int) -> NDArray[np.float32]:
     return values.astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Mask = NDArray[np.bool_]
+from napari_singlestrip.engine.arrays import Mask
 
 OPEN = 0.25  # of its length: a line with ends further apart is a cut, not an outline
 END = 6  # a line is extended in the direction of its last n-th part

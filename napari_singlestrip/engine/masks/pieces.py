@@ -8,9 +8,9 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.masks.cleanup import bounding_box
 
-Mask = NDArray[np.bool_]
 Voxel = tuple[int, int, int]
 
 

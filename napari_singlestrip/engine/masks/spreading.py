@@ -15,12 +15,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import FloatArray, Mask
 from napari_singlestrip.engine.masks.cleanup import bounding_box
 from napari_singlestrip.engine.masks.mask_tools import interpolate_slices
 from napari_singlestrip.engine.masks.spreading_scene import Scene, SetSlice, one_slice
 
-Mask = NDArray[np.bool_]
-Array = NDArray[np.float32]
 Spacing = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
 
@@ -108,7 +107,7 @@ class Follower:
         if self._box is not None:
             self._scene(None, False)
 
-    def doubt(self, *, coarse: bool = False) -> Array:
+    def doubt(self, *, coarse: bool = False) -> FloatArray:
         """Uncertainty of the latest result: 0 where it is certain, 1 where it could be either.
 
         Before any result, and without an image, it is high near the surface.

@@ -15,11 +15,10 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import FloatArray, Mask
 from napari_singlestrip.engine.imaging.geometry import signed_distance
 from napari_singlestrip.engine.imaging.grid import Grid
 
-Mask = NDArray[np.bool_]
-Array = NDArray[np.float32]
 Points = NDArray[np.float64]
 _Samples: TypeAlias = tuple[Points, NDArray[np.floating], NDArray[np.floating]]
 
@@ -56,7 +55,7 @@ class SetOutline:
     axis: int
     plane: Grid
     inside: Mask
-    distance: Array
+    distance: FloatArray
 
     @property
     def place_mm(self) -> float:
@@ -93,15 +92,14 @@ class Displacement:
     inverse: NDArray[np.float64]
     size: float
 
-    def at(self, places: Points, without: int | None = None) -> Array:
+    def at(self, places: Points, without: int | None = None) -> FloatArray:
         """Displacement at positions (mm), shape (n, 3), optionally leaving one outline out."""
         weights = self.weights if without is None else self._without(without)
         used = np.flatnonzero(weights)
         if not used.size or not len(places):
             return np.zeros(len(places), dtype=np.float32)
-        found: Array = _covariance(places, self.points[used], self.size) @ weights[used].astype(
-            np.float32
-        )
+        chosen = weights[used].astype(np.float32)
+        found: FloatArray = _covariance(places, self.points[used], self.size) @ chosen
         return found
 
     def _without(self, outline: int) -> NDArray[np.float64]:
@@ -114,7 +112,7 @@ class Displacement:
             weights[left] -= self.inverse[np.ix_(left, out)] @ inner
         return weights
 
-    def onto(self, grid: Grid, distance: Array) -> Array:
+    def onto(self, grid: Grid, distance: FloatArray) -> FloatArray:
         """Field on a grid: computed on sparse nodes near the surface, and interpolated."""
         step = [max(1, round(NODE_MM * self.size / s)) for s in grid.spacing]
         index = [_every(n, s) for n, s in zip(grid.shape, step, strict=True)]
@@ -190,11 +188,11 @@ def _cells(samples: _Samples, cell_mm: float) -> _Samples:
     return np.stack(means[:3], axis=1), means[3], np.asarray(total)
 
 
-def on_plane(data: Array, grid: Grid, plane: Grid, axis: int) -> Array:
+def on_plane(data: FloatArray, grid: Grid, plane: Grid, axis: int) -> FloatArray:
     """Values on a plane whose voxels match the grid except for the position along `axis`."""
     lower, upper, part = between_slices(grid, plane, axis)
     values = np.moveaxis(data, axis, 0)
-    between: Array = values[lower] + np.float32(part) * (values[upper] - values[lower])
+    between: FloatArray = values[lower] + np.float32(part) * (values[upper] - values[lower])
     return np.moveaxis(between[None], 0, axis)
 
 
@@ -206,7 +204,7 @@ def between_slices(grid: Grid, plane: Grid, axis: int) -> tuple[int, int, float]
     return lower, min(lower + 1, grid.shape[axis] - 1), place - lower
 
 
-def displacement_on(outline: SetOutline, size: float) -> tuple[Array, Array]:
+def displacement_on(outline: SetOutline, size: float) -> tuple[FloatArray, FloatArray]:
     """Displacement on a corrected slice, and its weight.
 
     On the corrected outline it is minus the old distance there. Around it, in-plane distances are
@@ -236,7 +234,7 @@ def displacement_on(outline: SetOutline, size: float) -> tuple[Array, Array]:
     else:  # beyond the brain, which this slice does not intersect
         enough = np.where(gone, ENOUGH_MM * size, np.abs(old))
     area = float(np.prod([spacing[a] for a in within])) if within else 1.0
-    moved: Array = np.clip(new * slant, -enough, enough) - old
+    moved: FloatArray = np.clip(new * slant, -enough, enough) - old
     return moved, (weight * area).astype(np.float32)
 
 
@@ -247,7 +245,7 @@ def _gone(before: Mask, after: Mask) -> Mask:
     return gone
 
 
-def _covariance(a: Points, b: Points, size: float) -> Array:
+def _covariance(a: Points, b: Points, size: float) -> FloatArray:
     """Covariance of displacements at positions (n, 3) and (m, 3), mm^2, in single precision."""
     x, y = a.astype(np.float32), b.astype(np.float32)
     squares = (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1) - 2 * (x @ y.T)
@@ -264,7 +262,7 @@ def _every(n: int, step: int) -> NDArray[np.intp]:
     return np.unique(np.rint(np.linspace(0, n - 1, max(2, (n - 1) // step + 1))).astype(np.intp))
 
 
-def _between(values: Array, index: NDArray[np.intp], n: int, axis: int) -> Array:
+def _between(values: FloatArray, index: NDArray[np.intp], n: int, axis: int) -> FloatArray:
     """Interpolate linearly along an axis, from the positions `index` to all below n."""
     if len(index) == n:
         return values
@@ -273,5 +271,5 @@ def _between(values: Array, index: NDArray[np.intp], n: int, axis: int) -> Array
     part = (np.arange(n) - index[lower]) / (index[upper] - index[lower])
     part = part.astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
     low, high = np.take(values, lower, axis), np.take(values, upper, axis)
-    between: Array = low + part * (high - low)
+    between: FloatArray = low + part * (high - low)
     return between

@@ -16,11 +16,10 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import FloatArray, Mask
 from napari_singlestrip.engine.imaging.grid import Grid
 from napari_singlestrip.engine.masks.spreading_field import Displacement, SetOutline, between_slices
 
-Mask = NDArray[np.bool_]
-Array = NDArray[np.float32]
 Spacing = tuple[float, float, float]
 
 BAND_MM = 8.0  # around the moved surface, where image features are used
@@ -43,7 +42,7 @@ class Look:
     features : ndarray of float32, shape (n, i, j, k)
     """
 
-    features: Array
+    features: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +61,12 @@ class Border:
     """
 
     look: Look
-    mean: Array
-    width: Array
-    weights: Array
+    mean: FloatArray
+    width: FloatArray
+    weights: FloatArray
     band_mm: float
 
-    def probability(self, distance: Array) -> Array:
+    def probability(self, distance: FloatArray) -> FloatArray:
         """Probability of being inside, for distances to the moved surface on the features' grid."""
         near = np.abs(distance) < self.band_mm
         out = (distance < 0).astype(np.float32)
@@ -79,16 +78,19 @@ class Border:
             out.ravel()[part] = _sigmoid(self._odds((rows - self.mean) / self.width))
         return out
 
-    def _odds(self, x: Array) -> Array:
+    def _odds(self, x: FloatArray) -> FloatArray:
         """Log-odds, without storing the products of all columns."""
         n = x.shape[1]
         square = np.zeros((n, n), np.float32)
         square[np.triu_indices(n)] = self.weights[n + 1 :]
-        odds: Array = ((x @ square + self.weights[1 : n + 1]) * x).sum(axis=1) + self.weights[0]
+        slope = x @ square + self.weights[1 : n + 1]
+        odds: FloatArray = (slope * x).sum(axis=1) + self.weights[0]
         return odds
 
 
-def look_at(scan: Array, inside: Mask, distance: Array, spacing: Spacing, size: float) -> Look:
+def look_at(
+    scan: FloatArray, inside: Mask, distance: FloatArray, spacing: Spacing, size: float
+) -> Look:
     """Compute the image features of every voxel.
 
     Parameters
@@ -114,7 +116,9 @@ def look_at(scan: Array, inside: Mask, distance: Array, spacing: Spacing, size: 
     return Look(np.stack([scan, *blurred, darkest, size * rise, *through]).astype(np.float32))
 
 
-def _through(data: Array, outwards: Sequence[Array], spacing: Spacing, size: float) -> list[Array]:
+def _through(
+    data: FloatArray, outwards: Sequence[FloatArray], spacing: Spacing, size: float
+) -> list[FloatArray]:
     """Intensities further in and further out along the normal, for each voxel."""
     length = np.maximum(np.sqrt(sum(a**2 for a in outwards)), 1e-3)
     index = np.ogrid[tuple(slice(n) for n in data.shape)]
@@ -173,8 +177,9 @@ def _thin_axes(grid: Grid) -> list[int]:
 
 
 def _table(
-    look: Look, grid: Grid, outline: SetOutline, index: NDArray[np.intp], moved: Array, band: float
-) -> tuple[Array, Mask]:
+    look: Look, grid: Grid, outline: SetOutline, index: NDArray[np.intp],
+    moved: FloatArray, band: float,
+) -> tuple[FloatArray, Mask]:
     """Distance and features of the voxels of a slice near the surface, and their class."""
     here = tuple(index.T)
     distance = outline.distance[here] + moved
@@ -190,13 +195,13 @@ def _table(
     return np.vstack([distance[near], seen]).T, outline.inside[here]
 
 
-def _products(x: Array) -> Array:
+def _products(x: FloatArray) -> FloatArray:
     """A constant, all columns, and the products of any two, shape (rows, 1 + n + n (n + 1) / 2)."""
     first, second = np.triu_indices(x.shape[1])
     return np.hstack([np.ones((len(x), 1), np.float32), x, x[:, first] * x[:, second]])
 
 
-def _logistic(x: Array, inside: Mask) -> Array:
+def _logistic(x: FloatArray, inside: Mask) -> FloatArray:
     """Weights of a logistic regression with a quadratic penalty, by Newton's method."""
     penalty = np.full(x.shape[1], STEADY * len(x))
     penalty[0] = 1e-3  # the constant is not penalised
@@ -216,13 +221,13 @@ def _sigmoid(x: NDArray[np.floating]) -> NDArray[np.floating]:
     return scipy.special.expit(x)
 
 
-def _blur(data: Array, width_mm: float, spacing: Spacing) -> Array:
+def _blur(data: FloatArray, width_mm: float, spacing: Spacing) -> FloatArray:
     sigma = [width_mm / s for s in spacing]
-    blurred: Array = scipy.ndimage.gaussian_filter(data, sigma, mode="nearest", truncate=3.0)
+    blurred: FloatArray = scipy.ndimage.gaussian_filter(data, sigma, mode="nearest", truncate=3.0)
     return blurred
 
 
-def _gradient(data: Array, spacing: Spacing) -> list[Array]:
+def _gradient(data: FloatArray, spacing: Spacing) -> list[FloatArray]:
     """Gradient per mm; none along an axis of one voxel."""
     return [
         np.gradient(data, s, axis=a) if data.shape[a] > 1 else np.zeros_like(data)

@@ -13,6 +13,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import FloatArray, Mask
 from napari_singlestrip.engine.imaging.geometry import signed_distance
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.imaging.resampling import resample
@@ -25,8 +26,6 @@ from napari_singlestrip.engine.masks.spreading_field import (
 )
 from napari_singlestrip.engine.masks.spreading_image import Look, fit_border, look_at
 
-Mask = NDArray[np.bool_]
-Array = NDArray[np.float32]
 Spacing = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
 
@@ -106,7 +105,7 @@ class Scene:
         mask: Mask = resample(Volume(soft, self.grid.affine), self.own) > 0.5
         return mask
 
-    def _away(self, slices: Sequence[SetSlice]) -> Array:
+    def _away(self, slices: Sequence[SetSlice]) -> FloatArray:
         """Distance of each voxel to the nearest corrected slice (mm)."""
         axes = [np.full(n, np.inf, np.float32) for n in self.grid.shape]
         for s in slices:
@@ -114,15 +113,14 @@ class Scene:
             off = np.abs(places + self.grid.affine[s.axis, 3] - self._place(s))
             axes[s.axis] = np.minimum(axes[s.axis], off.astype(np.float32))
         i, p, l = np.ix_(*axes)  # noqa: E741
-        away: Array = np.minimum(np.minimum(i, p), l)
+        away: FloatArray = np.minimum(np.minimum(i, p), l)
         return away
 
-    def doubt(self) -> Array:
+    def doubt(self) -> FloatArray:
         """Uncertainty of the latest result, on the scan's own voxels."""
-        doubt: Array = resample(Volume(4 * self.sure * (1 - self.sure), self.grid.affine), self.own)
-        return doubt
+        return resample(Volume(4 * self.sure * (1 - self.sure), self.grid.affine), self.own)
 
-    def _moved(self, moved: Array) -> Mask:
+    def _moved(self, moved: FloatArray) -> Mask:
         """The moved mask; unchanged, to the voxel, where nothing moves."""
         both = [resample(Volume(f, self.grid.affine), self.own) for f in (moved, self.distance)]
         still = np.abs(both[0] - both[1]) < UNMOVED * min(self.own.spacing)
@@ -153,9 +151,9 @@ class Scene:
         return SetOutline(s.axis, plane, inside, on_plane(self.distance, self.grid, plane, s.axis))
 
 
-def _sure(distance: Array, size: float) -> Array:
+def _sure(distance: FloatArray, size: float) -> FloatArray:
     """Probability of being inside, from the distance to the surface alone."""
-    likely: Array = scipy.special.expit(-distance / (ERROR_MM * size / 1.7)).astype(np.float32)
+    likely: FloatArray = scipy.special.expit(-distance / (ERROR_MM * size / 1.7)).astype(np.float32)
     return likely
 
 
@@ -189,7 +187,7 @@ def _plane(grid: Grid, axis: int, own: Grid, index: int) -> Grid:
     return Grid((shape[0], shape[1], shape[2]), affine)
 
 
-def _onto(mask: Mask, own: Grid, grid: Grid) -> Array:
+def _onto(mask: Mask, own: Grid, grid: Grid) -> FloatArray:
     """Fraction of each voxel that is inside."""
     return resample(Volume(mask.astype(np.float32), own.affine), grid)
 

@@ -8,13 +8,13 @@ cubes of scikit-image and other libraries hold it, which would freeze the window
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from napari_singlestrip.engine.arrays import AnyArray
+
 LEVEL = 0.5
 WIDTH = 1.1  # of the Gaussian, in cells: removes the staircase of voxels, not the gyri
 ROOM = 3  # margin around the mask for the Gaussian, in cells
@@ -54,7 +54,7 @@ class Surface:
         return float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
 
 
-def surface_of(mask: Array, affine: Array, cell_mm: float = 0.0) -> Surface:
+def surface_of(mask: AnyArray, affine: AnyArray, cell_mm: float = 0.0) -> Surface:
     """Find the surface of a mask.
 
     Parameters
@@ -93,7 +93,7 @@ def surface_of(mask: Array, affine: Array, cell_mm: float = 0.0) -> Surface:
 # --- the field whose isosurface is extracted
 
 
-def _box(mask: Array, steps: tuple[int, ...]) -> tuple[slice, ...] | None:
+def _box(mask: AnyArray, steps: tuple[int, ...]) -> tuple[slice, ...] | None:
     """Smallest box around the mask, of whole blocks."""
     box, rest = [], mask
     for axis, step in enumerate(steps):
@@ -106,7 +106,7 @@ def _box(mask: Array, steps: tuple[int, ...]) -> tuple[slice, ...] | None:
     return tuple(box)
 
 
-def _thinned(mask: Array, steps: tuple[int, ...]) -> NDArray[np.float32]:
+def _thinned(mask: AnyArray, steps: tuple[int, ...]) -> NDArray[np.float32]:
     """Fraction of each block of voxels that is inside, with a margin."""
     inside = mask != 0
     lacking = [(0, -n % step) for n, step in zip(inside.shape, steps, strict=True)]
@@ -120,7 +120,7 @@ def _thinned(mask: Array, steps: tuple[int, ...]) -> NDArray[np.float32]:
     return np.pad(field / np.float32(np.prod(steps)), ROOM)
 
 
-def _smoothed(field: NDArray[np.float32], cells_mm: Array) -> NDArray[np.float32]:
+def _smoothed(field: NDArray[np.float32], cells_mm: AnyArray) -> NDArray[np.float32]:
     # Equally wide in mm along every axis; coarse axes need no smoothing.
     return scipy.ndimage.gaussian_filter(field, WIDTH * cells_mm.min() / cells_mm, truncate=3.0)
 
@@ -128,7 +128,7 @@ def _smoothed(field: NDArray[np.float32], cells_mm: Array) -> NDArray[np.float32
 # --- surface nets
 
 
-def _nets(field: NDArray[np.float32]) -> tuple[Array, Array]:
+def _nets(field: NDArray[np.float32]) -> tuple[AnyArray, AnyArray]:
     """Vertices (in cells) and triangles of the isosurface."""
     inside = field > LEVEL
     parts = [_crossed_edges(field, inside, axis) for axis in range(3)]
@@ -144,7 +144,7 @@ def _nets(field: NDArray[np.float32]) -> tuple[Array, Array]:
     return vertices, np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
 
 
-def _crossed_edges(field: Array, inside: Array, axis: int) -> tuple[Array, Array]:
+def _crossed_edges(field: AnyArray, inside: AnyArray, axis: int) -> tuple[AnyArray, AnyArray]:
     """Where edges along an axis cross the level, and the four cells around each of them."""
     low, high = [slice(None)] * 3, [slice(None)] * 3
     low[axis], high[axis] = slice(None, -1), slice(1, None)

@@ -18,11 +18,10 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import AnyArray
 from napari_singlestrip.engine.imaging.display_orientation import Upright
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
 from napari_singlestrip.errors import UserError
-
-Array = NDArray[Any]
 
 SAMPLE = 8  # every n-th voxel along each axis is compared first
 ROUNDING = 1e-5  # of the range of intensities
@@ -47,9 +46,9 @@ class LayerPicture:
     """
 
     name: str
-    data: Array
+    data: AnyArray
     files: tuple[Path, ...]
-    affine: Array
+    affine: AnyArray
     knows_up: bool
 
 
@@ -69,7 +68,7 @@ class LayerScan:
     """
 
     path: Path
-    turn: Array
+    turn: AnyArray
     upright: bool
     written: bool
 
@@ -120,7 +119,9 @@ def scan_of(picture: LayerPicture, folder: Path) -> LayerScan:
     return _written(picture, folder)
 
 
-def turn_between(volume: Array, data: Array, first: Sequence[Array] = ()) -> Array | None:
+def turn_between(
+    volume: AnyArray, data: AnyArray, first: Sequence[AnyArray] = ()
+) -> AnyArray | None:
     """Return the reorientation that maps one array to the other; None if they differ."""
     for turn in (*first, *_turns()):
         turned = nib.orientations.apply_orientation(volume, turn)
@@ -137,7 +138,7 @@ def file_name(name: str) -> str:
 # --- inside
 
 
-def _shown_file(path: Path, data: Array) -> LayerScan | None:
+def _shown_file(path: Path, data: AnyArray) -> LayerScan | None:
     scan = open_scan(path)
     if sorted(scan.grid.shape) != sorted(data.shape):
         return None
@@ -161,7 +162,7 @@ def _written(picture: LayerPicture, folder: Path) -> LayerScan:
     return LayerScan(path, _identity(), upright=False, written=True)
 
 
-def _same(one: Array, other: Array) -> bool:
+def _same(one: AnyArray, other: AnyArray) -> bool:
     step = tuple(slice(None, None, max(1, n // SAMPLE)) for n in one.shape)
     for part in (step, (slice(None),) * 3):
         a, b = one[part].astype(np.float32), other[part].astype(np.float32)
@@ -171,7 +172,7 @@ def _same(one: Array, other: Array) -> bool:
     return True
 
 
-def _turns() -> list[Array]:
+def _turns() -> list[AnyArray]:
     """All 48 reorientations, simple ones first."""
     return [
         np.array(list(zip(axes, flips, strict=True)), float)
@@ -180,11 +181,11 @@ def _turns() -> list[Array]:
     ]
 
 
-def _identity() -> Array:
+def _identity() -> AnyArray:
     return np.array([[0, 1], [1, 1], [2, 1]], float)
 
 
-def _affine_of_reader(layer: Any, shape: tuple[int, ...]) -> Array | None:
+def _affine_of_reader(layer: Any, shape: tuple[int, ...]) -> AnyArray | None:
     """Affine of a layer made by our reader, whose values may have changed since."""
     stored = np.asarray(layer.metadata.get("affine", ()), float)
     if stored.shape != (4, 4):
@@ -199,7 +200,7 @@ def _affine_of_reader(layer: Any, shape: tuple[int, ...]) -> Array | None:
     return turn.affine_of_display((on_file[0], on_file[1], on_file[2]))
 
 
-def _affine_in_world(layer: Any) -> Array:
+def _affine_in_world(layer: Any) -> AnyArray:
     """Affine from napari's own scale, rotation and units."""
     units = [_in_mm(unit) for unit in getattr(layer, "units", None) or (1, 1, 1)]
     origin = np.asarray(layer.data_to_world((0, 0, 0)), float)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import AnyArray
 from napari_singlestrip.engine.imaging.display_orientation import Upright
 from napari_singlestrip.engine.imaging.head_middle import level_of_ventricles
 from napari_singlestrip.engine.imaging.scan_values import padding_to_air
@@ -23,7 +23,6 @@ from napari_singlestrip.errors import UserError
 OUTLINE = (0, 216, 240)  # the colour of masks in the window
 DOUBT_TINTS = {TOO_MUCH: (255, 69, 48), TOO_LITTLE: (74, 140, 255)}
 
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,13 +89,13 @@ def scan_picture(
     return ScanPicture(np.round(rgb * 255).astype(np.uint8), notes)
 
 
-def _one_frame(scan: Scan) -> Array:
+def _one_frame(scan: Scan) -> AnyArray:
     """The middle frame, unscaled, which is enough for a thumbnail."""
     frames = scan.read_raw().reshape(*scan.grid.shape, -1, order="F")
     return frames[..., frames.shape[-1] // 2]
 
 
-def _check_values(frame: Array, scan: Scan) -> tuple[str, ...]:
+def _check_values(frame: AnyArray, scan: Scan) -> tuple[str, ...]:
     low, high = frame.min(), frame.max()
     if low == high:
         raise UserError(
@@ -138,7 +137,7 @@ def _middle(mask: NDArray[np.bool_]) -> int:
     return int(used[len(used) // 2])
 
 
-def _contrast(plane: Array) -> NDArray[np.float32]:
+def _contrast(plane: AnyArray) -> NDArray[np.float32]:
     values = np.nan_to_num(plane.astype(np.float32), posinf=0.0, neginf=0.0)
     low, high = np.percentile(values, (1, 99.5))
     if high <= low:
@@ -155,7 +154,7 @@ def _head(plane: NDArray[np.float32]) -> tuple[slice, slice]:
     return parts[0], parts[1]
 
 
-def _fit(plane: NDArray[np.float32], spacing: tuple[float, ...], size: int) -> Array:
+def _fit(plane: NDArray[np.float32], spacing: tuple[float, ...], size: int) -> AnyArray:
     """Resample a slice to fit a square, keeping its proportions in mm."""
     extent = np.array(plane.shape) * np.array(spacing)
     step = extent.max() / size / np.array(spacing)  # voxels per pixel

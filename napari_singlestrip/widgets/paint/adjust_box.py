@@ -20,9 +20,10 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledDoubleRangeSlider
 from superqt.utils import signals_blocked
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.masks import mask_tools
 from napari_singlestrip.engine.masks.logic import How, between, combine
-from napari_singlestrip.engine.masks.mask_tools import Image, Mask, Spacing
+from napari_singlestrip.engine.masks.mask_tools import Image, Spacing
 from napari_singlestrip.engine.masks.pieces import without_small_pieces
 from napari_singlestrip.widgets.common.controls import button
 from napari_singlestrip.widgets.common.single_shot import single_shot

@@ -14,17 +14,18 @@ from pathlib import Path
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.imaging.volume import Scan, load_mask
 from napari_singlestrip.engine.learning import first_network
 from napari_singlestrip.engine.masks.growing import suggest_brain
-from napari_singlestrip.engine.masks.mask_tools import Image, Mask, Spacing
+from napari_singlestrip.engine.masks.mask_tools import Image, Spacing
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import TERMINAL, Cancelled, Event, Failed, Finished
 from napari_singlestrip.files.temporary import remove_leftovers, temporary_folder
 from napari_singlestrip.study.drafts import FOLDER, mark_suggested
 from napari_singlestrip.texts import printable
 from napari_singlestrip.widgets.paint.tools import PaintTools
-from napari_singlestrip.widgets.session.job_process import Job, JobStatus
+from napari_singlestrip.widgets.session.job_process import JobProcess, JobStatus
 from napari_singlestrip.widgets.session.session import Session
 from napari_singlestrip.widgets.viewer.shown import Shown
 
@@ -116,7 +117,7 @@ class FirstSuggestion(QObject):
     def __init__(self, session: Session, tools: PaintTools) -> None:
         super().__init__(tools)
         self.session, self.tools = session, tools
-        self._job = Job(self)
+        self._job = JobProcess(self)
         self._search: _Search | None = None
         self._job.changed.connect(self.changed)
         self._job.happened.connect(self._on_event)

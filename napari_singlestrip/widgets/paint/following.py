@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from napari_singlestrip.engine.masks.mask_tools import Image, Mask, Spacing
+from napari_singlestrip.engine.arrays import Mask
+from napari_singlestrip.engine.masks.mask_tools import Image, Spacing
 from napari_singlestrip.texts import counted
 from napari_singlestrip.widgets.session.correcting import Correcting
 from napari_singlestrip.widgets.session.kept_follower import Scene

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from napari.layers import Labels
-from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.imaging.volume import load_mask
 from napari_singlestrip.widgets.session.session import Session
 from napari_singlestrip.widgets.viewer.shown import Shown
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

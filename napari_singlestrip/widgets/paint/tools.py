@@ -8,9 +8,10 @@ import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.masks import mask_tools
 from napari_singlestrip.engine.masks.growing import grow_from_seeds
-from napari_singlestrip.engine.masks.mask_tools import Image, Mask, Spacing
+from napari_singlestrip.engine.masks.mask_tools import Image, Spacing
 from napari_singlestrip.widgets.common.controls import button
 from napari_singlestrip.widgets.paint.adjust_box import AdjustBox
 from napari_singlestrip.widgets.paint.brush_controls import BrushControls

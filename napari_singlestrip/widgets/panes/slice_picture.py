@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QRectF
 from qtpy.QtGui import QImage, QPainter
 
-Array = NDArray[Any]
+from napari_singlestrip.engine.arrays import AnyArray
+
 LEVELS = 256
 TINT = (255, 230, 0, 110)  # highlight of newly filled voxels
 
@@ -91,7 +92,7 @@ class SlicePictures:
         index = round((point[across] - layer.translate[across]) / layer.scale[across])
         return index if 0 <= index < layer.data.shape[across] else None
 
-    def _slice(self, layer: Any, index: int) -> Array:
+    def _slice(self, layer: Any, index: int) -> AnyArray:
         here: list[Any] = [slice(None)] * 3
         here[self.axes[0]] = index
         return np.asarray(layer.data[tuple(here)])  # `take` would copy the whole volume
@@ -123,7 +124,7 @@ def _can_be_drawn(layer: Any) -> bool:
     return plain and not layer.multiscale and not getattr(layer, "rgb", False)
 
 
-def _scan_image(layer: Image, values: Array) -> QImage:
+def _scan_image(layer: Image, values: AnyArray) -> QImage:
     low, high = layer.contrast_limits
     part = (np.asarray(values, np.float32) - low) / max(high - low, 1e-12)
     part = np.clip(np.nan_to_num(part), 0, 1)
@@ -133,7 +134,7 @@ def _scan_image(layer: Image, values: Array) -> QImage:
     return _image(table[(part * (LEVELS - 1) + 0.5).astype(np.uint8)])
 
 
-def _labels_image(layer: Labels, values: Array) -> QImage:
+def _labels_image(layer: Labels, values: AnyArray) -> QImage:
     if layer.contour > 0:
         values = np.where(_border(values, layer.contour), values, 0)
     if values.dtype == np.uint8:
@@ -142,7 +143,7 @@ def _labels_image(layer: Labels, values: Array) -> QImage:
     return _image(np.round(255 * layer.colormap.map(values)).astype(np.uint8))
 
 
-def _border(values: Array, width: int) -> NDArray[np.bool_]:
+def _border(values: AnyArray, width: int) -> NDArray[np.bool_]:
     """Voxels with another label among their neighbours, out to a width."""
     found = np.zeros(values.shape, bool)
     for step in range(1, width + 1):

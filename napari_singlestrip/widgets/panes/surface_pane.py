@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import QRect, Qt
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QFileDialog, QLabel, QWidget
 
+from napari_singlestrip.engine.arrays import AnyArray
 from napari_singlestrip.engine.masks.surface import Surface, surface_of
 from napari_singlestrip.engine.masks.surface_files import write_surface
 from napari_singlestrip.widgets.common.background_thread import Background
@@ -26,7 +26,6 @@ DEPTHS = np.array([0.0, 1.0, -1.0, 2.0, -2.0])  # voxels inside and outside; wha
 EMPTY = Surface(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32))
 STYLE = "color: white; background: rgba(0, 0, 0, 130); padding: 1px 3px;"
 
-Array = NDArray[Any]
 
 
 class SurfacePane(QWidget):
@@ -158,7 +157,7 @@ class SurfacePane(QWidget):
             ending = ".stl" if "stl" in chosen else ".ply"
             self.save(Path(path if Path(path).suffix else path + ending))
 
-    def _look_at(self, mm: Array) -> None:
+    def _look_at(self, mm: AnyArray) -> None:
         solid = self._layers.solid()
         if solid is not None:
             near = np.round(_placed(np.linalg.inv(solid[1]), mm)).astype(int)
@@ -181,7 +180,7 @@ class SurfacePane(QWidget):
         if solid is not None:
             self._find(*solid, cell_of(solid, FINE))
 
-    def _find(self, mask: Array, affine: Array, cell_mm: float) -> None:
+    def _find(self, mask: AnyArray, affine: AnyArray, cell_mm: float) -> None:
         self._background.forget()  # older requests are obsolete
         self._background.run(lambda: surface_of(mask, affine, cell_mm), self._show)
 
@@ -202,7 +201,7 @@ class SurfacePane(QWidget):
         """The layer of places to check, while it is visible."""
         return self._layers.own.get(DOUBTS) if self._layers.overlays.has(DOUBTS) else None
 
-    def _colours(self, surface: Surface) -> Array | None:
+    def _colours(self, surface: Surface) -> AnyArray | None:
         """Colour each vertex by the place to check near it; None without any."""
         doubts, solid = self._shown_doubts, self._layers.solid()
         if doubts is None or solid is None or not len(surface.vertices):
@@ -218,15 +217,15 @@ class SurfacePane(QWidget):
         return np.asarray(colours)
 
 
-def cell_of(solid: tuple[Array, Array], cells: int) -> float:
+def cell_of(solid: tuple[AnyArray, AnyArray], cells: int) -> float:
     """Size of a cell (mm) when so many lie along the longest side of a volume."""
     mask, affine = solid
     return float((np.array(mask.shape) * _spacing(affine)).max() / cells)
 
 
-def _spacing(affine: Array) -> Array:
+def _spacing(affine: AnyArray) -> AnyArray:
     return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
 
 
-def _placed(affine: Array, points: Array) -> Array:
+def _placed(affine: AnyArray, points: AnyArray) -> AnyArray:
     return np.asarray(points @ affine[:3, :3].T + affine[:3, 3])

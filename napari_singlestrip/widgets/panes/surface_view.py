@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtWidgets import QWidget
 from vispy.scene import SceneCanvas
 from vispy.scene.cameras import TurntableCamera
 from vispy.scene.visuals import Line, Markers
 
+from napari_singlestrip.engine.arrays import AnyArray
 from napari_singlestrip.engine.masks.surface import Surface
 from napari_singlestrip.widgets.panes.lit_mesh import LitMesh
 
@@ -22,7 +22,6 @@ ROOM = 0.85  # visible fraction of the box's diagonal
 CLICK = 4  # pixels: a longer movement rotates the brain
 NEAR = 8.0  # search radius of vertices around a click (pixels)
 
-Array = NDArray[Any]
 
 
 class SurfaceView:
@@ -57,7 +56,7 @@ class SurfaceView:
         """Take the colour of the other panes."""
         self._canvas.bgcolor = colour
 
-    def show_surface(self, surface: Surface, colours: Array | None = None) -> None:
+    def show_surface(self, surface: Surface, colours: AnyArray | None = None) -> None:
         """Show a surface, with colours (n, 3) of its vertices."""
         self.surface = surface
         if colours is None:
@@ -82,7 +81,7 @@ class SurfaceView:
         """Fit the view to the next surface, which is of another scan."""
         self._framed = False
 
-    def show_point(self, point: Array, ends: Array) -> None:
+    def show_point(self, point: AnyArray, ends: AnyArray) -> None:
         """Show the crosshair: a point, and lines between pairs of `ends` through it (mm)."""
         self._lines.set_data(pos=np.asarray(ends, np.float32))
         self._spot.set_data(np.asarray([point], np.float32), size=9, edge_width=1.5,
@@ -94,7 +93,7 @@ class SurfaceView:
         """Show no point: there is no scan."""
         self._lines.visible = self._spot.visible = False
 
-    def place_at(self, pixel: tuple[float, float]) -> Array | None:
+    def place_at(self, pixel: tuple[float, float]) -> AnyArray | None:
         """The surface point (mm) at a pixel, nearest to the camera; None beside the surface."""
         if not len(self.surface.vertices):
             return None
@@ -115,7 +114,7 @@ class SurfaceView:
 
     # --- inside
 
-    def _directions(self) -> tuple[Array, Array, Array]:
+    def _directions(self) -> tuple[AnyArray, AnyArray, AnyArray]:
         """Camera axes: towards the camera, right and up."""
         turn, lift = np.deg2rad(self.camera.azimuth), np.deg2rad(self.camera.elevation)
         right = np.array([np.cos(turn), np.sin(turn), 0.0])

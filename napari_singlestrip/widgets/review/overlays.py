@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
+from napari_singlestrip.engine.arrays import AnyArray
 from napari_singlestrip.engine.imaging.volume import load_mask
 from napari_singlestrip.engine.masks.mask_change import MaskChange, mask_change
 from napari_singlestrip.widgets.common.background_thread import Background
@@ -29,7 +29,6 @@ COUNT_MS = 150  # after a stroke
 PATHS = (PSEUDO_LABEL, BEFORE)
 LEAST_SEEN = 0.02  # of the mask's own opacity, so that it can be restored
 
-Array = NDArray[Any]
 UNTOUCHED = "The mask is the untouched pseudo-label."
 
 
@@ -57,7 +56,7 @@ class ReviewLayers(QWidget):
         self.in_3d = self._box("3D  D", "in_3d", "Show the mask in 3D; painting works in slices")
         self.words = words(name="changes")
         self._name, self._paths = "", dict[str, Path]()
-        self._arrays: dict[str, Array] = {}
+        self._arrays: dict[str, AnyArray] = {}
         self._asked: set[str] = set()
         self._held: set[str] = set()
         self._change: MaskChange | None = None
@@ -242,7 +241,7 @@ class ReviewLayers(QWidget):
         self._asked.add(key)
         path, scan = self._paths[key], now.scan
 
-        def take(array: Array) -> None:
+        def take(array: AnyArray) -> None:
             self._arrays[key] = array
             self._draw(key)
             if self.before.before:

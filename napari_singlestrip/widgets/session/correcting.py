@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QApplication
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.masks.cleanup import bounding_box
 from napari_singlestrip.engine.masks.spreading import SetSlice
 from napari_singlestrip.widgets.common.background_thread import Background
@@ -26,7 +26,6 @@ from napari_singlestrip.widgets.session.user_settings import follow_live_wanted,
 from napari_singlestrip.widgets.viewer.napari_private import is_stroke_open
 from napari_singlestrip.widgets.viewer.study_layers import StudyLayers
 
-Mask = NDArray[np.bool_]
 Slices = tuple[SetSlice, ...]
 
 REST_MS = 80  # pause after which a stroke counts as finished

@@ -164,7 +164,7 @@ def full_command(arguments: Sequence[str], launcher: Sequence[str] = ()) -> list
     return [*launcher, *command]
 
 
-class Job(QObject):
+class JobProcess(QObject):
     """Starts, monitors and stops the process of a job.
 
     Signals

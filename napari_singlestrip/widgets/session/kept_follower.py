@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.masks.spreading import Follower, SetSlice
 from napari_singlestrip.widgets.session.originals import PackedMask
 
-Mask = NDArray[np.bool_]
 NICENESS = 15  # of the preparing thread
 
 

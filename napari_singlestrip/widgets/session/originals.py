@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.masks.changed_slices import changed_slices, is_another_mask
 from napari_singlestrip.engine.masks.mask_tools import axis_with_gaps
 from napari_singlestrip.engine.masks.spreading import SetSlice
@@ -29,7 +30,6 @@ from napari_singlestrip.study.tables import SUGGESTED, MaskRecord
 from napari_singlestrip.widgets.viewer.shown import Shown, kept_mask
 from napari_singlestrip.widgets.viewer.study_layers import StudyLayers
 
-Mask = NDArray[np.bool_]
 MAX_SCANS, MAX_MASKS = 8, 6  # an eighth of a byte per voxel each
 
 

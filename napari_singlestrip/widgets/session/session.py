@@ -27,7 +27,7 @@ from napari_singlestrip.widgets.common.napari_preferences import wishes
 from napari_singlestrip.widgets.common.thumbnails import Thumbnails
 from napari_singlestrip.widgets.session.correcting import Correcting
 from napari_singlestrip.widgets.session.follower import Follower
-from napari_singlestrip.widgets.session.job_process import FOLLOW, Job, JobStatus
+from napari_singlestrip.widgets.session.job_process import FOLLOW, JobProcess, JobStatus
 from napari_singlestrip.widgets.session.unsaved import ClosingWords, UnsavedMasks
 from napari_singlestrip.widgets.session.user_settings import launcher_of
 from napari_singlestrip.widgets.session.window_file import read_window_file
@@ -79,7 +79,7 @@ class Session(QObject):
         self.viewer = viewer
         self.study: Study | None = None
         self.step = STEPS[0]
-        self.job = Job(self)
+        self.job = JobProcess(self)
         self.layers = StudyLayers(viewer, self)
         # Looked up at each call, so that tests can replace the function.
         self.unsaved = UnsavedMasks(lambda *draft: save_draft(*draft), self)

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.errors import NotWritten, UserError
 from napari_singlestrip.texts import printable
 from napari_singlestrip.widgets.common.single_shot import single_shot
@@ -17,7 +16,6 @@ from napari_singlestrip.widgets.viewer.napari_private import closing_tasks_of
 
 RETRY_MS = 5000
 
-Mask = NDArray[np.bool_]
 Write = Callable[[Path, str, Mask], None]
 
 

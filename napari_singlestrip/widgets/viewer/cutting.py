@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.masks.cleanup import bounding_box
 from napari_singlestrip.engine.masks.outlines import beyond, enclosed, is_closed
 from napari_singlestrip.engine.masks.pieces import piece_at
@@ -16,7 +17,6 @@ from napari_singlestrip.widgets.viewer.lasso import Outline
 if TYPE_CHECKING:
     from napari_singlestrip.widgets.viewer.study_layers import StudyLayers
 
-Mask = NDArray[np.bool_]
 
 
 class Scissors(Outline):

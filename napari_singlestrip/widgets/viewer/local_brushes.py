@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.masks.local_edits import (
     Place,
     Spacing,
@@ -24,7 +25,6 @@ from napari_singlestrip.widgets.viewer.canvas_tools import Pointer
 if TYPE_CHECKING:
     from napari_singlestrip.widgets.viewer.study_layers import StudyLayers
 
-Mask = NDArray[np.bool_]
 Box = tuple[slice, ...]
 
 SMOOTHS = 0.35  # of the radius: width of the Gaussian

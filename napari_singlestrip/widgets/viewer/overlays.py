@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import AnyArray
 from napari_singlestrip.widgets.viewer.editing import MaskEditing
 from napari_singlestrip.widgets.viewer.own_layers import (
     ANSWER,
@@ -20,7 +18,6 @@ from napari_singlestrip.widgets.viewer.own_layers import (
 )
 from napari_singlestrip.widgets.viewer.showing import Showing
 
-Array = NDArray[Any]
 NOWHERE = (0, 0, 0)  # strides of an empty array of marks
 
 
@@ -36,9 +33,9 @@ class Overlays:
 
     def __init__(self, own: OwnLayers, showing: Showing, editing: MaskEditing) -> None:
         self._own, self._showing, self._editing = own, showing, editing
-        self._marks: Array | None = None  # the displayed marks
+        self._marks: AnyArray | None = None  # the displayed marks
 
-    def show(self, name: str, mask: Array | None, contour: int = 1) -> None:
+    def show(self, name: str, mask: AnyArray | None, contour: int = 1) -> None:
         """Show another mask (i, j, k, the scan's grid) beside the painted one; None hides it."""
         now = self._showing.now
         if mask is None or now is None:
@@ -60,7 +57,7 @@ class Overlays:
         if layer is not None:
             layer.opacity = strength
 
-    def show_doubts(self, marks: Array | None, seen: bool) -> None:
+    def show_doubts(self, marks: AnyArray | None, seen: bool) -> None:
         """Show the doubts (i, j, k; 1 too much, 2 too little); None if unknown.
 
         The hidden layer is kept ready, so that its key responds immediately, and is reused for

@@ -11,13 +11,12 @@ from typing import Any
 
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
-from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import AnyArray
 from napari_singlestrip.engine.masks.doubt import TOO_LITTLE, TOO_MUCH
 from napari_singlestrip.widgets.viewer.layer_place import LayersInPlace
 from napari_singlestrip.widgets.viewer.napari_private import reset_history
 
-Array = NDArray[Any]
 Scale = tuple[float, float, float]
 
 AXES = ("axial", "coronal", "sagittal")  # what the slider goes through; else it says "-3"
@@ -76,7 +75,7 @@ class OwnLayers:
         """Names of scan and mask layers that the user removed."""
         return [n for n in (IMAGE, MASK) if n in self.named and self.get(n) is None]
 
-    def add_image(self, name: str, data: Array, scale: Scale, **more: Any) -> Image:
+    def add_image(self, name: str, data: AnyArray, scale: Scale, **more: Any) -> Image:
         """Add an image."""
         layer: Image = self.viewer.add_image(
             data, name=name, scale=scale, axis_labels=AXES, **more
@@ -84,7 +83,7 @@ class OwnLayers:
         return self._keep(name, layer, scale)
 
     def add_labels(
-        self, name: str, data: Array, scale: Scale, colours: Mapping[int, str] | None = None,
+        self, name: str, data: AnyArray, scale: Scale, colours: Mapping[int, str] | None = None,
         **more: Any,
     ) -> Labels:
         """Add a mask; or marks of several kinds, with a colour for each."""
@@ -99,7 +98,7 @@ class OwnLayers:
         layer.selected_label = 1
         return self._keep(name, layer, scale)
 
-    def swap(self, layer: Any, data: Array, scale: Scale) -> None:
+    def swap(self, layer: Any, data: AnyArray, scale: Scale) -> None:
         """Replace the data of a layer."""
         with self.silent():
             layer.data = data

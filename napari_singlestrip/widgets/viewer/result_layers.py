@@ -13,6 +13,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.arrays import AnyArray
 from napari_singlestrip.engine.imaging.display_orientation import Upright
 from napari_singlestrip.widgets.viewer.layer_place import LayersInPlace
 from napari_singlestrip.widgets.viewer.own_layers import AXES, COLOURS, MASK
@@ -24,7 +25,6 @@ COLOUR = COLOURS[MASK]
 VIEW, UP = (0.35, 0.6, -0.75), (-1.0, 0.0, 0.0)
 MAX_3D = 96  # voxels along the longest axis
 
-Array = NDArray[Any]
 
 
 class ResultLayers:
@@ -47,7 +47,7 @@ class ResultLayers:
         self._in_place = in_place
         self.name = ""
         self.path: Path | None = None
-        self.solid: tuple[Array, Array] | None = None
+        self.solid: tuple[AnyArray, AnyArray] | None = None
         self._ours: list[Any] = []
         self._filled = False
 
@@ -128,7 +128,7 @@ class ResultLayers:
         layer.opacity = 0.4 if self._filled else 0.8
 
     def _add_brain(
-        self, data: Array, found: Array, loaded: LoadedScan, scale: tuple[float, float, float]
+        self, data: AnyArray, found: AnyArray, loaded: LoadedScan, scale: tuple[float, float, float]
     ) -> None:
         box, step = _box(found), _step(found)
         part = tuple(slice(b.start, b.stop, step) for b in box)
@@ -141,12 +141,12 @@ class ResultLayers:
         ))
 
 
-def _box(found: Array) -> tuple[slice, ...]:
+def _box(found: AnyArray) -> tuple[slice, ...]:
     """Smallest box around a mask."""
     where = np.nonzero(found)
     return tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in where)
 
 
-def _step(found: Array) -> int:
+def _step(found: AnyArray) -> int:
     """Subsampling step for smooth 3D rotation without a graphics card."""
     return max(1, -(-max(b.stop - b.start for b in _box(found)) // MAX_3D))

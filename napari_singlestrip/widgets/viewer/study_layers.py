@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from napari_singlestrip.engine.arrays import AnyArray
 from napari_singlestrip.engine.imaging.display_orientation import Upright
 from napari_singlestrip.engine.imaging.volume import load_mask
 from napari_singlestrip.study.review import stamp
@@ -25,8 +25,6 @@ from napari_singlestrip.widgets.viewer.showing import Showing
 from napari_singlestrip.widgets.viewer.shown import KeptDraft, Shown, mask_of, middle_of
 from napari_singlestrip.widgets.viewer.viewpoint import Viewpoint
 from napari_singlestrip.widgets.viewer.volume_cache import VolumeCache
-
-Array = NDArray[Any]
 
 
 class StudyLayers(QObject):
@@ -152,7 +150,7 @@ class StudyLayers(QObject):
         of_study = self.showing.now is not None and self.showing.image_layer is not None
         return bool(self.result.name) or of_study
 
-    def solid(self) -> tuple[Array, Array] | None:
+    def solid(self) -> tuple[AnyArray, AnyArray] | None:
         """View of the mask as it is displayed, and the affine from its voxels to RAS mm."""
         now, mask = self.showing.now, self.editing.mask_view()
         if now is None or mask is None:

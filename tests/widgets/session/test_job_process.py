@@ -32,7 +32,7 @@ from napari_singlestrip.events import (
 from napari_singlestrip.vocabulary import StageName
 from napari_singlestrip.widgets.session import job_process as job_module
 from napari_singlestrip.widgets.session import process_end
-from napari_singlestrip.widgets.session.job_process import Job, JobStatus, full_command
+from napari_singlestrip.widgets.session.job_process import JobProcess, JobStatus, full_command
 from napari_singlestrip.widgets.train import device_probe
 from napari_singlestrip.widgets.train.device_probe import DeviceProbe
 
@@ -72,7 +72,7 @@ class Watched:
     """A job and all it said."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.job = Job()
+        self.job = JobProcess()
         self.monkeypatch = monkeypatch
         self.events: list[Event] = []
         self.states: list[JobStatus] = []
@@ -365,7 +365,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_job_takes_nothing_from_the_working_folder(qapp: object, hostile: Path) -> None:
-    job = Job()
+    job = JobProcess()
     job.start(["run", str(hostile / "nowhere")], "run")
     wait_until(lambda: not job.status.busy, "the job", 60)
     assert not (hostile / "imported").exists()
