@@ -107,9 +107,7 @@ def write_text_atomic(path: str | Path, text: str) -> None:
 
 
 def write_json_atomic(path: str | Path, value: Any) -> None:
-    """Write `value` as indented JSON, replacing `path` atomically.
-
-    NaN and infinity are refused: they are not valid JSON, and other readers fail on them.
+    """Write `value` as `json_text`, replacing `path` atomically.
 
     Raises
     ------
@@ -118,7 +116,20 @@ def write_json_atomic(path: str | Path, value: Any) -> None:
     TypeError, ValueError
         If `value` cannot be written as JSON; nothing is written then.
     """
-    write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text_atomic(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return `value` as indented JSON.
+
+    NaN and infinity are refused: they are not valid JSON, and other readers fail on them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `value` cannot be written as JSON.
+    """
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def open_to_append(path: Path) -> IO[str]:
@@ -171,6 +182,17 @@ def refuse_links(path: Path, home: Path | None = None) -> None:
                 f"{part} is a link to {os.readlink(part)}: a study holds its own files.",
                 "Put what it points to in its place.",
             )
+
+
+def file_names(folder: Path) -> set[str]:
+    """Names of what is in a folder; empty if there is no such folder, or it may not be read.
+
+    One listing, without a path for each of thousands of files.
+    """
+    try:
+        return set(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return set()
 
 
 def file_digest(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path, PureWindowsPath
@@ -16,8 +17,9 @@ from napari_singlestrip.errors import UserError
 from napari_singlestrip.files.atomic import (
     STUDY_MARK,
     TEMPORARY_PREFIX,
+    json_text,
     read_json,
-    write_json_atomic,
+    write_text_atomic,
 )
 from napari_singlestrip.study.changes import Change, pending_targets
 from napari_singlestrip.texts import path_text, text_path
@@ -28,6 +30,7 @@ BACKUP_NAME = "study.json.bak"
 
 MAX_PART_BYTES, MAX_PATH_BYTES = 255, 4096  # limits of file systems
 MAX_NAME_BYTES = MAX_PART_BYTES - len(".nii.gz")
+_APART = re.compile(r"[/\\:]")
 
 Role = Literal["pool", "held_out"]
 
@@ -72,7 +75,9 @@ class ScanEntry(BaseModel):
         # Names become file names inside the study folder: in a study from elsewhere they must not
         # lead out of it.
         too_long = len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES
-        if name in ("", ".", "..") or PureWindowsPath(name).name != name or too_long:
+        # Only these characters make folders and drives: a path takes longer than all other checks.
+        leads_out = _APART.search(name) and PureWindowsPath(name).name != name
+        if name in ("", ".", "..") or leads_out or too_long:
             raise ValueError("a scan's name must be usable as a file name")
         if name.startswith(TEMPORARY_PREFIX):
             raise ValueError("this is what temporary files are called, which are removed")
@@ -176,15 +181,16 @@ def write_document(folder: Path, document: StudyDocument) -> None:
 
     Whatever damages study.json (an editor, a sync client, a bad disk) seldom damages both.
     """
-    content = document.model_dump(mode="json")
-    write_json_atomic(folder / DOCUMENT_NAME, content)
-    write_json_atomic(folder / BACKUP_NAME, content)
+    text = json_text(document.model_dump(mode="json"))
+    for name in (DOCUMENT_NAME, BACKUP_NAME):
+        write_text_atomic(folder / name, text)
 
 
 def add_document(change: Change, folder: Path, document: StudyDocument) -> None:
     """Add study.json as the last file of a change that creates a study, which completes it."""
+    text = json_text(document.model_dump(mode="json"))
     for name in (BACKUP_NAME, DOCUMENT_NAME):
-        write_json_atomic(change.replace(folder / name), document.model_dump(mode="json"))
+        write_text_atomic(change.replace(folder / name), text)
 
 
 def json_values(overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,10 +47,30 @@ class StudyFolder:
     def __init__(self, path: Path, document: StudyDocument) -> None:
         self.path = path
         self.document = document
+        # What was read of a file, with the stamp that the file had before.
         self._cache: dict[tuple[Path, object], tuple[object, object]] = {}
         self._seen: dict[StudyPart, dict[Path, object]] = {}  # stamps of watched files, by part
         self._watched: dict[StudyPart, Watched] = {}
         self.watch(StudyPart.SCANS, lambda: (path / DOCUMENT_NAME,))
+
+    @classmethod
+    def open(cls, path: Path) -> StudyFolder:
+        """Open the folder of a study that exists.
+
+        The document counts as read as of now, so that the first look at other programs' changes
+        does not read and validate thousands of scans a second time.
+
+        Raises
+        ------
+        UserError
+            As `read_document`.
+        """
+        file = path / DOCUMENT_NAME
+        before = file_stamp(file)
+        folder = cls(path, read_document(path))
+        if before is not None:
+            folder._cache[file, _document_at] = before, folder.document
+        return folder
 
     @property
     def name(self) -> str:
@@ -59,7 +79,7 @@ class StudyFolder:
 
     def reload(self) -> None:
         """Read study.json again, after another program may have written it."""
-        self.document = read_document(self.path)
+        self._take(read_document(self.path))
         self.changed.emit(StudyPart.STUDY)
 
     def watch(self, what: StudyPart, files: Watched) -> None:
@@ -79,9 +99,10 @@ class StudyFolder:
             stamps: dict[Path, object] = {path: file_stamp(path) for path in files()}
             self._seen[what] = stamps
             if what is StudyPart.SCANS and stamps != before:
-                old, self.document = self.document, read_document(self.path)
-                if old != self.document:
-                    other_scans = old.scans != self.document.scans
+                old = self.document
+                self._take(self.read(self.path / DOCUMENT_NAME, _document_at))
+                if old is not self.document:
+                    other_scans = old.scans is not self.document.scans
                     self.changed.emit(StudyPart.SCANS if other_scans else StudyPart.SETTINGS)
             elif before is not None and stamps != before:
                 self.changed.emit(what)
@@ -102,7 +123,7 @@ class StudyFolder:
         """
         with exclusive(self.path / DOCUMENT_NAME):
             finish_change(self.path)
-            self.document = (
+            self._take(
                 read_document(self.path) if document
                 else self.read(self.path / DOCUMENT_NAME, _document_at)
             )
@@ -123,7 +144,7 @@ class StudyFolder:
         """Change study.json; only within `changing(document=True)`."""
         document = StudyDocument.model_validate({**dict(self.document), **changes})
         write_document(self.path, document)
-        self.document = document
+        self._take(document)
         self.saw(StudyPart.SCANS)
 
     def read(self, path: Path, read: Callable[[Path], T]) -> T:
@@ -142,6 +163,20 @@ class StudyFolder:
             return self.read(path, file_digest)
         except OSError:  # missing, or unreadable and so not usable for training
             return ""
+
+    def _take(self, document: StudyDocument) -> None:
+        """Take the content of study.json, but keep what is the same as before.
+
+        What was made from thousands of scans, such as their index and the rows of a table, is
+        kept as long as they are the same object.
+        """
+        old = self.document
+        if document is old or document == old:
+            return
+        same_scans = document.scans == old.scans
+        self.document = (
+            document.model_copy(update={"scans": old.scans}) if same_scans else document
+        )
 
 
 def _document_at(path: Path) -> StudyDocument:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_singlestrip.files.atomic import file_digest
+from napari_singlestrip.files.atomic import file_digest, file_names
 from napari_singlestrip.study.changes import Change
 from napari_singlestrip.study.decision_table import DECISIONS, DecisionTable
 from napari_singlestrip.study.folder import StudyFolder
@@ -53,7 +53,9 @@ class StudyMasks:
 
     def names(self) -> tuple[str, ...]:
         """Names of the scans that have a painted or corrected mask."""
-        files = {path.name for path in (self._folder.path / FOLDER).glob(f"*{EXTENSION}")}
+        files = file_names(self._folder.path / FOLDER)
+        if not files:
+            return ()
         return tuple(name for name in self._scans.names if name + EXTENSION in files)
 
     def digest(self, name: str) -> str:

@@ -5,35 +5,46 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import overload
 
-from napari_singlestrip.engine.imaging.scan_files import real_file
+from napari_singlestrip.engine.imaging.scan_files import real_file, real_files
 from napari_singlestrip.engine.imaging.scan_names import usable_name
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study.dicom_sources import keep_sources
-from napari_singlestrip.study.document import Role, ScanEntry, StudyDocument, resolved_path
+from napari_singlestrip.study.document import Role, ScanEntry, resolved_path
 from napari_singlestrip.study.folder import StudyFolder
 from napari_singlestrip.study.found_scans import find_scan_files, scan_entries
 from napari_singlestrip.vocabulary import StudyPart
 
 
-@dataclass(frozen=True)
 class _Index:
-    """Scans by name and by normalised name, and names by path."""
+    """Scans by name and by normalised name, and names by path; each made when it is asked for.
 
-    by_name: dict[str, ScanEntry]
-    by_plain_name: dict[str, ScanEntry]
-    by_path: dict[Path, str]
-    names: tuple[str, ...]
+    Opening a study of thousands needs only the first.
+    """
 
-    @classmethod
-    def of(cls, scans: Iterable[ScanEntry], folder: Path) -> _Index:
-        by_name = {entry.name: entry for entry in scans}
-        paths = {resolved_path(entry.path, folder): name for name, entry in by_name.items()}
-        plain = {usable_name(name): entry for name, entry in by_name.items()}
-        return cls(by_name, plain, paths, tuple(by_name))
+    def __init__(self, scans: Iterable[ScanEntry], folder: Path) -> None:
+        self.by_name = {entry.name: entry for entry in scans}
+        self.names = tuple(self.by_name)
+        self._folder = folder
+        self._paths: dict[str, Path] = {}
+
+    @cached_property
+    def by_plain_name(self) -> dict[str, ScanEntry]:
+        return {usable_name(name): entry for name, entry in self.by_name.items()}
+
+    @cached_property
+    def by_path(self) -> dict[Path, str]:
+        return {self.path(entry): name for name, entry in self.by_name.items()}
+
+    def path(self, entry: ScanEntry) -> Path:
+        """Return the absolute path of a scan: made once, as the tables of the window ask often."""
+        found = self._paths.get(entry.name)
+        if found is None:
+            found = self._paths[entry.name] = resolved_path(entry.path, self._folder)
+        return found
 
 
 class StudyScans(Sequence[ScanEntry]):
@@ -46,7 +57,7 @@ class StudyScans(Sequence[ScanEntry]):
 
     def __init__(self, folder: StudyFolder) -> None:
         self._folder = folder
-        self._index_of: tuple[StudyDocument, _Index] | None = None
+        self._index_of: tuple[tuple[ScanEntry, ...], _Index] | None = None
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -62,7 +73,7 @@ class StudyScans(Sequence[ScanEntry]):
 
     @property
     def entries(self) -> tuple[ScanEntry, ...]:
-        """All entries as a tuple; a new object whenever study.json is read or written."""
+        """All entries as a tuple; another object only when they have changed."""
         return self._folder.document.scans
 
     @property
@@ -89,7 +100,7 @@ class StudyScans(Sequence[ScanEntry]):
 
     def path(self, name: str) -> Path:
         """Return the path of the scan's file (which may be missing)."""
-        return resolved_path(self.entry(name).path, self._folder.path)
+        return self._index.path(self.entry(name))
 
     def name_of(self, path: Path) -> str | None:
         """Return the name of the scan in a file; None if it is not in the study."""
@@ -97,8 +108,9 @@ class StudyScans(Sequence[ScanEntry]):
 
     def taken_names(self) -> dict[str, Path]:
         """Names and files of the scans, including removed ones, whose masks are kept."""
-        entries = (*self._folder.document.removed, *self)
-        return {entry.name: resolved_path(entry.path, self._folder.path) for entry in entries}
+        folder = self._folder
+        gone = {e.name: resolved_path(e.path, folder.path) for e in folder.document.removed}
+        return {**gone, **{entry.name: self._index.path(entry) for entry in self}}
 
     def add(self, paths: Sequence[str | Path], role: Role = "pool") -> tuple[str, ...]:
         """Add scan files, or folders of them; return the new names.
@@ -145,7 +157,7 @@ class StudyScans(Sequence[ScanEntry]):
 
     def _unknown(self, files: Iterable[Path]) -> list[Path]:
         """Files that are neither in the study nor written by it."""
-        known = {real_file(path) for path in self._index.by_path}
+        known = real_files(self._index.by_path)
         made_here = tuple(self._folder.path / part for part in ("masks", "rounds"))
         return [
             p for p in files
@@ -154,10 +166,10 @@ class StudyScans(Sequence[ScanEntry]):
 
     @property
     def _index(self) -> _Index:
-        """Index of the scans, cached for each state of the document."""
-        document = self._folder.document
-        if self._index_of is None or self._index_of[0] is not document:
-            self._index_of = (document, _Index.of(self, self._folder.path))
+        """Index of the scans, cached as long as they are the same."""
+        entries = self.entries
+        if self._index_of is None or self._index_of[0] is not entries:
+            self._index_of = (entries, _Index(entries, self._folder.path))
         return self._index_of[1]
 
 

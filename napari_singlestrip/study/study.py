@@ -27,7 +27,6 @@ from napari_singlestrip.study.document import (
     add_document,
     json_values,
     new_folder,
-    read_document,
     stored_references,
 )
 from napari_singlestrip.study.folder import StudyFolder
@@ -61,8 +60,8 @@ class Study:
         Decisions about the masks.
     """
 
-    def __init__(self, folder: Path, document: StudyDocument) -> None:
-        self._folder = StudyFolder(folder, document)
+    def __init__(self, folder: StudyFolder) -> None:
+        self._folder = folder
         self.scans = StudyScans(self._folder)
         self.references = StudyReferences(self._folder, self.scans)
         self.rounds = StudyRounds(self._folder, self.scans)
@@ -112,7 +111,7 @@ class Study:
             overrides=json_values(overrides or {}),
             references=stored_references(references, folder),
         )
-        study = cls(folder, document)
+        study = cls(StudyFolder(folder, document))
         study._make({study.scans.entry(name).name: Path(f) for name, f in (masks or {}).items()})
         return study
 
@@ -131,7 +130,7 @@ class Study:
         if is_pending(folder):  # a program was killed during a change, or is still at it
             with exclusive(folder / DOCUMENT_NAME):
                 finish_change(folder)
-        return cls(folder, read_document(folder))
+        return cls(StudyFolder.open(folder))
 
     @property
     def folder(self) -> Path:

@@ -177,7 +177,8 @@ def parse_decisions(path: Path, text: str, hint: str) -> tuple[Decision, ...]:
 def write_scores(path: Path, rows: Iterable[ScoreRow]) -> None:
     """Write scores.csv."""
     header = [field.name for field in fields(ScoreRow)]
-    write_text_atomic(path, csv_text([header, *(asdict(row).values() for row in rows)]))
+    cells = ([getattr(row, name) for name in header] for row in rows)
+    write_text_atomic(path, csv_text([header, *cells]))
 
 
 def read_scores(path: Path) -> tuple[ScoreRow, ...]:

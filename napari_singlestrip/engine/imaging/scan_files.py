@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from nibabel.filebasedimages import ImageFileError
@@ -135,6 +136,17 @@ def no_scan(folder: Path, why: str = "") -> UserError:
 def real_file(path: Path) -> str:
     """The canonical path of a file: links are resolved and Unicode is normalised."""
     return unicodedata.normalize("NFC", os.path.realpath(path))
+
+
+def real_files(paths: Iterable[Path]) -> set[str]:
+    """The canonical paths of many files, as of `real_file`; each folder is looked up once."""
+    folder = cache(os.path.realpath)
+    found = set()
+    for path in paths:
+        real = os.path.join(folder(os.path.dirname(path)), path.name)
+        real = os.path.realpath(path) if os.path.islink(real) else real
+        found.add(unicodedata.normalize("NFC", real))
+    return found
 
 
 @contextmanager

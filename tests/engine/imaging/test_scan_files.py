@@ -10,6 +10,8 @@ from napari_singlestrip.engine.imaging.scan_files import (
     check_kind,
     find_files,
     list_folder,
+    real_file,
+    real_files,
 )
 from napari_singlestrip.errors import UserError
 
@@ -108,3 +110,14 @@ def test_scans_and_folders_are_no_names_for_other_files(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=words):
             check_file_name(path)
     check_file_name(tmp_path / "model.pt")
+
+
+def test_real_files_of_many_are_those_of_each(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a.nii").touch()
+    (tmp_path / "link.nii").symlink_to(tmp_path / "there" / "a.nii")
+    (tmp_path / "way").symlink_to(tmp_path / "there")
+    paths = [tmp_path / "there" / "a.nii", tmp_path / "link.nii", tmp_path / "way" / "a.nii",
+             tmp_path / "missing.nii", tmp_path / "way" / "c\u0327.nii"]
+    assert real_files(paths) == {real_file(path) for path in paths}
+    assert len(real_files(paths)) == 3
