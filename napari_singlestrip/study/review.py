@@ -101,12 +101,15 @@ class FinetuningPlan:
         Why it cannot be started, and what to do; empty if it can.
     is_first : bool
         Whether it trains the first network: other programs made the masks so far.
+    n_new : int
+        Number of masks that a person decided about, and the latest round has not learned from.
     """
 
     masks: tuple[TrainingMask, ...] = ()
     unfinished: Unfinished = ""
     problem: str = ""
     is_first: bool = False
+    n_new: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -157,8 +160,14 @@ class Review:
 
 
 def ranked_round(study: Study) -> int | None:
-    """Latest round that was ranked; None if there is none."""
-    return next((r for r in reversed(study.rounds.numbers()) if study.rounds.scores(r)), None)
+    """Latest round in view that was ranked; None if there is none."""
+    return next((r for r in reversed(study.rounds.in_view()) if study.rounds.scores(r)), None)
+
+
+def newer_round(study: Study) -> int | None:
+    """Latest ranked round, if it is later than all in view; None if there is none."""
+    later = set(study.rounds.numbers()) - set(study.rounds.in_view())
+    return next((r for r in sorted(later, reverse=True) if study.rounds.scores(r)), None)
 
 
 def review(study: Study) -> Review:
@@ -226,10 +235,11 @@ def finetuning_plan(study: Study, top_ranked: bool | None = None) -> FinetuningP
     except UserError as error:
         problem = f"{error.what} Paint one in step 2."
         return FinetuningPlan((), unfinished, problem, is_first)
-    problem = ""
-    if not unfinished and not is_first and not _anything_new(study, masks):
+    problem, new = "", _new_masks(study, masks)
+    if not unfinished and not is_first and not new:
         problem = "Nothing new to train on yet: accept or correct a mask."
-    return FinetuningPlan(masks, unfinished, problem, is_first)
+    n_new = sum(mask.kind != "selected" for mask in new)
+    return FinetuningPlan(masks, unfinished, problem, is_first, n_new)
 
 
 def stamp(study: Study, name: str) -> Stamp:
@@ -284,9 +294,9 @@ def _row(
     )
 
 
-def _anything_new(study: Study, masks: Sequence[TrainingMask]) -> bool:
-    """Whether any mask was not yet trained on in its present form."""
+def _new_masks(study: Study, masks: Sequence[TrainingMask]) -> list[TrainingMask]:
+    """Masks that were not yet trained on in their present form."""
     learned = learned_masks(RoundFolder(study.rounds.folder(study.rounds.current())))
     if not learned:  # a record that is not required
-        return any(mask.kind != "painted" for mask in masks)
-    return any(learned.get((mask.scan, mask.path)) != mask.digest for mask in masks)
+        return [mask for mask in masks if mask.kind != "painted"]
+    return [mask for mask in masks if learned.get((mask.scan, mask.path)) != mask.digest]

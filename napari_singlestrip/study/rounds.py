@@ -20,10 +20,17 @@ class StudyRounds:
     ----------
     folder : StudyFolder
     scans : StudyScans
+
+    Attributes
+    ----------
+    shown : int or None
+        The latest round that this program looks at: for it, later ones have no masks yet. None for
+        all. A window keeps to the round under review while the next one is made.
     """
 
     def __init__(self, folder: StudyFolder, scans: StudyScans) -> None:
         self._folder, self._scans = folder, scans
+        self.shown: int | None = None
         # Paths of predicted masks by round and name, for one state of study.json: a key in Review
         # asks for those of all decided scans.
         self._paths: tuple[object, dict[tuple[int, str], Path]] = (None, {})
@@ -41,6 +48,10 @@ class StudyRounds:
         """Number of the latest round; 0 if there is none yet."""
         return max(self.numbers(), default=0)
 
+    def in_view(self) -> list[int]:
+        """Numbers of the rounds up to the one that is looked at, ascending."""
+        return [r for r in self.numbers() if self.shown is None or r <= self.shown]
+
     def folder(self, round_: int) -> Path:
         """Folder of a round."""
         return self._folder.path / "rounds" / f"{round_:02d}"
@@ -57,8 +68,8 @@ class StudyRounds:
         return paths[round_, name]
 
     def newest_pseudo_label(self, name: str) -> tuple[int, Path] | None:
-        """Round and path of a scan's latest predicted mask; None if there is none."""
-        for round_ in reversed(self.numbers()):
+        """Round and path of a scan's latest predicted mask in view; None if there is none."""
+        for round_ in reversed(self.in_view()):
             path = self.pseudo_label_path(round_, name)
             if path.exists():
                 return round_, path

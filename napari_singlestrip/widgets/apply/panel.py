@@ -215,7 +215,7 @@ class ApplyPanel(Panel):
 
     def _on_results(self) -> None:
         """Only the results are others: drawn by themselves, since they come fast."""
-        facts, busy = self.results.facts(), self.session.job.status.busy
+        facts, busy = self.results.facts(), self.session.job.status.blocks
         made = results_view(facts, self.session.study is not None, busy)
         self.view = replace(self.view, results=made)
         self.results.draw(made)

@@ -191,7 +191,7 @@ def apply_view(facts: ApplyFacts, status: JobStatus) -> ApplyView:
     facts : ApplyFacts
     status : JobStatus
     """
-    free, n, out = not status.busy, facts.n_scans, facts.out
+    free, n, out = not status.blocks, facts.n_scans, facts.out
     return ApplyView(
         any_model=facts.n_models > 0,
         layer=_layer(facts.layer, facts.model is not None and free),
@@ -201,7 +201,7 @@ def apply_view(facts: ApplyFacts, status: JobStatus) -> ApplyView:
         apply_enabled=facts.n_models > 0 and n > 0 and free,
         out_hint="" if out is None else f"{out.parent.name}/{out.name} (new)",
         out_is_used=facts.out_is_used and free,
-        results=results_view(facts.results, facts.has_study, status.busy),
+        results=results_view(facts.results, facts.has_study, status.blocks),
         export=_export(facts, free),
     )
 

@@ -111,7 +111,9 @@ class JobBar(QWidget):
 
     def show_event(self, event: Event) -> None:
         """Show the message of an event."""
-        if isinstance(event, Note):
+        if self.session.job.status.by_itself and _needs_nobody(event):
+            self._keep(getattr(event, "text", ""))
+        elif isinstance(event, Note):
             self.tell(event.text, event.level)
             self._keep(event.traceback)
         elif isinstance(event, (Failed, Crashed, Cancelled, Finished)):
@@ -227,7 +229,8 @@ def in_words(status: JobStatus) -> str:
         return "No job is running."
     what = STAGE_WORDS.get(status.stage, status.stage)
     before = {"paused": "Paused: ", "stopping": "Stopping: "}.get(status.state, "")
-    parts = [before + (what[0].lower() + what[1:] if before else what)]
+    before += "by itself: " if status.by_itself else ""
+    parts = [before[:1].upper() + before[1:] + (what[0].lower() + what[1:] if before else what)]
     if status.stage_number and len(status.stages) > 1:
         parts[0] += f" ({status.stage_number} of {len(status.stages)})"
     if status.n_steps:
@@ -237,6 +240,11 @@ def in_words(status: JobStatus) -> str:
     if status.seconds_left is not None and status.state == "running":
         parts.append(f"{duration(status.seconds_left)} left")
     return "  ·  ".join(parts)
+
+
+def _needs_nobody(event: Event) -> bool:
+    """Whether an event of a job that nobody asked for leaves the message of a person alone."""
+    return isinstance(event, Finished) or (isinstance(event, Note) and event.level == "info")
 
 
 def ending(event: Event) -> tuple[str, str]:

@@ -91,7 +91,7 @@ class GuideStrip(QFrame):
         status = session.job.status
         return Seen(
             part="" if self.folder is None else self.folder.part(session.study),
-            step=session.step, job=status.kind if status.busy else "", slices=slices,
+            step=session.step, job=status.kind if status.blocks else "", slices=slices,
             is_whole=is_whole, places=self._places,
             followed=session.correcting.originals.has_followed,
         )

@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidge
 
 from napari_singlestrip.vocabulary import FIRST_STAGES, LATER_STAGES
 from napari_singlestrip.widgets.common.controls import button, words
+from napari_singlestrip.widgets.review.meanwhile import Meanwhile
 from napari_singlestrip.widgets.review.view import FinetuneView
 from napari_singlestrip.widgets.session.session import Session
 
@@ -52,6 +53,7 @@ class FinetuneBar(QWidget):
         self.finetune = button("Fine-tune", "Train on these masks, then predict and rank all "
                                "scans again", self._run, "finetune")
         self.why = words(name="finetune_hint")
+        self.meanwhile = Meanwhile(session, lambda: self.asked)
         self._lay_out()
 
     @property
@@ -95,6 +97,7 @@ class FinetuneBar(QWidget):
         column.addLayout(row)
         column.addWidget(self.top_ranked)
         column.addWidget(self.finetune)
+        column.addWidget(self.meanwhile)
         column.addWidget(self.why)
 
     def _undecided(self) -> list[str]:

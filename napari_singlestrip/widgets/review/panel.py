@@ -226,7 +226,7 @@ class ReviewPanel(PanelWithTools):
         """Other masks are to be learned from."""
         plan = self.facts.plan(self.session.need_study(), self.finetune.asked)
         facts = replace(self.view.facts, plan=plan)
-        made = finetune_view(facts.review, facts.plan, self._busy)
+        made = finetune_view(facts.review, facts.plan, self.session.job.status.blocks)
         self.view = replace(self.view, facts=facts, finetune=made)
         self.finetune.draw(made)
 
@@ -375,7 +375,7 @@ class ReviewPanel(PanelWithTools):
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Wrote) and event.what == "scores":
-            self._ranked = not self.isVisible()
+            self._ranked = not (self.isVisible() or self.session.job.status.by_itself)
 
     def _on_filter(self) -> None:
         self.table.go_to(self.session.scan)

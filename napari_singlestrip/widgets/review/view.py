@@ -207,7 +207,7 @@ def review_view(
         nothing=None if ranked else _nothing(has_study, facts.not_judged, status.busy),
         head=_head(facts),
         decision=decision_view(row, last_step),
-        finetune=finetune_view(facts.review, facts.plan, status.busy),
+        finetune=finetune_view(facts.review, facts.plan, status.blocks),
     )
 
 

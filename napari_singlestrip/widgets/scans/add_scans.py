@@ -193,7 +193,7 @@ class AddScans(QWidget):
     def refresh(self) -> None:
         """Show what can be done now."""
         session = self.session
-        busy = session.job.status.busy
+        busy = session.job.status.blocks
         begin = session.study is None and self.place.isHidden() and self.dicom.isHidden()
         self.empty.setVisible(begin)
         self.samples_button.setEnabled(not busy)

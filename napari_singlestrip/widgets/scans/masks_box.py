@@ -138,7 +138,7 @@ class MasksBox(QFrame):
         study = self.session.study
         if study is None:
             return "Add the scans first"
-        if self.session.job.status.busy:
+        if self.session.job.status.blocks:
             return "A job is under way: see below"
         if has_network(study):
             return ("The study has masks of its own network: make a new study of the same scans to "

@@ -41,6 +41,7 @@ KILL_EARLY_AFTER_MS = 2_500  # one that has not said anything has nothing to los
 END_AFTER_MS = 5_000  # a job that has said how it ended has only to leave
 FOLLOW = "follow"  # the kind of a job that only watches others, which go on without it
 NICENESS = 10  # the window goes first when every core works
+LOWEST = 19  # of a job that nobody asked for: all else goes first
 STDERR_TAIL = 8_000
 
 
@@ -69,6 +70,8 @@ class JobStatus:
         How the last job ended.
     stages : tuple of str
         Stages of the job in order; empty if not known.
+    by_itself : bool
+        Whether nobody asked for it: it gives way to any job of a person.
     """
 
     state: State = "idle"
@@ -82,11 +85,17 @@ class JobStatus:
     began: float = 0.0
     end: Event | None = None
     stages: tuple[StageName, ...] = ()
+    by_itself: bool = False
 
     @property
     def busy(self) -> bool:
         """Whether a job is running."""
         return self.state != "idle"
+
+    @property
+    def blocks(self) -> bool:
+        """Whether a job is running that another one has to wait for."""
+        return self.busy and not self.by_itself
 
     @property
     def stage_number(self) -> int:
@@ -199,7 +208,7 @@ class JobProcess(QObject):
 
     def start(
         self, arguments: Sequence[str], kind: str, launcher: Sequence[str] = (),
-        stages: Sequence[StageName] = (),
+        stages: Sequence[StageName] = (), by_itself: bool = False,
     ) -> None:
         """Run ``singlestrip ARGUMENTS --events``.
 
@@ -213,6 +222,8 @@ class JobProcess(QObject):
             Prefix that starts the command elsewhere, with ``singlestrip`` on the path.
         stages : sequence of str
             Stages of the job, for the status.
+        by_itself : bool
+            As in the status.
 
         Raises
         ------
@@ -224,7 +235,8 @@ class JobProcess(QObject):
         program, *rest = full_command([*arguments, "--events"], launcher)
         self._end, self._line, self._stderr = None, b"", b""
         process = self._process = self._new_process(launcher)
-        self._set(JobStatus("starting", kind, began=time.monotonic(), stages=tuple(stages)))
+        began = JobStatus("starting", kind, began=time.monotonic(), stages=tuple(stages))
+        self._set(replace(began, by_itself=by_itself))
         process.start(program, rest)
 
     def cancel(self) -> None:
@@ -279,9 +291,10 @@ class JobProcess(QObject):
         return process
 
     def _started(self) -> None:
+        last = self._status.by_itself
+        windows = f"{'IDLE' if last else 'BELOW_NORMAL'}_PRIORITY_CLASS"
         with suppress(psutil.Error):
-            process = psutil.Process(self.pid)
-            process.nice(getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", NICENESS))  # Windows
+            psutil.Process(self.pid).nice(getattr(psutil, windows, LOWEST if last else NICENESS))
 
     def _read_events(self) -> None:
         if self._process is None:
@@ -365,11 +378,8 @@ class JobProcess(QObject):
         self._tell_end(end)
 
     def _tell_end(self, end: Event) -> None:
-        before = self._status
-        self._set(JobStatus(
-            kind=before.kind, stage=before.stage, step=before.step, n_steps=before.n_steps,
-            device=before.device, end=end, stages=before.stages,
-        ))
+        done = replace(self._status, state="idle", seconds_left=None, detail="", began=0.0, end=end)
+        self._set(done)
         self.happened.emit(end)
 
     def _say(self, word: str) -> None:

@@ -5,7 +5,7 @@ Panels call the session and listen to its signals; they keep no state of their o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -269,7 +269,7 @@ class Session(QObject):
 
     def start_job(
         self, arguments: Sequence[str], kind: str, stages: Sequence[StageName] = (),
-        here: bool = False,
+        here: bool = False, by_itself: bool = False,
     ) -> None:
         """Start a command of the command line in the background.
 
@@ -282,14 +282,17 @@ class Session(QObject):
             Stages of the job.
         here : bool
             On this computer, ignoring the study's launcher.
+        by_itself : bool
+            Whether nobody asked for it: such a job is saved and stopped when another one starts.
 
         Raises
         ------
         UserError
             If a job is running.
         """
-        if self.job.status.busy:
+        if self.job.status.blocks:
             raise UserError("A job is running.", "Wait for it, or stop it first.")
+        self.job.close()
         study = self.study
         if study is not None and kind in WRITE_ROUNDS and is_locked(study.folder):
             raise UserError(
@@ -298,7 +301,7 @@ class Session(QObject):
         device, launcher = wishes().device, [] if here else self.launcher
         if kind in ON_DEVICE and device != "auto" and not launcher:
             arguments = [*arguments, "--device", device]
-        self.job.start(arguments, kind, launcher, stages)
+        self.job.start(arguments, kind, launcher, stages, by_itself)
 
     @property
     def launcher(self) -> list[str]:
@@ -317,9 +320,7 @@ class Session(QObject):
         """Save step, scan and slice, and other given values; return whether it succeeded."""
         if self.study is None:
             return False
-        place: Mapping[str, Any] = {
-            "step": self.step, "scan": self.scan, **self.layers.showing.place(), **more
-        }
+        place = {"step": self.step, "scan": self.scan, **self.layers.showing.place(), **more}
         path = self.study.folder / WINDOW_FILE
         try:
             with exclusive(path):
@@ -374,7 +375,7 @@ class Session(QObject):
 
     def _on_job(self, status: JobStatus) -> None:
         self._closing.say("job", "a job is running; closing stops it and keeps what it has "
-                          "reached" if status.busy and status.kind != FOLLOW else "")
+                          "reached" if status.blocks and status.kind != FOLLOW else "")
 
     def _on_study(self, what: StudyPart) -> None:
         self.study_changed.emit(what)

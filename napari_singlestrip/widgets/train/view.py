@@ -107,8 +107,8 @@ def train_view(
     return TrainView(
         _learns(has_study, facts),
         _train_button(facts, status, painted),
-        review_visible=facts is not None and facts.ranked and not status.busy,
-        anew_visible=facts is not None and facts.begun is not None and not status.busy,
+        review_visible=facts is not None and facts.ranked and not status.blocks,
+        anew_visible=facts is not None and facts.begun is not None and not status.blocks,
         anew_enabled=painted,
         question=_question(facts, status, confirming, less, anew),
         stages=stages_of(facts, status),
@@ -162,17 +162,17 @@ def _train_button(facts: TrainingFacts | None, status: JobStatus, painted: bool)
     other = facts is not None and bool(facts.other_settings)
     return ButtonView(
         _train_words(facts, status),
-        "A job is running: see below" if status.busy
+        "A job is running: see below" if status.blocks
         else "First choose which settings to use: see below" if other
         else "Trains, predicts and ranks; can be stopped and resumed at any time" if painted
         else "Paint one brain first, in step 2",
-        enabled=painted and not status.busy and not done and not other,
-        visible=not done or status.busy,
+        enabled=painted and not status.blocks and not done and not other,
+        visible=not done or status.blocks,
     )
 
 
 def _train_words(facts: TrainingFacts | None, status: JobStatus) -> str:
-    if status.busy:
+    if status.blocks:
         return "Training…" if status.kind in ("run", "follow") else "Wait for the job below…"
     left = facts.unfinished if facts is not None else None
     if left is None:
@@ -190,7 +190,7 @@ def _question(
     less: Smaller | None,
     anew: bool,
 ) -> Question | None:
-    if status.busy or facts is None or not facts.painted:
+    if status.blocks or facts is None or not facts.painted:
         return None
     if confirming:
         return Question(
