@@ -14,6 +14,7 @@ from napari_singlestrip.study.drafts import save_draft
 from napari_singlestrip.study.review import (
     change,
     finetuning_plan,
+    newer_round,
     ranked_round,
     renewed,
     review,
@@ -170,6 +171,41 @@ def test_what_a_stopped_job_left(ranked: Study) -> None:
     save_mask(ranked.rounds.pseudo_label_path(1, name), _half(ranked, name),
               like=open_scan(ranked.scans.path(name)))
     assert unfinished_round(ranked) == "ranking"
+
+
+def test_a_window_keeps_to_the_round_under_review(ranked: Study) -> None:
+    _, b, c, d = ranked.scans.names
+    ranked.rounds.shown = ranked_round(ranked)
+    rank(ranked, 1, b, c, d)
+    save_mask(ranked.rounds.pseudo_label_path(1, b), _half(ranked, b),
+              like=open_scan(ranked.scans.path(b)))
+    found = review(ranked)
+    assert (found.round, newer_round(ranked)) == (0, 1)
+    assert [row.name for row in found.rows] == [d, b, c]
+    accepted = ranked.decisions.decide(b, "accepted")
+    assert (accepted.round, accepted.rank) == (0, 2)
+    seen = ranked.rounds.pseudo_label_path(0, b)
+    assert ranked.decisions.labelled_path(b) == seen
+
+    ranked.rounds.shown = None
+
+    assert newer_round(ranked) is None
+    taken = {row.name: row for row in review(ranked).rows}
+    assert taken[b].in_words == "accepted before" and not taken[b].is_open
+    assert ranked.decisions.labelled_path(b) == seen  # what the person saw
+    ranked.decisions.decide(b, "accepted")
+    assert ranked.decisions.labelled_path(b) == ranked.rounds.pseudo_label_path(1, b)
+
+
+def test_new_masks_are_those_that_a_person_decided_about(ranked: Study) -> None:
+    _, b, c, d = ranked.scans.names
+    assert finetuning_plan(ranked).n_new == 0  # what the ranking selects is no decision
+    ranked.decisions.decide(b, "accepted")
+    ranked.decisions.decide(d, "rejected")
+    ranked.masks.save(c, _half(ranked, c), "corrected")
+    assert finetuning_plan(ranked).n_new == 2
+    rank(ranked, 1, b, c, d)
+    assert finetuning_plan(ranked).n_new == 0
 
 
 def test_change_in_overlap_and_volume() -> None:

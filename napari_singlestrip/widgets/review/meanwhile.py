@@ -108,7 +108,7 @@ class Meanwhile(QWidget):
                 self.mark.setVisible(study is not None and newer_round(study) is not None)
 
     def _is_wanted(self, study: Study) -> bool:
-        return self.session.remembered().get(LEARNS_ON, study.effort in BY_DEFAULT) is True
+        return bool(self.session.remembered().get(LEARNS_ON, study.effort in BY_DEFAULT))
 
     def _keep_to_ranked(self) -> None:
         """Pass over the masks of a round that was stopped before it was ranked."""

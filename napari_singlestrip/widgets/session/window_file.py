@@ -47,6 +47,10 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
 def _texts(value: Any) -> list[str] | None:
     return [v for v in value if isinstance(v, str)] if isinstance(value, list) else None
 
@@ -72,5 +76,5 @@ def _is_estimate(known: Any) -> bool:
 
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "slice": _place, "step": _text, "scan": _text, "plane": _text, "watch": _text,
-    "model_files": _texts, "notes": _notes, "estimates": _estimates,
+    "model_files": _texts, "notes": _notes, "estimates": _estimates, "learns_on": _flag,
 }  # fmt: skip

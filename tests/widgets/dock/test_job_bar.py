@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,9 @@ def test_words_of_a_status() -> None:
     assert in_words(running) == "Training the segmenter (1 of 2)  ·  5 of 9  ·  3 min left"
     stopping = JobStatus("stopping", "apply", "apply", 1, 2, 3.0)
     assert in_words(stopping) == "Stopping: applying the model  ·  1 of 2"
+    unasked = replace(stopping, state="running", by_itself=True, seconds_left=None)
+    assert in_words(unasked) == "By itself: applying the model  ·  1 of 2"
+    assert in_words(replace(unasked, state="paused")).startswith("Paused: by itself: applying")
 
 
 @pytest.mark.parametrize(("seconds", "words"), [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,6 @@ import psutil
 import pytest
 from gui_fixtures import child, click, press_key, process_events, wait_until
 from qtpy.QtCore import Qt
-from qtpy.QtTest import QTest
 
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_mask
 from napari_singlestrip.events import Crashed
@@ -56,12 +56,25 @@ def panel(
     window.session.take_study(ranked_study)
     window.session.step_requested.emit("review")
     process_events()
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def key(panel: ReviewPanel, *keys: Qt.Key) -> None:
     for one in keys:
         press_key(panel.session.viewer, one)
+
+
+def in_bar(panel: ReviewPanel, name: str) -> Any:
+    """A widget of the bar at the bottom of the dock."""
+    window = panel.window()
+    assert window is not None
+    return child(window, name)
+
+
+def rest(panel: ReviewPanel) -> None:
+    """Wait until it was looked whether there is enough to learn from."""
+    process_events()
+    wait_until(lambda: not panel.finetune.meanwhile._rest.isActive(), "the hand to rest")
 
 
 def until_running(panel: ReviewPanel) -> None:
@@ -83,8 +96,6 @@ def next_round(study: Study) -> None:
         save_mask(study.rounds.pseudo_label_path(1, row.scan), mask, like=scan)
     rows = study.rounds.scores(0)
     ranks = [row.rank for row in rows][::-1]
-    from dataclasses import replace
-
     study.rounds.save_scores(
         1, [replace(row, rank=rank) for row, rank in zip(rows, ranks, strict=True)]
     )
@@ -120,7 +131,7 @@ def accepted(panel: ReviewPanel) -> dict[str, int | None]:
 def test_learning_begins_once_enough_is_decided(panel: ReviewPanel) -> None:
     assert panel.finetune.meanwhile.on.isChecked()  # the study is a quick one
     key(panel, Qt.Key.Key_A)
-    QTest.qWait(4 * REST_MS)
+    rest(panel)
     assert not panel.session.job.status.busy
     said: list[Any] = []
     panel.session.job_event.connect(said.append)
@@ -135,7 +146,7 @@ def test_learning_begins_once_enough_is_decided(panel: ReviewPanel) -> None:
     )
     if sys.platform != "win32":
         assert psutil.Process(panel.session.job.pid).nice() == job_module.LOWEST
-    label = child(panel.window(), "job_label").text()
+    label = in_bar(panel, "job_label").text()
     assert label.startswith("By itself: fine-tuning")
 
 
@@ -144,19 +155,19 @@ def test_what_was_decided_before_the_study_was_opened_starts_nothing(panel: Revi
     key(panel, Qt.Key.Key_A, Qt.Key.Key_A)
     panel.session.open_study(panel.session.need_study().folder)
     assert panel.finetune.meanwhile.on.isChecked()
-    QTest.qWait(4 * REST_MS)
+    rest(panel)
     assert not panel.session.job.status.busy
 
 
 def test_switched_off_nothing_begins_and_that_is_kept(panel: ReviewPanel) -> None:
     session, meanwhile = panel.session, panel.finetune.meanwhile
-    click(meanwhile.on)
+    meanwhile.on.click()
     key(panel, Qt.Key.Key_A, Qt.Key.Key_A)
-    QTest.qWait(4 * REST_MS)
+    rest(panel)
     assert not session.job.status.busy
     session.open_study(session.need_study().folder)
     assert not meanwhile.on.isChecked()
-    click(meanwhile.on)  # there is enough to learn from
+    meanwhile.on.click()  # there is enough to learn from
     until_running(panel)
 
 
@@ -175,7 +186,7 @@ def test_the_screen_stays_until_newer_masks_are_taken(panel: ReviewPanel) -> Non
     finish(panel)
     wait_until(mark.isVisible, "the mark")
     assert seen(panel) == before
-    assert child(panel.window(), "message").text() == ""
+    assert in_bar(panel, "message").text() == ""
 
     click(mark)
 
@@ -220,7 +231,7 @@ def test_only_one_round_is_made_ahead(panel: ReviewPanel) -> None:
     finish(panel)
     key(panel, Qt.Key.Key_A)
     panel.session.need_study().set_settings({"finetuning.min_reviewed_masks": 1})
-    QTest.qWait(4 * REST_MS)
+    rest(panel)
     assert not panel.session.job.status.busy
     (panel.session.need_study().folder / "ranked").unlink()
     click(child(panel, "show_newer"))
@@ -232,9 +243,9 @@ def test_only_one_round_is_made_ahead(panel: ReviewPanel) -> None:
 
 def test_stop_waits_for_the_next_decision(panel: ReviewPanel) -> None:
     begin(panel)
-    click(child(panel.window(), "stop"))
+    click(in_bar(panel, "stop"))
     wait_until(lambda: not panel.session.job.status.busy, "the end of the job")
-    QTest.qWait(4 * REST_MS)
+    rest(panel)
     assert not panel.session.job.status.busy
     key(panel, Qt.Key.Key_R)
     panel.session.need_study().set_settings({"finetuning.min_reviewed_masks": 1})
@@ -277,13 +288,13 @@ def test_a_failure_switches_it_off(panel: ReviewPanel) -> None:
     wait_until(lambda: not panel.session.job.status.busy, "the end of the job")
     assert isinstance(ends[-1], Crashed)
     assert not panel.finetune.meanwhile.on.isChecked()
-    assert "ended unexpectedly" in child(panel.window(), "message").text()
+    assert "ended unexpectedly" in in_bar(panel, "message").text()
 
 
 def test_it_does_not_run_elsewhere(panel: ReviewPanel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(panel.session), "launcher", ["ssh", "gpu-box"])
     key(panel, Qt.Key.Key_A, Qt.Key.Key_A)
-    QTest.qWait(4 * REST_MS)
+    rest(panel)
     assert not panel.session.job.status.busy
 
 

@@ -142,6 +142,7 @@ def test_finetuning_says_what_it_learns_from_and_what_not() -> None:
 
 @pytest.mark.parametrize(("plan", "status", "why", "enabled"), [
     (PLAN, BUSY, "A job is running", False),
+    (PLAN, replace(BUSY, by_itself=True), "", True),
     (replace(PLAN, problem="Nothing new to learn from yet"), IDLE, "Nothing new", False),
     (replace(PLAN, unfinished="ranking"), IDLE, "Ranking was stopped", True),
     (replace(PLAN, unfinished="fine-tuning"), IDLE, "", True),

@@ -79,11 +79,13 @@ class Watched:
         self.job.happened.connect(self.events.append)
         self.job.changed.connect(self.states.append)
 
-    def start(self, body: str, launcher: Sequence[str] = (), **more: Sequence[StageName]) -> None:
+    def start(
+        self, body: str, launcher: Sequence[str] = (), stages: Sequence[StageName] = ()
+    ) -> None:
         script = PREAMBLE + textwrap.dedent(body)
         command = [sys.executable, "-S", "-c", script]
         self.monkeypatch.setattr(job_module, "local_command", lambda: command)
-        self.job.start(["run", "study"], "run", launcher, **more)
+        self.job.start(["run", "study"], "run", launcher, stages)
 
     @property
     def state(self) -> str:

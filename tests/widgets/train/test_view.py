@@ -59,6 +59,8 @@ def test_what_it_learns_from_is_named_and_no_markup() -> None:
     (BEGUN, JobStatus("running", "apply"), "Wait for the job below…", False, True),
     (DONE, IDLE, "Train", False, False),
     (DONE, busy(), "Training…", False, True),
+    (BEGUN, busy(by_itself=True), "Resume training (step 30 of 60)", True, True),
+    (DONE, busy(by_itself=True), "Train", False, False),
     (replace(BEGUN, other_settings=("training.steps",)), IDLE, "Resume training (step 30 of 60)",
      False, True),
 ])
