@@ -66,6 +66,30 @@ def test_an_afternoon_by_clicking(window: StripWidget, heads: Heads, tmp_path: P
     assert rejected in study.decisions.labelled().rejected
 
 
+def test_a_round_is_made_while_one_reviews(
+    window: StripWidget, trained_study: Study, tmp_path: Path
+) -> None:
+    """With the real worker: nothing is shown before it is asked for, and what was seen counts."""
+    shutil.copytree(trained_study.folder, tmp_path / "study")
+    window.session.open_study(tmp_path / "study")
+    study = window.session.need_study()
+    study.set_settings({**study.overrides, "finetuning.min_reviewed_masks": 1})
+    click(window.step_buttons["review"])
+    name = window.session.scan
+    press_key(window.viewer, Qt.Key.Key_A)
+    wait_until(lambda: window.session.job.status.by_itself, "a job that nobody asked for")
+    seen = window.session.layers.editing.mask_on_scan()
+    _wait_for_job(window)
+    assert study.rounds.scores(1)
+    assert np.array_equal(window.session.layers.editing.mask_on_scan(), seen)  # type: ignore[arg-type]
+    summary = child(window.panels["review"], "review_summary")
+    assert "First training" in summary.text()
+    click(child(window.panels["review"], "show_newer"))
+    assert "Fine-tuning 1" in summary.text()
+    assert study.decisions.labelled_path(name) == study.rounds.pseudo_label_path(0, name)
+    assert _kinds(study, 1)[name] == "accepted"
+
+
 def test_a_killed_window_loses_at_most_the_last_stroke(study: Study) -> None:
     """The viewer is killed right after the second of two strokes."""
     script = textwrap.dedent("""
