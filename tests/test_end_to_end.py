@@ -75,19 +75,19 @@ def test_a_round_is_made_while_one_reviews(
     study = window.session.need_study()
     study.set_settings({**study.overrides, "finetuning.min_reviewed_masks": 1})
     click(window.step_buttons["review"])
-    name = window.session.scan
+    name, round_ = window.session.scan, study.rounds.current()
     press_key(window.viewer, Qt.Key.Key_A)
     wait_until(lambda: window.session.job.status.by_itself, "a job that nobody asked for")
     seen = window.session.layers.editing.mask_on_scan()
     _wait_for_job(window)
-    assert study.rounds.scores(1)
+    assert study.rounds.scores(round_ + 1)
     assert np.array_equal(window.session.layers.editing.mask_on_scan(), seen)  # type: ignore[arg-type]
     summary = child(window.panels["review"], "review_summary")
-    assert "First training" in summary.text()
+    assert f"Fine-tuning {round_ + 1}" not in summary.text()
     click(child(window.panels["review"], "show_newer"))
-    assert "Fine-tuning 1" in summary.text()
-    assert study.decisions.labelled_path(name) == study.rounds.pseudo_label_path(0, name)
-    assert _kinds(study, 1)[name] == "accepted"
+    assert f"Fine-tuning {round_ + 1}" in summary.text()
+    assert study.decisions.labelled_path(name) == study.rounds.pseudo_label_path(round_, name)
+    assert _kinds(study, round_ + 1)[name] == "accepted"
 
 
 def test_a_killed_window_loses_at_most_the_last_stroke(study: Study) -> None:
