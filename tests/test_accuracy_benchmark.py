@@ -410,9 +410,9 @@ def test_the_readme_says_what_was_measured() -> None:
     real, peers = read["real"].unseen, read["real"].peer_tables()
     readme = (BENCHMARKS.parent / "README.md").read_text(encoding="utf-8")
     for words, table_ in {
-        "effort quick": real["ae_k"],
+        "effort quick": real["default"],
         "effort quick, four masks corrected": real["corrected_4_top"],
-        "effort standard": read["standard"].unseen["ae_k"],
+        "effort standard": read["standard"].unseen["default"],
         "effort standard, four masks corrected": read["standard"].unseen["corrected_4_top"],
         "BET": peers["bet"],
         "deepbet, trained on 568 labelled scans": peers["deepbet"],
