@@ -134,7 +134,8 @@ TERMINAL = (Finished, Cancelled, Failed, Crashed)
 def parse_event(line: str) -> Event:
     """Read one JSON line written by `Event.to_json`.
 
-    Unknown fields are ignored, so that a newer worker can speak to an older window.
+    Unknown fields and words are let through, so that a newer worker can speak to an older window; a
+    discriminated union of pydantic would refuse an event whose stage or kind is new.
 
     Raises
     ------
