@@ -61,6 +61,11 @@ def colour_at(panes: Any, plane: str, voxel: tuple[int, ...]) -> QColor:
     return QColor(panes.panes[plane].grab().toImage().pixel(pixel(panes, plane, voxel)))
 
 
+def drawn(panes: Any) -> None:
+    """Wait until the panes have followed the layers."""
+    wait_until(lambda: not panes._redraw._due.isActive(), "the panes are drawn")
+
+
 def is_at(panes: Any, plane: str) -> bool:
     """Whether napari's canvas shows a plane."""
     return bool(panes.plane == plane)
@@ -100,7 +105,7 @@ def test_canvas_shows_what_qt_drew(window: Any, session: Any) -> None:
     """A voxel is at the same pixel and has the same colour, whoever draws it."""
     panes, layers = window.panes, session.layers
     layers.editing.layer.visible = False
-    QTest.qWait(60)
+    drawn(panes)
     i, p, l = layers.viewpoint.point  # noqa: E741
     before = panes.panes["coronal"].grab().toImage()
     panes.turn_to("coronal")
@@ -324,14 +329,14 @@ def test_contrast_and_overlays_are_those_of_the_layers(window: Any, session: Any
     panes, layers = window.panes, session.layers
     pane = panes.panes["coronal"]
     layers.editing.layer.visible = False
-    QTest.qWait(60)
+    drawn(panes)
     plain = pane.grab().toImage()
     layers.editing.layer.visible = True
     layers.brush.set_outline(True)
-    QTest.qWait(60)
+    drawn(panes)
     outlined = pane.grab().toImage()
     layers.brush.set_outline(False)
-    QTest.qWait(60)
+    drawn(panes)
     filled = pane.grab().toImage()
     differ = [
         sum(image.pixel(x, y) != plain.pixel(x, y) for x in range(0, plain.width(), 3)

@@ -210,10 +210,13 @@ def test_of_many_masks_what_follows_from_a_decision_is_shown_at_rest(
     panel: ReviewPanel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(facts_reader, "MANY", 1)
+    rest = panel.facts._at_rest
+    rest.setInterval(60_000)  # no key is so slow
     name, text = panel.session.scan, child(panel, "finetune").text()
     key(panel, KEY.Key_A)
     row = next(row for row in panel.review.rows if row.name == name)
     assert row.state == "accepted" and child(panel, "finetune").text() == text
+    rest.start(0)
     wait_until(lambda: child(panel, "finetune").text() != text, "what is learned from now")
 
 
