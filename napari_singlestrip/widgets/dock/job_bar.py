@@ -29,12 +29,17 @@ from napari_singlestrip.widgets.session.session import Session
 
 LEVELS = ("info", "warning", "error")
 SAME_MOMENT_MS = 50  # a message that comes with a change is about the new state
+PADDING = 6  # pixels around a text in napari's theme
 LOG_LINES = 400
 LOG_SHOWN = 100_000  # characters at the end of job.log
 
 
 class JobBar(QWidget):
-    """Progress with time left, pause, stop, log, and the latest message."""
+    """Progress with time left, pause, stop, log, and the latest message.
+
+    Idle, the message has the row of the job, where there is room for two lines: what is above
+    the bar does not move when it comes and goes.
+    """
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -68,7 +73,7 @@ class JobBar(QWidget):
         session.job_changed.connect(self.show_status)
         session.job_event.connect(self.show_event)
         session.told.connect(self.tell)
-        session.step_requested.connect(self._passed)
+        session.step_requested.connect(self._on_step)
         session.scan_changed.connect(self._passed)
         session.mask_edited.connect(self._passed)
         session.study_changed.connect(self._on_study)
@@ -87,6 +92,7 @@ class JobBar(QWidget):
         self._level = level if level in LEVELS else "info"
         self._colour()
         self.message.setVisible(bool(text))
+        self._place()
         self._keep(text)
 
     def show_status(self, status: JobStatus) -> None:
@@ -94,6 +100,7 @@ class JobBar(QWidget):
         if status.busy and not self._busy:
             self.forget()
         self._busy = status.busy
+        self._place()
         self.label.setText(in_words(status))
         self.label.setToolTip(status.device)
         self.progress.setVisible(status.busy)
@@ -128,35 +135,55 @@ class JobBar(QWidget):
         """Clear the message; the log keeps it."""
         self.message.setText("")
         self.message.hide()
+        self._place()
 
     # --- inside
 
     def _passed(self, *_: object) -> None:
         """Clear a message about an earlier step, scan or mask."""
-        if not self._of_job and not self._new.isActive():
+        if self.message.text() and not self._of_job and not self._new.isActive():
+            self.setMinimumHeight(self.height())  # of a long one: the pointer is over a button
             self.forget()
+
+    def _on_step(self, _step: str) -> None:
+        self._passed()
+        self.setMinimumHeight(0)
+
+    def _place(self) -> None:
+        """Put the message where the job is told, or above it if there is one."""
+        self.label.setVisible(self._busy or self.message.isHidden())
+        if self._busy:
+            self._column.insertWidget(0, self.message)
+        else:
+            self._row.insertWidget(0, self.message, 1)
 
     def _on_study(self, what: StudyPart) -> None:
         if what == StudyPart.STUDY and not self._new.isActive():
             self.forget()
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout()
-        row.addWidget(self.label, 1)
+        self._row, self._column = QHBoxLayout(), QVBoxLayout(self)
+        self._row.addWidget(self.label, 1)
         for widget in (self.pause, self.stop, self.show_log):
-            row.addWidget(widget)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(8, 4, 8, 6)
-        column.setSpacing(4)
-        column.addWidget(self.message)
-        column.addWidget(self.progress)
-        column.addLayout(row)
+            self._row.addWidget(widget)
+        self._column.setContentsMargins(8, 2, 8, 4)
+        self._column.setSpacing(4)
+        self._column.addWidget(self.progress)
+        self._column.addLayout(self._row)
         self.message.hide()
+        self._reserve()
+
+    def _reserve(self) -> None:
+        """Leave room for two lines, beside which a button is lower."""
+        for text in (self.label, self.message):
+            text.ensurePolished()
+            text.setMinimumHeight(2 * text.fontMetrics().lineSpacing() + PADDING)
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Follow napari's theme: it sets the style of the whole window."""
         if event is not None and event.type() == QEvent.Type.StyleChange:
             self._colour()
+            self._reserve()
         super().changeEvent(event)
 
     def _colour(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from gui_fixtures import child, click, process_events, wait_until
+from qtpy.QtCore import QPoint
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QWidget
 
@@ -244,3 +245,30 @@ def test_how_a_job_ended_stays_until_the_next_one(
     assert "disk is full" in bar.message.text()
     bar.show_status(JobStatus("starting", "run"))
     assert bar.message.text() == ""
+
+
+def test_nothing_moves_when_a_message_comes_and_goes(
+    window: StripWidget, ranked_study: Study
+) -> None:
+    """A click that makes it go must meet the button that the pointer is over."""
+    session, bar = window.session, window.job_bar
+    session.take_study(ranked_study)
+    session.step_requested.emit("scans")
+    process_events()
+    remove = child(window, "remove_scan")
+
+    def place() -> QPoint:
+        process_events()
+        return remove.mapTo(window, QPoint())
+
+    before = place()
+    session.tell("Removed from the study: sample-01_T1w. No file was deleted: it can come back.")
+    assert bar.message.isVisible() and place() == before
+    session.tell("A name that fills the line. " * 12, "error")
+    wait_until(lambda: not bar._new.isActive(), "the next moment")
+    higher = place()
+    session.show_scan(ranked_study.scans.names[1])
+    assert not bar.message.isVisible() and place() == higher != before
+    session.step_requested.emit("paint")
+    session.step_requested.emit("scans")
+    assert place() == before
