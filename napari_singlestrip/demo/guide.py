@@ -63,7 +63,7 @@ class GuideStep:
     step : str
         The step of the dock it applies to.
     words : str
-        What to do, as rich text.
+        What to do, as rich text; at most two lines of the dock.
     done : callable
         Whether it was done, given the open study and the window's state.
     """
@@ -135,8 +135,8 @@ def _never(_study: Study, _seen: Seen) -> bool:
 STEPS: tuple[GuideStep, ...] = (
     GuideStep(
         "outline", "painting", "paint",
-        "Draw round the brain with the lasso (<b>L</b>) on three slices or more, a thumb's breadth "
-        "apart, from its top to its bottom. The arrow keys change the slice.", _outlined,
+        "Draw round the brain with the lasso (<b>L</b>) on 3 or more slices, a thumb's breadth "
+        "apart. The arrow keys change the slice.", _outlined,
     ),
     GuideStep(
         "interpolate", "painting", "paint",
@@ -154,19 +154,19 @@ STEPS: tuple[GuideStep, ...] = (
     ),
     GuideStep(
         "jump", "finished", "review",
-        "Training takes some minutes. Jump to a finished study of the same heads; yours saves its "
-        "progress, and resumes when you open it again.", lambda _study, _seen: True,
+        "Training takes minutes: jump to a finished study of these heads. Yours is saved, and "
+        "resumes when you reopen it.", lambda _study, _seen: True,
     ),
     GuideStep(
         "places", "finished", "review",
-        "The best masks are at the top, poor scans at the bottom. Click a row, then press "
-        "<b>Tab</b> on the image: it goes to the next place to check.",
+        "The best masks are on top. Click a row, then press <b>Tab</b> on the image: it goes to "
+        "the next place to check.",
         lambda _study, seen: seen.places > 0,
     ),
     GuideStep(
         "follow", "finished", "review",
-        "Correct two or three slices with the lasso (<b>L</b>; Shift removes): the "
-        "rest of the mask follows each stroke, and when you press <b>W</b>.",
+        "Correct 2 or 3 slices with the lasso (<b>L</b>; Shift removes): the rest follows each "
+        "stroke, or when you press <b>W</b>.",
         lambda _study, seen: seen.followed,
     ),
     GuideStep(
@@ -175,7 +175,7 @@ STEPS: tuple[GuideStep, ...] = (
     ),
     GuideStep(
         "apply", "finished", "apply",
-        "In step 5, choose scans (<i>This study's scans</i>, or a file of your own) and press "
+        "Choose scans (<i>This study's scans</i>, or a file of your own) and press "
         "<b>Apply</b>: each gets its brain mask.", _applied,
     ),
     GuideStep(
@@ -184,12 +184,12 @@ STEPS: tuple[GuideStep, ...] = (
     ),
     GuideStep(
         "finetune", "finished", "review",
-        "Back in step 4, press <b>Fine-tune</b>: the network trains on your decisions. This "
-        "takes some minutes; <b>Skip</b> shows a study that was fine-tuned.", _tuned,
+        "Press <b>Fine-tune</b>: the network trains on your decisions, for some minutes. "
+        "<b>Skip</b> shows a study where it did.", _tuned,
     ),
     GuideStep(
         "compare", "tuned", "review",
-        "Here that is done: hold <b>Q</b> to see the mask of the previous round, and sort by "
-        "<i>Change</i> to see where most happened. Thank you for trying it.", _never,
+        "Hold <b>Q</b> to see the mask of the previous round; sort by <i>Change</i> to see where "
+        "most happened. Thank you!", _never,
     ),
 )

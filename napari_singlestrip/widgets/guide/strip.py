@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
 
 from napari_singlestrip.demo.guide import STEPS, GuideStep, Seen, next_open
@@ -22,10 +23,13 @@ WAYS = {
     "painting": "Open the study you paint in", "finished": "Open the finished study",
     "tuned": "Open the fine-tuned study",
 }
+PADDING = 6  # pixels around the text in napari's theme
 
 
 class GuideStrip(QFrame):
     """Hidden until a demo starts; steps done without it count as well.
+
+    Its height is constant: a step must not move what is below.
 
     Parameters
     ----------
@@ -179,10 +183,26 @@ class GuideStrip(QFrame):
         for made in (self.way, self.back, self.forward, self.leave):
             row.addWidget(made)
         column = QVBoxLayout(self)
-        column.setContentsMargins(8, 4, 8, 4)
-        column.setSpacing(3)
+        column.setContentsMargins(6, 2, 6, 4)
+        column.setSpacing(2)
         column.addWidget(self.says)
         column.addLayout(row)
+        kept = self.way.sizePolicy()
+        kept.setRetainSizeWhenHidden(True)
+        self.way.setSizePolicy(kept)
+
+        self._reserve()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Follow the font of napari's theme."""
+        if event is not None and event.type() == QEvent.Type.StyleChange:
+            self._reserve()
+        super().changeEvent(event)
+
+    def _reserve(self) -> None:
+        """Leave room for two lines."""
+        self.says.ensurePolished()
+        self.says.setFixedHeight(2 * self.says.fontMetrics().lineSpacing() + PADDING)
 
 
 def _painted(mask: Any) -> tuple[int, bool]:

@@ -161,3 +161,16 @@ def test_other_files_are_told(window: StripWidget, tmp_path: Path) -> None:
 def test_all_is_within_the_folder(guided: StripWidget, folder: Path, tmp_path: Path) -> None:
     guided.guide.forward.click()
     assert {p.name for p in folder.iterdir()} == {"finished", "study", "guide.json"}
+
+
+def test_no_sentence_is_cut_and_none_moves_what_is_below(guided: StripWidget) -> None:
+    guide, heights = guided.guide, set()
+    for guide.shown in range(len(STEPS)):
+        guide.at = guide.shown + 1  # with a tick before it
+        guide.refresh()
+        process_events()
+        assert guide.says.heightForWidth(guide.says.width()) <= guide.says.height()
+        for made in (guide.way, guide.back, guide.forward, guide.leave):
+            assert made.isHidden() or made.width() >= made.sizeHint().width()
+        heights.add(guide.height())
+    assert len(heights) == 1 and heights.pop() < 80
