@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 
@@ -11,12 +11,31 @@ def section(title: str, widget: QWidget, name: str) -> QCollapsible:
     made = QCollapsible(title, expandedIcon="\u25be", collapsedIcon="\u25b8")
     made.toggleButton().setToolTip(f"Show or hide: {title.lower()}")
     made.toggleButton().setObjectName(f"toggle_{title.lower().replace(' ', '_')}")
-    for part in (made.layout(), made.content().layout()):
-        if part is not None:
-            part.setContentsMargins(0, 0, 0, 0)
-            part.setSpacing(2)
+    flush_left(made)
     made.setObjectName(name)
     made.setToolTip(f"Open or close: {title.lower()}")
     made.setDuration(0)
     made.addWidget(widget)
+    return made
+
+
+def flush_left(made: QCollapsible) -> None:
+    """Align a section with what is above and below it."""
+    for part in (made.layout(), made.content().layout()):
+        if part is not None:
+            part.setContentsMargins(0, 0, 0, 0)
+            part.setSpacing(2)
+
+
+def sections(*several: QCollapsible) -> QWidget:
+    """Put the titles of sections side by side, and their contents below: one row while closed."""
+    made = QWidget()
+    titles, column = QHBoxLayout(), QVBoxLayout(made)
+    titles.setSpacing(4)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(0)
+    column.addLayout(titles)
+    for one in several:
+        titles.addWidget(one.toggleButton(), 1)
+        column.addWidget(one)
     return made

@@ -10,6 +10,7 @@ from superqt import QCollapsible
 
 from napari_singlestrip.engine.config import Effort
 from napari_singlestrip.files.portable import split_command
+from napari_singlestrip.widgets.common.section import flush_left
 from napari_singlestrip.widgets.session.session import Session
 from napari_singlestrip.widgets.session.user_settings import set_launcher
 from napari_singlestrip.widgets.train.settings_form import SettingsForm
@@ -26,6 +27,7 @@ class AdvancedBox(QCollapsible):
     def __init__(self, session: Session) -> None:
         super().__init__("Advanced settings", expandedIcon="\u25be", collapsedIcon="\u25b8")
         self.setObjectName("advanced")
+        flush_left(self)
         self.setToolTip("Where jobs run, and all settings of the method")
         self.session = session
         self.form: SettingsForm | None = None

@@ -175,6 +175,14 @@ def test_page_fits_the_dock(place: Place, ranked_study: Study) -> None:
 # --- effort and estimate
 
 
+def test_the_settings_are_flush_with_the_button_above(place: Place, study: Study) -> None:
+    place.session.take_study(study)
+    process_events()
+    toggle, train = place.panel.advanced.toggleButton(), child(place.panel, "train")
+    edges = [(w.mapTo(place, w.rect().topLeft()).x(), w.width()) for w in (toggle, train)]
+    assert edges[0] == edges[1]
+
+
 def test_effort_is_stored_at_once(place: Place, study: Study) -> None:
     panel = opened(place, study)
     click(panel.effort.choices["standard"])
