@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 import traceback
@@ -32,6 +31,7 @@ from qtpy.QtWidgets import (
 from napari_singlestrip.widgets.viewer.brush import KEYS as TOOLS
 
 SETTLE_MS = 120
+TUNED = ("tuned", "guided")  # states with the mask of a previous round
 MARGIN = 12  # of the dock, at most, in pixels
 # What a step is there for: to be seen without scrolling, where it is there at all.
 PRIMARY = {
@@ -39,7 +39,8 @@ PRIMARY = {
     "paint": (*(f"tool_{mode}" for mode in TOOLS), "interpolate", "grow", "follow", "keep_largest",
               "fill_holes", "copy_slice", "undo", "redo", "adjust", "paint_done"),
     "train": ("train",),
-    "review": ("accept", "corrected", "reject", "next", "finetune"),
+    "review": ("accept", "corrected", "reject", "next", "places_words", "doubts",
+               "before_after_slider", "toggle_paint_tools", "finetune"),
     "apply": ("apply", "export_masks", "export_model", "write_report"),
 }
 LONG = ("The job stopped: /a/rather/long/path/to/a/study/of_somebody/scans/sub-0123456789_ses-02_"
@@ -148,9 +149,11 @@ class Tour:
 
     # --- states
 
-    def _visit(self, state: str, study: str = "", scan: str = "") -> None:
+    def _visit(self, state: str, study: str = "", scan: str = "", demo: str = "") -> None:
         session = self.dock.session
-        if study:
+        if demo:
+            self.dock.guide.begin(Path(demo))
+        elif study:
             session.open_study(study)
         else:
             session.close_study()
@@ -161,15 +164,21 @@ class Tour:
         for step in self.plan.get("steps", self.dock.panels):
             session.step_requested.emit(step)
             QTest.qWait(SETTLE_MS)
-            if state == "tuned" and step == "review":
-                says = self.dock.panel.layers.before.says
-                wait_until(says.isVisible, "what changed since the previous round")
+            if step == "review" and self.dock.panel.review.rows:
+                wait_until(lambda: self._knows_all(state in TUNED), "places and changes")
+                QTest.qWait(SETTLE_MS)
             self.where = f"{state}, {step}"
             self.check()
-            if self.plan.get("above_fold") and state in ("painted", "reviewed"):
+            if self.plan.get("above_fold") and state in ("painted", "reviewed", *TUNED):
                 self._check_fold(step)
             self.picture(f"{state}_{step}")
         getattr(self, f"_end_{state}", lambda: None)()
+
+    def _knows_all(self, is_tuned: bool) -> bool:
+        """Whether the step says of the mask on screen what is found in the background."""
+        panel = self.dock.panel
+        said = "overlap" in panel.layers.before.says.text() or not is_tuned
+        return said and panel.doubts.found is not None
 
     def _make_running(self) -> None:
         from napari_singlestrip.vocabulary import FIRST_STAGES
@@ -185,6 +194,9 @@ class Tour:
         from napari_singlestrip.widgets.session.job_process import JobStatus
 
         self.dock.session.job._set(JobStatus())
+
+    def _end_guided(self) -> None:
+        self.dock.guide.end()
 
     def _make_failed(self) -> None:
         from napari_singlestrip.events import Failed
@@ -301,13 +313,21 @@ class Tour:
 
     def _check_fold(self, step: str) -> None:
         """Note what a step is there for and one has to scroll to."""
-        page = self.dock.stack.currentWidget().viewport()
+        panel, page = self.dock.panels[step], self.dock.stack.currentWidget().viewport()
+        if step == "review" and panel.review.rows:
+            table = panel.table
+            rows = table.viewport().height() // table.rowHeight(0)
+            self.facts.setdefault("rows", {})[self.where] = rows
+        whole = page.rect()
+        high = 0 if panel.footer is None else panel.footer.height()
         for name in PRIMARY[step]:
-            widget = self.dock.panels[step].findChild(QWidget, name)
+            widget = panel.findChild(QWidget, name)
             if widget is not None and widget.isVisible():
                 self.facts.setdefault("above", []).append(f"{step}, {name}")
                 at = QRect(widget.mapTo(page, QPoint()), widget.size())
-                if not page.rect().contains(at):
+                is_below = panel.footer is not None and panel.footer.isAncestorOf(widget)
+                seen = whole if is_below else whole.adjusted(0, 0, 0, -high)
+                if not seen.contains(at):
                     self.found.append(f"{self.where}: {name} is at {box_words(at)}, below the fold")
 
     # --- images
@@ -317,7 +337,9 @@ class Tour:
         folder = self.plan.get("pictures")
         if folder:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            subprocess.run(["import", "-window", "root", f"{folder}/{name}.png"], check=False)
+            screen = QApplication.primaryScreen()
+            assert screen is not None
+            screen.grabWindow().save(f"{folder}/{name}.png")
 
 
 def _canvas() -> QWidget:

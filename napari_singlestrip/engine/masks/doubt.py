@@ -59,8 +59,8 @@ class Place:
     @property
     def in_words(self) -> str:
         """What is probably wrong, and its volume."""
-        what = "leaks" if self.kind == TOO_MUCH else "misses brain"
-        return f"probably {what} here: {ml_in_words(self.volume_ml)}"
+        what = "too much" if self.kind == TOO_MUCH else "missing"
+        return f"probably {ml_in_words(self.volume_ml)} {what}"
 
 
 def ml_in_words(ml: float) -> str:

@@ -53,6 +53,18 @@ class MaskChange:
         ]
         return ", ".join(parts) or "unchanged"
 
+    @property
+    def in_short(self) -> str:
+        """Describe the change in a line: volumes with a sign, each with where most of it is."""
+        parts = [
+            f"{sign}{ml_in_words(ml)} ({where})"
+            for ml, sign, where in (
+                (self.added_ml, "+", self.most_added),
+                (self.removed_ml, "\u2212", self.most_removed),
+            ) if where
+        ]
+        return ", ".join(parts) or "unchanged"
+
 
 def mask_change(mask: Mask, before: Mask, grid: Grid) -> MaskChange:
     """Compare a mask with the previous one.

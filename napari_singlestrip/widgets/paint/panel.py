@@ -24,7 +24,7 @@ from napari_singlestrip.widgets.session.session import Session
 HOW = (
     "Draw around the brain on every 8th to 12th slice with the lasso (<b>L</b>): the inside "
     "is filled, Shift removes. <b>I</b> fills the slices between. Correct what is wrong; "
-    "everything is saved as you go."
+    "everything is saved at once."
 )
 MASK_FILES = "Masks (*.nii *.nii.gz *.mgz *.mgh *.nrrd);;All files (*)"
 

@@ -9,6 +9,7 @@ from napari_singlestrip.widgets.common.controls import words
 from napari_singlestrip.widgets.viewer.own_layers import BEFORE, COLOURS, MASK
 
 NOW = 100
+FINDING = "Comparing with the previous round ..."
 TIP = (
     "Drag to the left to fade from the current mask to that of the previous round; in the "
     "middle both are visible. Or hold Q. A stroke, or another scan, returns to the current mask"
@@ -56,10 +57,10 @@ class BeforeAfter(QWidget):
         """Show the current mask alone."""
         self.slider.setValue(NOW)
 
-    def say(self, text: str) -> None:
-        """Show the change since the previous round; "" until it is known."""
-        self.says.setText(text)
-        self.says.setVisible(bool(text))
+    def say(self, text: str, tip: str = "") -> None:
+        """Show the change since the previous round, and more in a tooltip; "" until known."""
+        self.says.setText(text or FINDING)
+        self.says.setToolTip(tip)
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()

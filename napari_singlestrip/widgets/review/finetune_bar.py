@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
 
@@ -11,6 +13,8 @@ from napari_singlestrip.widgets.review.meanwhile import Meanwhile
 from napari_singlestrip.widgets.review.view import FinetuneView
 from napari_singlestrip.widgets.session.session import Session
 
+LINE = 54  # characters of the button in a row of 400 pixels
+
 
 class FinetuneBar(QWidget):
     """Accepting the rest, and choosing the training masks.
@@ -18,6 +22,13 @@ class FinetuneBar(QWidget):
     Parameters
     ----------
     session : Session
+
+    Attributes
+    ----------
+    finetune : QPushButton
+        To be placed where it is always in sight.
+    why : Words
+        Why the button is as it is; to be placed where it moves no button when it comes.
 
     Signals
     -------
@@ -78,7 +89,7 @@ class FinetuneBar(QWidget):
         if not self._chosen:
             self.top_ranked.setChecked(view.top_ranked_used)
         self.top_ranked.setVisible(view.top_ranked_visible)
-        self.finetune.setText(view.text)
+        self.finetune.setText(textwrap.fill(view.text, LINE))
         self.finetune.setEnabled(view.enabled)
         self.why.setText(view.why)
         self.why.setVisible(bool(view.why))
@@ -96,9 +107,7 @@ class FinetuneBar(QWidget):
         column.setSpacing(4)
         column.addLayout(row)
         column.addWidget(self.top_ranked)
-        column.addWidget(self.finetune)
         column.addWidget(self.meanwhile)
-        column.addWidget(self.why)
 
     def _undecided(self) -> list[str]:
         return [] if self.view is None else self.view.review.undecided_to(self.rank.value())

@@ -36,6 +36,8 @@ DECIDED = (StudyPart.DECISIONS, StudyPart.MASKS)
 class Meanwhile(QWidget):
     """A switch, and a mark when newer masks are ready.
 
+    The mark is to be placed where it moves nothing when it appears.
+
     Parameters
     ----------
     session : Session
@@ -76,14 +78,10 @@ class Meanwhile(QWidget):
     # --- inside
 
     def _lay_out(self) -> None:
-        kept = self.mark.sizePolicy()
-        kept.setRetainSizeWhenHidden(True)  # so that nothing moves when it appears
-        self.mark.setSizePolicy(kept)
         self.mark.hide()
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.on, 1)
-        row.addWidget(self.mark)
 
     def _choose(self, on: bool) -> None:
         self.session.remember(**{LEARNS_ON: on})

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_singlestrip.engine.arrays import AnyArray
 from napari_singlestrip.engine.imaging.volume import load_mask
+from napari_singlestrip.engine.masks.doubt import ml_in_words
 from napari_singlestrip.engine.masks.mask_change import MaskChange, mask_change
 from napari_singlestrip.widgets.common.background_thread import Background
-from napari_singlestrip.widgets.common.controls import words
 from napari_singlestrip.widgets.common.napari_preferences import wishes
 from napari_singlestrip.widgets.common.single_shot import single_shot
 from napari_singlestrip.widgets.review.before_after import BeforeAfter
@@ -28,8 +28,6 @@ STAY_MS = 300  # scans that are shown only briefly are not read
 COUNT_MS = 150  # after a stroke
 PATHS = (PSEUDO_LABEL, BEFORE)
 LEAST_SEEN = 0.02  # of the mask's own opacity, so that it can be restored
-
-UNTOUCHED = "The mask is the untouched pseudo-label."
 
 
 class ReviewLayers(QWidget):
@@ -54,7 +52,8 @@ class ReviewLayers(QWidget):
         self.before = BeforeAfter()
         self.outline = self._box("Outline  O", "outline", "The mask as an outline, or filled")
         self.in_3d = self._box("3D  D", "in_3d", "Show the mask in 3D; painting works in slices")
-        self.words = words(name="changes")
+        self.words = QLabel()  # in a row of its own, it would move the places above it
+        self.words.setObjectName("changes")
         self._name, self._paths = "", dict[str, Path]()
         self._arrays: dict[str, AnyArray] = {}
         self._asked: set[str] = set()
@@ -152,11 +151,9 @@ class ReviewLayers(QWidget):
             box.blockSignals(True)
             box.setChecked(on)
             box.blockSignals(False)
-        changed, grown = self._changed(), self._grown()
-        self.words.setText(changed)
-        # Fine-tune is above the fold of a laptop: one of the two is enough to know.
-        self.words.setVisible(bool(changed) and not (grown and changed == UNTOUCHED))
-        self.before.say(grown)
+        self.words.setText(self._changed())
+        self.words.setToolTip(self._changed_exactly())
+        self.before.say(*self._grown())
 
     # --- inside
 
@@ -172,11 +169,11 @@ class ReviewLayers(QWidget):
         for box in (self.doubt, self.outline, self.in_3d):
             row.addWidget(box)
         row.addStretch(1)
+        row.addWidget(self.words)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
         column.addLayout(row)
-        column.addWidget(self.words)
         column.addWidget(self.before)
 
     def _connect(self) -> None:
@@ -300,19 +297,27 @@ class ReviewLayers(QWidget):
         return key in self._held or asked.get(key, False)
 
     def _changed(self) -> str:
+        """Volume that a person changed, in a few words."""
         n, now = self.n_changed, self.session.layers.showing.now
         if n is None or now is None or now.name != self._name:
             return ""
-        if n == 0:
-            return UNTOUCHED
-        ml = n * now.scan.grid.voxel_ml
-        return f"{n:,} voxels ({ml:.1f} mL) changed since the pseudo-label (U)"
+        return f"{ml_in_words(n * now.scan.grid.voxel_ml)} changed" if n else "untouched"
 
-    def _grown(self) -> str:
+    def _changed_exactly(self) -> str:
+        said, n = self.words.text(), self.n_changed
+        if not said:
+            return ""
+        return f"{n:,} voxels changed since the pseudo-label; hold U to see it" if n else (
+            "The mask is the untouched pseudo-label"
+        )
+
+    def _grown(self) -> tuple[str, str]:
+        """Change since the previous round, and the same in full."""
         found = self._change
         if found is None:
-            return ""
-        return f"Since the previous round: {found.in_words}; overlap {found.overlap:.3f}"
+            return "", ""
+        said = f"{found.in_short}; overlap {found.overlap:.3f}"
+        return said, f"Since the previous round: {found.in_words}"
 
 
 def files_of(session: Session, name: str) -> dict[str, Path]:

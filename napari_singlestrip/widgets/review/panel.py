@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QPushButton, QSizePolicy, QToolButton, QVB
 from napari_singlestrip.events import Event, Wrote
 from napari_singlestrip.study.review import Review, ReviewRow
 from napari_singlestrip.study.study import Study
-from napari_singlestrip.widgets.common.section import section
+from napari_singlestrip.widgets.common.section import section, sections
 from napari_singlestrip.widgets.common.single_shot import single_shot
 from napari_singlestrip.widgets.review.decision_bar import DecisionBar
 from napari_singlestrip.widgets.review.doubts import Doubts, PlaceToCheck
@@ -39,6 +39,7 @@ from napari_singlestrip.widgets.session.session import Session
 from napari_singlestrip.widgets.viewer.napari_private import canvas_of
 
 ARROW_MS = 60  # a held arrow key loads only the scan it stops at
+LEAST_TABLE = 120  # pixels: three rows, while paint tools are open
 
 
 class ReviewPanel(PanelWithTools):
@@ -153,7 +154,8 @@ class ReviewPanel(PanelWithTools):
         new_round : bool
             Whether it is about another round than the one that was shown.
         """
-        self.content.setVisible(view.nothing is None)
+        for part in (self.content, self.finetune.finetune):
+            part.setVisible(view.nothing is None)
         self.nothing_yet.draw(view.nothing)
         if view.nothing is not None:
             return
@@ -330,20 +332,22 @@ class ReviewPanel(PanelWithTools):
         self.content = QWidget()
         column = QVBoxLayout(self.content)
         column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(5)
-        self.table.setMinimumHeight(150)  # Fine-tune is above the fold of a laptop
+        column.setSpacing(4)
+        self.table.setMinimumHeight(LEAST_TABLE)
         # Above everything that changes its height, so that buttons do not move.
         steady: tuple[QWidget, ...] = self.head, self.decisions
         for part in steady:
             part.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
             column.addWidget(part)
         column.addWidget(self.table, 1)
-        column.addWidget(self.places)
-        column.addWidget(self.layers)
-        column.addWidget(self.finetune)
-        self.plotting = section("Plot of the scores", self.plot, "plotting")
-        for part in (self.painting, self.plotting):
+        self.plotting = section("Plot", self.plot, "plotting")
+        more = section("Fine-tuning", self.finetune, "fine_tuning")
+        self.folded = sections(self.painting, more, self.plotting)
+        # Below the table, which makes room for what is said.
+        said = self.head.summary, self.finetune.meanwhile.mark, self.finetune.why
+        for part in (*said, self.places, self.layers, self.folded):
             column.addWidget(part)
+        self.add_footer(self.finetune.finetune)
         self.add(self.nothing_yet)
         self.add(self.content)
         self._column.setStretchFactor(self.content, 1)
@@ -353,6 +357,7 @@ class ReviewPanel(PanelWithTools):
         for kind in (QPushButton, QCheckBox, QToolButton):
             for made in self.content.findChildren(kind):
                 made.clicked.connect(self._keys_to_picture)
+        self.finetune.finetune.clicked.connect(self._keys_to_picture)
         self.head.filtered.connect(self._on_filter)
         self.head.gallery_requested.connect(self.toggle_gallery)
         self.gallery.scan_chosen.connect(self._go)

@@ -15,6 +15,7 @@ from napari_singlestrip.widgets.common.controls import words
 from napari_singlestrip.widgets.review.doubts import PICTURE, Found, PlaceToCheck
 from napari_singlestrip.widgets.viewer.own_layers import DOUBT_COLOURS
 
+LINE_MARGIN = 8  # pixels: napari's padding
 LOOKING = "Finding places to check ..."
 UNKNOWN = "Places to check appear here for masks that were ranked."
 NOTHING = (
@@ -24,7 +25,9 @@ NOTHING = (
 
 
 class PlacesBar(QWidget):
-    """The places to check, largest first; its height is constant.
+    """The places to check, largest first.
+
+    A line until there are places; then its height is constant, from scan to scan.
 
     Signals
     -------
@@ -39,10 +42,8 @@ class PlacesBar(QWidget):
         self.setObjectName("places_bar")
         self.places: tuple[PlaceToCheck, ...] = ()
         self.current = -1
+        self._roomy = False  # there were places to check, so there is room for them
         self.says = words(name="places_words")
-        self.says.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        # Two lines, with room for napari's larger font and margin.
-        self.says.setFixedHeight(2 * self.says.fontMetrics().lineSpacing() + 16)
         self.buttons = [self._button(n) for n in range(MOST_PLACES)]
         self._lay_out()
         self.show_found(Found())
@@ -59,7 +60,10 @@ class PlacesBar(QWidget):
         self.current = same[0] if same else -1
         for n, made in enumerate(self.buttons):
             self._show(made, self.places[n] if n < len(self.places) else None)
+        if self.places or (found is not None and not found.known):
+            self._roomy = bool(self.places)
         self._refresh()
+        self._keep_height()
 
     def step(self, by: int) -> None:
         """Go to the next or previous place, cyclically."""
@@ -93,7 +97,9 @@ class PlacesBar(QWidget):
         return made
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout()
+        self.pictures = QWidget()
+        row = QHBoxLayout(self.pictures)
+        row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(2)
         for made in self.buttons:
             row.addWidget(made, 1)
@@ -101,7 +107,15 @@ class PlacesBar(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
         column.addWidget(self.says)
-        column.addLayout(row)
+        column.addWidget(self.pictures)
+
+    def _keep_height(self) -> None:
+        """Take the room of places once there were some: so the row stays from scan to scan."""
+        self.pictures.setVisible(bool(self.places))
+        line = self.says.fontMetrics().lineSpacing() + LINE_MARGIN
+        high = line + 2 + self.buttons[0].height()
+        self.says.setMinimumHeight(line if self.places or not self._roomy else high)
+        self.says.setMaximumHeight(line if self.places else high)
 
     def _show(self, made: QToolButton, one: PlaceToCheck | None) -> None:
         made.setVisible(one is not None)

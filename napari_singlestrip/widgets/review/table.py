@@ -128,7 +128,7 @@ class ReviewTable(PageTable):
         down, across = self.verticalHeader(), self.horizontalHeader()
         assert down is not None and across is not None
         down.hide()
-        down.setDefaultSectionSize(THUMBNAIL + 4)
+        down.setDefaultSectionSize(THUMBNAIL + 2)
         across.setHighlightSections(False)
         across.setMinimumSectionSize(28)
         for n, column in enumerate(COLUMNS):

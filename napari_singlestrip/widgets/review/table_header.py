@@ -1,16 +1,14 @@
-"""The header of the ranked table: summary, filters, order and columns."""
+"""The header of the ranked table: filters, order and columns; and the summary, to put below it."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QResizeEvent
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLineEdit,
     QMenu,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -32,6 +30,11 @@ class ReviewHead(QWidget):
     ----------
     table : ReviewTable
 
+    Attributes
+    ----------
+    summary : Words
+        To be placed below the table, which makes room when it grows: nothing else moves then.
+
     Signals
     -------
     filtered()
@@ -50,8 +53,7 @@ class ReviewHead(QWidget):
         self.setObjectName("review_head")
         self.table = table
         self.summary = words(name="review_summary")
-        self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self._longest, self._is_expected = "", False
+        self._is_expected = False
         self.search = QLineEdit()
         self.search.setObjectName("search")
         self.search.setPlaceholderText("Filter")
@@ -77,8 +79,6 @@ class ReviewHead(QWidget):
         """Say what is there; the true Dice gets its column where it is known."""
         self.summary.setText(view.summary)
         self.summary.setToolTip(view.tip)
-        self._longest = view.longest
-        self._reserve()
         if new_round or view.is_expected != self._is_expected:  # of older rounds it is found later
             self._is_expected = view.is_expected
             self._show_columns(view)
@@ -103,20 +103,7 @@ class ReviewHead(QWidget):
         if view.by_programs:
             self.table.show_column("consistency", view.has_agreement)
 
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Reserve space for the longest summary, so that the widgets below do not move."""
-        super().resizeEvent(event)
-        self._reserve()
-
     # --- inside
-
-    def _reserve(self) -> None:
-        now = self.summary.text()
-        self.summary.setText(self._longest)
-        # As wide as this: it is laid out after this was resized.
-        height = self.summary.heightForWidth(self.width())  # -1 without a text
-        self.summary.setFixedHeight(max(0, height))
-        self.summary.setText(now)
 
     def _on_order(self, *_: object) -> None:
         self._show_order()
@@ -156,16 +143,12 @@ class ReviewHead(QWidget):
         return made
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)
         row.addWidget(self.search, 1)
         for widget in (self.states, self.worst_first, self.gallery, self.columns):
             row.addWidget(widget)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(5)
-        column.addWidget(self.summary)
-        column.addLayout(row)
 
     def _filter(self, *_: object) -> None:
         with self.table.quiet():

@@ -15,7 +15,7 @@ from napari_singlestrip.glossary import meaning
 from napari_singlestrip.study.review import Review, ReviewRow
 from napari_singlestrip.texts import printable
 
-THUMBNAIL = 38
+THUMBNAIL = 32
 SORT_ROLE = int(Qt.ItemDataRole.UserRole)
 # Legible on dark and light backgrounds.
 STATE_COLOURS = {

@@ -31,8 +31,8 @@ NOT_JUDGED = (
 )
 RUNNING = "A job is running: the ranked masks appear here as soon as they are there."
 CHANGES_TIP = (
-    "How much a mask changed: 1 - overlap with the mask of the previous round. The column "
-    "\"Change\" has it for each mask"
+    f"Changed: by more than {1 - LEAST_OVERLAP:.0%} (1 - overlap with the mask of the previous "
+    "round). The column \"Change\" has it for each mask"
 )
 MAX_PROGRAMS = 3  # that are named
 BUSY = "A job is running: wait for it, or stop it."
@@ -74,7 +74,7 @@ class NothingView:
 
 @dataclass(frozen=True)
 class HeadView:
-    """What stands above the table.
+    """What is said of all masks, and the columns of the table.
 
     Attributes
     ----------
@@ -82,8 +82,6 @@ class HeadView:
         What is there, in numbers.
     tip : str
         What is counted as a change; empty while nothing is said of changes.
-    longest : str
-        The longest summary there can be: the room it gets, so that nothing moves below it.
     has_truth : bool
         Whether the true Dice gets a column.
     is_later : bool
@@ -98,7 +96,6 @@ class HeadView:
 
     summary: str
     tip: str
-    longest: str
     has_truth: bool
     is_later: bool
     is_expected: bool
@@ -291,16 +288,12 @@ def _head(facts: ReviewFacts) -> HeadView:
     states = Counter[str](row.state for row in review.rows)
     changed = ""
     if facts.changes and len(facts.changes) >= n:  # once all were compared
-        changed = _changed(sum(one.changed for one in facts.changes.values()), n)
+        changed = f"{sum(one.changed for one in facts.changes.values()) or 'none'} changed"
     said = (f"{states[state]} {state}" for state in STATES if states[state])
     summary = _joined(f"<b>{_title(review)}</b>: {n} masks", *said, changed)
-    all_states = (f"{n} {state}" for state in STATES)
-    title = max("Fine-tuning 00", _title(review), key=len)
-    longest = _joined(f"<b>{title}</b>: {n} masks", *all_states,
-                      _changed(n, n) if review.round else "")
     has_truth = bool(facts.truth.dices or facts.truth.n_missing)
     return HeadView(
-        summary, CHANGES_TIP if changed else "", longest, has_truth, bool(review.round),
+        summary, CHANGES_TIP if changed else "", has_truth, bool(review.round),
         any(math.isfinite(row.score.expected_dice) for row in review.rows),
         any(math.isfinite(row.score.consistency) for row in review.rows), bool(review.programs),
     )
@@ -317,12 +310,6 @@ def _named(programs: Sequence[str]) -> str:
     more = len(programs) - MAX_PROGRAMS
     shown = ", ".join(escape(printable(name)) for name in programs[:MAX_PROGRAMS])
     return f"{shown} and {more} more" if more > 0 else shown
-
-
-def _changed(n: int, n_masks: int) -> str:
-    """Say how many masks changed, and from where on that counts."""
-    least = f"{1 - LEAST_OVERLAP:.0%}"
-    return f"{n or 'none'} of {n_masks} changed by more than {least} since the previous round"
 
 
 def _joined(*parts: str) -> str:

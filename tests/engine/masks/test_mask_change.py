@@ -27,6 +27,7 @@ def test_what_was_added_and_removed_and_where() -> None:
     assert found.removed_ml == pytest.approx(8 * 1 * 2 * 0.064)
     assert (found.most_added, found.most_removed) == ("right", "back, top")
     assert found.in_words == "8.2 mL added (most: right), 1.0 mL removed (most: back, top)"
+    assert found.in_short == "+8.2 mL (right), \u22121.0 mL (back, top)"
     assert not found.changed
 
 

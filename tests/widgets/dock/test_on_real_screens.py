@@ -12,6 +12,8 @@ from conftest import Heads
 from real_window import RealScreen, needs_window_manager, needs_xdotool
 from real_window_tour import PRIMARY
 
+from napari_singlestrip.demo.guide import STEPS
+from napari_singlestrip.demo.guided_folder import GuidedFolder
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.dock.keys import KEYS
 
@@ -38,17 +40,27 @@ def studies(tmp_path: Path, ranked_source: Path, heads: Heads) -> dict[str, Path
         shutil.copytree(ranked_source, tmp_path / name)
     reviewed = Study.open(tmp_path / "reviewed")
     names, note = reviewed.scans.names, "A rather long note about the cerebellum"
-    reviewed.decisions.decide(names[1], "accepted", note)
+    reviewed.decisions.decide(names[-1], "accepted", note)
     reviewed.decisions.decide(names[2], "rejected")
     _apply(reviewed)
     _tune(Study.open(shutil.copytree(ranked_source, tmp_path / "tuned")))
-    return {name: tmp_path / name for name in ("painted", "ranked", "reviewed", "tuned")}
+    _guide(tmp_path / "demo", ranked_source, tmp_path / "tuned")
+    return {name: tmp_path / name for name in ("painted", "ranked", "reviewed", "tuned", "demo")}
+
+
+def _guide(folder: Path, finished: Path, tuned: Path) -> None:
+    """Leave a guided demo at its last step."""
+    guided = GuidedFolder(folder)
+    guided.keep_place(len(STEPS) - 1)
+    shutil.copytree(finished, guided.finished)
+    shutil.copytree(tuned, guided.tuned)
 
 
 def _tune(study: Study) -> None:
     """Leave the smaller masks of another round."""
     from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_mask
 
+    shutil.copytree(study.rounds.folder(0) / "heat_maps", study.rounds.folder(1) / "heat_maps")
     before, after = (study.rounds.folder(n) / "pseudo_labels" for n in (0, 1))
     after.mkdir(parents=True)
     for file in before.glob("*.nii.gz"):
@@ -75,14 +87,16 @@ def _apply(study: Study) -> None:
 def visits(studies: dict[str, Path]) -> list[dict[str, Any]]:
     """Every state that a dock can be in; jobs are told, not run."""
     painted, ranked = str(studies["painted"]), str(studies["ranked"])
-    scan = Study.open(studies["painted"]).scans.names[1]
+    names = Study.open(studies["painted"]).scans.names
+    scan, worst = names[1], names[-1]  # the worst has places to check
     return [
         {"state": "empty"},
         {"state": "painted", "study": painted, "scan": scan},
         {"state": "running", "study": ranked, "scan": scan},
         {"state": "failed", "study": ranked, "scan": scan},
-        {"state": "reviewed", "study": str(studies["reviewed"]), "scan": scan},
-        {"state": "tuned", "study": str(studies["tuned"]), "scan": scan},
+        {"state": "reviewed", "study": str(studies["reviewed"]), "scan": worst},
+        {"state": "tuned", "study": str(studies["tuned"]), "scan": worst},
+        {"state": "guided", "demo": str(studies["demo"]), "scan": worst},
     ]
 
 
@@ -95,6 +109,9 @@ def test_nothing_is_cut_on_a_laptop(tmp_path: Path, studies: dict[str, Path]) ->
     primary = {f"{step}, {name}" for step, names in PRIMARY.items() for name in names}
     assert set(found.facts["above"]) == primary
     assert max(found.facts["widths"].values()) <= 480  # the image has the rest
+    rows = found.facts["rows"]
+    assert rows["reviewed, review"] >= 6 and rows["tuned, review"] >= 5
+    assert rows["guided, review"] >= 3  # with the strip of the demo above it
     assert found.facts["hidden"]
     assert np.divide(found.facts["window"][2:], screen.size).min() > 0.88  # at the first start
 

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 from gui_fixtures import child, click, press_key, process_events, wait_until
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_mask
 from napari_singlestrip.events import Crashed
@@ -305,8 +305,12 @@ def test_closing_asks_nothing_about_it(panel: ReviewPanel) -> None:
 
 def test_it_is_a_widget_of_the_review(panel: ReviewPanel) -> None:
     assert isinstance(child(panel, "meanwhile"), Meanwhile)
-    height = child(panel, "meanwhile").height()
+    steady = panel.decisions.buttons["accept"], panel.layers.doubt, panel.finetune.finetune
+    wait_until(lambda: panel.doubts.found is not None, "the places to check")
+    process_events()
+    before = [made.mapTo(panel, QPoint()) for made in steady]
     begin(panel)
     finish(panel)
     wait_until(child(panel, "show_newer").isVisible, "the mark")
-    assert child(panel, "meanwhile").height() == height  # nothing moves
+    process_events()
+    assert [made.mapTo(panel, QPoint()) for made in steady] == before  # nothing moves

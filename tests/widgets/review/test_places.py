@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_singlestrip.engine.masks.doubt import TOO_LITTLE, TOO_MUCH
 from napari_singlestrip.study.round_folder import doubts_path, heat_map_path
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.review import places_bar
+from napari_singlestrip.widgets.review.doubts import Found
 from napari_singlestrip.widgets.viewer.own_layers import DOUBTS
 from napari_singlestrip.widgets.viewer.viewpoint import camera_of
 
@@ -142,6 +144,30 @@ def test_without_judgement_it_is_said(window: StripWidget, ranked_study: Study) 
     panel: Any = window.panels["review"]
     wait_until(lambda: panel.places.says.text() == places_bar.UNKNOWN, "it is said")
     assert not panel.layers.doubt.isEnabled()
+    assert not panel.places.pictures.isVisible()  # no empty area in the place of pictures
+
+
+def test_the_row_of_places_stays_from_scan_to_scan(panel: ReviewPanel) -> None:
+    bar = panel.places
+    height = bar.height()
+    for found in (None, Found(True), None, panel.doubts.found):
+        bar.show_found(found)
+        process_events()
+        assert bar.height() == height
+        assert bar.says.height() >= bar.says.heightForWidth(bar.says.width())
+    bar.show_found(Found())
+    process_events()
+    assert bar.height() < height
+
+
+def test_every_place_is_said_in_a_line(panel: ReviewPanel) -> None:
+    one = panel.places.places[0]
+    longest = replace(one.place, kind=TOO_LITTLE, volume_ml=99, where="right, front, bottom")
+    panel.places.show_found(Found(True, None, (replace(one, place=longest),) * 5))
+    panel.places.go_to(4)
+    process_events()
+    says = panel.places.says
+    assert says.height() >= says.heightForWidth(says.width())
 
 
 def test_of_an_earlier_study_they_are_found_in_the_heat_map(

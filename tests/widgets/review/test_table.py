@@ -77,7 +77,7 @@ def test_the_column_is_there_where_it_says_something(
 ) -> None:
     head = ReviewHead(table)
     qtbot.addWidget(head)
-    view = HeadView("1 mask", "", "1 mask", False, False, False, True, False)
+    view = HeadView("1 mask", "", False, False, False, True, False)
     head.draw(view, True)
     assert table.isColumnHidden(KEYS.index("expected"))
     for n in range(2):  # found later, of a round of an earlier version
@@ -124,7 +124,7 @@ def test_names_have_room_beside_what_later_rounds_and_references_add(table: Revi
     columns = ("volume", "dice", "change")
 
     def shown(round_: int, has_truth: bool) -> list[str]:
-        view = HeadView("4 masks", "", "4 masks", has_truth, bool(round_), False, True, False)
+        view = HeadView("4 masks", "", has_truth, bool(round_), False, True, False)
         head.draw(view, new_round=True)
         return [key for key in columns if not table.isColumnHidden(KEYS.index(key))]
 
