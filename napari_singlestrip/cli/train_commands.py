@@ -23,6 +23,7 @@ from napari_singlestrip.cli.options import (
     parse_stages,
     part_of,
 )
+from napari_singlestrip.engine.devices.launch import place_of
 
 if TYPE_CHECKING:
     from napari_singlestrip.events import Event
@@ -68,7 +69,8 @@ def run(
 ) -> None:
     """Run all missing stages: train, predict, rank, fine-tune.
 
-    Ctrl+C saves and stops; the same command resumes.
+    Ctrl+C saves and stops; the same command resumes. Started by torchrun, several processes train
+    the segmenter together, each on a graphics card of its own.
 
     \b
     Examples:
@@ -79,6 +81,7 @@ def run(
       singlestrip run my_study --part 2/8            predict and rank a share of the scans
       singlestrip run my_study --set training.steps=500 --set prediction.border_mm=1
     """
+    here = place_of()
 
     def job() -> Iterator[Event]:
         from napari_singlestrip.engine.overrides import parse_assignments
@@ -89,6 +92,11 @@ def run(
         overrides, share = parse_assignments(settings or []), part_of(part)
         opened = Study.open(study)
         opened.settings(effort, overrides, seed)  # report a wrong setting before torch is loaded
+        if not here.first:
+            from napari_singlestrip.pipeline.together import help_run
+
+            yield from help_run(opened, device, here)
+            return
         with StudyLock(opened.folder, "" if share.is_all else str(share).replace("/", "_of_")):
             if events:  # importing torch takes seconds: show this first
                 yield Started("", detail="loading torch")
@@ -106,9 +114,12 @@ def run(
                 watch=opened.scans.entry(watch).name if watch else "",
                 part=share,
                 learn_only=learn_only,
+                place=here,
             )
 
-    run_job(job, events, quiet, log_folder=study)
+    if here.first:
+        run_job(job, events, quiet, log_folder=study)
+    run_job(job, events=False, quiet=True)  # only the first process speaks
 
 
 def estimate(

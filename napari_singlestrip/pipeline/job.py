@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from napari_singlestrip.engine.config import Settings
+from napari_singlestrip.engine.learning.ranks import ALONE, Ranks
 from napari_singlestrip.engine.learning.segmenter import (
     Segmenter,
 )
@@ -38,6 +39,8 @@ class Job:
         Scan whose current prediction is shown during training; empty for none.
     part : Part
         The share of the scans that is predicted and ranked.
+    ranks : Ranks
+        The processes that train the segmenter together.
     tally : Tally
         Outcome of the scans.
     """
@@ -48,6 +51,7 @@ class Job:
     again: bool = False
     watch: str = ""
     part: Part = ALL
+    ranks: Ranks = ALONE
     tally: Tally = field(default_factory=Tally, compare=False)
 
     def folder(self, round_: int) -> RoundFolder:

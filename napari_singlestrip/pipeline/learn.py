@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from napari_singlestrip.engine.learning.autoencoder import (
 from napari_singlestrip.engine.learning.device import in_words
 from napari_singlestrip.engine.learning.segmenter import load_segmenter
 from napari_singlestrip.engine.learning.segmenter_training import segmenter_task
-from napari_singlestrip.engine.learning.training import Weights, is_done, step_of, train
+from napari_singlestrip.engine.learning.training import Task, Weights, is_done, step_of, train
 from napari_singlestrip.engine.overrides import override
 from napari_singlestrip.events import Event, Note, Progress, Started
 from napari_singlestrip.failures import Failure, attempt
@@ -31,7 +31,7 @@ from napari_singlestrip.pipeline.job import Job, wrote
 from napari_singlestrip.pipeline.live_prediction import LivePrediction
 from napari_singlestrip.pipeline.refreshed_labels import refreshed
 from napari_singlestrip.pipeline.round_segmenter import prediction_settings, real_fraction_at_first
-from napari_singlestrip.pipeline.training_data import training_data
+from napari_singlestrip.pipeline.training_data import TrainingData, training_data
 from napari_singlestrip.study.round_facts import is_trained
 from napari_singlestrip.study.round_folder import (
     RoundFolder,
@@ -195,18 +195,43 @@ class Lesson:
 def _train_segmenter(job: Job, lesson: Lesson) -> Iterator[Event]:
     if is_done(lesson.into, "segmenter"):
         return
-    folder, tuning = lesson.folder, job.settings.finetuning
-    first = lesson.stage == "train"
+    folder, step = lesson.folder, step_of(lesson.into, "segmenter")
+    job.ranks.tell((job.settings, replace(lesson, initial=None), step))  # weights come by `train`
+    data, task, settings = yield from _prepared(job, lesson, step)
+    if len(data.masks) < len(lesson.masks):
+        write_training_set(folder.training_set, data.masks)  # without scans that failed
+    pictures = attempt(_save_previews, folder, data.bank, data.geometry, job.settings)
+    if isinstance(pictures, Failure):  # only for display; training does not depend on them
+        yield pictures.note("", "The previews could not be drawn")
+    else:
+        yield wrote(job, folder.previews / "synthetic.png", "preview")
+    events = data.supply.follow(train(task, lesson.into, job.device, job.ranks), step)
+    if job.watch:
+        watched = LivePrediction(
+            job.study, job.watch, folder.previews, settings.prediction, job.device
+        )
+        events = job.tally.watch("watch", watched.follow(events, lesson.into))
+    yield from events
+
+
+def help_train(job: Job, lesson: Lesson, step: int) -> Iterator[Event]:
+    """Train a segmenter in another than the first process: nothing is written."""
+    data, task, _ = yield from _prepared(job, lesson, step)
+    yield from data.supply.follow(train(task, lesson.into, job.device, job.ranks), step)
+
+
+def _prepared(
+    job: Job, lesson: Lesson, step: int
+) -> Generator[Event, None, tuple[TrainingData, Task, Settings]]:
+    """Load what a segmenter learns from at a step, and define its training."""
+    tuning, first = job.settings.finetuning, lesson.stage == "train"
     rate = job.settings.training.learning_rate if first else tuning.learning_rate
     config = job.settings.training.model_copy(
         update={"steps": lesson.steps, "learning_rate": rate}
     )
-    step = step_of(lesson.into, "segmenter")
     data = yield from training_data(
         job, lesson.masks, None if first else tuning.label_maps, config.steps, step
     )
-    if len(data.masks) < len(lesson.masks):
-        write_training_set(folder.training_set, data.masks)  # without scans that failed
     real_fraction = tuning.real_fraction
     if first:
         real_fraction = real_fraction_at_first(job.settings, len(data.masks))
@@ -215,18 +240,7 @@ def _train_segmenter(job: Job, lesson: Lesson) -> Iterator[Event]:
         data.bank, data.geometry, settings, job.device, stage=lesson.stage,
         initial=lesson.initial, config=config, real_fraction=real_fraction, watched=data.watched,
     )
-    pictures = attempt(_save_previews, folder, data.bank, data.geometry, job.settings)
-    if isinstance(pictures, Failure):  # only for display; training does not depend on them
-        yield pictures.note("", "The previews could not be drawn")
-    else:
-        yield wrote(job, folder.previews / "synthetic.png", "preview")
-    events = data.supply.follow(train(task, lesson.into, job.device), step)
-    if job.watch:
-        watched = LivePrediction(
-            job.study, job.watch, folder.previews, settings.prediction, job.device
-        )
-        events = job.tally.watch("watch", watched.follow(events, lesson.into))
-    yield from events
+    return data, task, settings
 
 
 def _save_previews(

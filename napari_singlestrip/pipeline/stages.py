@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from napari_singlestrip.engine.learning.device import choose_device, in_words, remarks
+from napari_singlestrip.engine.devices.launch import ALONE, Place
+from napari_singlestrip.engine.learning.device import in_words, remarks
+from napari_singlestrip.engine.learning.ranks import device_of, meeting
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Note, Started
 from napari_singlestrip.pipeline.job import Job
@@ -48,6 +50,7 @@ def run(
     watch: str = "",
     part: Part = ALL,
     learn_only: bool = False,
+    place: Place = ALONE,
 ) -> Iterator[Event]:
     """Run stages of a study.
 
@@ -71,6 +74,8 @@ def run(
         The share of the scans to predict and rank; other processes do the others at the same time.
     learn_only : bool
         Stop once the networks of the last round are trained: other processes predict and rank.
+    place : Place
+        That of the first process, if several train the segmenter together (`together.help_run`).
 
     Raises
     ------
@@ -86,7 +91,7 @@ def run(
         raise UserError("--learn-only goes with neither --stages nor --part.", "Give one of them.")
     if not part.is_all:
         stages = _of_part(stages, restart)
-    chosen, changes = choose_device(device), dict(overrides or {})
+    chosen, changes = device_of(device, place), dict(overrides or {})
     study.settings(effort, changes, seed)  # validates before anything is moved
     masks_by_hand(study)
     if watch:
@@ -102,11 +107,14 @@ def run(
     for text in remarks(device, chosen):
         yield Note(text, "warning")
     yield from _missing_scans(study)
-    if stages is None:
-        last = settings.finetuning.rounds if rounds is None else rounds
-        yield from _everything(job, last, learn_only)
-    else:
-        yield from _chosen(job, stages)
+    with meeting(place) as ranks:
+        job = replace(job, ranks=ranks)
+        yield from _several(job)
+        if stages is None:
+            last = settings.finetuning.rounds if rounds is None else rounds
+            yield from _everything(job, last, learn_only)
+        else:
+            yield from _chosen(job, stages)
     yield job.tally.finished(time.monotonic() - started)
 
 
@@ -128,6 +136,15 @@ def _missing_scans(study: Study) -> Iterator[Event]:
         yield Note(
             f"{len(gone)} of {len(study.scans.names)} scans are not where the study says: {shown}. "
             f"Copy them to {where}, beside the study as before."
+        )
+
+
+def _several(job: Job) -> Iterator[Event]:
+    n, batch = job.ranks.place.n, job.settings.training.batch_size
+    if n > 1:
+        yield Note(
+            f"{n} processes train the segmenter together, so that each step learns from "
+            f"{n * batch} heads instead of {batch}."
         )
 
 

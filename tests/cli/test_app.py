@@ -20,6 +20,7 @@ import pytest
 
 from napari_singlestrip import __version__
 from napari_singlestrip.cli import app as cli
+from napari_singlestrip.engine.devices.launch import Place
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import (
     Cancelled,
@@ -337,6 +338,7 @@ def test_run_passes_everything_on(study: Study, stages: FakeStages, capsys: Outp
             "watch": "",
             "part": ALL,
             "learn_only": False,
+            "place": Place(),
         }
     ]
     text = capsys.readouterr().out

@@ -6,6 +6,8 @@ import re
 
 import torch
 
+from napari_singlestrip.engine.devices.launch import place_of
+
 GIB = 2**30
 HOST_SHARE, FREE_SHARE, HOST_MOST = 0.2, 0.5, 8 * GIB  # of all memory, of what is free; at most
 DEVICE_SHARE, DEVICE_MOST = 0.25, 8 * GIB  # of a graphics card's free memory
@@ -38,12 +40,13 @@ def host_share() -> int:
     """Bytes of the computer's memory that label maps may take.
 
     A fraction of all memory, so that a resumed training finds the same limit, unless little is
-    free.
+    free. Processes that train together have equal parts of it.
     """
     import psutil
 
     memory = psutil.virtual_memory()
-    return int(min(HOST_SHARE * memory.total, FREE_SHARE * memory.available, HOST_MOST))
+    share = min(HOST_SHARE * memory.total, FREE_SHARE * memory.available)
+    return int(min(share / place_of().n_local, HOST_MOST))
 
 
 def device_share(device: torch.device) -> int:

@@ -3,6 +3,9 @@
 `train` is a generator of events. Closing it cancels; the state is saved either way, and the same
 call resumes from it. On a CPU the result is then bitwise identical to an uninterrupted training. On
 a graphics card it is equivalent only, since the order of summation is not fixed.
+
+Several processes can train one network together (`ranks.Ranks`): all call `train`; the first says
+whether there is another step, and saves.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from napari_singlestrip.engine.learning.losses import (
     segmentation_loss,
     to_probability,
 )
+from napari_singlestrip.engine.learning.ranks import ALONE, Ranks
 from napari_singlestrip.engine.learning.saved_state import malformed, read_loop
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Progress, seconds_left
@@ -105,6 +109,11 @@ class TrainingState:
     losses: list[torch.Tensor] = field(default_factory=list)  # not read yet
     step: int = 0
     seconds: float = 0.0
+    ranks: Ranks = ALONE
+    joined: nn.Module = field(init=False)  # the net, with gradients averaged over processes
+
+    def __post_init__(self) -> None:
+        self.joined = self.net
 
     def save(self, path: Path, task: Task) -> None:
         """Write the checkpoint; "done" tells whether all steps were taken."""
@@ -161,8 +170,18 @@ class TrainingState:
         self.precision, self.scaler = precision, precision.scaler(self.device)
         precision.lay_out(self.net)
 
+    def join(self, ranks: Ranks) -> None:
+        """Train together with other processes from now on, in the first one's precision."""
+        precision, scaler = ranks.shared((self.precision, self.scaler.state_dict()))
+        if not ranks.first:
+            self.compute_in(precision)
+            self.scaler.load_state_dict(scaler)
+        self.ranks, self.joined = ranks, ranks.joined(self.net)
 
-def train(task: Task, path: Path, device: torch.device) -> Iterator[Progress]:
+
+def train(
+    task: Task, path: Path, device: torch.device, ranks: Ranks = ALONE
+) -> Iterator[Progress]:
     """Train a network, or resume from `path`.
 
     Parameters
@@ -171,6 +190,9 @@ def train(task: Task, path: Path, device: torch.device) -> Iterator[Progress]:
     path : Path
         The checkpoint, written every `config.checkpoint_seconds`, at the end and when stopped.
     device : torch.device
+    ranks : Ranks
+        The processes that train together. All call this function with the same settings; the first
+        one's checkpoint counts, and it alone saves, validates and can be closed.
 
     Yields
     ------
@@ -186,33 +208,41 @@ def train(task: Task, path: Path, device: torch.device) -> Iterator[Progress]:
     """
     config = task.config
     state = begin(task, device)
-    known = path.is_file() and state.restore(load_checkpoint(path, task.kind), path)
-    if task.probe and not known and state.step < config.steps:
+    here = ranks.first and path.is_file()
+    saved = ranks.shared(load_checkpoint(path, task.kind) if here else None)
+    known = saved is not None and state.restore(saved, path)
+    if ranks.first and task.probe and not known and state.step < config.steps:
         i, j, k = task.held_out[0][0].shape[2:]
         state.compute_in(probe_precision(state.net, (i, j, k), device, config.batch_size))
+    state.join(ranks)
     started, last_saved = time.monotonic() - state.seconds, time.monotonic()
     try:
-        while state.step < config.steps:
-            with state.precision.computing(), _enough_memory(task, device):
+        while ranks.shared(state.step < config.steps):
+            with state.precision.computing(), _enough_memory(task, device), ranks.answering():
                 take_step(state, task)
                 metrics = _metrics(state, task)
             state.seconds = time.monotonic() - started
-            if time.monotonic() - last_saved > config.checkpoint_seconds:
+            if ranks.first and time.monotonic() - last_saved > config.checkpoint_seconds:
                 state.save(path, task)
                 last_saved = time.monotonic()
             left = seconds_left(state.seconds, state.step, config.steps)
             yield Progress(task.stage, state.step, config.steps, metrics, left)
+    except GeneratorExit:
+        if ranks.first:
+            ranks.tell((False,))  # no further step
+        raise
     finally:
-        state.save(path, task)
+        if ranks.first:
+            state.save(path, task)
 
 
 def take_step(state: TrainingState, task: Task) -> None:
     """Take one optimiser step; nothing here synchronises with a graphics card."""
     config, precision = task.config, state.precision
-    inputs, distance = task.draw(state.rng)
+    inputs, distance = task.draw(state.ranks.heads(state.rng, task.seed, state.step))
     _set_learning_rate(state, config)
     with precision.autocast(state.device):
-        output = state.net(inputs.to(memory_format=precision.memory_format))
+        output = state.joined(inputs.to(memory_format=precision.memory_format))
     loss = segmentation_loss(output, distance, task.network, config.cross_entropy)
     state.optimiser.zero_grad(set_to_none=True)
     state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -228,6 +258,9 @@ def take_step(state: TrainingState, task: Task) -> None:
 def _metrics(state: TrainingState, task: Task) -> dict[str, float]:
     """The metrics to report after a step."""
     config, metrics = task.config, {}
+    if not state.ranks.first:
+        state.losses.clear()
+        return {}
     validates = state.step % config.validate_every == 0 or state.step == config.steps
     if state.device.type == "cpu" or state.step % READ_EVERY == 0 or validates:
         metrics["loss"] = float(transfer.read(torch.stack(state.losses)).mean())
