@@ -18,7 +18,8 @@ from qtpy.QtWidgets import QApplication, QMenu, QWidget
 
 OURS = ("tests.", "napari_singlestrip", "test_", "gui_")
 # Threads that napari and what it uses keep for the next viewer.
-KEPT_THREADS = ("ThreadPoolExecutor", "Dummy", "asyncio", "pytest")
+# "imports" ends by itself, with what napari needs for its first layer.
+KEPT_THREADS = ("ThreadPoolExecutor", "Dummy", "asyncio", "pytest", "imports")
 GRACE_SECONDS = 1.0  # for what is ending
 
 

@@ -15,7 +15,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari_singlestrip.engine.arrays import AnyArray
 from napari_singlestrip.engine.masks.doubt import TOO_LITTLE, TOO_MUCH
 from napari_singlestrip.widgets.viewer.layer_place import LayersInPlace
-from napari_singlestrip.widgets.viewer.napari_private import reset_history
+from napari_singlestrip.widgets.viewer.napari_private import know_colours, reset_history
 
 Scale = tuple[float, float, float]
 
@@ -90,6 +90,7 @@ class OwnLayers:
         # Every label counts as brain, and is visible.
         found: dict[Any, str] = {0: "transparent", **(colours or {1: COLOURS[name]})}
         colormap = DirectLabelColormap(color_dict={None: found[1], **found})
+        know_colours(colormap)
         with self.silent():
             layer: Labels = self.viewer.add_labels(
                 data, name=name, scale=scale, colormap=colormap, axis_labels=AXES,

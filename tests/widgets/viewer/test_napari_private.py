@@ -10,8 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
 
 import napari_singlestrip
 from napari_singlestrip.widgets.viewer import napari_private
@@ -79,6 +81,7 @@ class Gone:
     (napari_private.canvas_of, None),
     (napari_private.closing_tasks_of, None),
     (napari_private.reset_history, None),
+    (napari_private.know_colours, None),
     (napari_private.can_undo, True),
     (napari_private.commit_stroke, None),
     (napari_private.is_stroke_open, False),
@@ -125,3 +128,18 @@ def test_no_layer_has_nothing_to_undo_and_no_stroke() -> None:
     assert napari_private.is_stroke_open(None) is False
     napari_private.switch_off_going_round(None)
     napari_private.commit_stroke(None)
+
+
+def test_colours_that_are_known_are_those_napari_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    colours = {None: "red", 0: "transparent", 1: "#00d8f0", 2: "#4a8cff"}
+    labels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    found = DirectLabelColormap(color_dict=colours).map(labels)
+    told = DirectLabelColormap(color_dict=colours)
+    napari_private.know_colours(told)
+    asked: list[object] = []
+    monkeypatch.setattr(
+        DirectLabelColormap, "_map_without_cache", lambda self, values: asked.append(values)
+    )
+    np.testing.assert_array_equal(told.map(labels), found)
+    Labels(np.zeros((4, 5, 6), np.uint8), colormap=told)
+    assert not asked
