@@ -129,6 +129,16 @@ class StudyDecisions:
             lambda: self._rounds.score(decision.round or 0, decision.scan),
         )
 
+    def unread(self) -> list[Decision]:
+        """Decisions whose mask `standing` reads, to compare it; those it read before are left out.
+
+        A study that was just opened has thousands of masks to read.
+        """
+        return [
+            decision for decision in self.all().values()
+            if not self._folder.knows_digest(self._decided_path(decision))
+        ]
+
     def stale(self) -> dict[str, Decision]:
         """Decisions about predicted masks that were replaced or removed, by scan."""
         return {n: d for n, d in self.all().items() if self.standing(d) == "older"}

@@ -214,7 +214,7 @@ def stored_path(path: Path, folder: Path) -> str:
 
 def resolved_path(stored: str, folder: Path) -> Path:
     """Return the absolute path of a stored path (inverse of `stored_path`)."""
-    return Path(os.path.abspath(folder / text_path(stored)))
+    return Path(os.path.abspath(os.path.join(folder, text_path(stored))))
 
 
 def new_folder(folder: Path) -> Path:

@@ -48,7 +48,7 @@ class StudyFolder:
         self.path = path
         self.document = document
         # What was read of a file, with the stamp that the file had before.
-        self._cache: dict[tuple[Path, object], tuple[object, object]] = {}
+        self._cache: dict[tuple[str, object], tuple[object, object]] = {}
         self._seen: dict[StudyPart, dict[Path, object]] = {}  # stamps of watched files, by part
         self._watched: dict[StudyPart, Watched] = {}
         self.watch(StudyPart.SCANS, lambda: (path / DOCUMENT_NAME,))
@@ -69,7 +69,7 @@ class StudyFolder:
         before = file_stamp(file)
         folder = cls(path, read_document(path))
         if before is not None:
-            folder._cache[file, _document_at] = before, folder.document
+            folder._cache[str(file), _document_at] = before, folder.document
         return folder
 
     @property
@@ -149,12 +149,13 @@ class StudyFolder:
 
     def read(self, path: Path, read: Callable[[Path], T]) -> T:
         """Read a table, or return the cached one if the file is unchanged."""
-        key = file_stamp(path)
-        if key is None:
+        stamp = file_stamp(path)
+        if stamp is None:
             return read(path)
-        found = self._cache.get((path, read))
-        if found is None or found[0] != key:
-            found = self._cache[path, read] = (key, read(path))
+        key = str(path), read  # a text: a path is taken apart to be compared
+        found = self._cache.get(key)
+        if found is None or found[0] != stamp:
+            found = self._cache[key] = (stamp, read(path))
         return cast(T, found[1])
 
     def digest(self, path: Path) -> str:
@@ -163,6 +164,11 @@ class StudyFolder:
             return self.read(path, file_digest)
         except OSError:  # missing, or unreadable and so not usable for training
             return ""
+
+    def knows_digest(self, path: Path) -> bool:
+        """Whether `digest` need not read the file."""
+        stamp, found = file_stamp(path), self._cache.get((str(path), file_digest))
+        return stamp is None or (found is not None and found[0] == stamp)
 
     def _take(self, document: StudyDocument) -> None:
         """Take the content of study.json, but keep what is the same as before.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -151,6 +152,11 @@ class Review:
     rows: tuple[ReviewRow, ...] = field(default=(), repr=False)
     programs: tuple[str, ...] = ()
 
+    @cached_property
+    def by_name(self) -> dict[str, ReviewRow]:
+        """The rows by scan."""
+        return {row.name: row for row in self.rows}
+
     def undecided_to(self, rank: int) -> list[str]:
         """Names of the undecided scans down to a rank."""
         return [
@@ -203,13 +209,13 @@ def renewed(study: Study, found: Review, name: str) -> Review:
     name : str
         Scan.
     """
+    row = found.by_name.get(name)
+    if row is None:
+        return found
     decision, unsaved = study.decisions.all().get(name), set(drafted(study.folder))
-    rows = list(found.rows)
-    for n, row in enumerate(rows):
-        if row.name == name:
-            held_out = {name} if row.held_out else set()
-            rows[n] = _row(study, row.score, decision, found.round or 0, unsaved, held_out)
-    return replace(found, rows=tuple(rows))
+    held_out = {name} if row.held_out else set()
+    new = _row(study, row.score, decision, found.round or 0, unsaved, held_out)
+    return replace(found, rows=tuple(new if other is row else other for other in found.rows))
 
 
 def finetuning_plan(study: Study, top_ranked: bool | None = None) -> FinetuningPlan:

@@ -64,7 +64,7 @@ class StudyRounds:
         paths = self._paths[1]
         if (round_, name) not in paths:
             file = self._scans.entry(name).name + EXTENSION
-            paths[round_, name] = self.folder(round_) / "pseudo_labels" / file
+            paths[round_, name] = self.folder(round_) / f"pseudo_labels/{file}"
         return paths[round_, name]
 
     def newest_pseudo_label(self, name: str) -> tuple[int, Path] | None:

@@ -61,6 +61,11 @@ class Scatter(QWidget):
         self._ranges = _range([s.x for s in spots]), _range([s.y for s in spots])
         self.update()
 
+    def ring(self, name: str) -> None:
+        """Highlight another point."""
+        self.ringed = name
+        self.update()
+
     def place(self, spot: Spot) -> QPointF:
         """Position of a point, in pixels of this widget."""
         box, (across, up) = self._box(), self._ranges

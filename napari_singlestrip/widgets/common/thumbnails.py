@@ -88,6 +88,7 @@ class Thumbnails(QObject):
         self._most = most
         self._drawn: OrderedDict[tuple[Any, ...], Drawn] = OrderedDict()
         self._values: dict[tuple[Path, str], tuple[tuple[str, ...], str]] = {}
+        self._problems: dict[Path, set[str]] = {}  # scans that could not be drawn, by study
         self._wishes: OrderedDict[tuple[Any, ...], Wish] = OrderedDict()
         self._under_way: dict[tuple[Any, ...], Wish] = {}
         self._closed = False
@@ -121,6 +122,10 @@ class Thumbnails(QObject):
         """Return notes and problem from reading the scan's values; None until it is read."""
         return self._values.get((study.folder, name))
 
+    def problems(self, study: Study) -> Collection[str]:
+        """Return the names of the scans whose values turned out not to be usable."""
+        return self._problems.get(study.folder, ())
+
     def forget(self, study: Study, names: Collection[str]) -> None:
         """Draw these scans anew when next asked for: their files were repaired.
 
@@ -132,6 +137,7 @@ class Thumbnails(QObject):
         """
         for name in names:
             self._values.pop((study.folder, name), None)
+            self._problems.get(study.folder, set()).discard(name)
         for place in [*self._drawn]:
             if place[0] == study.folder and place[1] in names:
                 del self._drawn[place]
@@ -183,6 +189,8 @@ class Thumbnails(QObject):
         notes = "" if image is None else image.text("notes")
         lines = tuple(line for line in notes.split("\n") if line)
         self._values[wish.folder, wish.name] = lines, problem
+        problems = self._problems.setdefault(wish.folder, set())
+        (problems.add if problem else problems.discard)(wish.name)
         pixmap = warning_picture(wish.size) if image is None else QPixmap.fromImage(image)
         self._drawn[wish.place] = Drawn(wish.stamp, pixmap)
         self._drawn.move_to_end(wish.place)

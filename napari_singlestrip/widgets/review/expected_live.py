@@ -17,7 +17,7 @@ from napari_singlestrip.study.expected_quality import (
     kind_of_round,
     shift_of,
 )
-from napari_singlestrip.study.review import Review
+from napari_singlestrip.study.review import Review, ReviewRow
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.tables import ScoreRow
 from napari_singlestrip.widgets.common.background_cache import BackgroundCache
@@ -34,7 +34,8 @@ class LiveExpected(BackgroundCache[Key, Known | Failure]):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._newest: tuple[Key, Known] | None = None  # it stands until a newer one is known
-        self._filled: dict[ScoreRow, ScoreRow] = {}  # by `_newest`: it is asked often
+        # By scan, for `_newest`: scores, and what they are with what is expected. Asked often.
+        self._filled: dict[str, tuple[ScoreRow, ScoreRow]] = {}
 
     def into(self, study: Study, review: Review) -> Review:
         """Return the ranking with what is expected now; as it was ranked until that is known."""
@@ -47,14 +48,15 @@ class LiveExpected(BackgroundCache[Key, Known | Failure]):
             self._newest, self._filled = (key, found), {}
         if self._newest is None or self._newest[0][:2] != key[:2]:
             return review
-        rows = (replace(row, score=self._with_expected(row.score)) for row in review.rows)
-        return replace(review, rows=tuple(rows))
+        return replace(review, rows=tuple(map(self._with_expected, review.rows)))
 
-    def _with_expected(self, score: ScoreRow) -> ScoreRow:
+    def _with_expected(self, row: ReviewRow) -> ReviewRow:
         assert self._newest is not None
-        if score not in self._filled:
-            self._filled[score] = filled(score, *self._newest[1])
-        return self._filled[score]
+        known, found = self._filled.get(row.name, (None, row.score))
+        if known is not row.score:  # a table is parsed once: its rows stay the same objects
+            found = filled(row.score, *self._newest[1])
+            self._filled[row.name] = row.score, found
+        return row if found == row.score else replace(row, score=found)
 
 
 def _find(study: Study, round_: int) -> Known | Failure:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain, islice
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QCheckBox, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_singlestrip.events import Event, Wrote
-from napari_singlestrip.study.review import Review, ReviewRow
+from napari_singlestrip.study.review import Review
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.common.section import section, sections
 from napari_singlestrip.widgets.common.single_shot import single_shot
@@ -174,7 +175,8 @@ class ReviewPanel(PanelWithTools):
         super().showEvent(event)
         if event is not None and not event.spontaneous():
             self.layers.enter()
-        row, ranked, self._ranked = self._row(self.session.scan), self._ranked, False
+        row, ranked = self.review.by_name.get(self.session.scan), self._ranked
+        self._ranked = False
         if self.review.rows and (row is None or (ranked and not row.unsaved)):
             self._to_open_one("")
 
@@ -213,8 +215,9 @@ class ReviewPanel(PanelWithTools):
             super()._stale()
 
     def _follow_scan(self) -> None:
-        status, step = self.session.job.status, self.decisions.last_step
-        self.view = review_view(True, self.view.facts, status, self.session.scan, step)
+        scan = self.session.scan
+        made = decision_view(self.review.by_name.get(scan), self.decisions.last_step)
+        self.view = replace(self.view, scan=scan, decision=made)
         self.plot.show_current(self.view.scan)
         self._follow(self.view, False)
 
@@ -255,9 +258,6 @@ class ReviewPanel(PanelWithTools):
         with self.session.guarded():
             outdated = self.session.layers.showing.is_outdated()
         return outdated
-
-    def _row(self, name: str) -> ReviewRow | None:
-        return next((row for row in self.review.rows if row.name == name), None)
 
     # --- inside: places to check
 
@@ -303,14 +303,14 @@ class ReviewPanel(PanelWithTools):
         """Go to the next scan to review after a given one."""
         names = self.table.filter.names() if names is None else names
         start = names.index(after) + 1 if after in names else 0
-        is_open = {row.name for row in self.review.rows if row.is_open}
-        for name in names[start:] + names[:start]:
-            if name in is_open and name != after:
+        rows = self.review.by_name
+        for name in chain(islice(names, start, None), islice(names, start)):
+            if name != after and name in rows and rows[name].is_open:
                 self._go(name)
                 return
         if after:
             self.session.show_scan(after)
-            left = len(is_open - {after})
+            left = sum(row.is_open and row.name != after for row in self.review.rows)
             self.session.tell(
                 f"Nothing is left to review in this filter; {left} scans are in others." if left
                 else "All ranked masks are decided: fine-tune, or review them again."

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import Signal
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_singlestrip.glossary import meaning
@@ -49,6 +50,9 @@ class ScorePlot(QWidget):
         self._rows: Sequence[ReviewRow] = ()
         self._truth = Truth({})
         self._current = ""
+        self._is_drawn = True
+        self._drawn: dict[str, tuple[ReviewRow, Spot]] = {}  # by scan, as of `_drawn_by`
+        self._drawn_by: tuple[str, Truth] = "", self._truth
         self.mode.currentTextChanged.connect(self._draw)
         self.plot.chosen.connect(self.scan_chosen)
         column = QVBoxLayout(self)
@@ -78,7 +82,13 @@ class ScorePlot(QWidget):
     def show_current(self, current: str) -> None:
         """Highlight another scan; the points stay."""
         self._current = current
-        self.plot.show_spots(self.plot.spots, self.plot.titles, current)
+        self.plot.ring(current)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Draw what came while the plot was folded away."""
+        super().showEvent(event)
+        if not self._is_drawn:
+            self._draw()
 
     # --- inside
 
@@ -91,15 +101,27 @@ class ScorePlot(QWidget):
             self.mode.removeItem(place)
 
     def _draw(self, *_: object) -> None:
+        self._is_drawn = self.isVisible()
+        if not self._is_drawn:  # thousands of points, at each decision
+            return
         mode = self.mode.currentText()
-        spots = []
+        before = self._drawn if (mode, self._truth) == self._drawn_by else {}
+        self._drawn, self._drawn_by = {}, (mode, self._truth)
         for row in self._rows:
-            x, y = self._across(row, mode), row.score.autoencoder_error
-            if math.isfinite(x) and math.isfinite(y):
-                across = AXES[mode][0].split(" (")[0]
-                tip = f"{row.name}\nAE error {y:.3f}, {across} {x:.4g}\n{row.in_words}"
-                spots.append(Spot(row.name, x, y, STATE_COLOURS[row.state], tip))
-        self.plot.show_spots(spots, AXES[mode], self._current)
+            known = before.get(row.name)
+            if known is not None and known[0] is row:  # a decision changes one of thousands
+                self._drawn[row.name] = known
+            elif (spot := self._spot(row, mode)) is not None:
+                self._drawn[row.name] = row, spot
+        self.plot.show_spots([s for _, s in self._drawn.values()], AXES[mode], self._current)
+
+    def _spot(self, row: ReviewRow, mode: str) -> Spot | None:
+        x, y = self._across(row, mode), row.score.autoencoder_error
+        if not (math.isfinite(x) and math.isfinite(y)):
+            return None
+        across = AXES[mode][0].split(" (")[0]
+        tip = f"{row.name}\nAE error {y:.3f}, {across} {x:.4g}\n{row.in_words}"
+        return Spot(row.name, x, y, STATE_COLOURS[row.state], tip)
 
     def _across(self, row: ReviewRow, mode: str) -> float:
         if mode == AGREEMENT:

@@ -16,7 +16,6 @@ from napari_singlestrip.study.review import Review, ReviewRow
 from napari_singlestrip.texts import printable
 
 THUMBNAIL = 32
-SORT_ROLE = int(Qt.ItemDataRole.UserRole)
 # Legible on dark and light backgrounds.
 STATE_COLOURS = {
     "to review": "#8a8f98",
@@ -76,7 +75,11 @@ NUMBERS = ("rank", "expected", "error", "volume", "dice")  # ranged right
 
 
 class ReviewModel(QAbstractTableModel):
-    """Rows of a `Review`; thumbnails come from `pictures(name)` when they are painted."""
+    """Rows of a `Review`; thumbnails come from `pictures(name)` when they are painted.
+
+    The rows are sorted here, at once: a `QSortFilterProxyModel` would ask for a comparison in
+    Python some ten times for each of thousands of rows.
+    """
 
     def __init__(self, pictures: Pictures, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -84,7 +87,10 @@ class ReviewModel(QAbstractTableModel):
         self._icons: dict[str, QIcon] = {}
         self._small = QFont()  # names of scans are long
         self._small.setPointSizeF(0.88 * self._small.pointSizeF())
-        self.rows: tuple[ReviewRow, ...] = ()
+        self.rows: tuple[ReviewRow, ...] = ()  # as they are sorted
+        self._ranking: tuple[ReviewRow, ...] = ()  # best first
+        self._place: dict[str, int] = {}
+        self._key, self._down = "rank", False
         self.dices: Mapping[str, float] = {}
         self.programs: tuple[str, ...] = ()
         self.changes: Mapping[str, MaskChange] = {}
@@ -95,27 +101,81 @@ class ReviewModel(QAbstractTableModel):
             self.changes = dict(changes)
             last = len(self.rows) - 1
             self.dataChanged.emit(self.index(0, CHANGE), self.index(last, CHANGE))
+            self._arrange(self._in_order())
 
     def show(self, review: Review, dices: Mapping[str, float]) -> None:
         """Set the rows; if the scans are the same, selection and position are kept."""
-        same = [row.name for row in self.rows] == [row.name for row in review.rows]
-        if not same:
+        old, old_dices = self.rows, self.dices
+        self._ranking, self.dices, self.programs = review.rows, dict(dices), review.programs
+        rows = self._in_order()
+        if len(rows) != len(old) or any(row.name not in self._place for row in rows):
             self.beginResetModel()
-        old, self.rows, old_dices = self.rows, review.rows, self.dices
-        self.dices, self.programs = dict(dices), review.programs
-        if not same:
+            self._put(rows)
             self.endResetModel()
-            return
-        for n, (before, now) in enumerate(zip(old, self.rows, strict=True)):
-            if before != now or old_dices.get(now.name) != self.dices.get(now.name):
-                self.dataChanged.emit(self.index(n, 0), self.index(n, len(COLUMNS) - 1))
+        elif not self._arrange(rows):
+            other_dices = old_dices != self.dices
+            self._tell_changed([
+                n for n, (before, now) in enumerate(zip(old, rows, strict=True))
+                if (before is not now and before != now)
+                or (other_dices and old_dices.get(now.name) != self.dices.get(now.name))
+            ])
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Sort by a column; unknown values come last, in either order, and ties go by rank."""
+        self._key = KEYS[column] if column >= 0 else "rank"
+        self._down = order == Qt.SortOrder.DescendingOrder
+        self._arrange(self._in_order())
 
     def picture_changed(self, name: str) -> None:
         """Repaint the thumbnail of a scan."""
-        for n, row in enumerate(self.rows):
-            if row.name == name:
-                place = self.index(n, PICTURE)
-                self.dataChanged.emit(place, place, [Qt.ItemDataRole.DecorationRole])
+        if name in self._place:
+            place = self.index(self._place[name], PICTURE)
+            self.dataChanged.emit(place, place, [Qt.ItemDataRole.DecorationRole])
+
+    def _in_order(self) -> tuple[ReviewRow, ...]:
+        if self._key == "rank" and not self._down:
+            return self._ranking
+        values = [self._value(row, self._key) for row in self._ranking]
+        unknown = [n for n, v in enumerate(values) if isinstance(v, float) and math.isnan(v)]
+        known = sorted(
+            set(range(len(values))).difference(unknown),
+            key=lambda n: (values[n], n), reverse=self._down,
+        )
+        return tuple(self._ranking[n] for n in (*known, *unknown))
+
+    def _arrange(self, rows: tuple[ReviewRow, ...]) -> bool:
+        """Put the rows, which are of the same scans, in their order; return whether it changed."""
+        old = self.rows
+        if all(now.name == before.name for now, before in zip(rows, old, strict=True)):
+            self.rows = rows
+            return False
+        self.layoutAboutToBeChanged.emit()
+        before = self.persistentIndexList()
+        self._put(rows)
+        places = [self.index(self._place[old[i.row()].name], i.column()) for i in before]
+        self.changePersistentIndexList(before, places)
+        self.layoutChanged.emit()
+        return True
+
+    def _put(self, rows: tuple[ReviewRow, ...]) -> None:
+        self.rows = rows
+        self._place = {row.name: n for n, row in enumerate(rows)}
+
+    def _tell_changed(self, changed: list[int]) -> None:
+        """Emit once for rows that follow each other: of thousands, all may have changed."""
+        runs: list[list[int]] = []
+        for n in changed:
+            if runs and runs[-1][1] == n - 1:
+                runs[-1][1] = n
+            else:
+                runs.append([n, n])
+        for first, last in runs:
+            self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
+
+    def _value(self, row: ReviewRow, key: str) -> float | str:
+        if key == "change":
+            return _change_value(self.changes.get(row.name))
+        return _value(row, key, self.dices)
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
         """Number of ranked masks."""
@@ -139,13 +199,10 @@ class ReviewModel(QAbstractTableModel):
     def data(self, index: QModelIndex, role: int = 0) -> Any:
         """Data of a cell."""
         row, key = self.rows[index.row()], KEYS[index.column()]
-        if key == "change" and role in (Qt.ItemDataRole.DisplayRole, SORT_ROLE,
-                                        Qt.ItemDataRole.ToolTipRole):
+        if key == "change" and role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return _change(self.changes.get(row.name), role)
         if role == Qt.ItemDataRole.DisplayRole:
             return _text(row, key, self.dices)
-        if role == SORT_ROLE:
-            return _value(row, key, self.dices)
         if role == Qt.ItemDataRole.ToolTipRole:
             return _tip(row)
         if role == Qt.ItemDataRole.FontRole and key == "scan":
@@ -167,7 +224,7 @@ class ReviewModel(QAbstractTableModel):
 
 
 class ReviewFilter(QSortFilterProxyModel):
-    """Sorts by value, with unknown ones last, and filters."""
+    """Filters; the rows come in the order of the model, which it sorts."""
 
     def __init__(self, model: ReviewModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -185,18 +242,24 @@ class ReviewFilter(QSortFilterProxyModel):
         assert isinstance(model, ReviewModel)
         return model
 
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Sort the model by a column."""
+        self.source.sort(column, order)
+
     def only(self, name: str, state: str) -> None:
         """Keep the scans with `name` in their name and in a state of `STATE_FILTERS`."""
         self._name, self._state = name.strip().lower(), state
         self.invalidate()
 
     def names(self) -> list[str]:
-        """Names of the scans sorted and filtered."""
+        """Names of the scans sorted and filtered; the list is not to be changed."""
         if self._names is None:
-            rows, source = self.source.rows, self.mapToSource
-            places = (self.index(n, 0) for n in range(self.rowCount()))
-            self._names = [rows[source(place).row()].name for place in places]
-        return list(self._names)
+            rows, n = self.source.rows, self.rowCount()
+            if n < len(rows):
+                places = (self.mapToSource(self.index(k, 0)).row() for k in range(n))
+                rows = tuple(rows[place] for place in places)
+            self._names = [row.name for row in rows]
+        return self._names
 
     def _other_order(self, *_: object) -> None:
         self._names = None
@@ -212,18 +275,6 @@ class ReviewFilter(QSortFilterProxyModel):
             return bool(row.score.flag)
         return self._state in (ALL, row.state)
 
-    def lessThan(self, left: QModelIndex, right: QModelIndex) -> bool:
-        """Compare two cells; ties go by rank."""
-        source = self.source
-        a, b = source.data(left, SORT_ROLE), source.data(right, SORT_ROLE)
-        down = self.sortOrder() == Qt.SortOrder.DescendingOrder
-        unknown = [isinstance(value, float) and math.isnan(value) for value in (a, b)]
-        if any(unknown):  # at the end, in either order
-            return unknown[0] != unknown[1] and unknown[0] == down
-        if a == b:
-            return left.row() < right.row()
-        return bool(a < b)
-
 
 def dot(colour: str) -> QIcon:
     """Return a coloured dot for a state."""
@@ -238,13 +289,17 @@ def dot(colour: str) -> QIcon:
     return QIcon(pixmap)
 
 
-def _change(change: MaskChange | None, role: int) -> float | str:
-    """The change of a mask: a number, a text or a sentence, by role."""
-    if role == SORT_ROLE:
-        return math.nan if change is None else 1 - change.overlap
+def _change(change: MaskChange | None, role: int) -> str:
+    """The change of a mask: a text or a sentence, by role."""
     if change is None:
         return "–"
-    return change.in_words if role == Qt.ItemDataRole.ToolTipRole else f"{1 - change.overlap:.1%}"
+    if role == Qt.ItemDataRole.ToolTipRole:
+        return change.in_words
+    return f"{_change_value(change):.1%}"
+
+
+def _change_value(change: MaskChange | None) -> float:
+    return math.nan if change is None else 1 - change.overlap
 
 
 def _value(row: ReviewRow, key: str, dices: Mapping[str, float]) -> float | str:

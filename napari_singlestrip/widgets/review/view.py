@@ -197,7 +197,7 @@ def review_view(
     last_step : str
         The decision that can be taken back, in words; empty for none.
     """
-    row = next((row for row in facts.review.rows if row.name == scan), None)
+    row = facts.review.by_name.get(scan)
     ranked = facts.review.round is not None
     return ReviewView(
         facts, scan,

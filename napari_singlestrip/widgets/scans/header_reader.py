@@ -1,10 +1,15 @@
 """Headers of a study's scans, read in the background so that a slow disk does not block.
 
+A few at a time: the next ones are asked for when the window took the last ones, so that thousands
+of headers do not hold up what a person does meanwhile.
+
 Unusable files are checked again every few seconds: a file may be restored, or a disk connected.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -29,23 +34,26 @@ class ScanChecks(QObject):
 
     Signals
     -------
-    found()
-        More headers were read.
+    found(object)
+        Files, as a set of Path, whose headers were read.
     repaired(object)
         Files, as a set of Path, that could not be used and now can.
     """
 
-    found = Signal()
+    found = Signal(object)
     repaired = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._facts: dict[Path, ScanFacts] = {}
-        self._states: dict[Path, State] = {}
         self._asked: set[Path] = set()
+        self._waiting: deque[Path] = deque()
+        self._reading = self._paused = False
+        self._broken: dict[Path, State] = {}  # kept up to date: there is no search in thousands
+        self._untold: set[Path] = set()
         self._scans: tuple[ScanEntry, ...] | None = None
         self._background = Background("scan-headers", self)
-        self._later = single_shot(self, TELL_EVERY_MS, self.found)
+        self._later = single_shot(self, TELL_EVERY_MS, self._tell)
         # One shot, started anew by each answer: a slow disk is not asked while it is answering.
         self._again = single_shot(self, LOOK_AGAIN_MS, self._look_again)
 
@@ -61,19 +69,31 @@ class ScanChecks(QObject):
         files = map(study.scans.path, study.scans.names)
         paths = [path for path in files if path not in self._asked]
         self._asked.update(paths)
-        for start in range(0, len(paths), BATCH):
-            self._background.run(partial(_read, paths[start : start + BATCH]), self._take)
+        self._waiting.extend(paths)
+        self._read_some()
+
+    def pause(self, paused: bool) -> None:
+        """Read no more headers for now, or go on."""
+        self._paused = paused
+        self._read_some()
 
     def forget(self) -> None:
         """Read everything again at the next request, as files may have been repaired."""
         self._asked.clear()
+        self._waiting.clear()
+        self._broken.clear()
         self._scans = None
         self._again.stop()
 
     @property
     def busy(self) -> bool:
         """Whether headers are being read."""
-        return len(self._facts.keys() & self._asked) < len(self._asked)
+        return self._reading or bool(self._waiting)
+
+    @property
+    def broken(self) -> Mapping[Path, State]:
+        """Files that cannot be used, with the state in which they were read."""
+        return self._broken
 
     def close_all(self) -> None:
         """End the thread: the window closes."""
@@ -81,25 +101,42 @@ class ScanChecks(QObject):
         self._again.stop()
         self._background.close_all()
 
+    def _read_some(self) -> None:
+        if self._reading or self._paused or not self._waiting:
+            return
+        n = min(BATCH, len(self._waiting))
+        paths = [self._waiting.popleft() for _ in range(n)]
+        self._reading = True
+        self._background.run(partial(_read, paths), self._take_next)
+
+    def _take_next(self, read: dict[Path, tuple[State, ScanFacts]]) -> None:
+        self._reading = False
+        self._take(read)
+        self._read_some()
+
     def _take(self, read: dict[Path, tuple[State, ScanFacts]]) -> None:
         repaired = {path for path, (_, facts) in read.items()
                   if not facts.problem and (known := self._facts.get(path)) and known.problem}
         for path, (state, facts) in read.items():
-            self._states[path], self._facts[path] = state, facts
+            self._facts[path] = facts
+            self._broken.pop(path, None)
+            if facts.problem and path in self._asked:
+                self._broken[path] = state
         if repaired:
             self.repaired.emit(repaired)
+        self._untold |= read.keys()
         if read and not self._later.isActive():
             self._later.start()
-        if self._broken() and not self._again.isActive():
+        if self._broken and not self._again.isActive():
             self._again.start()
 
-    def _broken(self) -> dict[Path, State]:
-        return {path: self._states[path] for path in self._asked & self._facts.keys()
-                if self._facts[path].problem}
+    def _tell(self) -> None:
+        files, self._untold = self._untold, set()
+        self.found.emit(files)
 
     def _look_again(self) -> None:
         if not self.busy:  # else what is being read starts it again
-            self._background.run(partial(_read_changed, self._broken()), self._take)
+            self._background.run(partial(_read_changed, dict(self._broken)), self._take)
 
 
 def _read(paths: list[Path]) -> dict[Path, tuple[State, ScanFacts]]:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import QTimer
+from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QWidget
 
+from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.tables import Decision
 from napari_singlestrip.vocabulary import StudyPart
+from napari_singlestrip.widgets.common.background_thread import Background
 from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.scans.add_scans import AddScans
 from napari_singlestrip.widgets.scans.header_reader import ScanChecks
 from napari_singlestrip.widgets.scans.table import SORTS, ScanTable, SortedScans
 from napari_singlestrip.widgets.scans.table_view import ScanView
+from napari_singlestrip.widgets.session.job_process import JobStatus
 from napari_singlestrip.widgets.session.panel import Panel
 from napari_singlestrip.widgets.session.session import Session
 from napari_singlestrip.widgets.session.user_settings import remember_study
 
 CHECK_EVERY_MS = 100
+READ_AT_ONCE = 100  # masks: with more, the window would stand still
 
 
 class ScansPanel(Panel):
@@ -37,6 +44,11 @@ class ScansPanel(Panel):
         self.view = ScanView(self.scans)
         self.adding = AddScans(session)
         self._checked: object = None
+        self._busy = session.job.status.busy
+        self._background = Background("decided-masks", self)
+        # Whose decided masks are being read in the thread, and whose were.
+        self._reading: Study | None = None
+        self._read: Study | None = None
         self._make_controls()
         self._lay_out()
         self._connect()
@@ -87,9 +99,10 @@ class ScansPanel(Panel):
         for widget in self._of_study:
             widget.setVisible(study is not None)
         self.undo.setVisible(study is not None and bool(self._removed))
-        self.table.show(study)
+        self.table.show(study, () if study is None else self._read_decided(study))
         self.adding.refresh()
         if study is None:
+            self._reading = None
             self._checker.stop()
             return
         self.checks.read(study)
@@ -101,11 +114,62 @@ class ScansPanel(Panel):
     def close_all(self) -> None:
         """End the threads: the window closes."""
         self._checker.stop()
+        self._reading = None
+        self._background.close_all()
         self.checks.close_all()
         self.adding.dicom.close_all()
         self.adding.masks.close_all()
 
+    def showEvent(self, event: object) -> None:
+        """Go on reading headers."""
+        super().showEvent(event)
+        self.checks.pause(False)
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Read no headers while another step is open: they would hold it up."""
+        super().hideEvent(event)
+        self.checks.pause(True)
+
     # --- inside
+
+    def _stale(self, *what: object) -> None:
+        """Read no state of thousands of scans again when nothing of it has changed.
+
+        Another scan on screen is only chosen; of a job, the beginning and the end matter, and the
+        study says what it wrote.
+        """
+        one = what[0] if what else None
+        if type(one) is str and self.isVisible():  # a scan, no StudyPart
+            self.view.choose(self.session.scan)
+            return
+        if isinstance(one, JobStatus):
+            busy, self._busy = self._busy, one.busy
+            if busy == one.busy:
+                return
+        super()._stale()
+
+    def _read_decided(self, study: Study) -> set[str]:
+        """Read many decided masks in a thread; return the scans whose masks are still unread.
+
+        That tells whether each is the one that was reviewed, as it nearly always is: until it is
+        known, the table shows the decision, and the window opens.
+        """
+        unread = study.decisions.unread()
+        if self._reading is not study:
+            if study is self._read or len(unread) <= READ_AT_ONCE:
+                return set()
+            self._reading = study
+            wanted = partial(self._reads, study)
+            self._background.run(partial(_read_all, study, unread, wanted), self._on_decided)
+        return {decision.scan for decision in unread}
+
+    def _reads(self, study: Study) -> bool:
+        return self._reading is study
+
+    def _on_decided(self, study: Study) -> None:
+        if self._reading is study:
+            self._read, self._reading = study, None  # what cannot be read is not tried again
+            self._stale()
 
     def _make_controls(self) -> None:
         self.filter = QLineEdit()
@@ -157,7 +221,7 @@ class ScansPanel(Panel):
         self.sort.currentIndexChanged.connect(
             lambda n: self.scans.sort_by(str(self.sort.itemData(n)))
         )
-        self.checks.found.connect(self._summarise)
+        self.checks.found.connect(self._on_headers)
         self._checker.timeout.connect(self._check_next)
         self.session.thumbnails.ready.connect(self._check_soon)
         self.checks.repaired.connect(self._check_soon)
@@ -173,8 +237,7 @@ class ScansPanel(Panel):
         rows = self.table.rows
         states = Counter(row.state for row in rows)
         parts = [f"{n} {state}" for state, n in states.items() if state != "new"]
-        facts = [(row.name, self.table.facts(row)) for row in rows]
-        broken = [name for name, found in facts if found is not None and found.problem]
+        broken = self.table.broken()
         text = " · ".join([f"{len(rows)} scan{'s' * (len(rows) != 1)}", *parts])
         if broken:
             names = ", ".join(broken[:3]) + (" and others" if len(broken) > 3 else "")
@@ -192,6 +255,10 @@ class ScansPanel(Panel):
         """Update checks after drawing a thumbnail, which also tells whether a scan is usable."""
         if not self._checker.isActive():
             self._checker.start()
+
+    def _on_headers(self, _files: object) -> None:
+        if self.isVisible():
+            self._summarise()
 
     def _check_next(self) -> None:
         if not self.isVisible() or self.session.job.status.busy:
@@ -216,3 +283,13 @@ class ScansPanel(Panel):
         target = names.index(now) + by if now in names else 0
         if 0 <= target < n:
             self.session.show_scan(names[target])
+
+
+def _read_all(
+    study: Study, decisions: Sequence[Decision], wanted: Callable[[], bool]
+) -> Study:
+    for decision in decisions:
+        if not wanted():  # another study was opened, or the window closes
+            break
+        study.decisions.standing(decision)
+    return study

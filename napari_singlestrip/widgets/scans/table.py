@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from qtpy.QtCore import (
 from qtpy.QtGui import QColor
 
 from napari_singlestrip.engine.imaging.scan_facts import ScanFacts
+from napari_singlestrip.files.atomic import file_names
 from napari_singlestrip.study.document import ScanEntry
 from napari_singlestrip.study.drafts import drafted
 from napari_singlestrip.study.round_folder import first_round
+from napari_singlestrip.study.rounds import EXTENSION
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.texts import printable
 from napari_singlestrip.widgets.common.thumbnails import Thumbnails
@@ -70,8 +72,15 @@ class Row:
     number: int
 
 
-def rows_of(study: Study, known: Sequence[Row] = ()) -> list[Row]:
-    """Look up the state of each scan of a study; `known` are earlier rows of the same scans."""
+def rows_of(study: Study, unread: Collection[str] = ()) -> list[Row]:
+    """Look up the state of each scan of a study.
+
+    Parameters
+    ----------
+    study : Study
+    unread : collection of str
+        Scans whose decision counts as being about the present mask, which is not read for that.
+    """
     drafts, decisions = set(drafted(study.folder)), study.decisions.all()
     predicted = _predictions(study)
     imported = bool(first_round(study))
@@ -87,22 +96,24 @@ def rows_of(study: Study, known: Sequence[Row] = ()) -> list[Row]:
             state = "imported" if by_others else "predicted"
         if name in drafts:
             state = "unfinished"
-        elif decision is not None and study.decisions.standing(decision) != "older":
+        elif decision is not None and (
+            name in unread or study.decisions.standing(decision) != "older"
+        ):
             state = decision.state
         mask = own or predicted.get(name)
         held_out = entry.role == "held_out"
-        path = known[number].path if known else study.scans.path(name)
-        rows.append(Row(name, path, state, mask, held_out, number))
+        rows.append(Row(name, study.scans.path(name), state, mask, held_out, number))
     return rows
 
 
 def _predictions(study: Study) -> dict[str, Path]:
     """The latest pseudo-label of each scan, by listing folders instead of testing each file."""
     found: dict[str, Path] = {}
-    for round_ in study.rounds.numbers():
-        folder = study.rounds.folder(round_) / "pseudo_labels"
-        for path in folder.glob("[!.]*.nii.gz"):
-            found[path.name.removesuffix(".nii.gz")] = path
+    for round_ in reversed(study.rounds.numbers()):
+        files = file_names(study.rounds.folder(round_) / "pseudo_labels")
+        for name in study.scans.names if files else ():
+            if name not in found and f"{name}{EXTENSION}" in files:
+                found[name] = study.rounds.pseudo_label_path(round_, name)
     return found
 
 
@@ -124,16 +135,24 @@ class ScanTable(QAbstractTableModel):
         self.sort_by = "order added"
         self._scans: tuple[ScanEntry, ...] | None = None  # replaced when scans are added or removed
         self._row_of: dict[str, int] = {}
+        self._n_drawn = 0  # rows at the top whose thumbnails were all drawn
         self._thumbnails, self._checks = thumbnails, checks
         thumbnails.ready.connect(self._on_picture)
-        checks.found.connect(self._all_changed)
+        checks.found.connect(self._on_headers)
         checks.repaired.connect(self._on_repaired)
 
-    def show(self, study: Study | None) -> None:
-        """Show the current study; the selection is kept if the scans are the same."""
+    def show(self, study: Study | None, unread: Collection[str] = ()) -> None:
+        """Show the current study; the selection is kept if the scans are the same.
+
+        Parameters
+        ----------
+        study : Study or None
+        unread : collection of str
+            As of `rows_of`.
+        """
         scans = None if study is None else study.scans.entries
         same = study is self.study and scans is self._scans
-        rows = [] if study is None else rows_of(study, self.rows if same else ())
+        rows = [] if study is None else rows_of(study, unread)
         if same:
             changed, self.rows = rows != self.rows, rows
             if changed:
@@ -142,7 +161,7 @@ class ScanTable(QAbstractTableModel):
                 self._pictures_changed(0, len(rows) - 1)
             return
         self.beginResetModel()
-        self.study, self.rows, self._scans = study, rows, scans
+        self.study, self.rows, self._scans, self._n_drawn = study, rows, scans, 0
         self._row_of = {row.name: n for n, row in enumerate(rows)}
         self.endResetModel()
 
@@ -163,6 +182,14 @@ class ScanTable(QAbstractTableModel):
             facts.shape, facts.spacing, facts.axes, (*facts.notes, *notes), problem
         )
 
+    def broken(self) -> list[str]:
+        """Names of the scans that cannot be used, as far as they were looked at."""
+        files = self._checks.broken
+        names = set() if self.study is None else self._thumbnails.problems(self.study)
+        if not files and not names:  # as a rule; each row is looked at only where there are some
+            return []
+        return [row.name for row in self.rows if row.path in files or row.name in names]
+
     def check_next(self) -> bool:
         """Request the thumbnail of the next scan, as tables only request visible ones.
 
@@ -173,11 +200,15 @@ class ScanTable(QAbstractTableModel):
         """
         if self.study is None:
             return False
-        waiting = (r for r in self.rows if self._thumbnails.notes(self.study, r.name) is None)
-        row = next(waiting, None)
-        if row is not None and not self._thumbnails.busy:
+        notes, rows = self._thumbnails.notes, self.rows
+        while self._n_drawn < len(rows) and notes(self.study, rows[self._n_drawn].name) is not None:
+            self._n_drawn += 1
+        if self._n_drawn == len(rows):
+            return False
+        row = rows[self._n_drawn]
+        if not self._thumbnails.busy:
             self._thumbnails.pixmap(self.study, row.name, row.mask, PICTURE)
-        return row is not None
+        return True
 
     # --- called by Qt
 
@@ -254,8 +285,16 @@ class ScanTable(QAbstractTableModel):
 
     def _on_repaired(self, files: Collection[Path]) -> None:
         """What reading the values told of such a scan is no longer true, either."""
+        self._n_drawn = 0
         if self.study is not None:
             self._thumbnails.forget(self.study, {r.name for r in self.rows if r.path in files})
+
+    def _on_headers(self, files: Collection[Path]) -> None:
+        """Show these; a sorted table places only them anew."""
+        changed = [n for n, row in enumerate(self.rows) if row.path in files]
+        if changed:
+            last = self.index(changed[-1], len(COLUMNS) - 1)
+            self.dataChanged.emit(self.index(changed[0], 0), last)
 
     def _on_picture(self, name: str) -> None:
         n = self.row_of(name)

@@ -19,7 +19,9 @@ from napari_singlestrip.study.drafts import drafted, load_draft
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.vocabulary import StudyPart
 from napari_singlestrip.widgets.review import facts_reader
+from napari_singlestrip.widgets.review import panel as panel_module
 from napari_singlestrip.widgets.review.table_model import KEYS
+from napari_singlestrip.widgets.review.view import ReviewView, review_view
 from napari_singlestrip.widgets.viewer.own_layers import BEFORE, DOUBTS, PSEUDO_LABEL
 
 if TYPE_CHECKING:
@@ -569,3 +571,22 @@ def test_a_scan_that_got_its_first_mask_meanwhile_is_shown_with_it(
     untouched = ranked_study.rounds.newest_pseudo_label(name)
     assert now is not None and now.name == name and untouched is not None
     np.testing.assert_array_equal(now.mask != 0, load_mask(untouched[1], like=now.scan))
+
+
+def test_a_key_works_out_once_what_follows_from_a_decision(
+    panel: ReviewPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for the decision, and nothing again for the scan that comes on screen."""
+    made: list[object] = []
+
+    def counting(*facts: Any) -> ReviewView:
+        made.append(facts)
+        return review_view(*facts)
+
+    monkeypatch.setattr(panel_module, "review_view", counting)
+    names = ranked_names(panel)
+    key(panel, KEY.Key_N)
+    assert panel.session.scan == names[1] and not made
+    assert panel.view.scan == names[1] and panel.decisions.row is panel.view.decision.row
+    key(panel, KEY.Key_A)
+    assert panel.session.scan == names[2] and len(made) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from gui_fixtures import process_events
@@ -89,3 +90,25 @@ def test_one_spot_and_none(qtbot: QtBot) -> None:
 def test_ticks_are_round() -> None:
     assert _ticks(0.017, 0.047) == [0.02, 0.03, 0.04]
     assert _ticks(0.1, 16.9) == [5, 10, 15]
+
+
+def test_a_plot_that_is_not_seen_draws_when_it_is(plot: ScorePlot) -> None:
+    plot.hide()
+    plot.show_review(REVIEW, Truth({}), "a")
+    plot.show_current("b")
+    assert not plot.plot.spots
+    plot.show()
+    assert [spot.name for spot in plot.plot.spots] == ["a", "b", "c"]
+    assert plot.plot.ringed == "b"
+
+
+def test_a_decision_makes_one_spot_anew(plot: ScorePlot) -> None:
+    plot.show_review(REVIEW, Truth({}), "a")
+    before = plot.plot.spots
+    row = replace(REVIEW.rows[1], decision=Decision("b", "rejected"))
+    plot.show_review(replace(REVIEW, rows=(REVIEW.rows[0], row, REVIEW.rows[2])), Truth({}), "c")
+    now = plot.plot.spots
+    assert [new is old for new, old in zip(now, before, strict=True)] == [True, False, True]
+    assert now[1].colour == STATE_COLOURS["rejected"] and "rejected" in now[1].tip
+    plot.mode.setCurrentText(AGREEMENT)
+    assert [spot.x for spot in plot.plot.spots] == [0.97, 0.95]

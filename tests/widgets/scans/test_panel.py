@@ -25,6 +25,8 @@ from napari_singlestrip.sample_data import sample_head, write_sample_head
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.scans import add_scans
 from napari_singlestrip.widgets.scans import dropped_files as incoming
+from napari_singlestrip.widgets.scans import panel as panel_module
+from napari_singlestrip.widgets.scans import table as table_module
 from napari_singlestrip.widgets.scans.table import CHECK
 from napari_singlestrip.widgets.session import user_settings as preferences
 from napari_singlestrip.widgets.session.window_lock import FILE, WindowMark
@@ -524,3 +526,69 @@ def test_a_scan_whose_file_is_back_can_be_used(
     wait_until(lambda: name not in child(window, "summary").text(), "the summary")
     again = panel_of(window).checks._again
     wait_until(lambda: not again.isActive(), "the end of looking")
+
+
+def test_what_the_states_follow_from_is_read_when_it_changed(
+    window: Window, ranked_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for another scan on screen, and not for each step of a job: of thousands, one waits."""
+    open_study(window, ranked_study)
+    read: list[Study] = []
+    rows_of = table_module.rows_of
+
+    def counting(study: Study, *more: Any) -> list[table_module.Row]:
+        read.append(study)
+        return rows_of(study, *more)
+
+    monkeypatch.setattr(table_module, "rows_of", counting)
+    a, b = ranked_study.scans.names[:2]
+    for name in (a, b):
+        window.session.show_scan(name)
+        assert panel_of(window).view.chosen == [name]
+    status = window.session.job.status
+    for _ in range(3):
+        window.session.job_changed.emit(status)
+    assert not read
+    ranked_study.decisions.decide(b, "accepted")
+    assert len(read) == 1
+    assert "1 accepted" in child(window, "summary").text()
+
+
+def test_no_header_is_read_while_another_step_is_open(window: Window, study: Study) -> None:
+    window.session.step_requested.emit("train")
+    window.session.take_study(study)
+    process_events()
+    panel = panel_of(window)
+    panel.checks.read(study)
+    assert panel.checks.busy and not panel.checks._reading
+    window.session.step_requested.emit("scans")
+    looked_at(window)
+    assert "..." not in checks(window).values()
+
+
+def test_many_decided_masks_are_compared_once_the_window_is_open(
+    window: Window, ranked_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panel_module, "READ_AT_ONCE", 1)
+    _, b, c, d = ranked_study.scans.names
+    ranked_study.decisions.decide_all([b, c, d], "accepted")
+    path = ranked_study.rounds.pseudo_label_path(0, c)
+    shutil.copy(ranked_study.rounds.pseudo_label_path(0, b), path)
+    opened = Study.open(ranked_study.folder)
+    assert {decision.scan for decision in opened.decisions.unread()} >= {b, c, d}
+    window.session.take_study(opened)
+    rows = panel_of(window).table.rows
+    assert [row.state for row in rows][1:] == 3 * ["accepted"]
+    wait_until(lambda: panel_of(window).table.rows[2].state == "predicted", "the replaced mask")
+    assert [row.state for row in panel_of(window).table.rows][1::2] == 2 * ["accepted"]
+    assert not opened.decisions.unread()
+
+
+def test_no_mask_is_read_for_a_study_that_is_closed(ranked_study: Study) -> None:
+    ranked_study.decisions.decide_all(ranked_study.scans.names[1:], "accepted")
+    opened = Study.open(ranked_study.folder)
+    unread = opened.decisions.unread()
+    panel_module._read_all(opened, unread, lambda: False)
+    assert opened.decisions.unread() == unread != []
+    panel_module._read_all(opened, unread, lambda: True)
+    assert not opened.decisions.unread()

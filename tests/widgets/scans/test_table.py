@@ -18,7 +18,7 @@ from napari_singlestrip.engine.imaging.scan_facts import ScanFacts, scan_facts
 from napari_singlestrip.study.drafts import save_draft
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.common.thumbnails import Thumbnails
-from napari_singlestrip.widgets.scans.header_reader import ScanChecks
+from napari_singlestrip.widgets.scans.header_reader import BATCH, ScanChecks
 from napari_singlestrip.widgets.scans.table import (
     CHECK,
     COLUMNS,
@@ -212,3 +212,56 @@ def test_state_column_says_held_out(table: ScanTable, study: Study, tmp_path: Pa
     table.show(study)
     tip = table.data(table.index(table.row_of("extra"), STATE), Qt.ItemDataRole.ToolTipRole)
     assert "never used for training" in tip
+
+
+def many(folder: Path, n: int) -> Study:
+    source = write(folder / "head.nii", (12, 12, 12), (15, 15, 15)).read_bytes()
+    (folder / "scans").mkdir()
+    for k in range(n):
+        (folder / "scans" / f"sub-{k:04d}.nii").write_bytes(source)
+    return Study.create(folder / "study", [folder / "scans"])
+
+
+def test_headers_are_read_a_few_at_a_time_and_not_while_paused(
+    table: ScanTable, tmp_path: Path
+) -> None:
+    """Thousands that are asked for at once would hold up the window until all are read."""
+    study, checks = many(tmp_path, 100), table._checks
+    table.show(study)
+    told: list[set[Path]] = []
+    checks.found.connect(told.append)
+    checks.read(study)
+    checks.pause(True)  # one part is under way
+    wait_until(lambda: bool(told), "the first headers")
+    assert len(told[0]) == BATCH and checks.busy
+    assert text(table, 99, CHECK) == "..."
+    checks.pause(False)
+    wait_until(lambda: sum(map(len, told)) == 100, "all headers")
+    assert text(table, 99, CHECK) != "..."
+
+
+def test_headers_that_were_read_change_their_rows_only(table: ScanTable, tmp_path: Path) -> None:
+    study = many(tmp_path, 60)
+    show(table, study)
+    changed: list[tuple[int, int]] = []
+    table.dataChanged.connect(lambda a, b, *_: changed.append((a.row(), b.row())))
+    table._checks.found.emit({row.path for row in table.rows[10:20]})
+    assert changed == [(10, 19)]
+
+
+def test_the_next_picture_is_found_without_a_search(
+    table: ScanTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = many(tmp_path, 40)
+    table.show(study)
+    asked: list[str] = []
+    drawn = {row.name for row in table.rows[:30]}
+
+    def notes(study: Study, name: str) -> tuple[tuple[str, ...], str] | None:
+        asked.append(name)
+        return ((), "") if name in drawn else None
+
+    monkeypatch.setattr(table._thumbnails, "notes", notes)
+    monkeypatch.setattr(table._thumbnails, "pixmap", lambda *_: None)
+    assert table.check_next() and len(asked) == 31
+    assert table.check_next() and len(asked) == 32
