@@ -23,8 +23,7 @@ from napari_singlestrip.widgets.session.session import Session
 
 HOW = (
     "Draw around the brain on every 8th to 12th slice with the lasso (<b>L</b>): the inside "
-    "is filled, Shift removes. <b>I</b> fills the slices between. Correct what is wrong; "
-    "everything is saved at once."
+    "is filled, Shift removes. <b>I</b> fills the slices between; then correct what is wrong."
 )
 MASK_FILES = "Masks (*.nii *.nii.gz *.mgz *.mgh *.nrrd);;All files (*)"
 
