@@ -178,7 +178,7 @@ class Tour:
         """Whether the step says of the mask on screen what is found in the background."""
         panel = self.dock.panel
         said = "overlap" in panel.layers.before.says.text() or not is_tuned
-        return said and panel.doubts.found is not None
+        return said and panel.doubts.found is not None and bool(panel.layers.words.text())
 
     def _make_running(self) -> None:
         from napari_singlestrip.vocabulary import FIRST_STAGES
