@@ -72,6 +72,7 @@ class Person:
         seen = np.asarray(mask.data) != 0
         assert np.array_equal(seen, layers.editing.mask_on_display()), trail
         unfinished = bool(mask._staged_history)  # an outline that is being gone round
+        self.session.unsaved.flush()
         folder, name = self.session.study.folder, self.session.scan
         of_person = layers.showing.now.source != "pseudo_label"
         if name in drafted(folder) and of_person and not unfinished:

@@ -122,7 +122,8 @@ class DecisionBar(QWidget):
 
     @property
     def history(self) -> ReviewHistory:
-        """Steps of the study of this window."""
+        """Steps of the study of this window, which keep and restore drafts on disk."""
+        self.session.unsaved.flush()
         study = self.session.need_study()
         if self._history is None or self._history.study is not study:
             self._history = ReviewHistory(study)
@@ -131,7 +132,8 @@ class DecisionBar(QWidget):
     @property
     def last_step(self) -> str:
         """The decision that can be taken back, in words; empty for none."""
-        last = self.history.last if self.session.study is not None else None
+        known = self._history is not None and self._history.study is self.session.study
+        last = self._history.last if self._history is not None and known else None
         return last.words if last is not None else ""
 
     # --- decisions

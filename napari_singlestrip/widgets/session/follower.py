@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QApplication
 
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files.stamp import FileStamp, file_stamp
-from napari_singlestrip.study.drafts import drafted
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.submission import newest_submission
 from napari_singlestrip.vocabulary import FIRST_STAGES
@@ -89,7 +88,7 @@ class Follower(QObject):
                 f"{name} was removed from the study elsewhere. What you painted on it is kept: "
                 "add the scan again to continue.", "warning",
             )
-        elif self._mask_on_disk() != self._mask and name not in drafted(self._study.folder):
+        elif self._mask_on_disk() != self._mask and name not in self._session.unfinished():
             self._session.show_scan(name)
 
     def _note_own(self, _: object = None) -> None:

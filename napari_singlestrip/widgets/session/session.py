@@ -87,13 +87,15 @@ class Session(QObject):
         self.correcting = Correcting(self.layers, self.tell, self)
         self._closing = ClosingWords(viewer)
         self.unsaved.changed.connect(self._on_unsaved)
+        self.unsaved.appeared.connect(lambda: self.study_changed.emit(StudyPart.DRAFTS))
+        self.unsaved.failed.connect(self._report)
         self.thumbnails = Thumbnails(self)
         self._mark: WindowMark | None = None
         self._follower: Follower | None = None
         self.layers.editing.edited.connect(self._save_draft)
         self.layers.editing.edited.connect(self.mask_edited)
         self.layers.showing.changed.connect(self.scan_changed)
-        self.layers.showing.changed.connect(self._remember_scan)
+        self.layers.showing.changed.connect(lambda name: name and self.remember())
         self.layers.told.connect(lambda text: self.tell(text, "warning"))
         self.job.changed.connect(self.job_changed)
         self.job.changed.connect(self._on_job)
@@ -111,13 +113,16 @@ class Session(QObject):
         """Show user errors and limits as messages instead of raising them."""
         try:
             yield
-        except Exception as error:
-            found = describe(error, "Close other programs and try again.")
-            if found.kind == "bug":
-                raise
-            self.tell(str(found), "error")
-            if isinstance(error, NotWritten):
-                self.written.emit(False)
+        except Exception as error:  # noqa: BLE001 - bugs are raised again
+            self._report(error)
+
+    def _report(self, error: Exception) -> None:
+        found = describe(error, "Close other programs and try again.")
+        if found.kind == "bug":
+            raise error
+        self.tell(str(found), "error")
+        if isinstance(error, NotWritten):
+            self.written.emit(False)
 
     # --- the study
 
@@ -156,6 +161,7 @@ class Session(QObject):
         """Close the study; everything is saved."""
         if self.study is None:
             return
+        self.unsaved.flush()
         self.remember()
         self.job.close()
         self.layers.clear()
@@ -350,19 +356,16 @@ class Session(QObject):
         self.step = step
         self.remember()  # napari may be killed
 
-    def _remember_scan(self, name: str) -> None:
-        if name:
-            self.remember()
-
     def unfinished(self) -> tuple[str, ...]:
         """Scans with unsaved changes, on disk or only in memory."""
         if self.study is None:
             return ()
         folder = self.study.folder
-        return tuple(sorted({*drafted(folder), *self.unsaved.names(folder)}))
+        return tuple(sorted({*drafted(folder), *self.unsaved.waiting(folder)}))
 
     def _remove_draft(self, name: str) -> None:
         folder = self.need_study().folder
+        self.unsaved.flush()
         remove_draft(folder, name)
         self.unsaved.forget(folder, name)
         self.study_changed.emit(StudyPart.DRAFTS)
@@ -383,13 +386,8 @@ class Session(QObject):
     def _save_draft(self) -> None:
         """Autosave, after each stroke."""
         mask = self.layers.editing.mask_on_scan()
-        if self.study is None or mask is None:
-            return
-        new = self.scan not in self.unfinished()
-        with self.guarded():
+        if self.study is not None and mask is not None:
             self.unsaved.save(self.study.folder, self.scan, mask)
-        if new:
-            self.study_changed.emit(StudyPart.DRAFTS)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Wrote) and event.what in OF_ROUND:

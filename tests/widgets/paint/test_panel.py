@@ -362,6 +362,7 @@ def test_done_keeps_the_mask_and_goes_to_training(panel: Any, study: Study) -> N
     assert child(panel, "check_lines").text() == "Nothing is painted yet."
 
     paint(panel)
+    panel.session.unsaved.flush()
     assert drafted(study.folder) == (name,)
     painted = panel.session.layers.editing.mask_on_scan()
     panel.finish()

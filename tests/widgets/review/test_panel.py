@@ -80,6 +80,7 @@ def paint(panel: ReviewPanel) -> None:
     middle = mask.shape[2] // 2
     stroke(panel.session.viewer, [(level, row, middle - 2), (level, row, middle + 2)])
     layers.brush.set_mode("pan_zoom")
+    panel.session.unsaved.flush()
 
 
 # --- empty states

@@ -118,6 +118,7 @@ def test_full_disk_is_told_and_painting_goes_on(
     session.told.connect(lambda text, level: told.append(level))
     monkeypatch.setattr(module, "save_draft", fail)
     edited = edit(session)
+    session.unsaved.flush()
     assert told == ["error"]
     assert np.array_equal(session.layers.editing.mask_on_scan(), edited)
 
@@ -153,7 +154,7 @@ def test_second_job_is_refused(session: Any, tmp_path: Path) -> None:
 
 
 KILLED = """
-import os, signal, sys
+import os, signal, sys, time
 import napari
 import numpy as np
 from napari_singlestrip.widgets.dock.main_widget import StripWidget
@@ -167,6 +168,7 @@ layer.data[:] = 0
 layer.brush_size = 1
 with layer.block_history():  # as napari does for a stroke
     layer.paint((5, 6, 7), 1)
+time.sleep(2)  # a thread writes it, also while the window does nothing
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

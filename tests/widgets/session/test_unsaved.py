@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ import pytest
 from gui_fixtures import press_key, process_events
 from qtpy.QtCore import Qt
 
-from napari_singlestrip.study.drafts import load_draft
+from napari_singlestrip.study.drafts import load_draft, save_draft
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.vocabulary import StudyPart
+from napari_singlestrip.widgets.session import session as session_module
 from napari_singlestrip.widgets.session.unsaved import ClosingWords
 
 pytest_plugins = ("gui_fixtures",)
@@ -54,11 +58,13 @@ def told(session: Any) -> list[str]:
     return said
 
 
-def edit(session: Any, rows: int = 2) -> np.ndarray:
-    """Change the mask as a tool does; return it on the scan's grid."""
+def edit(session: Any, rows: int = 2, flush: bool = True) -> np.ndarray:
+    """Change the mask as a tool does, and let it be saved; return it on the scan's grid."""
     mask = session.layers.editing.mask_on_display()
     mask[:rows] ^= True
     session.layers.editing.change(mask)
+    if flush:
+        session.unsaved.flush()
     return np.asarray(session.layers.editing.mask_on_scan())
 
 
@@ -67,6 +73,111 @@ def draft_of(folder: Path, name: str) -> np.ndarray:
     draft = load_draft(folder, name)
     assert draft is not None
     return draft
+
+
+class SlowDisk:
+    """Drafts are only written once the gate is open."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.gate = threading.Event()
+        self.written: list[np.ndarray] = []
+        monkeypatch.setattr(session_module, "save_draft", self._save)
+
+    def open_soon(self) -> None:
+        """Open the gate while others wait."""
+        threading.Timer(0.2, self.gate.set).start()
+
+    def _save(self, folder: Path, name: str, mask: np.ndarray) -> None:
+        assert self.gate.wait(20)
+        self.written.append(mask.copy())
+        save_draft(folder, name, mask)
+
+
+@pytest.fixture
+def slow_disk(session: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDisk]:
+    disk = SlowDisk(monkeypatch)
+    yield disk
+    disk.gate.set()
+
+
+def test_a_stroke_does_not_wait_for_the_disk(
+    window: Any, session: Any, slow_disk: SlowDisk
+) -> None:
+    folder, name = session.study.folder, session.scan
+    edited = edit(session, flush=False)
+    process_events()
+    assert load_draft(folder, name) is None
+    assert session.unfinished() == (name,) and "NOT" not in window.header.text()
+    session.show_scan(session.study.scans.names[2])
+    session.show_scan(name)
+    assert session.layers.showing.now.source == "draft"
+    assert np.array_equal(session.layers.editing.mask_on_scan(), edited)
+    slow_disk.gate.set()
+    session.unsaved.flush()
+    assert np.array_equal(draft_of(folder, name), edited)
+
+
+def test_of_masks_that_wait_only_the_latest_is_written(session: Any, slow_disk: SlowDisk) -> None:
+    masks = [edit(session, rows, flush=False) for rows in (1, 2, 3, 4)]
+    slow_disk.gate.set()
+    session.unsaved.flush()
+    assert len(slow_disk.written) == 2  # the first was begun
+    for mask, written in zip((masks[0], masks[-1]), slow_disk.written, strict=True):
+        assert np.array_equal(mask, written)
+    assert np.array_equal(draft_of(session.study.folder, session.scan), masks[-1])
+
+
+@pytest.mark.parametrize("close", ["close_study", "close"])
+def test_closing_waits_for_what_is_written(
+    session: Any, slow_disk: SlowDisk, close: str
+) -> None:
+    folder, name = session.study.folder, session.scan
+    edit(session, 1, flush=False)
+    edited = edit(session, 2, flush=False)
+    slow_disk.open_soon()
+    getattr(session, close)()
+    assert np.array_equal(draft_of(folder, name), edited)
+
+
+def test_what_is_discarded_is_not_written_afterwards(session: Any, slow_disk: SlowDisk) -> None:
+    before = session.layers.editing.mask_on_scan()
+    edit(session, 1, flush=False)
+    edit(session, 2, flush=False)
+    slow_disk.open_soon()
+    session.forget_draft(session.scan)
+    process_events()
+    session.unsaved.flush()
+    assert session.unfinished() == () and load_draft(session.study.folder, session.scan) is None
+    assert np.array_equal(session.layers.editing.mask_on_scan(), before)
+
+
+def test_a_decision_does_not_pass_over_what_is_being_written(
+    window: Any, session: Any, slow_disk: SlowDisk
+) -> None:
+    session.step_requested.emit("review")
+    process_events()
+    edited, name = edit(session, flush=False), session.scan
+    process_events()
+    press_key(window.viewer, Qt.Key.Key_A)
+    decisions = window.panels["review"].decisions
+    assert decisions.question.isVisible() and name not in session.study.decisions.all()
+    slow_disk.open_soon()
+    decisions._answer()  # discards them, which can be undone
+    assert session.study.decisions.all()[name].state == "accepted"
+    decisions.take_back()
+    assert np.array_equal(draft_of(session.study.folder, name), edited)
+
+
+def test_lists_hear_of_a_draft_when_it_can_be_read(session: Any, slow_disk: SlowDisk) -> None:
+    heard: list[bool] = []
+    session.study_changed.connect(
+        lambda what: what == StudyPart.DRAFTS and heard.append(bool(slow_disk.written))
+    )
+    edit(session, flush=False)
+    slow_disk.gate.set()
+    session.unsaved.flush()
+    edit(session, 3)
+    assert heard == [False, True]  # a later stroke is nothing new
 
 
 def test_the_words_say_not_saved_until_it_is(
@@ -96,6 +207,7 @@ def test_what_is_not_saved_is_tried_again_by_itself(session: Any, disk: Disk) ->
     assert session.unsaved._again.isActive()
     disk.read_only = False
     session.unsaved._again.timeout.emit()
+    session.unsaved.flush()
     assert np.array_equal(draft_of(session.study.folder, session.scan), edited)
     session.unsaved._again.stop()
 

@@ -59,6 +59,7 @@ def check_one_step(session: Any, before: np.ndarray, flat: bool = True) -> np.nd
     changed = np.argwhere(after != before)
     assert len(changed)
     assert (np.ptp(changed[:, layers.viewpoint.axes[0]]) == 0) == flat
+    session.unsaved.flush()
     draft = load_draft(session.study.folder, session.scan)
     assert draft is not None
     np.testing.assert_array_equal(draft, layers.editing.mask_on_scan())

@@ -114,6 +114,7 @@ def test_going_round_an_outline_gives_its_mask(session: Any, plane: str, scan: i
     assert dice(seen(session), truth) >= 0.99
     changed = np.argwhere(session.layers.editing.mask_on_display() != before)
     assert np.ptp(changed[:, session.layers.viewpoint.axes[0]]) == 0  # one slice
+    session.unsaved.flush()
     draft = load_draft(session.study.folder, session.scan)
     assert draft is not None
     assert np.array_equal(draft, session.layers.editing.mask_on_scan())

@@ -41,6 +41,7 @@ def told(session: Any) -> list[str]:
 
 def draft_of(session: Any) -> np.ndarray:
     """The draft on disk."""
+    session.unsaved.flush()
     draft = load_draft(session.study.folder, session.scan)
     assert draft is not None
     return draft
