@@ -309,7 +309,8 @@ class Brush(QObject):
 
     def _in_range_only(self, apply: Function) -> Function:
         def call(data: Any, mask: Any, new_label: int, volume_slice: Any) -> Any:
-            allowed = self.allowed(volume_slice) if new_label else None
+            by_hand = new_label and not self._layers.own.quiet  # our tools have their own rules
+            allowed = self.allowed(volume_slice) if by_hand else None
             if allowed is not None:
                 # Otherwise specks of skull and scalp with similar intensities are painted.
                 mask = hanging_together(mask & allowed, np.asarray(data) != 0)

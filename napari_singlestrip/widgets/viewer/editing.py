@@ -11,6 +11,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from napari_singlestrip.engine.masks.cleanup import bounding_box
 from napari_singlestrip.widgets.common.single_shot import single_shot
 from napari_singlestrip.widgets.viewer.canvas_tools import CanvasTools
 from napari_singlestrip.widgets.viewer.gestures import keep_strokes_flat
@@ -18,6 +19,7 @@ from napari_singlestrip.widgets.viewer.napari_private import (
     can_undo,
     commit_stroke,
     is_stroke_open,
+    write_part,
 )
 from napari_singlestrip.widgets.viewer.own_layers import MASK, OwnLayers
 from napari_singlestrip.widgets.viewer.showing import Showing
@@ -124,14 +126,15 @@ class MaskEditing(QObject):
         layer = self.layer
         if layer is None:
             return 0
-        where = _places((layer.data[box] != 0) != mask)
-        if len(where[0]):
+        changed = (layer.data[box] != 0) != mask
+        n_changed = int(np.count_nonzero(changed))
+        if n_changed:
             if not layer.visible:  # no invisible changes; and napari fails on a hidden layer
                 self.reveal()
             with self._own.silent(), layer.block_history():
-                layer.data_setitem(_shifted(where, box), mask[where].astype(np.uint8))
+                _write(layer, box, changed, mask)
             self.edited.emit()
-        return len(where[0])
+        return n_changed
 
     def begin_stroke(self) -> None:
         """Combine all following dabs in one step of undo."""
@@ -146,11 +149,11 @@ class MaskEditing(QObject):
         """Replace a part of the mask within a stroke; `edited` is emitted at its end."""
         layer = self.layer
         if layer is not None and self._stroke is not None:
-            where = np.nonzero((layer.data[box] != 0) != mask)
-            if len(where[0]):
+            changed = (layer.data[box] != 0) != mask
+            if changed.any():
                 self._has_dabs = True
                 with self._own.silent():
-                    layer.data_setitem(_shifted(where, box), mask[where].astype(np.uint8))
+                    _write(layer, box, changed, mask)
 
     def end_stroke(self) -> None:
         """End a stroke started by `begin_stroke`."""
@@ -326,6 +329,21 @@ class MaskEditing(QObject):
         if before != self._slice and self._tools.cancel():
             self.told.emit("The open outline was cancelled, because another slice is shown. "
                            "Finish an outline on the slice where it began.")
+
+
+def _write(
+    layer: Labels, box: tuple[slice, ...], changed: NDArray[np.bool_], mask: NDArray[np.bool_]
+) -> None:
+    """Write the changed voxels, of which there are some, of a part of the mask."""
+    inner = bounding_box(changed)
+    assert inner is not None
+    outer = tuple(
+        slice((side.start or 0) + part.start, (side.start or 0) + part.stop)
+        for side, part in zip(box, inner, strict=True)
+    )
+    if not write_part(layer, outer, changed[inner], mask[inner]):
+        where = _places(changed)
+        layer.data_setitem(_shifted(where, box), mask[where].astype(np.uint8))
 
 
 def _places(changed: NDArray[np.bool_]) -> tuple[NDArray[np.intp], ...]:

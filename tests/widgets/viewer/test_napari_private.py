@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -88,6 +88,7 @@ class Gone:
     (napari_private.switch_off_going_round, None),
     (lambda layer: napari_private.wrap_drawing(layer, lambda draw: draw), None),
     (lambda layer: napari_private.wrap_writing(layer, lambda write: write), False),
+    (lambda layer: napari_private.write_part(layer, (), np.ones(3, bool), np.ones(3, bool)), False),
 ])
 def test_without_it_the_rest_goes_on_and_it_is_logged_once(
     function: Callable[[Any], Any], instead: object, monkeypatch: pytest.MonkeyPatch,
@@ -143,3 +144,36 @@ def test_colours_that_are_known_are_those_napari_finds(monkeypatch: pytest.Monke
     np.testing.assert_array_equal(told.map(labels), found)
     Labels(np.zeros((4, 5, 6), np.uint8), colormap=told)
     assert not asked
+
+
+BOX = (slice(1, 4), slice(0, 5), slice(2, 6))
+
+
+@pytest.mark.parametrize("contour", [0, 1])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_part_is_written_as_by_lists_of_indices_and_undone_in_one_step(
+    contour: int, order: Literal["C", "F"]
+) -> None:
+    rng = np.random.default_rng(0)
+    before = np.array(rng.integers(0, 2, (6, 7, 8), np.uint8), order=order)
+    mask = rng.integers(0, 2, (3, 5, 4)).astype(bool)
+    changed = (before[BOX] != 0) != mask
+    layer = Labels(before.copy(order="K")[::-1][::-1])  # a view, as ours is
+    layer.contour = contour
+    with layer.block_history():
+        assert napari_private.write_part(layer, BOX, changed, mask)
+    after = before.copy()
+    after[BOX] = mask
+    assert np.array_equal(layer.data, after)
+    layer.undo()
+    assert np.array_equal(layer.data, before)
+    layer.redo()
+    assert np.array_equal(layer.data, after)
+
+
+def test_labels_that_napari_keeps_are_written_in_the_other_way() -> None:
+    layer = Labels(np.zeros((3, 3, 3), np.uint8))
+    layer.preserve_labels = True
+    ones = np.ones((3, 3, 3), bool)
+    assert napari_private.write_part(layer, (slice(0, 3),) * 3, ones, ones) is False
+    assert not layer.data.any()

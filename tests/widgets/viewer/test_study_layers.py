@@ -16,6 +16,7 @@ from qtpy.QtCore import Qt
 from napari_singlestrip.engine.imaging.head_middle import middle_of_head
 from napari_singlestrip.study.drafts import load_draft
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.widgets.viewer import editing as editing_module
 from napari_singlestrip.widgets.viewer.own_layers import IMAGE, MASK
 
 pytest_plugins = ("gui_fixtures",)
@@ -61,6 +62,7 @@ def is_painted(session: Any, voxel: tuple[int, int, int]) -> bool:
 
 def saved(session: Any, name: str) -> Any:
     """The draft on disk."""
+    session.unsaved.flush()
     draft = load_draft(session.study.folder, name)
     assert draft is not None, f"there is no draft of {name}"
     return draft
@@ -142,6 +144,29 @@ def test_tool_is_one_step_of_undo(session: Any) -> None:
     assert np.array_equal(layers.editing.mask_on_display(), mask)
 
 
+@pytest.mark.parametrize("quickly", [True, False])
+def test_tool_shows_what_it_changed_and_keeps_to_no_range(
+    session: Any, monkeypatch: pytest.MonkeyPatch, quickly: bool
+) -> None:
+    """Also with a napari that writes voxels only by their indices."""
+    if not quickly:
+        monkeypatch.setattr(editing_module, "write_part", lambda *_: False)
+    layers = session.layers
+    layers.brush.paint_only_in((1e6, 2e6))  # of nothing
+    before = layers.editing.mask_on_display()
+    box = (slice(None), slice(2, 9), slice(3, None))
+    mask = ~before[box]
+    assert layers.editing.change_part(box, mask) == mask.size
+    expected = before.copy()
+    expected[box] = mask
+    assert np.array_equal(layers.editing.mask_on_display(), expected)
+    level = layers.viewpoint.point[0]
+    seen = np.asarray(layers.editing.layer._slice.image.view) != 0
+    assert np.array_equal(seen, expected[level])
+    layers.editing.undo()
+    assert np.array_equal(layers.editing.mask_on_display(), before)
+
+
 def test_tool_that_changes_nothing_leaves_nothing_to_undo(session: Any) -> None:
     voxel = paint(session)
     assert session.layers.editing.change(session.layers.editing.mask_on_display()) == 0
@@ -155,6 +180,7 @@ def test_stroke_of_a_button_that_is_down_is_kept_when_the_scan_changes(session: 
     layer._begin_stroke()
     layer.paint(voxel, 1)
     show(session, session.study.scans.names[2])
+    session.unsaved.flush()
     draft = load_draft(session.study.folder, name)
     assert draft is not None
     scan = session.layers.cache.get(session.study.scans.path(name)).scan
