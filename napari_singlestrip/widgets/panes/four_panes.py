@@ -68,6 +68,7 @@ class FourPanes(QWidget):
         self._turning = False
         self._was_four = self._covered = False
         self._coming = ""
+        self._marked: object = None  # plane and point of the crosshairs on screen
         self._comes = single_shot(self, COME_MS, self._come)
         self._fades = single_shot(self, FILLED_MS, self._forget_filled)
         # A resize must not make napari draw while it is removing a layer.
@@ -162,10 +163,12 @@ class FourPanes(QWidget):
         for plane, pane in self.panes.items():
             if plane != self.plane:
                 pane.refresh()
-        self.update_marks()
+        if self._marked != (self.plane, self.viewpoint.point):
+            self.update_marks()
 
     def update_marks(self) -> None:
         """Redraw crosshairs and letters over unchanged slices."""
+        self._marked = self.plane, self.viewpoint.point
         for pane in self.panes.values():
             pane.update()
         if self._marks is not None:
@@ -227,6 +230,7 @@ class FourPanes(QWidget):
         if four != self._was_four:
             self._was_four = four
             self._fit()
+        self._marked = None
         self.refresh()
         self.changed.emit()
 

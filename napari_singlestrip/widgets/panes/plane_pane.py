@@ -53,12 +53,14 @@ class PlanePane(QWidget):
         self._pictures: list[Picture] = []
 
     def refresh(self) -> None:
-        """Draw the current slices."""
+        """Draw the current slices, if they changed."""
         viewer, point = self._panes.viewer, self._panes.point_mm
-        self._pictures = self._source.of(viewer.layers, point)
+        pictures = self._source.of(viewer.layers, point)
         if self.filled is not None:
-            self._pictures.append(self._tint(self.filled))
-        self.update()
+            pictures.append(self._tint(self.filled))
+        if pictures != self._pictures:  # of one slice and state there is one picture
+            self._pictures = pictures
+            self.update()
 
     def forget(self, layer: Any) -> None:
         """Redraw a layer whose values changed."""

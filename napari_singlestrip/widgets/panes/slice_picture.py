@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -47,7 +47,7 @@ class Picture:
 
 
 class SlicePictures:
-    """Makes the images of one pane; those of scans are cached until they change.
+    """Makes the images of one pane; each is kept until its slice changes.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class SlicePictures:
 
     def __init__(self, axes: tuple[int, int, int]) -> None:
         self.axes = axes
-        self._kept: dict[Any, tuple[Any, Picture]] = {}
+        self._kept: dict[Any, _Kept] = {}
 
     def of(self, layers: Any, point: tuple[float, ...]) -> list[Picture]:
         """Images from the lowest layer to the topmost, through a point (mm; I, P, L)."""
@@ -67,7 +67,7 @@ class SlicePictures:
         return [picture for picture in made if picture is not None]
 
     def forget(self, layer: Any) -> None:
-        """Invalidate a layer whose values changed in place."""
+        """Invalidate a scan whose values changed in place."""
         self._kept.pop(layer, None)
 
     # --- inside
@@ -76,16 +76,17 @@ class SlicePictures:
         index = self._index(layer, point)
         if index is None:
             return None
-        if isinstance(layer, Labels):  # a stroke changes its values in place
-            return self._framed(layer, _labels_image(layer, self._slice(layer, index)))
-        state = (id(layer.data), index, tuple(layer.contrast_limits), layer.gamma,
-                 layer.colormap.name, layer.opacity, str(layer.blending),
-                 tuple(layer.scale), tuple(layer.translate))
+        values, state = self._slice(layer, index), _state_of(layer, index)
         kept = self._kept.get(layer)
-        if kept is None or kept[0] != state:
-            made = self._framed(layer, _scan_image(layer, self._slice(layer, index)))
-            kept = self._kept[layer] = (state, made)
-        return kept[1]
+        if kept is None or kept.state != state or not kept.holds(values):
+            kept = self._kept[layer] = self._made(layer, values, state)
+        return kept.picture
+
+    def _made(self, layer: Any, values: Array, state: tuple[Any, ...]) -> _Kept:
+        is_mask = isinstance(layer, Labels)
+        image = _labels_image(layer, values) if is_mask else _scan_image(layer, values)
+        picture = self._framed(layer, image)
+        return _Kept(state, layer.colormap, values.copy() if is_mask else None, picture)
 
     def _index(self, layer: Any, point: tuple[float, ...]) -> int | None:
         across = self.axes[0]
@@ -100,6 +101,28 @@ class SlicePictures:
     def _framed(self, layer: Any, image: QImage) -> Picture:
         area = area_of(layer.data.shape, layer.scale, layer.translate, self.axes)
         return Picture(image, area, float(layer.opacity), str(layer.blending) == "additive")
+
+
+class _Kept(NamedTuple):
+    """A picture, and what it shows: the state of its layer, and of a mask the values."""
+
+    state: tuple[Any, ...]
+    colormap: Any  # kept alive, so that no other one gets its id
+    values: Array | None
+    picture: Picture
+
+    def holds(self, values: Array) -> bool:
+        """Whether these values are shown: strokes change a mask in place."""
+        return self.values is None or np.array_equal(self.values, values)
+
+
+def _state_of(layer: Any, index: int) -> tuple[Any, ...]:
+    shown = (
+        (layer.contour,) if isinstance(layer, Labels)
+        else (id(layer.data), tuple(layer.contrast_limits), layer.gamma)
+    )
+    return (*shown, index, id(layer.colormap), layer.opacity, str(layer.blending),
+            tuple(layer.scale), tuple(layer.translate))
 
 
 def area_of(shape: Any, scale: Any, translate: Any, axes: tuple[int, int, int]) -> QRectF:

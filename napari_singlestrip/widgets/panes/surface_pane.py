@@ -47,6 +47,7 @@ class SurfacePane(QWidget):
         self.view: SurfaceView | None = None  # created when it is first shown
         self._shown_scan = ""
         self._shown_doubts: Any = None
+        self._shown_point: object = None
         self._name = QLabel("Surface", self)
         self._name.setStyleSheet(STYLE)
         self._name.move(6, 5)
@@ -97,14 +98,10 @@ class SurfacePane(QWidget):
         if self.view is None or self.isHidden():
             return
         if solid is None:
+            self._shown_point = None
             self.view.hide_point()
             return
-        mask, affine = solid
-        point = np.array(self._layers.viewpoint.point, float)
-        ends = np.repeat(point[None], 6, 0)
-        for axis in range(3):
-            ends[2 * axis, axis], ends[2 * axis + 1, axis] = 0, mask.shape[axis] - 1
-        self.view.show_point(_placed(affine, point), _placed(affine, ends))
+        self._show_point(*solid)
         if self._doubts() is not self._shown_doubts:
             self._show(self.view.surface)
 
@@ -163,6 +160,18 @@ class SurfacePane(QWidget):
             near = np.round(_placed(np.linalg.inv(solid[1]), mm)).astype(int)
             i, p, l = np.clip(near, 0, np.array(solid[0].shape) - 1)  # noqa: E741
             self._layers.viewpoint.look_at((int(i), int(p), int(l)))
+
+    def _show_point(self, mask: Array, affine: Array) -> None:
+        """Show the crosshair, unless it is there: drawing the surface again takes long."""
+        point = np.array(self._layers.viewpoint.point, float)
+        here = (*point, *mask.shape, affine.tobytes())
+        if self.view is None or here == self._shown_point:
+            return
+        self._shown_point = here
+        ends = np.repeat(point[None], 6, 0)
+        for axis in range(3):
+            ends[2 * axis, axis], ends[2 * axis + 1, axis] = 0, mask.shape[axis] - 1
+        self.view.show_point(_placed(affine, point), _placed(affine, ends))
 
     def _make_coarse(self) -> None:
         """Extract the surface of every n-th voxel, in a thread."""

@@ -175,6 +175,43 @@ def test_other_panes_show_a_stroke_soon(window: Any, session: Any) -> None:
     wait_until(lambda: colour_at(panes, "coronal", (i, p, 1)).blue() > 60, "the dab", 5)
 
 
+def change_voxel(layers: Any, voxel: tuple[int, int, int]) -> None:
+    """Add or erase one voxel as a tool does."""
+    box = tuple(slice(n, n + 1) for n in voxel)
+    layers.editing.change_part(box, ~layers.editing.mask_in(box))
+
+
+def test_a_change_is_drawn_at_once_in_those_panes_whose_slice_it_is_on(
+    window: Any, session: Any
+) -> None:
+    layers, panes = session.layers, window.panes.panes
+    i, p, l = layers.viewpoint.point  # noqa: E741
+    for voxel, seen_in in (
+        ((i - 2, p, 1), "coronal"), ((i - 2, 1, l), "sagittal"), ((i - 2, 1, 1), "")
+    ):
+        QTest.qWait(60)
+        before = {plane: panes[plane]._pictures for plane in ("coronal", "sagittal")}
+        change_voxel(layers, voxel)
+        process_events()
+        drawn = [plane for plane, pictures in before.items() if panes[plane]._pictures != pictures]
+        assert drawn == [seen_in][: len(seen_in)]
+
+
+def test_the_surface_is_not_drawn_again_for_a_crosshair_that_stays(
+    window: Any, session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panes, layers = window.panes, session.layers
+    i, p, l = layers.viewpoint.point  # noqa: E741
+    QTest.qWait(60)
+    shown: list[Any] = []
+    monkeypatch.setattr(panes.surface.view, "show_point", lambda *point: shown.append(point))
+    panes.refresh()
+    assert not shown
+    layers.viewpoint.look_at((i + 1, p, l))
+    panes.refresh()
+    assert len(shown) == 1
+
+
 ORIENTATIONS = ("RAS", "LPS", "PIR", "ASL", "SRP", "ILA")
 
 
