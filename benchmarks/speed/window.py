@@ -42,13 +42,13 @@ class Measured:
     speeds: list[float] = field(default_factory=list)
 
 
-def open_screen() -> Any:
+def open_screen(size: tuple[int, int] = (1366, 768)) -> Any:
     """Draw on a virtual screen where there is no other."""
     if os.environ.get("DISPLAY") or not sys.platform.startswith("linux"):
         return None
     from pyvirtualdisplay.display import Display
 
-    return Display(backend="xvfb", size=(1366, 768), color_depth=24).start()
+    return Display(backend="xvfb", size=size, color_depth=24).start()
 
 
 def make_study(folder: Path) -> Any:

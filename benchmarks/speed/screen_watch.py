@@ -1,0 +1,125 @@
+"""When did the screen show it? Follows the canvas and the panes of a window from frame to frame."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+QUIET_MS = 150  # without a frame: everything is drawn
+PATIENCE_S = 5.0
+
+
+class ScreenWatch:
+    """Notes when napari's canvas, the panes and the surface were drawn, and when that was seen.
+
+    A frame counts once Qt has put the whole window together (`frameSwapped`), so that waiting for
+    its turn, drawing and composing are all within the time.
+
+    Parameters
+    ----------
+    window : StripWidget
+        With a scan on screen in four panes.
+    """
+
+    def __init__(self, window: Any) -> None:
+        from napari_singlestrip.widgets.viewer.napari_private import canvas_of
+
+        self._panes = window.panes
+        self.frames: list[float] = []  # seconds of each frame in which the canvas was drawn
+        self.last = 0.0  # seconds of the last frame of any kind
+        self._drawn = self._refreshed = 0.0
+        self._surface = self._surface_seen = 0.0
+        self._waiting: set[Any] = set()  # panes that have to be painted
+        self._began, self._seen = 0.0, 0.0
+        canvas = canvas_of(window.viewer)
+        assert canvas is not None
+        self._canvas = canvas
+        canvas.frameSwapped.connect(self._on_frame)
+        scene = canvas._vispy_canvas if hasattr(canvas, "_vispy_canvas") else None
+        assert scene is not None
+        scene.events.draw.connect(self._on_canvas, position="last")
+        self._follow_panes()
+
+    # --- measuring
+
+    def begin(self) -> None:
+        """An event follows."""
+        self._seen = 0.0
+        self._surface_seen = 0.0
+        self._began = time.perf_counter()
+
+    def wait(self) -> float:
+        """Milliseconds until the canvas and the panes showed what the event changed."""
+        from qtpy.QtWidgets import QApplication
+
+        end = self._began + PATIENCE_S
+        while not self._seen and time.perf_counter() < end:
+            QApplication.processEvents()
+        return 1e3 * (self._seen - self._began) if self._seen else float("nan")
+
+    def wait_for_surface(self) -> float:
+        """Milliseconds until the surface showed it, roughly."""
+        from qtpy.QtWidgets import QApplication
+
+        end = self._began + PATIENCE_S
+        while not self._surface_seen and time.perf_counter() < end:
+            QApplication.processEvents()
+        return 1e3 * (self._surface_seen - self._began) if self._surface_seen else float("nan")
+
+    def rest(self, ms: int = QUIET_MS) -> None:
+        """Let the window finish what it is at, until there was no frame for a while."""
+        from qtpy.QtTest import QTest
+
+        end = time.perf_counter() + PATIENCE_S
+        QTest.qWait(ms)
+        while 1e3 * (time.perf_counter() - self.last) < ms and time.perf_counter() < end:
+            QTest.qWait(10)
+
+    # --- inside
+
+    def _follow_panes(self) -> None:
+        from napari_singlestrip.widgets.panes.four_panes import FourPanes
+        from napari_singlestrip.widgets.panes.plane_pane import PlanePane
+        from napari_singlestrip.widgets.panes.surface_view import SurfaceView
+
+        _after(FourPanes, "refresh", self._on_refreshed)
+        _after(PlanePane, "update", lambda pane: self._waiting.add(pane))
+        _after(PlanePane, "paintEvent", lambda pane: self._waiting.discard(pane))
+        _after(SurfaceView, "show_surface", self._on_surface)
+
+    def _on_canvas(self, event: Any = None) -> None:
+        self._drawn = time.perf_counter()
+
+    def _on_refreshed(self, panes: Any) -> None:
+        self._refreshed = time.perf_counter()
+
+    def _on_surface(self, view: Any) -> None:
+        self._surface = time.perf_counter()
+
+    def _on_frame(self) -> None:
+        now = time.perf_counter()
+        if self._drawn > self.last:
+            self.frames.append(now)
+        self.last = now
+        if not self._surface_seen and self._surface > self._began:
+            self._surface_seen = now
+        shown = [pane for pane in self._waiting if pane.isVisible() and not self._covered(pane)]
+        if min(self._drawn, self._refreshed) > self._began and not shown and not self._seen:
+            self._seen = now
+
+    def _covered(self, pane: Any) -> bool:
+        """Whether napari's canvas lies over a pane, which Qt then does not paint."""
+        return bool(pane.plane == self._panes.plane)
+
+
+def _after(owner: type, name: str, then: Callable[[Any], object]) -> None:
+    """Call `then` with the object after each call of a method."""
+    usual = getattr(owner, name)
+
+    def call(self: Any, *arguments: Any, **more: Any) -> Any:
+        found = usual(self, *arguments, **more)
+        then(self)
+        return found
+
+    setattr(owner, name, call)
