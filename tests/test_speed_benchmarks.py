@@ -11,7 +11,7 @@ import pytest
 
 SPEED = Path(__file__).parents[1] / "benchmarks" / "speed"
 TIMED = (("inference", "STAGES"), ("ranking", "STAGES"), ("synthesis", "STAGES"),
-         ("training", "PARTS"))
+         ("training", "PARTS"), ("screen_watch", "FOLLOWED"))
 
 
 @pytest.mark.parametrize(("script", "table"), TIMED)
@@ -31,6 +31,6 @@ def test_what_is_timed_exists(script: str, table: str, monkeypatch: pytest.Monke
 def test_every_table_of_stages_is_checked() -> None:
     with_stages = {
         path.stem for path in SPEED.glob("*.py")
-        if "with stopwatch(" in path.read_text(encoding="utf-8")
+        if "with stopwatch(" in (text := path.read_text(encoding="utf-8")) or "_after(" in text
     }
     assert {script for script, _ in TIMED} == with_stages

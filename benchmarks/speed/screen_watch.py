@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable
 from typing import Any
 
 QUIET_MS = 150  # without a frame: everything is drawn
 PATIENCE_S = 5.0
+_PANES = "napari_singlestrip.widgets.panes"
+FOLLOWED = (
+    (f"{_PANES}.four_panes", "FourPanes.refresh", "the panes know what to draw"),
+    (f"{_PANES}.plane_pane", "PlanePane.update", "a pane has to be drawn"),
+    (f"{_PANES}.plane_pane", "PlanePane.paintEvent", "a pane is drawn"),
+    (f"{_PANES}.surface_view", "SurfaceView.show_surface", "the surface is another one"),
+)
 
 
 class ScreenWatch:
@@ -79,14 +87,10 @@ class ScreenWatch:
     # --- inside
 
     def _follow_panes(self) -> None:
-        from napari_singlestrip.widgets.panes.four_panes import FourPanes
-        from napari_singlestrip.widgets.panes.plane_pane import PlanePane
-        from napari_singlestrip.widgets.panes.surface_view import SurfaceView
-
-        _after(FourPanes, "refresh", self._on_refreshed)
-        _after(PlanePane, "update", lambda pane: self._waiting.add(pane))
-        _after(PlanePane, "paintEvent", lambda pane: self._waiting.discard(pane))
-        _after(SurfaceView, "show_surface", self._on_surface)
+        thens = (self._on_refreshed, self._waiting.add, self._waiting.discard, self._on_surface)
+        for (module, path, _), then in zip(FOLLOWED, thens, strict=True):
+            owner, name = path.split(".")
+            _after(getattr(importlib.import_module(module), owner), name, then)
 
     def _on_canvas(self, event: Any = None) -> None:
         self._drawn = time.perf_counter()
