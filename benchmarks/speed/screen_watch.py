@@ -28,18 +28,28 @@ class ScreenWatch:
     ----------
     window : StripWidget
         With a scan on screen in four panes.
+
+    Attributes
+    ----------
+    frames : list of float
+        Seconds of each frame in which the canvas was drawn.
+    last : float
+        Seconds of the last frame of any kind.
+    cpu : float
+        Milliseconds of the processor that the window's thread took for the last answer.
     """
 
     def __init__(self, window: Any) -> None:
         from napari_singlestrip.widgets.viewer.napari_private import canvas_of
 
         self._panes = window.panes
-        self.frames: list[float] = []  # seconds of each frame in which the canvas was drawn
-        self.last = 0.0  # seconds of the last frame of any kind
+        self.frames: list[float] = []
+        self.last = 0.0
         self._drawn = self._refreshed = 0.0
         self._surface = self._surface_seen = 0.0
         self._waiting: set[Any] = set()  # panes that have to be painted
         self._began, self._seen = 0.0, 0.0
+        self._cpu = self.cpu = 0.0
         canvas = canvas_of(window.viewer)
         assert canvas is not None
         self._canvas = canvas
@@ -55,24 +65,17 @@ class ScreenWatch:
         """An event follows."""
         self._seen = 0.0
         self._surface_seen = 0.0
+        self._cpu = time.thread_time()
         self._began = time.perf_counter()
 
     def wait(self) -> float:
         """Milliseconds until the canvas and the panes showed what the event changed."""
-        from qtpy.QtWidgets import QApplication
-
-        end = self._began + PATIENCE_S
-        while not self._seen and time.perf_counter() < end:
-            QApplication.processEvents()
+        self._wait_for("_seen")
         return 1e3 * (self._seen - self._began) if self._seen else float("nan")
 
     def wait_for_surface(self) -> float:
         """Milliseconds until the surface showed it, roughly."""
-        from qtpy.QtWidgets import QApplication
-
-        end = self._began + PATIENCE_S
-        while not self._surface_seen and time.perf_counter() < end:
-            QApplication.processEvents()
+        self._wait_for("_surface_seen")
         return 1e3 * (self._surface_seen - self._began) if self._surface_seen else float("nan")
 
     def rest(self, ms: int = QUIET_MS) -> None:
@@ -85,6 +88,18 @@ class ScreenWatch:
             QTest.qWait(10)
 
     # --- inside
+
+    def _wait_for(self, name: str) -> None:
+        """Let Qt run, asleep while nothing is due, until a time is known."""
+        from qtpy.QtCore import QEventLoop, QTimer
+        from qtpy.QtWidgets import QApplication
+
+        end = self._began + PATIENCE_S
+        wakes = QTimer()
+        wakes.start(50)
+        while not getattr(self, name) and time.perf_counter() < end:
+            QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
+        wakes.stop()
 
     def _follow_panes(self) -> None:
         thens = (self._on_refreshed, self._waiting.add, self._waiting.discard, self._on_surface)
@@ -111,6 +126,7 @@ class ScreenWatch:
         shown = [pane for pane in self._waiting if pane.isVisible() and not self._covered(pane)]
         if min(self._drawn, self._refreshed) > self._began and not shown and not self._seen:
             self._seen = now
+            self.cpu = 1e3 * (time.thread_time() - self._cpu)
 
     def _covered(self, pane: Any) -> bool:
         """Whether napari's canvas lies over a pane, which Qt then does not paint."""

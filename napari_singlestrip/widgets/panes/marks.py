@@ -36,15 +36,17 @@ def draw_set_slices(painter: QPainter, panes: Any, plane: str) -> None:
     turned = panes.camera.transform(plane, size)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.setPen(QPen(SET, 1))
+    lines = []
     for s in panes.session.correcting.slices:
         mm = s.index * scale[s.axis]
         at = turned.map(QPointF(mm, mm))
         if s.axis == rows:
-            painter.drawLine(QLineF(area.left(), at.y(), area.right(), at.y()))
+            lines.append(QLineF(area.left(), at.y(), area.right(), at.y()))
         elif s.axis == columns:
-            painter.drawLine(QLineF(at.x(), area.top(), at.x(), area.bottom()))
+            lines.append(QLineF(at.x(), area.top(), at.x(), area.bottom()))
         elif s.axis == across and s.index == panes.viewpoint.point[across]:
             painter.drawRect(area.adjusted(1, 1, -1, -1))
+    painter.drawLines(lines)  # a cut sets a hundred slices, and each call has its price
 
 
 def draw_name(painter: QPainter, name: str) -> None:
