@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import itertools
 import tempfile
-import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+from hand import Hand, on_ring
 from measuring import Table, judged, machine, parser, report
 from screen_watch import ScreenWatch
 from window import make_study as make_training_study
@@ -29,9 +28,7 @@ from window import open_screen
 
 SIZE, SCREEN = 256, (1920, 1080)
 NAMES = ("a", "b", "c", "d")
-STEP_MS, STROKE_S = 16, 4.0
 MIDDLE = (128, 128, 128)
-Voxel = tuple[float, float, float]
 WORDS = {
     "dab": "a dab of the brush, 21 mm", "lasso": "a lasso round 120 mm, released",
     "scissors": "a cut through all slices, released", "piece": "a piece erased by a click",
@@ -85,113 +82,6 @@ def with_piece() -> Any:
     return mask
 
 
-# --- a hand
-
-
-class Hand:
-    """A mouse and keys on the window.
-
-    Parameters
-    ----------
-    window : StripWidget
-    watch : ScreenWatch
-    """
-
-    def __init__(self, window: Any, watch: ScreenWatch) -> None:
-        from qtpy.QtCore import Qt
-
-        from napari_singlestrip.widgets.viewer.napari_private import canvas_of
-
-        self.window, self.watch = window, watch
-        self.layers = window.session.layers
-        self.canvas = canvas_of(window.viewer)
-        self._left, self._none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-
-    def pixel(self, voxel: Voxel) -> Any:
-        """Where a voxel (I, P, L) of the slice on the canvas is."""
-        from qtpy.QtCore import QPointF
-
-        from napari_singlestrip.widgets.viewer.viewpoint import PLANES
-
-        panes = self.window.panes
-        _, rows, columns = PLANES[panes.plane]
-        at = QPointF(*(float(voxel[n] * self.layers.viewpoint.scale[n]) for n in (columns, rows)))
-        return panes.camera.transform(panes.plane, panes.pane_size).map(at).toPoint()
-
-    def press(self, voxel: Voxel) -> None:
-        """Press the button."""
-        from qtpy.QtTest import QTest
-
-        QTest.mousePress(self.canvas, self._left, self._none, self.pixel(voxel))
-
-    def move(self, voxel: Voxel) -> None:
-        """Move, with the button as it is."""
-        from qtpy.QtTest import QTest
-
-        QTest.mouseMove(self.canvas, self.pixel(voxel))
-
-    def release(self, voxel: Voxel) -> None:
-        """Release the button."""
-        from qtpy.QtTest import QTest
-
-        QTest.mouseRelease(self.canvas, self._left, self._none, self.pixel(voxel))
-
-    def key(self, key: str) -> float:
-        """Press a key on the image; milliseconds until it is answered."""
-        from qtpy.QtGui import QKeySequence
-        from qtpy.QtTest import QTest
-
-        self.watch.begin()
-        QTest.keySequence(self.canvas, QKeySequence(key))
-        return self.watch.wait()
-
-    def click(self, voxel: Voxel) -> float:
-        """Click; milliseconds until it is answered, from the press on."""
-        self.watch.begin()
-        self.press(voxel)
-        self.release(voxel)
-        return self.watch.wait()
-
-    def draw(self, path: Sequence[Voxel]) -> float:
-        """Draw a line; milliseconds until its release is answered."""
-        from qtpy.QtWidgets import QApplication
-
-        self.press(path[0])
-        for voxel in path[1:]:
-            self.move(voxel)
-            QApplication.processEvents()
-        self.watch.rest()
-        self.watch.begin()
-        self.release(path[-1])
-        return self.watch.wait()
-
-    def stroke(self) -> list[float]:
-        """Paint a long stroke, a step every 16 ms; the gaps between frames (ms)."""
-        from qtpy.QtTest import QTest
-        from qtpy.QtWidgets import QApplication
-
-        first = len(self.watch.frames)
-        self.press(on_ring(0.0))
-        began = time.perf_counter()
-        for n in itertools.count(1):
-            due = began + n * STEP_MS / 1e3
-            while time.perf_counter() < due:
-                QTest.qWait(1)
-            if due > began + STROKE_S:
-                break
-            self.move(on_ring(n / 80))
-            QApplication.processEvents()
-        frames = self.watch.frames[first:]
-        self.release(on_ring(0.0))
-        return [1e3 * (b - a) for a, b in itertools.pairwise(frames)]
-
-
-def on_ring(turns: float) -> Voxel:
-    """A place on a ring round the middle of the axial slice."""
-    angle = 2 * np.pi * turns
-    return 128.0, 128 + 60 * float(np.sin(angle)), 128 + 60 * float(np.cos(angle))
-
-
 # --- what is measured
 
 
@@ -201,14 +91,17 @@ class Bench:
     Parameters
     ----------
     window : StripWidget
+    watch : ScreenWatch
+        Follows the window.
     """
 
-    def __init__(self, window: Any) -> None:
+    def __init__(self, window: Any, watch: ScreenWatch) -> None:
         self.window, self.session = window, window.session
         self.layers = window.session.layers
-        self.watch = ScreenWatch(window)
-        self.hand = Hand(window, self.watch)
+        self.watch = watch
+        self.hand = Hand(window, watch)
         self.found: dict[str, list[float]] = defaultdict(list)
+        self.cpu: dict[str, list[float]] = defaultdict(list)
 
     def turn(self, repeats: int) -> None:
         """Measure everything some times."""
@@ -233,6 +126,7 @@ class Bench:
         """Measure once the window rests."""
         self.watch.rest()
         self.found[name].append(action())
+        self.cpu[name].append(self.watch.cpu)
 
     def _open(self, step: str) -> None:
         self.session.step_requested.emit(step)
@@ -288,14 +182,14 @@ class Bench:
         self._to("turn", turn)
 
 
-def measure(window: Any, repeats: int, turns: int) -> dict[str, dict[str, list[float]]]:
-    """Let turns with and without a job alternate."""
+def measure(bench: Bench, repeats: int, turns: int) -> dict[str, dict[str, list[float]]]:
+    """Let turns with and without a job alternate; "processor" is of those without."""
     from qtpy.QtTest import QTest
 
-    bench, session = Bench(window), window.session
+    session = bench.session
     session.correcting.live = False  # a mask that follows a stroke is another thing to measure
     bench.turn(1)  # warms up
-    found: dict[str, dict[str, list[float]]] = {}
+    found: dict[str, dict[str, list[float]]] = {"processor": defaultdict(list)}
     with tempfile.TemporaryDirectory() as folder:
         training = make_training_study(Path(folder))
         for _ in range(turns):
@@ -304,8 +198,11 @@ def measure(window: Any, repeats: int, turns: int) -> dict[str, dict[str, list[f
                     start = ["run", str(training.folder), "--effort", "quick", "--rounds", "0"]
                     session.start_job([*start, "--restart"], "run", ("train",))
                     wait_for_training(session)
-                bench.found = defaultdict(list)
+                bench.found, bench.cpu = defaultdict(list), defaultdict(list)
                 bench.turn(repeats)
+                if name == "alone":
+                    for what, values in bench.cpu.items():
+                        found["processor"][what] += values
                 for what, values in bench.found.items():
                     found.setdefault(name, defaultdict(list))[what] += values
                 assert session.job.status.busy == (name == "training"), "the job ended too early"
@@ -344,7 +241,8 @@ def main() -> None:
     arguments.set_defaults(repeats=7)
     options = arguments.parse_args()
     load = machine()["load"]
-    columns = ["what", "alone", "worst", "while a job trains", "worst", "at most", "reached"]
+    columns = ["what", "window's thread, CPU", "alone", "worst", "while a job trains", "worst",
+               "at most", "reached"]
     table = Table(f"From a hand to the screen at {SIZE}^3, four panes (ms, medians)", columns)
     if importlib.util.find_spec("napari") is None:
         table.notes.append("Skipped: napari is not installed.")
@@ -359,8 +257,9 @@ def fill(table: Table, found: dict[str, dict[str, list[float]]]) -> None:
     for name, words in WORDS.items():
         one, two = alone[name], training[name]
         middle = float(np.median(two))
+        cpu = float(np.median(found["processor"].get(name, [np.nan])))
         asked = (LIMITS[name], judged(middle, LIMITS[name])) if name in LIMITS else ("-", "-")
-        table.add(words, float(np.median(one)), max(one), middle, max(two), *asked)
+        table.add(words, cpu, float(np.median(one)), max(one), middle, max(two), *asked)
     table.notes.append(
         f"{len(alone['dab'])} times each, on a screen of {SCREEN[0]} x {SCREEN[1]} that the "
         "processor draws; \"reached\" is about the median while a job trains."
@@ -370,6 +269,7 @@ def fill(table: Table, found: dict[str, dict[str, list[float]]]) -> None:
 def in_a_window(repeats: int, turns: int) -> dict[str, dict[str, list[float]]]:
     """Open a window with a study, and measure."""
     screen = open_screen(SCREEN)
+    watch = ScreenWatch()
     import napari
     from qtpy.QtTest import QTest
 
@@ -387,7 +287,8 @@ def in_a_window(repeats: int, turns: int) -> dict[str, dict[str, list[float]]]:
         dock.session.show_scan("a")
         dock.panes.set_wanted("four")
         QTest.qWait(1000)
-        found = measure(dock, repeats, turns)
+        watch.follow(dock)
+        found = measure(Bench(dock, watch), repeats, turns)
         viewer.close()
     if screen is not None:
         screen.stop()

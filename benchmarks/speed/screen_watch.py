@@ -22,12 +22,8 @@ class ScreenWatch:
     """Notes when napari's canvas, the panes and the surface were drawn, and when that was seen.
 
     A frame counts once Qt has put the whole window together (`frameSwapped`), so that waiting for
-    its turn, drawing and composing are all within the time.
-
-    Parameters
-    ----------
-    window : StripWidget
-        With a scan on screen in four panes.
+    its turn, drawing and composing are all within the time. To be made before the window, which
+    keeps some of the methods that are followed.
 
     Attributes
     ----------
@@ -39,10 +35,8 @@ class ScreenWatch:
         Milliseconds of the processor that the window's thread took for the last answer.
     """
 
-    def __init__(self, window: Any) -> None:
-        from napari_singlestrip.widgets.viewer.napari_private import canvas_of
-
-        self._panes = window.panes
+    def __init__(self) -> None:
+        self._panes: Any = None
         self.frames: list[float] = []
         self.last = 0.0
         self._drawn = self._refreshed = 0.0
@@ -50,14 +44,16 @@ class ScreenWatch:
         self._waiting: set[Any] = set()  # panes that have to be painted
         self._began, self._seen = 0.0, 0.0
         self._cpu = self.cpu = 0.0
-        canvas = canvas_of(window.viewer)
-        assert canvas is not None
-        self._canvas = canvas
-        canvas.frameSwapped.connect(self._on_frame)
-        scene = canvas._vispy_canvas if hasattr(canvas, "_vispy_canvas") else None
-        assert scene is not None
-        scene.events.draw.connect(self._on_canvas, position="last")
         self._follow_panes()
+
+    def follow(self, window: Any) -> None:
+        """Follow the canvas of a window (`StripWidget`), which shows four panes from now on."""
+        from napari_singlestrip.widgets.viewer.napari_private import canvas_of
+
+        canvas: Any = canvas_of(window.viewer)
+        self._panes = window.panes
+        canvas.frameSwapped.connect(self._on_frame)
+        canvas._vispy_canvas.events.draw.connect(self._on_canvas, position="last")
 
     # --- measuring
 
