@@ -71,12 +71,14 @@ def load_mask(path: str | Path, like: Scan, *, check: bool = True) -> NDArray[np
             f"The mask {scan.path.name} has {scan.frames} frames.", "Save it as one 3D volume."
         )
     _check_could_fit(scan, like)
-    values = scan.read_float()
-    if not np.isfinite(values.sum(dtype=np.float64)):
+    whole = scan.layout.dtype.kind in "iu" and (scan.layout.slope, scan.layout.inter) == (1, 0)
+    # Whole numbers are compared as they are stored: as floats they take four times the memory.
+    values = scan.read_raw().reshape(scan.grid.shape, order="F") if whole else scan.read_float()
+    if not whole and not np.isfinite(values.sum(dtype=np.float64)):
         raise UserError(
             f"The mask {scan.path.name} has NaN or inf values.", "Save it with 0 outside, 1 inside."
         )
-    mask: NDArray[np.bool_] = _on_grid_of(values, scan, like) > 0.5
+    mask: NDArray[np.bool_] = _on_grid_of(values, scan, like) > (0 if whole else 0.5)
     if check:
         _check_two_sides(mask, scan.path)
     return mask

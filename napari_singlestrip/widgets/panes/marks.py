@@ -30,23 +30,26 @@ def draw_crosshair(painter: QPainter, at: QPointF, area: QRectF) -> None:
 
 
 def draw_set_slices(painter: QPainter, panes: Any, plane: str) -> None:
-    """Draw the intersections of corrected slices with a plane; the shown one gets a frame."""
+    """Draw the intersections of corrected slices with a plane; the shown one gets a frame.
+
+    Filled, not as lines of a pen that lets through: those take ten times as long, and a cut through
+    a head corrects a hundred slices.
+    """
     across, rows, columns = PLANES[plane]
     area, size, scale = panes.area_on_screen(plane), panes.pane_size, panes.viewpoint.scale
     turned = panes.camera.transform(plane, size)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.setPen(QPen(SET, 1))
-    lines = []
+    left, top, width, height = (round(n) for n in area.getRect())
     for s in panes.session.correcting.slices:
         mm = s.index * scale[s.axis]
         at = turned.map(QPointF(mm, mm))
         if s.axis == rows:
-            lines.append(QLineF(area.left(), at.y(), area.right(), at.y()))
+            painter.fillRect(left, int(at.y()), width, 1, SET)
         elif s.axis == columns:
-            lines.append(QLineF(at.x(), area.top(), at.x(), area.bottom()))
+            painter.fillRect(int(at.x()), top, 1, height, SET)
         elif s.axis == across and s.index == panes.viewpoint.point[across]:
             painter.drawRect(area.adjusted(1, 1, -1, -1))
-    painter.drawLines(lines)  # a cut sets a hundred slices, and each call has its price
 
 
 def draw_name(painter: QPainter, name: str) -> None:

@@ -82,7 +82,7 @@ class SlicePictures:
             kept = self._kept[layer] = self._made(layer, values, state)
         return kept.picture
 
-    def _made(self, layer: Any, values: Array, state: tuple[Any, ...]) -> _Kept:
+    def _made(self, layer: Any, values: AnyArray, state: tuple[Any, ...]) -> _Kept:
         is_mask = isinstance(layer, Labels)
         image = _labels_image(layer, values) if is_mask else _scan_image(layer, values)
         picture = self._framed(layer, image)
@@ -108,10 +108,10 @@ class _Kept(NamedTuple):
 
     state: tuple[Any, ...]
     colormap: Any  # kept alive, so that no other one gets its id
-    values: Array | None
+    values: AnyArray | None
     picture: Picture
 
-    def holds(self, values: Array) -> bool:
+    def holds(self, values: AnyArray) -> bool:
         """Whether these values are shown: strokes change a mask in place."""
         return self.values is None or np.array_equal(self.values, values)
 

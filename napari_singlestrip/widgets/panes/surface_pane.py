@@ -161,7 +161,7 @@ class SurfacePane(QWidget):
             i, p, l = np.clip(near, 0, np.array(solid[0].shape) - 1)  # noqa: E741
             self._layers.viewpoint.look_at((int(i), int(p), int(l)))
 
-    def _show_point(self, mask: Array, affine: Array) -> None:
+    def _show_point(self, mask: AnyArray, affine: AnyArray) -> None:
         """Show the crosshair, unless it is there: drawing the surface again takes long."""
         point = np.array(self._layers.viewpoint.point, float)
         here = (*point, *mask.shape, affine.tobytes())

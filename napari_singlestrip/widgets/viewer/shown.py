@@ -96,7 +96,8 @@ def centre_of(mask: NDArray[Any]) -> Place | None:
 
     With outlines on every tenth slice, the centre itself could be on an empty slice.
     """
-    across, above = (mask.sum(axis=axis, dtype=np.uint32) for axis in (0, 1))  # (P, L), (I, L)
+    # 16 bits hold the length of any axis, and take half the time.
+    across, above = (mask.sum(axis=axis, dtype=np.uint16) for axis in (0, 1))  # (P, L), (I, L)
     middle = []
     for counts in (above.sum(axis=1), across.sum(axis=1), across.sum(axis=0)):
         used = np.flatnonzero(counts)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import gzip
 import itertools
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,19 @@ def test_masks_that_do_not_fit_are_refused(
         load_mask(path, open_scan(scan_path))
     assert "mine.nii.gz" in caught.value.what
     assert caught.value.hint
+
+
+def test_a_mask_of_whole_numbers_is_read_without_a_copy_as_floats(tmp_path: Path) -> None:
+    mask = np.zeros((96, 96, 96), bool)
+    mask[20:60, 30:70, 10:50] = True
+    scan = open_scan(write(tmp_path / "scan.nii", values(*mask.shape)))
+    save_mask(tmp_path / "mask.nii", mask, like=scan)
+    tracemalloc.start()
+    found = load_mask(tmp_path / "mask.nii", like=scan)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.array_equal(found, mask)
+    assert peak < 3 * mask.size
 
 
 def test_labels_and_soft_masks_count_above_a_half(tmp_path: Path, scan_path: Path) -> None:
