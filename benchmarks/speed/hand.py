@@ -72,11 +72,12 @@ class Hand:
         return self.watch.wait()
 
     def click(self, voxel: Voxel) -> float:
-        """Click; milliseconds until it is answered, from the press on."""
+        """Click; milliseconds until its press is answered."""
         self.watch.begin()
         self.press(voxel)
+        answered = self.watch.wait()
         self.release(voxel)
-        return self.watch.wait()
+        return answered
 
     def draw(self, path: Sequence[Voxel]) -> float:
         """Draw a line; milliseconds until its release is answered."""
