@@ -148,7 +148,7 @@ benchmark: $(VENV)/.installed $(PEERS)/.installed
 	for script in $(COMPARED); do run "$(PEERS)" "$$script" || exit 1; done; \
 	for script in $(BENCHMARKS); do run "$(VENV)" "$$script" || exit 1; done; \
 	unset OMP_NUM_THREADS; \
-	run "$(VENV)" window || exit 1; \
+	for script in window answers; do run "$(VENV)" "$$script" || exit 1; done; \
 	run "$(VENV)" method --out "$(BENCHMARK_OUT)/method" --efforts $(EFFORTS)
 	@$(BIN)/python benchmarks/speed/write_page.py $(BENCHMARK_OUT)
 
