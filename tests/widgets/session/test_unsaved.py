@@ -170,9 +170,12 @@ def test_a_decision_does_not_pass_over_what_is_being_written(
 
 def test_lists_hear_of_a_draft_when_it_can_be_read(session: Any, slow_disk: SlowDisk) -> None:
     heard: list[bool] = []
-    session.study_changed.connect(
-        lambda what: what == StudyPart.DRAFTS and heard.append(bool(slow_disk.written))
-    )
+
+    def hear(what: StudyPart) -> None:
+        if what == StudyPart.DRAFTS:
+            heard.append(bool(slow_disk.written))
+
+    session.study_changed.connect(hear)
     edit(session, flush=False)
     slow_disk.gate.set()
     session.unsaved.flush()
