@@ -49,7 +49,7 @@ class PaintPanel(Panel):
         self._make_start()
         self._make_end()
         self._with_scans: tuple[QWidget, ...] = (
-            self.choice, self.how, self.start, self.tools, self.checks, self.done, self.discard,
+            self.choice, self.how, self.start, self.tools, self.checks, self.done,
         )
         for widget in (self.empty, self.to_scans, self.choice, self.how, self.start, self.progress,
                        self.tools, self.checks, self.reason, self.discard):
@@ -76,8 +76,8 @@ class PaintPanel(Panel):
         self.done.setEnabled(not reason)
         self.reason.setText(reason)
         self.reason.setVisible(has_scans and bool(reason) and reason != NOTHING)  # checks say it
-        name = self.session.scan
-        self.discard.setEnabled(name in self.session.unfinished())
+        # The last of the column: nothing moves when it comes.
+        self.discard.setVisible(has_scans and self.session.scan in self.session.unfinished())
 
     def showEvent(self, event: object) -> None:
         """Show a scan to paint, if none is on screen."""

@@ -107,7 +107,7 @@ def test_done_is_visible_however_far_the_step_is_scrolled(panel: Any) -> None:
         process_events()
         at = QRect(done.mapTo(page.viewport(), done.rect().topLeft()), done.size())
         assert page.viewport().rect().contains(at) and at.bottom() > 260 - 20
-    last = child(panel, "discard")  # nothing is hidden behind it at the end
+    last = child(panel, "checks")  # nothing is hidden behind it at the end
     assert last.geometry().bottom() <= panel.footer.geometry().top()
     page.setMinimumHeight(0)
     page.setMaximumHeight(16777215)
@@ -377,15 +377,17 @@ def test_done_keeps_the_mask_and_goes_to_training(panel: Any, study: Study) -> N
 
 
 def test_unfinished_changes_are_discarded_by_two_clicks(panel: Any, study: Study) -> None:
-    paint(panel)
     discard = child(panel, "discard")
+    assert not discard.isVisible()
+    paint(panel)
+    assert discard.isVisible()
 
     discard.click()
     assert mask_of(panel).any() and "again" in discard.text()
     discard.click()
     assert not mask_of(panel).any()
     assert drafted(study.folder) == ()
-    assert not discard.isEnabled()
+    assert not discard.isVisible()
 
 
 def test_the_newest_prediction_is_the_suggestion(window: StripWidget, ranked_study: Study) -> None:
