@@ -14,6 +14,7 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_mask
 from napari_singlestrip.events import Crashed
+from napari_singlestrip.study.lock import StudyLock
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.review.meanwhile import Meanwhile
 from napari_singlestrip.widgets.session import job_process as job_module
@@ -293,9 +294,22 @@ def test_a_failure_switches_it_off(panel: ReviewPanel) -> None:
 
 def test_it_does_not_run_elsewhere(panel: ReviewPanel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(panel.session), "launcher", ["ssh", "gpu-box"])
+    said: list[Any] = []
+    panel.session.job_changed.connect(said.append)
     key(panel, Qt.Key.Key_A, Qt.Key.Key_A)
     rest(panel)
-    assert not panel.session.job.status.busy
+    process_events()
+    assert said == []
+
+
+def test_it_waits_while_a_job_elsewhere_works_on_the_study(panel: ReviewPanel) -> None:
+    said: list[Any] = []
+    panel.session.told.connect(lambda text, level: said.append(level))
+    with StudyLock(panel.session.need_study().folder):
+        key(panel, Qt.Key.Key_A, Qt.Key.Key_A)
+        rest(panel)
+        process_events()
+        assert not panel.session.job.status.busy and "error" not in said
 
 
 def test_closing_asks_nothing_about_it(panel: ReviewPanel) -> None:
