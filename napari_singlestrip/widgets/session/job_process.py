@@ -94,8 +94,8 @@ class JobStatus:
 
     @property
     def blocks(self) -> bool:
-        """Whether a job is running that another one has to wait for."""
-        return self.busy and not self.by_itself
+        """Whether a job is running that another one has to wait for, or that is giving way."""
+        return self.busy and (not self.by_itself or self.state == "stopping")
 
     @property
     def stage_number(self) -> int:

@@ -28,6 +28,7 @@ from napari_singlestrip.widgets.common.thumbnails import Thumbnails
 from napari_singlestrip.widgets.session.correcting import Correcting
 from napari_singlestrip.widgets.session.follower import Follower
 from napari_singlestrip.widgets.session.job_process import FOLLOW, JobProcess, JobStatus
+from napari_singlestrip.widgets.session.next_job import NextJob
 from napari_singlestrip.widgets.session.unsaved import ClosingWords, UnsavedMasks
 from napari_singlestrip.widgets.session.user_settings import launcher_of
 from napari_singlestrip.widgets.session.window_file import read_window_file
@@ -80,6 +81,7 @@ class Session(QObject):
         self.study: Study | None = None
         self.step = STEPS[0]
         self.job = JobProcess(self)
+        self._next = NextJob(self)
         self.layers = StudyLayers(viewer, self)
         # Looked up at each call, so that tests can replace the function.
         self.unsaved = UnsavedMasks(lambda *draft: save_draft(*draft), self)
@@ -298,7 +300,8 @@ class Session(QObject):
         """
         if self.job.status.blocks:
             raise UserError("A job is running.", "Wait for it, or stop it first.")
-        self.job.close()
+        if self.job.status.busy:
+            return self._next.wait(lambda: self.start_job(arguments, kind, stages, here, by_itself))
         study = self.study
         if study is not None and kind in WRITE_ROUNDS and is_locked(study.folder):
             raise UserError(

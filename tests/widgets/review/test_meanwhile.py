@@ -271,10 +271,15 @@ def test_fine_tuning_by_hand_goes_first(panel: ReviewPanel) -> None:
     begin(panel)
     first = panel.session.job.pid
     button = child(panel, "finetune")
+    told: list[job_module.JobStatus] = []
+    panel.session.job.changed.connect(told.append)
     click(button)
+    wait_until(lambda: panel.session.job.pid not in (0, None, first), "the job of the person")
+    assert not psutil.pid_exists(first)
     status = panel.session.job.status
-    assert status.busy and not status.by_itself and not psutil.pid_exists(first)
-    wait_until(lambda: not button.isEnabled(), "a job that is waited for")
+    assert status.busy and not status.by_itself and not button.isEnabled()
+    # It saves in its own time, and the window does not stand still.
+    assert [s.state for s in told if s.by_itself] == ["stopping", "idle"]
     before = seen(panel)
     finish(panel)
     assert seen(panel)[3] != before[3] and "Fine-tuning 1" in seen(panel)[3]  # it was asked for
