@@ -119,7 +119,8 @@ def run(
 
     if here.first:
         run_job(job, events, quiet, log_folder=study)
-    run_job(job, events=False, quiet=True)  # only the first process speaks
+    else:  # only the first process speaks
+        run_job(job, events=False, quiet=True)
 
 
 def estimate(
