@@ -8,7 +8,6 @@ threads.
 from __future__ import annotations
 
 import importlib
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,8 @@ from napari_singlestrip.errors import UserError
 
 T = TypeVar("T")
 
-# 0.6 s together; needed by the tools, and by napari for its first layer.
+# 0.7 s together; needed by the tools, and by napari for its first layer. Only imports, which
+# Python locks: pint fills its table of units at first use, and another thread would miss some.
 SLOW_IMPORTS = ("scipy.ndimage", "scipy.sparse", "pandas", "pint")
 
 
@@ -41,14 +41,6 @@ def import_slow_parts() -> threading.Thread:
 def _import_all(names: tuple[str, ...]) -> None:
     for name in names:
         importlib.import_module(name)
-    _read_units()
-
-
-def _read_units() -> None:
-    """Let pint read its table of units, 0.3 s, which napari asks for with its first layer."""
-    pint = sys.modules.get("pint")
-    if pint is not None:
-        pint.get_application_registry().parse_expression("pixel")
 
 
 class Background(QObject):
