@@ -21,12 +21,7 @@ from cut_controls import CONTROLS, box_words, cut_text, is_folded, is_part, name
 from qtpy.QtCore import QPoint, QRect, Qt, QTimer
 from qtpy.QtGui import QAction
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import (
-    QApplication,
-    QLabel,
-    QScrollArea,
-    QWidget,
-)
+from qtpy.QtWidgets import QApplication, QLabel, QScrollArea, QWidget
 
 from napari_singlestrip.widgets.viewer.brush import KEYS as TOOLS
 

@@ -28,12 +28,7 @@ from expected import table_of_expected
 from experiment import ALL_CORRECTED, ARMS, CORRECTED, DEFAULT, MAIN, ORDERS
 from goals import goals
 from keep import MEASURED
-from other_tables import (
-    table_of_beyond,
-    table_of_choices,
-    table_of_hard_looks,
-    table_of_painted,
-)
+from other_tables import table_of_beyond, table_of_choices, table_of_hard_looks, table_of_painted
 from page_sections import has_section, table, with_section
 from results import (
     PEERS,

@@ -23,10 +23,7 @@ from person import Hand, outline_mm  # noqa: E402
 from skimage.measure import find_contours  # noqa: E402
 
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan  # noqa: E402
-from napari_singlestrip.engine.masks.mask_tools import (  # noqa: E402
-    interpolate_slices,
-    painted_slices,
-)
+from napari_singlestrip.engine.masks.mask_tools import interpolate_slices, painted_slices  # noqa: E402
 from napari_singlestrip.engine.masks.metrics import dice  # noqa: E402
 from napari_singlestrip.engine.masks.outlines import enclosed  # noqa: E402
 

@@ -28,11 +28,7 @@ from experiment import PAINTED, in_the_experiment, split_people, stem  # noqa: E
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan  # noqa: E402
 from napari_singlestrip.engine.learning import first_network  # noqa: E402
 from napari_singlestrip.engine.learning.model import load_model  # noqa: E402
-from napari_singlestrip.engine.learning.segmenter import (  # noqa: E402
-    load_segmenter,
-    predict,
-    to_mask,
-)
+from napari_singlestrip.engine.learning.segmenter import load_segmenter, predict, to_mask  # noqa: E402
 from napari_singlestrip.engine.masks.growing import suggest_brain  # noqa: E402
 from napari_singlestrip.engine.masks.metrics import dice, hd95_mm  # noqa: E402
 from napari_singlestrip.engine.overrides import override  # noqa: E402

@@ -12,15 +12,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from napari_singlestrip.events import (
-    Cancelled,
-    Event,
-    Failed,
-    Finished,
-    Note,
-    Progress,
-    Started,
-)
+from napari_singlestrip.events import Cancelled, Event, Failed, Finished, Note, Progress, Started
 from napari_singlestrip.texts import duration, printable
 
 WIDTH_OF_FILES = 200  # tables in a log file or a pipe are not broken to 80 columns

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from napari_singlestrip.cli.jobs import (
-    leave,
-    run_job,
-    with_problems,
-    write_file,
-)
+from napari_singlestrip.cli.jobs import leave, run_job, with_problems, write_file
 from napari_singlestrip.cli.options import (
     BrainOption,
     DeviceOption,

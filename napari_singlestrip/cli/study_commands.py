@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_singlestrip.cli.jobs import (
-    leave,
-    run_job,
-    write_file,
-)
+from napari_singlestrip.cli.jobs import leave, run_job, write_file
 from napari_singlestrip.cli.options import (
     BrainOption,
     Choice,

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_singlestrip.cli.jobs import (
-    run_job,
-)
+from napari_singlestrip.cli.jobs import run_job
 from napari_singlestrip.cli.options import (
     DeviceOption,
     EffortOption,

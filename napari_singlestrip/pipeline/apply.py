@@ -30,11 +30,7 @@ from napari_singlestrip.engine.imaging.volume import (
 from napari_singlestrip.engine.judging.ranking import score_mask
 from napari_singlestrip.engine.learning.device import choose_device, in_words, remarks
 from napari_singlestrip.engine.learning.model import Model
-from napari_singlestrip.engine.learning.segmenter import (
-    Prediction,
-    predict,
-    to_mask,
-)
+from napari_singlestrip.engine.learning.segmenter import Prediction, predict, to_mask
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote, seconds_left
 from napari_singlestrip.failures import Failure, attempt
 from napari_singlestrip.files.atomic import file_digest

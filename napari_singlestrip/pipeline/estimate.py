@@ -14,10 +14,7 @@ from napari_singlestrip.engine.imaging.geometry import unconform
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_map
 from napari_singlestrip.engine.judging.consistency import consistency
 from napari_singlestrip.engine.judging.ranking import score_mask
-from napari_singlestrip.engine.learning.autoencoder import (
-    autoencoder_task,
-    load_autoencoder,
-)
+from napari_singlestrip.engine.learning.autoencoder import autoencoder_task, load_autoencoder
 from napari_singlestrip.engine.learning.device import choose_device, in_words
 from napari_singlestrip.engine.learning.segmenter import find_window, load_segmenter, strip_volume
 from napari_singlestrip.engine.learning.segmenter_training import segmenter_task

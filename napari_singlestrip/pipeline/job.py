@@ -10,16 +10,12 @@ import torch
 
 from napari_singlestrip.engine.config import Settings
 from napari_singlestrip.engine.learning.ranks import ALONE, Ranks
-from napari_singlestrip.engine.learning.segmenter import (
-    Segmenter,
-)
+from napari_singlestrip.engine.learning.segmenter import Segmenter
 from napari_singlestrip.events import Event, Note, Wrote
 from napari_singlestrip.failures import guarded
 from napari_singlestrip.pipeline.tally import Tally
 from napari_singlestrip.study.parts import ALL, Part
-from napari_singlestrip.study.round_folder import (
-    RoundFolder,
-)
+from napari_singlestrip.study.round_folder import RoundFolder
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.vocabulary import Written
 

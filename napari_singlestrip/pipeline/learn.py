@@ -9,15 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from napari_singlestrip.engine.config import Settings
-from napari_singlestrip.engine.heads.label_bank import (
-    Geometry,
-)
+from napari_singlestrip.engine.heads.label_bank import Geometry
 from napari_singlestrip.engine.heads.label_map import LabelBank, untiled
 from napari_singlestrip.engine.heads.synthesis import render
 from napari_singlestrip.engine.heads.synthesis_params import sample_params
-from napari_singlestrip.engine.learning.autoencoder import (
-    autoencoder_task,
-)
+from napari_singlestrip.engine.learning.autoencoder import autoencoder_task
 from napari_singlestrip.engine.learning.device import in_words
 from napari_singlestrip.engine.learning.segmenter import load_segmenter
 from napari_singlestrip.engine.learning.segmenter_training import segmenter_task
@@ -33,11 +29,7 @@ from napari_singlestrip.pipeline.refreshed_labels import refreshed
 from napari_singlestrip.pipeline.round_segmenter import prediction_settings, real_fraction_at_first
 from napari_singlestrip.pipeline.training_data import TrainingData, training_data
 from napari_singlestrip.study.round_facts import is_trained
-from napari_singlestrip.study.round_folder import (
-    RoundFolder,
-    first_round,
-    metrics_log,
-)
+from napari_singlestrip.study.round_folder import RoundFolder, first_round, metrics_log
 from napari_singlestrip.study.training_set import (
     TrainingMask,
     lacks_ranking,

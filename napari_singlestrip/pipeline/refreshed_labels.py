@@ -13,11 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_singlestrip.engine.imaging.volume import open_scan, save_mask
-from napari_singlestrip.engine.learning.segmenter import (
-    Segmenter,
-    committee,
-    strip_volume,
-)
+from napari_singlestrip.engine.learning.segmenter import Segmenter, committee, strip_volume
 from napari_singlestrip.events import Event, Progress, seconds_left
 from napari_singlestrip.failures import guarded
 from napari_singlestrip.files.atomic import file_digest

@@ -31,9 +31,7 @@ from napari_singlestrip.study.round_folder import (
     settings_of_run,
 )
 from napari_singlestrip.study.study import Study
-from napari_singlestrip.study.training_set import (
-    masks_by_hand,
-)
+from napari_singlestrip.study.training_set import masks_by_hand
 from napari_singlestrip.vocabulary import SCAN_STAGES, STAGES, StageName
 
 

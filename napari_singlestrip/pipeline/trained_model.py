@@ -13,10 +13,7 @@ import torch
 
 from napari_singlestrip import __version__
 from napari_singlestrip.engine.imaging.scan_files import check_file_name
-from napari_singlestrip.engine.imaging.volume import (
-    load_mask,
-    open_scan,
-)
+from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
 from napari_singlestrip.engine.learning.autoencoder import load_autoencoder
 from napari_singlestrip.engine.learning.model import Model, load_model, save_model
 from napari_singlestrip.engine.learning.model_card import CARD_SUFFIX, ModelCard, card_in_words

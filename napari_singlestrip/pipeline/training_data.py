@@ -15,14 +15,8 @@ from napari_singlestrip.engine.heads.label_bank import (
     training_geometry,
 )
 from napari_singlestrip.engine.heads.label_map import LabelBank
-from napari_singlestrip.engine.imaging.volume import (
-    Volume,
-    load_mask,
-    open_scan,
-)
-from napari_singlestrip.engine.learning.segmenter import (
-    predict,
-)
+from napari_singlestrip.engine.imaging.volume import Volume, load_mask, open_scan
+from napari_singlestrip.engine.learning.segmenter import predict
 from napari_singlestrip.engine.learning.training import Pair
 from napari_singlestrip.events import Event
 from napari_singlestrip.failures import attempt
@@ -31,11 +25,7 @@ from napari_singlestrip.pipeline.round_segmenter import segmenter_of_round
 from napari_singlestrip.pipeline.supply import Supply
 from napari_singlestrip.pipeline.tally import LEARN
 from napari_singlestrip.study.round_facts import describe_round
-from napari_singlestrip.study.training_set import (
-    TRUSTED,
-    TrainingMask,
-    masks_by_hand,
-)
+from napari_singlestrip.study.training_set import TRUSTED, TrainingMask, masks_by_hand
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from napari_singlestrip.errors import (
-    BUG,
-    CANCELLED,
-    NOTHING_DONE,
-    OK,
-    SOME_FAILED,
-    USER_MISTAKE,
-)
+from napari_singlestrip.errors import BUG, CANCELLED, NOTHING_DONE, OK, SOME_FAILED, USER_MISTAKE
 from napari_singlestrip.events import (
     TERMINAL,
     Cancelled,

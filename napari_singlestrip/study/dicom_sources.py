@@ -8,13 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from napari_singlestrip.dicom.sources import (
-    RECORD,
-    Source,
-    Sources,
-    read_sources,
-    write_sources,
-)
+from napari_singlestrip.dicom.sources import RECORD, Source, Sources, read_sources, write_sources
 from napari_singlestrip.engine.imaging.scan_names import stem_of
 from napari_singlestrip.files.locks import exclusive
 from napari_singlestrip.study.document import ScanEntry, resolved_path

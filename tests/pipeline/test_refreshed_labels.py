@@ -11,11 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_singlestrip.engine.learning.segmenter import (
-    Segmenter,
-    load_segmenter,
-    strip_volume,
-)
+from napari_singlestrip.engine.learning.segmenter import Segmenter, load_segmenter, strip_volume
 from napari_singlestrip.engine.learning.training import step_of
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Note, Progress

@@ -19,12 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_singlestrip.engine.imaging.bids import (
-    NO_RAW_DATA,
-    BidsChoice,
-    BidsDataset,
-    BidsFolders,
-)
+from napari_singlestrip.engine.imaging.bids import NO_RAW_DATA, BidsChoice, BidsDataset, BidsFolders
 from napari_singlestrip.engine.imaging.scan import open_scan
 from napari_singlestrip.engine.imaging.scan_files import (
     Listing,

@@ -27,12 +27,7 @@ from napari_singlestrip.widgets.apply.model_list import (
 )
 from napari_singlestrip.widgets.apply.results_box import ResultsBox
 from napari_singlestrip.widgets.apply.scan_picker import ScanPicker
-from napari_singlestrip.widgets.apply.view import (
-    ApplyFacts,
-    ApplyView,
-    apply_view,
-    results_view,
-)
+from napari_singlestrip.widgets.apply.view import ApplyFacts, ApplyView, apply_view, results_view
 from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.common.single_shot import single_shot
 from napari_singlestrip.widgets.session.job_process import JobStatus

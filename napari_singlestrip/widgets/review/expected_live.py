@@ -11,12 +11,7 @@ from qtpy.QtCore import QObject
 from napari_singlestrip.engine.judging.expected_dice import Shift
 from napari_singlestrip.failures import Failure, attempt
 from napari_singlestrip.files.stamp import FileStamp, file_stamp
-from napari_singlestrip.study.expected_quality import (
-    RoundKind,
-    filled,
-    kind_of_round,
-    shift_of,
-)
+from napari_singlestrip.study.expected_quality import RoundKind, filled, kind_of_round, shift_of
 from napari_singlestrip.study.review import Review, ReviewRow
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.tables import ScoreRow

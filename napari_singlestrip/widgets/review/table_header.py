@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QHBoxLayout,
-    QLineEdit,
-    QMenu,
-    QPushButton,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QMenu, QPushButton, QWidget
 
 from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.review.table import ReviewTable
-from napari_singlestrip.widgets.review.table_model import (
-    ALL,
-    COLUMNS,
-    KEYS,
-    STATE_FILTERS,
-)
+from napari_singlestrip.widgets.review.table_model import ALL, COLUMNS, KEYS, STATE_FILTERS
 from napari_singlestrip.widgets.review.view import HeadView
 
 

@@ -23,13 +23,7 @@ from napari_singlestrip.widgets.train.facts import TrainingFacts, training_facts
 from napari_singlestrip.widgets.train.live_prediction_row import WatchRow
 from napari_singlestrip.widgets.train.settings_form import changed_settings
 from napari_singlestrip.widgets.train.stage_list import StageList
-from napari_singlestrip.widgets.train.view import (
-    Action,
-    Question,
-    TrainView,
-    stages_of,
-    train_view,
-)
+from napari_singlestrip.widgets.train.view import Action, Question, TrainView, stages_of, train_view
 
 
 class TrainPanel(Panel):

@@ -8,14 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from magicgui.widgets import (
-    ComboBox,
-    Container,
-    FloatSpinBox,
-    LineEdit,
-    SpinBox,
-    create_widget,
-)
+from magicgui.widgets import ComboBox, Container, FloatSpinBox, LineEdit, SpinBox, create_widget
 from magicgui.widgets.bases import ValueWidget
 from pydantic.fields import FieldInfo
 from qtpy.QtCore import QEvent, QObject, Qt, Signal

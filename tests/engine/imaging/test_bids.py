@@ -7,12 +7,7 @@ from pathlib import Path
 import pytest
 from bids_dataset import CROWDED, make_dataset, write_scan
 
-from napari_singlestrip.engine.imaging.bids import (
-    BidsChoice,
-    BidsName,
-    dataset_of,
-    is_root,
-)
+from napari_singlestrip.engine.imaging.bids import BidsChoice, BidsName, dataset_of, is_root
 from napari_singlestrip.engine.imaging.scan_search import search
 from napari_singlestrip.errors import UserError
 

@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from gui_fixtures import (
-    child,
-    click,
-    press_key,
-    process_events,
-    stroke,
-    wait_until,
-)
+from gui_fixtures import child, click, press_key, process_events, stroke, wait_until
 from qtpy.QtCore import Qt
 
 from napari_singlestrip.engine.learning import first_network
