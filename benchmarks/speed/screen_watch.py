@@ -9,6 +9,7 @@ from typing import Any
 
 QUIET_MS = 150  # without a frame: everything is drawn
 PATIENCE_S = 5.0
+REST_S = 1.0  # a job that trains has its curves drawn all the time
 _PANES = "napari_singlestrip.widgets.panes"
 FOLLOWED = (
     (f"{_PANES}.four_panes", "FourPanes.refresh", "the panes know what to draw"),
@@ -78,7 +79,7 @@ class ScreenWatch:
         """Let the window finish what it is at, until there was no frame for a while."""
         from qtpy.QtTest import QTest
 
-        end = time.perf_counter() + PATIENCE_S
+        end = time.perf_counter() + REST_S
         QTest.qWait(ms)
         while 1e3 * (time.perf_counter() - self.last) < ms and time.perf_counter() < end:
             QTest.qWait(10)
