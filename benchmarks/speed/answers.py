@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable
@@ -246,9 +247,14 @@ def main() -> None:
     table = Table(f"From a hand to the screen at {SIZE}^3, four panes (ms, medians)", columns)
     if importlib.util.find_spec("napari") is None:
         table.notes.append("Skipped: napari is not installed.")
-    else:
-        fill(table, in_a_window(options.repeats, options.turns))
+        report([table], options, load)
+        return
+    screen = open_screen(SCREEN)
+    fill(table, in_a_window(options.repeats, options.turns))
     report([table], options, load)
+    sys.stdout.flush()  # what OpenGL lets go without its screen ends the process
+    if screen is not None:
+        screen.stop()
 
 
 def fill(table: Table, found: dict[str, dict[str, list[float]]]) -> None:
@@ -268,7 +274,6 @@ def fill(table: Table, found: dict[str, dict[str, list[float]]]) -> None:
 
 def in_a_window(repeats: int, turns: int) -> dict[str, dict[str, list[float]]]:
     """Open a window with a study, and measure."""
-    screen = open_screen(SCREEN)
     watch = ScreenWatch()
     import napari
     from qtpy.QtTest import QTest
@@ -290,8 +295,6 @@ def in_a_window(repeats: int, turns: int) -> dict[str, dict[str, list[float]]]:
         watch.follow(dock)
         found = measure(Bench(dock, watch), repeats, turns)
         viewer.close()
-    if screen is not None:
-        screen.stop()
     return found
 
 
