@@ -89,6 +89,7 @@ soak: $(VENV)/.installed
 
 screens: $(VENV)/.installed
 	@$(SCREEN)
+	@tools/system_packages.sh screens || true
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m screens $(PYTEST_ARGS)
 
 cluster: $(VENV)/.installed
