@@ -81,6 +81,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --max
 
 test: $(VENV)/.installed
 	@$(SCREEN)
+	@tools/system_packages.sh keys || true
 	@$(PYTEST) $(PYTEST_ARGS)
 
 soak: $(VENV)/.installed
@@ -89,7 +90,6 @@ soak: $(VENV)/.installed
 
 screens: $(VENV)/.installed
 	@$(SCREEN)
-	@tools/system_packages.sh screens || true
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m screens $(PYTEST_ARGS)
 
 cluster: $(VENV)/.installed

@@ -21,7 +21,9 @@ TOUR = Path(__file__).with_name("real_window_tour.py")
 SECONDS = 600  # a busy machine needs minutes for twenty-five states
 MISSING = [name for name in ("Xvfb", "openbox") if shutil.which(name) is None]
 
-needs_xdotool = pytest.mark.skipif(shutil.which("xdotool") is None, reason="needs xdotool")
+needs_xdotool = pytest.mark.skipif(
+    shutil.which("xdotool") is None, reason="needs xdotool: tools/system_packages.sh keys"
+)
 needs_window_manager = pytest.mark.skipif(
     bool(MISSING), reason=f"needs {' and '.join(MISSING)}: tools/system_packages.sh window"
 )

@@ -3,7 +3,7 @@
 #
 #   tools/system_packages.sh python       what a virtual environment needs
 #   tools/system_packages.sh make         to run the Makefile
-#   tools/system_packages.sh screens      for make screens, beside those of the window
+#   tools/system_packages.sh keys         to press real keys in the window's tests
 #   tools/system_packages.sh cluster      for make cluster
 #   tools/system_packages.sh window       what napari's window needs, also without a screen (Xvfb, openbox)
 set -euo pipefail
@@ -14,9 +14,9 @@ case "${1:-}" in
     window) packages=(xvfb xauth libegl1 libdbus-1-3 libglib2.0-0 libfontconfig1
                       libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1
                       libxcb-shape0 openbox) ;;
-    screens) packages=(xdotool) ;;
+    keys) packages=(xdotool) ;;
     cluster) packages=(slurm-wlm munge) ;;
-    *) echo "Say which: $0 python|make|window|screens|cluster" >&2; exit 2 ;;
+    *) echo "Say which: $0 python|make|window|keys|cluster" >&2; exit 2 ;;
 esac
 
 is_installed() {
