@@ -156,6 +156,31 @@ def trained_copy(tmp_path: Path, trained_study: Study) -> Study:
     return Study.open(tmp_path / "study")
 
 
+def make_predicted_study(folder: Path, heads: Heads, n: int) -> Study:
+    """Make a study of copies of one head (s00, s01, ...), each with its mask as predicted."""
+    from napari_singlestrip.engine.imaging.volume import open_scan, save_mask
+    from napari_singlestrip.study.study import Study
+
+    scans = folder / "scans"
+    scans.mkdir()
+    for k in range(n):
+        shutil.copyfile(heads.scans[0], scans / f"s{k:02d}.nii.gz")
+    study = Study.create(folder / "study", [scans])
+    scan = open_scan(heads.scans[0])
+    mask = open_scan(heads.masks[0]).read_float() > 0
+    for name in study.scans.names:
+        save_mask(study.rounds.pseudo_label_path(0, name), mask, scan)
+    return study
+
+
+def make_other_masks(folder: Path, heads: Heads) -> Path:
+    """Make a folder of another program's masks of all heads."""
+    folder.mkdir()
+    for name, mask in zip(heads.names, heads.masks, strict=True):
+        shutil.copyfile(mask, folder / f"{name}_mask.nii.gz")
+    return folder
+
+
 def make_study(folder: Path, heads: Heads, **overrides: Any) -> Study:
     """Create a tiny study; double underscores in `overrides` stand for dots."""
     from napari_singlestrip.study.study import Study

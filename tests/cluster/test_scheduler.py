@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from conftest import make_predicted_study
 
 from napari_singlestrip.cluster.scheduler import (
     Resources,
@@ -21,7 +21,6 @@ from napari_singlestrip.cluster.scheduler import (
     in_queue,
     take_back,
 )
-from napari_singlestrip.engine.imaging.volume import open_scan, save_mask
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Finished
 from napari_singlestrip.pipeline.export_masks import TABLE
@@ -160,15 +159,7 @@ hand_over(submission, submission.plan(), Resources(10, 1))
 @pytest.fixture
 def many(tmp_path: Path, heads: Heads) -> Study:
     """A study of many scans with predicted masks; one scan is broken."""
-    folder = tmp_path / "scans"
-    folder.mkdir()
-    for n in range(N_SCANS):
-        shutil.copyfile(heads.scans[0], folder / f"s{n:02d}.nii.gz")
-    study = Study.create(tmp_path / "study", [folder])
-    scan = open_scan(heads.scans[0])
-    mask = open_scan(heads.masks[0]).read_float() > 0
-    for name in study.scans.names:
-        save_mask(study.rounds.pseudo_label_path(0, name), mask, scan)
+    study = make_predicted_study(tmp_path, heads, N_SCANS)
     study.rounds.pseudo_label_path(0, "s07").write_bytes(b"no image")
     return study
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import TINY, make_other_masks
 
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_mask
 from napari_singlestrip.errors import UserError
@@ -35,10 +35,7 @@ def unpainted(tmp_path: Path, heads: Heads) -> Study:
 @pytest.fixture
 def bet(tmp_path: Path, heads: Heads) -> Path:
     """Masks of a program that gets the last head half, and another of a scan that is not there."""
-    folder = tmp_path / "bet"
-    folder.mkdir()
-    for name, mask in zip(heads.names, heads.masks, strict=True):
-        shutil.copyfile(mask, folder / f"{name}_mask.nii.gz")
+    folder = make_other_masks(tmp_path / "bet", heads)
     scan = open_scan(heads.scans[-1])
     half = load_mask(heads.masks[-1], like=scan)
     half[:, half.shape[1] // 2 :] = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import random
-import shutil
 import subprocess
 import sys
 import time
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import make_predicted_study
 
-from napari_singlestrip.engine.imaging.volume import open_scan, save_mask
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Finished, Wrote
 from napari_singlestrip.pipeline import stages
@@ -42,16 +41,7 @@ def table(out: Path) -> dict[str, dict[str, str]]:
 @pytest.fixture
 def many(tmp_path: Path, heads: Heads) -> Study:
     """A study of many scans with predicted masks."""
-    folder = tmp_path / "scans"
-    folder.mkdir()
-    for n in range(N_SCANS):
-        shutil.copyfile(heads.scans[0], folder / f"s{n:02d}.nii.gz")
-    study = Study.create(tmp_path / "study", [folder])
-    scan = open_scan(heads.scans[0])
-    mask = open_scan(heads.masks[0]).read_float() > 0
-    for name in study.scans.names:
-        save_mask(study.rounds.pseudo_label_path(0, name), mask, scan)
-    return study
+    return make_predicted_study(tmp_path, heads, N_SCANS)
 
 
 def start(study: Study, out: Path, number: int) -> subprocess.Popen[bytes]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import TINY
+from conftest import TINY, make_other_masks
 from gui_fixtures import child, click, wait_until
 from qtpy.QtWidgets import QFileDialog
 
@@ -32,10 +32,7 @@ def unpainted(tmp_path: Path, heads: Heads) -> Study:
 
 @pytest.fixture
 def bet(tmp_path: Path, heads: Heads) -> Path:
-    folder = tmp_path / "bet"
-    folder.mkdir()
-    for name, mask in zip(heads.names, heads.masks, strict=True):
-        shutil.copyfile(mask, folder / f"{name}_mask.nii.gz")
+    folder = make_other_masks(tmp_path / "bet", heads)
     shutil.copyfile(heads.masks[0], folder / "stranger_mask.nii.gz")
     return folder
 
