@@ -36,7 +36,8 @@ def test_forgetting_drops_what_is_not_found_yet_and_keeps_the_rest(
 ) -> None:
     cache.ask("a", lambda: 1)
     wait_until(lambda: cache.known("a") == 1, "a is found")
-    hold, runs = threading.Event(), []
+    hold, runs, said = threading.Event(), [], []
+    cache.changed.connect(lambda: said.append(cache.known("held")))
     cache.ask("held", lambda: hold.wait(10) and 2)
     cache.forget()
     hold.set()
@@ -44,3 +45,4 @@ def test_forgetting_drops_what_is_not_found_yet_and_keeps_the_rest(
     cache.ask("held", lambda: 4)
     wait_until(lambda: cache.known("held") == 4, "it can be asked again")
     assert cache.known("a") == 1 and not runs
+    assert said == [4], "what was dropped is not told"
