@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
 from napari_singlestrip.files.atomic import atomic_path, read_bytes
 from napari_singlestrip.files.temporary import temporary_folder
-from napari_singlestrip.study.drafts import draft_path
+from napari_singlestrip.study.drafts import draft_path, mark_suggested, suggested_by
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.tables import Decision, MaskRecord
 
@@ -33,11 +33,14 @@ class Hand:
         Its provenance.
     draft : bytes
         Content of the file with unsaved changes; empty if there were none.
+    suggested_by : str
+        Whose suggestion the unsaved changes started from; empty if nobody's.
     """
 
     mask: bytes
     record: MaskRecord | None
     draft: bytes
+    suggested_by: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,11 +123,16 @@ class ReviewHistory:
 
     def _hand(self, name: str, records: dict[str, MaskRecord]) -> Hand:
         draft = draft_path(self.study.folder, name)
-        return Hand(_content(self.study.masks.path(name)), records.get(name), _content(draft))
+        return Hand(
+            _content(self.study.masks.path(name)), records.get(name), _content(draft),
+            suggested_by(self.study.folder, name),
+        )
 
     def _put_back(self, name: str, hand: Hand, said: Decision | None) -> None:
         draft, path = draft_path(self.study.folder, name), self.study.masks.path(name)
         if hand.draft and not draft.exists():  # never overwrites what was painted since
+            if hand.suggested_by:
+                mark_suggested(self.study.folder, name, hand.suggested_by)
             with atomic_path(draft) as temporary:
                 temporary.write_bytes(hand.draft)
         if hand.mask == _content(path):

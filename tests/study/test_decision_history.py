@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_mask
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study.decision_history import ReviewHistory
-from napari_singlestrip.study.drafts import load_draft, remove_draft, save_draft
+from napari_singlestrip.study.drafts import (
+    load_draft,
+    mark_suggested,
+    remove_draft,
+    save_draft,
+    suggested_by,
+)
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.tables import ScoreRow
 
@@ -107,3 +113,30 @@ def test_a_step_that_failed_is_none(ranked: Study) -> None:
     with pytest.raises(UserError), history.step("accept", [ranked.scans.names[0]]):
         ranked.decisions.decide(ranked.scans.names[0], "accepted")
     assert history.last is None
+
+
+@pytest.mark.parametrize("by", ["a network", ""])
+def test_a_draft_that_comes_back_is_still_a_suggestion(ranked: Study, by: str) -> None:
+    _, b, _, _ = ranked.scans.names
+    history = ReviewHistory(ranked)
+    save_draft(ranked.folder, b, half(ranked, b, 3))
+    mark_suggested(ranked.folder, b, by)
+    with history.step("accept b", [b]):
+        ranked.decisions.decide(b, "accepted")
+        remove_draft(ranked.folder, b)
+    assert suggested_by(ranked.folder, b) == ""
+    history.undo()
+    assert suggested_by(ranked.folder, b) == by
+
+
+def test_what_was_painted_since_keeps_its_own_mark(ranked: Study) -> None:
+    _, b, _, _ = ranked.scans.names
+    history = ReviewHistory(ranked)
+    save_draft(ranked.folder, b, half(ranked, b, 3))
+    mark_suggested(ranked.folder, b, "a network")
+    with history.step("accept b", [b]):
+        ranked.decisions.decide(b, "accepted")
+        remove_draft(ranked.folder, b)
+    save_draft(ranked.folder, b, half(ranked, b, 5))
+    history.undo()
+    assert suggested_by(ranked.folder, b) == ""
