@@ -45,7 +45,8 @@ TERMS = (
          "would draw, and the interval that holds it in 9 of 10 masks. No measurement: it was "
          "learned from other people's masks whose true Dice is known. Each mask you correct moves "
          "it and narrows the interval. Where the scores are unlike those it was learned from, the "
-         "interval is not known."),
+         "interval is not known. While you set slices, from the fourth on, it comes from how far "
+         "the mask was from each of them before you set it."),
     Term("fine-tuning", "Learning on, from the painted, corrected, accepted and, if you like, the "
          "best-ranked masks. Each makes a new round."),
     Term("flag", "A mask whose error or volume is far from those of the others: more than three "

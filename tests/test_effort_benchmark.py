@@ -158,6 +158,122 @@ def test_curves_of_made_up_heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "**lasso, worst**" in (tmp_path / "out" / "effort.md").read_text()
 
 
+# --- a whole pool, and what can be told meanwhile
+
+
+def curve(first: float, *dices: float) -> Any:
+    stepwise = script("stepwise")
+    steps = tuple(stepwise.Step(k, 10.0, 5, 100, 1.0, 200.0, d) for k, d in enumerate(dices))
+    return stepwise.Curve(first, steps)
+
+
+def test_a_curve_is_kept_and_read_again(tmp_path: Path) -> None:
+    affine, files = np.diag([3.0, 3.0, 6.0, 1.0]), {}
+    for what, data in (("scan", 100 * ball(26)), ("first", ball(22)), ("reference", ball(26))):
+        files[what] = tmp_path / f"{what}.nii.gz"
+        nib.save(nib.Nifti1Image(data.astype(np.int16), affine), files[what])
+    stepwise, kept = script("stepwise"), tmp_path / "curves" / "a.json"
+
+    found = stepwise.curve_of(*files.values(), 3, kept)
+
+    assert found.first_dice < found.steps[0].dice < found.steps[2].dice
+    assert found.steps[0].wrong > found.steps[2].wrong > 0
+    assert found.steps[0].off_mm > 5 and len({step.index for step in found.steps}) == 3
+    for file in files.values():
+        file.unlink()
+    assert stepwise.curve_of(*files.values(), 3, kept) == found
+
+
+def test_a_person_stops_after_some_slices_or_where_the_mask_is_right() -> None:
+    pool = script("pool")
+    dices = {"a": (0.98, 0.97, 0.99), "b": (0.9, 0.96, 0.976), "c": (0.9, 0.9, 0.9)}
+    curves = {name: curve(*some) for name, some in dices.items()}
+
+    rows = pool.measured("s", "first", curves, 1, {"dev": {"a"}, "test": {"b", "c"}})
+
+    by = {(r["rule"], r["half"]): r for r in rows}
+    assert [d["slices"] for d in by["true Dice", "all"]["by_scan"]] == [0, 2, 2]
+    assert by["true Dice", "all"]["good"] == 2 and by["1 slices each", "all"]["good"] == 0
+    assert by["1 slices each", "test"]["dice"] == pytest.approx(0.93)
+    assert by["1 slices each", "test"]["minutes_of_16"] == pytest.approx(16 * 10 / 60)
+    line = "| s | first | true Dice | test | 2.0 | 5.3 | 0.9380, 0.900 | 1 of 2 |"
+    assert line in pool.page(rows)
+
+
+def test_masks_that_come_later_are_used_for_what_is_left_by_then() -> None:
+    pool = script("pool")
+    curves = {name: curve(0.9, 0.95, 0.96, 0.97) for name in "abcdef"}
+    options = pool.argparse.Namespace(slices=2, round_seconds=30.0)
+
+    parts = pool.later(curves, [(Path("x"), 0, ["a", "b"])], options)
+
+    assert parts == [(Path("x"), 0, list("abcd")), (Path("x"), 1, list("ef"))]
+
+
+def test_a_network_learns_on_what_was_corrected_and_the_study_stays(
+    trained_study: Any, heads: Any, tmp_path: Path
+) -> None:
+    pool_module, data = script("pool"), tmp_path / "data"
+    for kind, paths in (("scans", heads.scans), ("masks", heads.masks)):
+        (data / kind).mkdir(parents=True)
+        for name, path in zip(heads.names, paths, strict=True):
+            (data / kind / f"{name}.nii.gz").symlink_to(path)
+    before = {p: p.stat().st_mtime_ns for p in trained_study.folder.rglob("*") if p.is_file()}
+    pool = pool_module.Pool(data, trained_study.folder, tmp_path / "out")
+    pool.out.mkdir()
+
+    parts = pool_module.learning(pool, 2, 1, 1)
+
+    (folder, _, first), (_, round_, others) = parts
+    assert (len(first), round_, len(others)) == (1, 1, 2) and set(first).isdisjoint(others)
+    study = type(trained_study).open(folder)
+    assert study.decisions.all()[first[0]].state == "corrected"
+    learned = json.loads((study.rounds.folder(1) / "training_set.json").read_text())
+    assert {row["kind"] for row in learned} >= {"painted", "corrected"}
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+    assert len(pool_module.joined(pool, [parts[1]])) == 2
+
+
+def test_a_curve_from_slices_to_the_mask_is_found_again() -> None:
+    told = script("told")
+    rng = np.random.default_rng(0)
+    points = []
+    for k, seen in enumerate(rng.uniform(0.02, 0.2, 400)):
+        dice = 1 - np.exp(-3 + 0.5 * np.log(seen) + rng.normal(0, 0.1))
+        better = dice + 0.1 * (1 - dice) / 5
+        points.append(told.Point(f"sub-{k % 8}", "first", 5, seen, dice, better))
+
+    fitted = told.fit(points)
+
+    assert fitted.level == pytest.approx(-3, abs=0.1)
+    assert fitted.slope == pytest.approx(0.5, abs=0.05)
+    assert fitted.half_width == pytest.approx(2.353 * 0.1, rel=0.1)
+    assert fitted.gain == pytest.approx(0.1)
+    n, off, _, held, *_ = told.told(fitted, points).split(" | ")
+    assert n == "400" and float(off) < 0.002 and 0.95 < float(held) <= 1
+
+
+def test_the_program_tells_what_was_fitted() -> None:
+    from napari_singlestrip.engine.judging import dice_so_far
+
+    told = script("told")
+    point = told.Point("sub-1", "first", 5, 0.04, 0.0, 0.0)
+    fitted = told.Fitted(
+        dice_so_far.LEVEL, dice_so_far.SLOPE, dice_so_far.HALF_WIDTH, dice_so_far.GAIN
+    )
+    found = dice_so_far.dice_so_far([dice_so_far.SliceCheck(400, 10_000)] * 5)
+    assert found is not None and told.FIRST == dice_so_far.FEWEST
+    assert found.dice == pytest.approx(1 - np.exp(fitted.middle([point])[0]))
+
+
+@pytest.mark.parametrize("name", ["pool.py --study x", "told.py --first a=x"])
+def test_pools_without_scans_are_skipped(name: str, tmp_path: Path) -> None:
+    file, *more = name.split()
+    line = [sys.executable, str(BENCHMARKS / "effort" / file), "--data", str(tmp_path), *more]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("skipped: there are no scans in")
+
+
 # --- first masks by lasso
 
 

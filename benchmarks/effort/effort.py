@@ -48,7 +48,7 @@ WAYS = ("slices alone", "one Gaussian", "surface only", "surface and picture")
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A scan with its first mask and its reference, cut to the brain."""
+    """A scan with its first mask and its reference, cut to the brain (`box` of the scan)."""
 
     name: str
     image: np.ndarray
@@ -56,6 +56,7 @@ class Case:
     reference: np.ndarray
     spacing: tuple[float, float, float]
     axis: int
+    box: tuple[slice, ...]
 
 
 def main() -> None:
@@ -132,7 +133,7 @@ def load(scan: Path, first: Path, reference: Path, every: int) -> Case:
     )
     i, p, l = (s * (1 if a == axis else few) for a, s in enumerate(spacing))  # noqa: E741
     image, first_mask, true = (np.ascontiguousarray(a[cut]) for a in (opened.load().data, *masks))
-    return Case(stem(scan), image, first_mask, true, (i, p, l), axis)
+    return Case(stem(scan), image, first_mask, true, (i, p, l), axis, cut)
 
 
 def measured(case: Case, options: argparse.Namespace) -> Iterator[dict[str, object]]:

@@ -58,7 +58,10 @@ class SetSlicesBar(QWidget):
         self.live.setChecked(correcting.live)
         said = in_words(correcting.slices, correcting.last)
         waits = correcting.live and correcting.own and correcting.slices
-        self.says.setText(f"{said} {OWN}" if waits else said)
+        so_far = correcting.so_far
+        parts = [said, OWN if waits else "",
+                 f"<br><b>Expected Dice</b> {so_far.in_words}." if so_far is not None else ""]
+        self.says.setText(" ".join(filter(None, parts)))
 
     # --- inside
 

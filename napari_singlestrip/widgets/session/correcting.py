@@ -9,13 +9,14 @@ on request, as the user may want to keep it unchanged.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QApplication
 
 from napari_singlestrip.engine.arrays import Mask
+from napari_singlestrip.engine.judging.dice_so_far import DiceSoFar, dice_so_far
 from napari_singlestrip.engine.masks.cleanup import bounding_box
 from napari_singlestrip.engine.masks.spreading import SetSlice
 from napari_singlestrip.widgets.common.background_thread import Background
@@ -66,6 +67,8 @@ class Correcting(QObject):
         Whether there was a mask to correct.
     own : bool
         Whether that mask was painted by hand.
+    so_far : DiceSoFar or None
+        How good the mask probably is by now; None where that is not known.
     last : str
         Description of the last update; empty before the first on this mask.
 
@@ -86,6 +89,7 @@ class Correcting(QObject):
         self.follower = KeptFollower()
         self.slices: Slices = ()
         self.has_original = self.own = False
+        self.so_far: DiceSoFar | None = None
         self.last = ""
         self.live = follow_live_wanted()
         self._edits = 0
@@ -169,6 +173,7 @@ class Correcting(QObject):
     def _look(self) -> None:
         if self._layers.showing.now is None:
             self.slices, self.has_original, self.own = (), False, False
+            self.so_far = None
             self.changed.emit()
         elif self._hand_works:
             self._rests.start()
@@ -216,13 +221,13 @@ class Correcting(QObject):
         if here in found.slices:
             self._tell(f"{name.capitalize()} is already set.", "info")
             return
-        slices = (*found.slices, here)
-        self.originals.declared(found, slices)
-        self._show(found, slices)
+        found = found.with_right(here)
+        self.originals.declared(found)
+        self._show(found, found.slices)
         self._tell(f"{name.capitalize()} is correct: it counts as set.", "info")
         if self._may_follow(found):
             self._due = True
-            self._follow(replace(found, slices=slices), slices)
+            self._follow(found, found.slices)
 
     def _remove(self, found: Corrected, one: SetSlice) -> None:
         if one not in found.slices:
@@ -286,7 +291,15 @@ class Correcting(QObject):
 
     def _show(self, found: Corrected, slices: Slices) -> None:
         self.slices, self.has_original, self.own = slices, found.has_original, found.own
+        self.so_far = self._so_far(found, slices)
         self.changed.emit()
+
+    def _so_far(self, found: Corrected, slices: Slices) -> DiceSoFar | None:
+        """What is known where a program's mask follows, as in the fit."""
+        follows = (found.followed or self.live) and not found.own
+        if not follows or any(s not in found.checks for s in slices):
+            return None
+        return dice_so_far([found.checks[s] for s in slices])
 
 
 def answer(edited: Mask, made: Mask) -> Answer:

@@ -12,7 +12,7 @@ others the changes are relative to the most similar known mask.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject
 
 from napari_singlestrip.engine.arrays import Mask
+from napari_singlestrip.engine.judging.dice_so_far import SliceCheck
 from napari_singlestrip.engine.masks.changed_slices import changed_slices, is_another_mask
 from napari_singlestrip.engine.masks.mask_tools import axis_with_gaps
 from napari_singlestrip.engine.masks.spreading import SetSlice
@@ -59,6 +60,9 @@ class PackedMask:
         return int(np.unpackbits(self.bits ^ other.bits).sum(dtype=np.int64))
 
 
+Predicted = Mapping[SetSlice, PackedMask]
+
+
 @dataclass(frozen=True, eq=False)
 class Known:
     """A mask that was on screen, and its history.
@@ -74,12 +78,18 @@ class Known:
     own : bool
         Whether the original was painted by hand, and so may be wanted unchanged; else it was made
         by a program.
+    predicted : mapping of SetSlice to PackedMask
+        What the mask was on each corrected slice before that was corrected.
+    followed : bool
+        Whether the rest of the mask followed these slices.
     """
 
     mask: PackedMask
     before: PackedMask
     slices: tuple[SetSlice, ...] = ()
     own: bool = False
+    predicted: Predicted = field(default_factory=dict)
+    followed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +108,12 @@ class Corrected:
         Whether the original was painted by hand.
     known : bool
         Whether exactly this mask was seen before, as after undo.
+    predicted : mapping of SetSlice to PackedMask
+        What the mask was on each corrected slice before that was corrected.
+    checks : mapping of SetSlice to SliceCheck
+        How far that was from what the slice is now.
+    followed : bool
+        Whether the rest of the mask followed these slices.
     """
 
     now: PackedMask
@@ -105,6 +121,18 @@ class Corrected:
     slices: tuple[SetSlice, ...]
     own: bool
     known: bool
+    predicted: Predicted = field(default_factory=dict)
+    checks: Mapping[SetSlice, SliceCheck] = field(default_factory=dict)
+    followed: bool = False
+
+    def with_right(self, one: SetSlice) -> Corrected:
+        """The same, with one more slice that was right as it was."""
+        plane = _plane(self.now.unpacked(), one)
+        right = plane.unpacked()
+        return replace(
+            self, slices=(*self.slices, one), predicted={**self.predicted, one: plane},
+            checks={**self.checks, one: SliceCheck.of(right, right)},
+        )
 
     @property
     def has_original(self) -> bool:
@@ -139,11 +167,22 @@ class _Story:
         packed = PackedMask.of(mask)
         noted = self.noted.get(packed.digest())
         if noted is not None:
-            return Corrected(packed, noted.before, noted.slices, noted.own, known=True)
+            return Corrected(
+                packed, noted.before, noted.slices, noted.own, known=True,
+                predicted=noted.predicted, checks=_checks(mask, noted.predicted),
+                followed=noted.followed,
+            )
         start = self.nearest(packed)
-        now_set = changed_slices(start.mask.unpacked(), mask, self.seen)
+        was = start.mask.unpacked()
+        now_set = changed_slices(was, mask, self.seen)
         kept = (s for s in start.slices if s not in now_set)
-        return Corrected(packed, start.before, (*kept, *now_set), start.own, known=False)
+        # A second stroke on a slice does not change what had been predicted there.
+        predicted = {s: _plane(was, s) for s in now_set if s not in start.slices}
+        predicted = {**start.predicted, **predicted}
+        return Corrected(
+            packed, start.before, (*kept, *now_set), start.own, known=False,
+            predicted=predicted, checks=_checks(mask, predicted),
+        )
 
 
 class Originals(QObject):
@@ -188,18 +227,18 @@ class Originals(QObject):
         record = now.study.masks.records().get(now.name, MaskRecord())
         return record.source if record.is_suggested else ""
 
-    def declared(self, start: Corrected, slices: tuple[SetSlice, ...]) -> None:
+    def declared(self, start: Corrected) -> None:
         """Add slices that were marked as correct without a change."""
         story = self._story()
         if story is not None:
-            story.add(story.note(Known(start.now, start.before, slices, start.own)))
+            story.add(story.note(_known(start, start.now, start.slices)))
 
     def followed(self, start: Corrected, made: PackedMask, slices: tuple[SetSlice, ...]) -> None:
         """Register a propagated mask, to which later corrections add."""
         story = self._story()
         if story is not None:
-            story.note(Known(start.now, start.before, start.slices, start.own))
-            story.add(story.note(Known(made, start.before, slices, start.own)))
+            story.note(_known(start, start.now, start.slices))
+            story.add(story.note(_known(start, made, slices, followed=True)))
 
     def took(self, mask: Mask, by_program: bool = False) -> None:
         """Register a mask made by a tool: a new original, unless only a few slices changed.
@@ -236,6 +275,24 @@ class Originals(QObject):
         if story is not None:
             here = SetSlice(axes[0], self._layers.viewpoint.point[axes[0]])
             story.seen = [*(s for s in story.seen if s != here), here]
+
+
+def _known(
+    start: Corrected, mask: PackedMask, slices: Sequence[SetSlice], followed: bool = False
+) -> Known:
+    predicted = {s: start.predicted[s] for s in slices if s in start.predicted}
+    return Known(mask, start.before, tuple(slices), start.own, predicted, followed)
+
+
+def _checks(mask: Mask, predicted: Predicted) -> dict[SetSlice, SliceCheck]:
+    return {
+        s: SliceCheck.of(seen.unpacked(), np.moveaxis(mask, s.axis, 0)[s.index])
+        for s, seen in predicted.items()
+    }
+
+
+def _plane(mask: Mask, one: SetSlice) -> PackedMask:
+    return PackedMask.of(np.moveaxis(mask, one.axis, 0)[one.index])
 
 
 def _begun(now: Shown) -> _Story:

@@ -13,6 +13,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_singlestrip.engine.judging import dice_so_far
+from napari_singlestrip.engine.judging.dice_so_far import SliceCheck
 from napari_singlestrip.engine.masks.spreading import Follower, SetSlice
 from napari_singlestrip.widgets.session import correcting as module
 from napari_singlestrip.widgets.session import user_settings
@@ -193,6 +195,34 @@ def test_after_each_stroke_the_rest_follows_as_one_step_of_undo(live: Corrector)
     is_set(live, *slices)
 
 
+def expected(person: Corrector) -> str:
+    """What the dock says of the mask by now; empty where it says nothing."""
+    _, _, said = child(person.tools, "set_slices").text().partition("<b>Expected Dice</b> ")
+    return said
+
+
+def test_from_the_fourth_slice_on_it_is_told_how_good_the_mask_is(
+    live: Corrector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dice_so_far, "SEEN", (0.0, 1.0))  # a mask far too large all around
+    slices = live.slices(0.3, 0.7, 0.5, 0.6)
+    for n, s in enumerate(slices, 1):
+        assert not expected(live)
+        live.correct(s)
+        wait_until(lambda: of(live).last, "an answer")
+        is_set(live, *slices[:n])
+    assert expected(live).startswith("about 0.9") and "after 4 slices" in expected(live)
+    told = of(live).so_far
+    assert told is not None
+
+    fifth = live.slices(0.4)[0]
+    live.layers.viewpoint.look_at((fifth.index, 5, 5))
+    of(live).declare()  # right as it was predicted
+    is_set(live, *slices, fifth)
+    more = of(live).so_far
+    assert more is not None and more.n == 5 and more.dice > told.dice
+
+
 def test_undo_of_strokes_that_nobody_answered_is_not_answered(live: Corrector) -> None:
     first, second = live.slices(0.3, 0.7)
     child(live.tools, "follow_live").click()
@@ -206,6 +236,48 @@ def test_undo_of_strokes_that_nobody_answered_is_not_answered(live: Corrector) -
     rest()
     assert live.is_right(first, second)
     assert np.count_nonzero((live.mask ^ live.large).any(axis=(1, 2))) == 2
+
+
+def test_a_second_stroke_on_a_slice_counts_from_what_was_predicted_there(live: Corrector) -> None:
+    (s,) = live.slices(0.5)
+    predicted = live.mask[s.index]
+    half = live.truth[s.index].copy()
+    half[len(half) // 2 :] = predicted[len(half) // 2 :]
+    box = (slice(s.index, s.index + 1), slice(None), slice(None))
+    live.layers.viewpoint.set_plane("axial")
+    live.layers.viewpoint.look_at((s.index, 5, 5))
+    for plane in (half, live.truth[s.index]):
+        live.layers.editing.change_part(box, plane[None])
+        wait_until(lambda: of(live).last, "an answer")
+        is_set(live, s)
+    reader = of(live).originals.reader()
+    assert reader is not None
+    assert reader(live.mask).checks == {s: SliceCheck.of(predicted, live.truth[s.index])}
+
+
+def test_nothing_is_told_of_a_mask_that_did_not_follow_or_is_ones_own(
+    one: Corrector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dice_so_far, "SEEN", (0.0, 1.0))
+    slices = one.slices(0.3, 0.7, 0.5, 0.6)
+    one.correct(*slices)
+    is_set(one, *slices)
+    assert not expected(one)
+    one.follow()
+    wait_until(lambda: expected(one), "the mask has followed")
+    one.correct(*one.slices(0.1))
+    wait_until(lambda: not expected(one), "one more slice, and it has not followed")
+
+    session = one.window.session
+    session.keep_mask("corrected")
+    other = next(n for n in session.need_study().scans.names if n != one.name)
+    session.show_scan(other)
+    session.show_scan(one.name)
+    wait_until(lambda: of(one).own, "a mask of one's own")
+    one.correct(*one.slices(0.2, 0.8, 0.55, 0.65))
+    one.follow()
+    rest()
+    assert not expected(one)
 
 
 def test_an_answer_waits_for_the_hand(live: Corrector, monkeypatch: pytest.MonkeyPatch) -> None:
