@@ -339,7 +339,8 @@ def apply_one(model: Segmenter, path: Path, mask: Path) -> tuple[float, float]:
     """Seconds from file to mask, and its Dice with the reference."""
     started = time.perf_counter()
     scan = open_scan(path)
-    found = to_mask(predict(model, scan.load()), scan.grid, model.settings)
+    volume = scan.load()
+    found = to_mask(predict(model, volume), volume, model.settings)
     taken = time.perf_counter() - started
     return taken, dice(found, load_mask(mask, like=scan)) if found.any() else 0.0
 

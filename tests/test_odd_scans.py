@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_singlestrip.engine.config import Effort, Settings
-from napari_singlestrip.engine.imaging.grid import Grid, Volume
+from napari_singlestrip.engine.imaging.grid import Volume
 from napari_singlestrip.engine.imaging.scan_facts import scan_facts
 from napari_singlestrip.engine.imaging.volume import (
     Scan,
@@ -59,9 +59,10 @@ def test_a_tiny_field_of_view_is_predicted(effort: Effort, shape: tuple[int, int
     net = build_segmenter(config.network).eval()
     segmenter = Segmenter(net, config, config.conform.spacing_mm, (64, 64, 64))
     values = np.random.default_rng(0).random(shape, np.float32)
-    prediction = predict(segmenter, Volume(values, np.eye(4)))
+    volume = Volume(values, np.eye(4))
+    prediction = predict(segmenter, volume)
     assert np.isfinite(prediction.probability).all()
-    assert to_mask(prediction, Grid(shape, np.eye(4)), config).shape == shape
+    assert to_mask(prediction, volume, config).shape == shape
 
 
 def odd_file(folder: Path, draw: Any) -> Path:
@@ -102,7 +103,7 @@ def test_only_user_errors_come_out(
     except UserError as error:
         assert "odd.nii" in error.what
         return
-    mask = to_mask(predict(segmenter, volume), scan.grid, segmenter.settings)
+    mask = to_mask(predict(segmenter, volume), volume, segmenter.settings)
     view = find_window(segmenter, volume).view
     assert not consistency(segmenter, view.data, 1, np.random.default_rng(0)) > 1
     if not mask.any():

@@ -244,7 +244,7 @@ def test_a_scan_is_predicted(traffic: Traffic, segmenter: Segmenter, phantom: Sa
     volume = Volume(phantom.data.astype(np.float32), phantom.affine)
     with stand_in(traffic):
         prediction = predict(segmenter, volume)
-        mask = to_mask(prediction, volume.grid, segmenter.settings)
+        mask = to_mask(prediction, volume, segmenter.settings)
     assert mask.any()
     assert prediction.probability.shape == segmenter.shape
     assert 3 <= traffic.read == traffic.sent <= 8  # one of each for a look, six images or one

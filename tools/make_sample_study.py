@@ -152,7 +152,8 @@ def compare(whole: Study, lean: Study) -> None:
     network = load_segmenter(lean.rounds.folder(0) / "segmenter.pt", torch.device("cpu"))
     for name in lean.scans.names[1:3]:
         scan = open_scan(whole.scans.path(name))
-        mask = to_mask(predict(network, scan.load()), scan.grid, network.settings)
+        volume = scan.load()
+        mask = to_mask(predict(network, volume), volume, network.settings)
         kept = load_mask(lean.rounds.pseudo_label_path(0, name), like=scan)
         dice = 2 * np.count_nonzero(mask & kept) / (mask.sum() + kept.sum())
         print(f"{name}: Dice of half to single precision {dice:.4f}")

@@ -90,7 +90,7 @@ def ways(path: Path, options: argparse.Namespace) -> Iterator[Found]:
     thresholds, borders = options.threshold or [own.threshold], options.border or [own.border_mm]
     for threshold, border in product(thresholds, borders):
         changes = {"prediction.threshold": threshold, "prediction.border_mm": border}
-        mask = to_mask(found, scan.grid, override(segmenter.settings, changes))
+        mask = to_mask(found, volume, override(segmenter.settings, changes))
         yield measured(f"{threshold:g}, {border:g} mm", mask, began)
 
 

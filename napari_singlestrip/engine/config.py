@@ -234,6 +234,11 @@ class PredictionConfig(Config):
         description="Largest pitch (chin down or up) relative to the painted head that is "
         "corrected before prediction (deg; 0: none)",
     )
+    refine_border: bool = Field(
+        True,
+        description="Move the surface to the border that a classifier, fitted to the mask itself, "
+        "finds in the scan",
+    )
     border_mm: float = Field(0.0, ge=-20, le=20, description="Grow (+) or shrink the mask (mm)")
     largest_component: bool = Field(True, description="Keep only the largest connected component")
     fill_holes: bool = Field(True, description="Fill holes inside the mask")

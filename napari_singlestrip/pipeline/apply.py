@@ -263,7 +263,8 @@ class _Job:
         try:
             prediction = predict(self.model.segmenter, volume)
             if not self.has_mask(row.scan):
-                found = _find(self.model, prediction, scan, row, self.place(row.scan).mask)
+                mask = to_mask(prediction, volume, self.model.segmenter.settings)
+                found = _found(self.model, mask, scan, row, self.place(row.scan).mask)
                 found = replace(found, row=told_axes(self.model, volume, found.row))
             if not self.probability:
                 return found
@@ -318,10 +319,9 @@ def _probability(prediction: Prediction, grid: Grid) -> NDArray[np.float32]:
     return np.asarray(np.clip(on_scan, 0, 1), dtype=np.float32)
 
 
-def _find(
-    model: Model, prediction: Prediction, scan: Scan, row: AppliedRow, file: str
+def _found(
+    model: Model, mask: NDArray[np.bool_], scan: Scan, row: AppliedRow, file: str
 ) -> _Found:
-    mask = to_mask(prediction, scan.grid, model.segmenter.settings)
     if not mask.any():
         nothing = Failure("mistake", "no brain was found")
         return _Found(replace(row, volume_ml=0.0, flag=nothing.what), failure=nothing)

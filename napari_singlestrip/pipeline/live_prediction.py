@@ -98,7 +98,7 @@ class LivePrediction:
         if self._volume is None:
             self._volume = scan.load()
         prediction = self._predict(segmenter)
-        mask = to_mask(prediction, scan.grid, segmenter.settings)
+        mask = to_mask(prediction, self._volume, segmenter.settings)
         save_mask(self.path, mask, like=scan)
 
     def _predict(self, segmenter: Segmenter) -> Prediction:

@@ -216,7 +216,7 @@ def test_predictions_agree(both: tuple[Segmenter, Segmenter], phantom: SampleHea
     volume = Volume(phantom.data.astype(np.float32), phantom.affine)
     masks = []
     for segmenter in both:
-        mask = to_mask(predict(segmenter, volume), volume.grid, segmenter.settings)
+        mask = to_mask(predict(segmenter, volume), volume, segmenter.settings)
         assert segmenter.told() == []
         masks.append(mask)
     assert masks[0].any()

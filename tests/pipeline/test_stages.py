@@ -203,9 +203,9 @@ def test_real_scans_are_learned_from_where_several_were_painted(
         shares.append(options["real_fraction"])
         return segmenter_task(*args, **options)
 
-    def threshold(found: Any, grid: Any, settings: Any) -> Any:
+    def threshold(found: Any, volume: Any, settings: Any) -> Any:
         thresholds.append(settings.prediction.threshold)
-        return to_mask(found, grid, settings)
+        return to_mask(found, volume, settings)
 
     monkeypatch.setattr(learn_stage, "segmenter_task", record)
     monkeypatch.setattr(segmenter, "to_mask", threshold)
@@ -225,9 +225,9 @@ def test_network_fine_tuned_on_synthetic_heads_alone_is_still_generous(
 ) -> None:
     thresholds: list[float] = []
 
-    def record(found: Any, grid: Any, settings: Any) -> Any:
+    def record(found: Any, volume: Any, settings: Any) -> Any:
         thresholds.append(settings.prediction.threshold)
-        return to_mask(found, grid, settings)
+        return to_mask(found, volume, settings)
 
     study = make_study(tmp_path / "soon", heads, finetuning__real_fraction=share, **SOON)
     run(study, stages=["train", "autoencoder", "predict", "rank"])
@@ -324,9 +324,9 @@ def test_threshold_is_that_of_how_the_round_was_trained(
 ) -> None:
     thresholds: list[float] = []
 
-    def record(found: Any, grid: Any, settings: Any) -> Any:
+    def record(found: Any, volume: Any, settings: Any) -> Any:
         thresholds.append(settings.prediction.threshold)
-        return to_mask(found, grid, settings)
+        return to_mask(found, volume, settings)
 
     monkeypatch.setattr(segmenter, "to_mask", record)
     run(trained_copy, stages=["finetune"], overrides={"finetuning.real_fraction": 0.0})

@@ -24,6 +24,7 @@ from napari_singlestrip.engine.learning.inference import Reader, probabilities
 from napari_singlestrip.engine.learning.networks import Committee, build_segmenter, logit
 from napari_singlestrip.engine.learning.saved_state import build, read_network
 from napari_singlestrip.engine.learning.window import Window, cut_out, large_enough
+from napari_singlestrip.engine.masks.border_refinement import refine_border
 from napari_singlestrip.engine.masks.cleanup import clean_mask, largest_component
 
 load_scipy_parts()  # at import, together with torch: later there may be too little memory
@@ -162,7 +163,7 @@ def strip_volume(
         Empty if no brain was found.
     """
     prediction = predict(segmenter, volume)
-    return to_mask(prediction, volume.grid, settings or segmenter.settings)
+    return to_mask(prediction, volume, settings or segmenter.settings)
 
 
 def predict(segmenter: Segmenter, volume: Volume) -> Prediction:
@@ -359,15 +360,34 @@ def _predict_all(
     return probabilities(reader, images, segmenter.remarks.append)
 
 
-def to_mask(prediction: Prediction, target: Grid, settings: Settings) -> npt.NDArray[np.bool_]:
+def to_mask(
+    prediction: Prediction, volume: Volume, settings: Settings
+) -> npt.NDArray[np.bool_]:
     """Turn a prediction into a postprocessed mask on a scan's own grid.
 
     The probability is resampled before thresholding; a resampled binary mask would show coarse
-    voxels.
+    voxels. Then the surface is moved to the border that the scan itself shows (`refine_border`).
+
+    Parameters
+    ----------
+    prediction : Prediction
+    volume : Volume
+        The scan on its own grid.
+    settings : Settings
+        Those of `prediction` are used.
+
+    Returns
+    -------
+    ndarray of bool, shape of the volume
     """
-    threshold = settings.prediction.threshold
+    config, spacing = settings.prediction, volume.grid.spacing
     # Interpolation between values below the threshold stays below it.
     probability = unconform(
-        prediction.probability, prediction.grid, target, fill=0.0, negligible=threshold
+        prediction.probability, prediction.grid, volume.grid, fill=0.0,
+        negligible=config.threshold,
     )
-    return clean_mask(probability > threshold, target.spacing, settings.prediction)
+    mask = probability > config.threshold
+    if config.refine_border:
+        brain = clean_mask(mask, spacing, config.model_copy(update={"border_mm": 0.0}))
+        mask = refine_border(brain, volume.data, spacing)
+    return clean_mask(mask, spacing, config)

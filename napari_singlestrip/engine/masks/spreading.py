@@ -19,15 +19,18 @@ from napari_singlestrip.engine.arrays import FloatArray, Mask
 from napari_singlestrip.engine.masks.cleanup import bounding_box
 from napari_singlestrip.engine.masks.mask_tools import interpolate_slices
 from napari_singlestrip.engine.masks.spreading_scene import Scene, SetSlice, one_slice
-
-Spacing = tuple[float, float, float]
-Box = tuple[slice, slice, slice]
+from napari_singlestrip.engine.masks.work_grid import (
+    FINE_MM,
+    Box,
+    Spacing,
+    relative_size,
+    with_margin,
+)
 
 __all__ = ["Follower", "SetSlice", "spread_corrections"]
 
-FINE_MM, COARSE_MM = 2.0, 3.5  # voxel sizes of the final result and of a quick preview
+COARSE_MM = 3.5  # voxel size of a quick preview; the result has FINE_MM
 ROOM_MM = 20.0  # around the masks
-ADULT_RADIUS_MM = 69.0  # of a ball as large as an adult's brain
 
 
 def spread_corrections(
@@ -126,11 +129,11 @@ class Follower:
     def _scene(self, drawn: Box | None, coarse: bool) -> Scene:
         """Scene around both masks; cached, since corrections seldom exceed its margin."""
         assert self._box is not None
-        size = _scale(self._before[self._box], self._spacing)
-        box = _roomy(self._box, self._spacing, ROOM_MM * size, self._before.shape)
+        size = relative_size(self._before[self._box], self._spacing)
+        box = with_margin(self._box, self._spacing, ROOM_MM * size, self._before.shape)
         if drawn is not None and not _holds(box, drawn):
             both = _around(self._box, drawn)
-            box = _roomy(both, self._spacing, ROOM_MM * size, self._before.shape)
+            box = with_margin(both, self._spacing, ROOM_MM * size, self._before.shape)
         key = (coarse, *((side.start, side.stop) for side in box))
         if key not in self._scenes:
             image = None if self._image is None else self._image[box]
@@ -161,22 +164,6 @@ class Follower:
 
 
 # --- boxes
-
-
-def _scale(mask: Mask, spacing: Spacing) -> float:
-    """Size of a brain, 1 for an adult's, with a lower limit for masks of a few voxels."""
-    volume = np.count_nonzero(mask) * float(np.prod(spacing))
-    radius = (3 * volume / (4 * np.pi)) ** (1 / 3)
-    return float(np.clip(radius / ADULT_RADIUS_MM, min(spacing) / FINE_MM, 1.0))
-
-
-def _roomy(box: Box, spacing: Spacing, room_mm: float, shape: tuple[int, ...]) -> Box:
-    i, p, l = (  # noqa: E741
-        slice(max(side.start - int(np.ceil(room_mm / s)), 0),
-              min(side.stop + int(np.ceil(room_mm / s)), n))
-        for side, s, n in zip(box, spacing, shape, strict=True)
-    )  # fmt: skip
-    return i, p, l
 
 
 def _holds(box: Box, other: Box) -> bool:

@@ -17,6 +17,7 @@ from napari_singlestrip.engine.arrays import FloatArray, Mask
 from napari_singlestrip.engine.imaging.geometry import signed_distance
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.imaging.resampling import resample
+from napari_singlestrip.engine.masks.border_features import border_features
 from napari_singlestrip.engine.masks.spreading_field import (
     ERROR_MM,
     FAR_MM,
@@ -24,10 +25,14 @@ from napari_singlestrip.engine.masks.spreading_field import (
     fit_displacement,
     on_plane,
 )
-from napari_singlestrip.engine.masks.spreading_image import Look, fit_border, look_at
-
-Spacing = tuple[float, float, float]
-Box = tuple[slice, slice, slice]
+from napari_singlestrip.engine.masks.spreading_image import fit_border
+from napari_singlestrip.engine.masks.work_grid import (
+    Box,
+    Spacing,
+    centred_grid,
+    coarser_grid,
+    fraction_inside,
+)
 
 TRUST_MM = 120.0  # range of image features, as appearance varies across the head
 SMOOTH_MM = 1.2  # of the probability, before it becomes a mask
@@ -66,17 +71,19 @@ class Scene:
         size: float,
     ) -> None:
         self.box, self.size, self.before = box, size, before
-        self.own = _centred(before.shape, spacing)
-        self.grid = _work_grid(self.own, step_mm)
-        inside = _onto(before, self.own, self.grid) > 0.5
+        self.own = centred_grid(before.shape, spacing)
+        self.grid = coarser_grid(self.own, step_mm)
+        inside = fraction_inside(before, self.own, self.grid) > 0.5
         far = FAR_MM * size
         self.distance = np.clip(signed_distance(inside, self.grid.spacing), -far, far)
         self.sure = _sure(self.distance, size)
-        self.look: Look | None = None
+        self.features: FloatArray | None = None
         if image is not None:
             values = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
             scan = resample(Volume(values, self.own.affine), self.grid)
-            self.look = look_at(scan, inside, self.distance, self.grid.spacing, size)
+            self.features = border_features(
+                scan, inside, self.distance, self.grid.spacing, size
+            )
 
     def follow(self, edited: Mask, slices: list[SetSlice]) -> Mask:
         """The mask of the box; corrected slices are inserted later."""
@@ -89,8 +96,8 @@ class Scene:
             shift *= np.exp(-self._away(slices) / (LONE_MM * self.size))
         moved = self.distance + shift
         border = None
-        if self.look is not None and len(outlines) >= FEWEST_FOR_PICTURE:
-            border = fit_border(self.look, self.grid, outlines, field, self.size)
+        if self.features is not None and len(outlines) >= FEWEST_FOR_PICTURE:
+            border = fit_border(self.features, self.grid, outlines, field, self.size)
         if border is None:
             self.sure = _sure(moved, self.size)
             return self._moved(moved)
@@ -147,7 +154,7 @@ class Scene:
         index = s.index - self.box[s.axis].start
         thin = _plane(self.own, s.axis, self.own, index)
         plane = _plane(self.grid, s.axis, self.own, index)
-        inside = _onto(edited[self.box][one_slice(s.axis, index)], thin, plane) > 0.5
+        inside = fraction_inside(edited[self.box][one_slice(s.axis, index)], thin, plane) > 0.5
         return SetOutline(s.axis, plane, inside, on_plane(self.distance, self.grid, plane, s.axis))
 
 
@@ -160,24 +167,6 @@ def _sure(distance: FloatArray, size: float) -> FloatArray:
 # --- grids
 
 
-def _centred(shape: tuple[int, ...], spacing: Spacing) -> Grid:
-    """Grid of a box whose middle is at 0, so that a mirrored scan has a mirrored grid."""
-    affine = np.diag([*spacing, 1.0])
-    affine[:3, 3] = -(np.array(shape) - 1) / 2 * np.array(spacing)
-    i, p, l = shape  # noqa: E741
-    return Grid((i, p, l), affine)
-
-
-def _work_grid(own: Grid, step_mm: float) -> Grid:
-    """Grid that is coarser along axes with voxels finer than `step_mm`."""
-    sides, steps = [], []
-    for n, s in zip(own.shape, own.spacing, strict=True):
-        coarser = s < 0.75 * step_mm
-        steps.append(step_mm if coarser else s)
-        sides.append(int(np.ceil(n * s / step_mm)) if coarser else n)
-    return _centred(tuple(sides), (steps[0], steps[1], steps[2]))
-
-
 def _plane(grid: Grid, axis: int, own: Grid, index: int) -> Grid:
     """Grid of one slice of `own`, with the in-plane voxels of `grid`."""
     affine, shape = grid.affine.copy(), list(grid.shape)
@@ -185,11 +174,6 @@ def _plane(grid: Grid, axis: int, own: Grid, index: int) -> Grid:
     affine[axis, axis] = own.spacing[axis]
     affine[axis, 3] = own.affine[axis, 3] + index * own.spacing[axis]
     return Grid((shape[0], shape[1], shape[2]), affine)
-
-
-def _onto(mask: Mask, own: Grid, grid: Grid) -> FloatArray:
-    """Fraction of each voxel that is inside."""
-    return resample(Volume(mask.astype(np.float32), own.affine), grid)
 
 
 def _without_crumbs(mask: Mask, slices: Sequence[SetSlice]) -> Mask:

@@ -80,7 +80,7 @@ def test_masks_follow_the_orientation_of_the_scan(
     """The same head in another orientation gets the same mask, voxel for voxel."""
 
     def mask_of(volume: Volume) -> Any:
-        return to_mask(predict(segmenter(tiny_settings), volume), volume.grid, tiny_settings)
+        return to_mask(predict(segmenter(tiny_settings), volume), volume, tiny_settings)
 
     orientation = nib.orientations.axcodes2ornt(codes)
     turn = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), orientation)
@@ -127,7 +127,7 @@ def test_a_pitched_head_is_seen_as_those_that_are_known(
     volume = cigar(degrees)
     prediction = predict(looks_for, volume)
     assert prediction.grid.obliquity_deg == pytest.approx(turned_by, abs=0.1)
-    mask = to_mask(prediction, volume.grid, settings)
+    mask = to_mask(prediction, volume, settings)
     both = 2 * (mask & (volume.data > 0)).sum() / (mask.sum() + volume.data.sum())
     assert (both > 0.95) == (limit > 0)  # as it lies, it is not known
 
@@ -148,7 +148,7 @@ def test_threshold_and_border_of_the_settings_count(
     sizes = []
     for changes in ({"prediction.threshold": 0.8}, {}, {"prediction.border_mm": 6.0}):
         settings = override(tiny_settings, changes)
-        sizes.append(to_mask(prediction, volume_of(phantom).grid, settings).sum())
+        sizes.append(to_mask(prediction, volume_of(phantom), settings).sum())
     assert sizes[0] < sizes[1] < sizes[2]
 
 
@@ -159,7 +159,7 @@ def test_skipping_what_is_below_the_threshold_changes_no_voxel(
     settings = override(
         tiny_settings,
         {"prediction.threshold": threshold, "prediction.largest_component": False,
-         "prediction.fill_holes": False},
+         "prediction.fill_holes": False, "prediction.refine_border": False},
     )
     # A sure brain and, far from it, something that is just sure enough.
     field = np.zeros((24, 24, 24), np.float32)
@@ -167,8 +167,8 @@ def test_skipping_what_is_below_the_threshold_changes_no_voxel(
     grid = Grid(field.shape, nib.affines.from_matvec(8 * np.eye(3), phantom.affine[:3, 3]))
     prediction = Prediction(field, Volume(field, grid.affine))
     turned = phantom.affine @ nib.affines.from_matvec(nib.eulerangles.euler2mat(0.2, 0.1, 0.3))
-    target = Grid(phantom.data.shape, turned)
-    everywhere = resample(Volume(prediction.probability, prediction.grid.affine), target)
+    target = Volume(phantom.data.astype(np.float32), turned)
+    everywhere = resample(Volume(prediction.probability, prediction.grid.affine), target.grid)
     mask = to_mask(prediction, target, settings)
     assert ndimage.label(mask)[1] == 2
     np.testing.assert_array_equal(mask, everywhere > threshold)

@@ -1,0 +1,114 @@
+"""Refinement of a predicted mask by the appearance of its border in the same scan.
+
+A network that works on coarse voxels knows where the brain is, but its surface is off by a part of
+a voxel, now inwards, now outwards. A classifier that is fitted to the mask itself, from local image
+features of the voxels near its surface, learns what inside and outside look like in this scan. It
+is too simple to learn where the mask errs, so that its surface is better than the one that it
+learned from.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from napari_singlestrip.engine.arrays import FloatArray, Mask
+from napari_singlestrip.engine.imaging.geometry import signed_distance
+from napari_singlestrip.engine.imaging.grid import Volume
+from napari_singlestrip.engine.imaging.resampling import resample
+from napari_singlestrip.engine.masks.border_classifier import BorderClassifier
+from napari_singlestrip.engine.masks.border_features import border_features
+from napari_singlestrip.engine.masks.cleanup import bounding_box
+from napari_singlestrip.engine.masks.work_grid import (
+    FINE_MM,
+    Spacing,
+    centred_grid,
+    coarser_grid,
+    fraction_inside,
+    relative_size,
+    with_margin,
+)
+
+BAND_MM = 6.0  # around the surface: where it may move
+MARGIN_MM = 15.0  # of the box around the mask
+PRIOR = 0.3  # log-odds per mm of distance to the surface of the mask
+PASSES = 2  # the second one learns from the result of the first
+SMOOTH_MM = 1.2  # of the probability, before it becomes a mask
+MOST_VOXELS = 20_000  # used for a fit
+FEWEST_VOXELS = 200  # of the rarer class
+CHUNK = 100_000
+
+
+def refine_border(mask: Mask, image: NDArray[np.floating], spacing: Spacing) -> Mask:
+    """Move the surface of a mask to where the scan has its border.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (i, j, k)
+        Not changed.
+    image : ndarray, shape (i, j, k)
+        The scan, on the same grid.
+    spacing : tuple of float
+        Voxel size in mm.
+
+    Returns
+    -------
+    ndarray of bool, shape (i, j, k)
+        As `mask` further than 6 mm from its surface (less for small brains), and all of it where
+        there are too few voxels to learn from.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    if image.shape != mask.shape:
+        raise ValueError(f"a mask of shape {mask.shape} for a scan of shape {image.shape}")
+    box = bounding_box(mask)
+    if box is None:
+        return mask.copy()
+    size = relative_size(mask[box], spacing)
+    box = with_margin(box, spacing, MARGIN_MM * size, mask.shape)
+    out = mask.copy()
+    out[box] = _refined(mask[box], image[box], spacing, size)
+    return out
+
+
+def _refined(mask: Mask, image: NDArray[np.floating], spacing: Spacing, size: float) -> Mask:
+    own = centred_grid(mask.shape, spacing)
+    grid = coarser_grid(own, FINE_MM * size)
+    start = fraction_inside(mask, own, grid) > 0.5
+    band = max(BAND_MM * size, 2 * sorted(grid.spacing)[1])
+    distance = signed_distance(start, grid.spacing, band + max(grid.spacing))
+    near = np.flatnonzero(np.abs(distance) < band)
+    values = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
+    scan = resample(Volume(values, own.affine), grid)
+    features = border_features(scan, start, distance, grid.spacing, size)
+    rows = features.reshape(len(features), -1)[:, near].T
+    prior = -PRIOR / size * distance.ravel()[near]
+    inside = start.ravel()[near]
+    log_odds = prior
+    for _ in range(PASSES):
+        learned = _learned(rows, inside)
+        if learned is None:
+            return mask
+        log_odds = learned + prior
+        inside = log_odds > 0
+    likely = start.astype(np.float32)
+    likely.ravel()[near] = scipy.special.expit(log_odds)
+    sigma = [SMOOTH_MM * size / s for s in grid.spacing]
+    likely = scipy.ndimage.gaussian_filter(likely, sigma, truncate=3.0)
+    refined: Mask = resample(Volume(likely, grid.affine), own) > 0.5
+    return refined
+
+
+def _learned(rows: FloatArray, inside: Mask) -> FloatArray | None:
+    """Log-odds of being inside, by a classifier of these voxels; None if they are too few."""
+    n_inside = np.count_nonzero(inside)
+    if min(n_inside, len(inside) - n_inside) < FEWEST_VOXELS:
+        return None
+    step = -(-len(rows) // MOST_VOXELS)
+    classifier = BorderClassifier.fit(rows[::step], inside[::step])
+    chunks = [classifier.log_odds(rows[n : n + CHUNK]) for n in range(0, len(rows), CHUNK)]
+    return np.concatenate(chunks)
