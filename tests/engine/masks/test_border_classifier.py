@@ -1,0 +1,32 @@
+"""The regression that tells inside from outside."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_singlestrip.engine.masks.border_classifier import BorderClassifier
+
+
+def test_a_product_of_features_is_learned() -> None:
+    rows = np.random.default_rng(0).normal(size=(4000, 2)).astype(np.float32)
+    inside = rows[:, 0] * rows[:, 1] > 0
+    found = BorderClassifier.fit(rows[:2000], inside[:2000]).log_odds(rows[2000:]) > 0
+    assert (found == inside[2000:]).mean() > 0.95
+
+
+def test_random_labels_are_not_learned() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(4000, 3)).astype(np.float32)
+    inside = rng.random(4000) < 0.8
+    log_odds = BorderClassifier.fit(rows, inside).log_odds(rows)
+    assert abs(np.median(log_odds) - np.log(0.8 / 0.2)) < 0.1
+    assert log_odds.std() < 0.2
+
+
+def test_a_feature_that_is_constant_counts_for_nothing() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(2000, 1)).astype(np.float32)
+    inside = rows[:, 0] > 0
+    both = np.hstack([rows, np.full_like(rows, 5)])
+    alone = BorderClassifier.fit(rows, inside).log_odds(rows)
+    np.testing.assert_allclose(BorderClassifier.fit(both, inside).log_odds(both), alone, atol=1e-3)
