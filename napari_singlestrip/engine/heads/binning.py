@@ -12,7 +12,6 @@ import numpy.typing as npt
 import scipy
 
 from napari_singlestrip.engine.arrays import Mask
-from napari_singlestrip.engine.heads.separable import stride_matrix
 
 LEVELS = 512  # grey levels of the lookup table of bins
 
@@ -72,43 +71,6 @@ def bin_intensities(
         table = fit(sample, n_bins, np.linspace(low, high, LEVELS), rng)
     level = np.clip((values - low) / (high - low) * (LEVELS - 1) + 0.5, 0, LEVELS - 1)
     return table[level.astype(np.int16)]
-
-
-def flatten_bias(data: Volume32, mask: Mask, width: float) -> Volume32:
-    """Divide by a smooth field estimated inside the mask, where tissues are few.
-
-    Parameters
-    ----------
-    data : (X, Y, Z) float32
-    mask : (X, Y, Z) bool
-    width : float
-        FWHM of the smoothing as a fraction of the grid's shortest side; 0 returns `data`.
-    """
-    if width <= 0:
-        return data
-    brain = data[mask]
-    floor = max(float(np.quantile(brain, 0.05)), 1e-3)
-    log = np.zeros_like(data)
-    log[mask] = np.log(np.maximum(brain, floor))
-    sigma = width * min(data.shape) / 2.355
-    weight = _smooth(mask.astype(np.float32), sigma)
-    mean = float(log[mask].mean())
-    field = (_smooth(log, sigma) + 1e-2 * mean) / (weight + 1e-2) - mean
-    return (data * np.exp(-field)).astype(np.float32)
-
-
-def _smooth(x: Volume32, sigma: float) -> Volume32:
-    """Gaussian smoothing with a wide kernel, on a grid that is coarse enough for it."""
-    step = max(1, int(sigma / 3))
-    coarse = x
-    for axis in range(3) if step > 1 else ():
-        coarse = scipy.ndimage.uniform_filter1d(coarse, step, axis)
-        coarse = coarse[(slice(None),) * axis + (slice(None, None, step),)]
-    smooth = scipy.ndimage.gaussian_filter(coarse, sigma / step, mode="constant")
-    if step == 1:
-        return smooth
-    a, b, c = (stride_matrix(n, step) for n in x.shape)
-    return np.einsum("xi,yj,zk,ijk->xyz", a, b, c, smooth, optimize=True)
 
 
 def is_constant(low: float, high: float) -> bool:

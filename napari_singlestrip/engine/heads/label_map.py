@@ -20,12 +20,8 @@ from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.config import LabelMapConfig
 from napari_singlestrip.engine.devices import transfer
 from napari_singlestrip.engine.devices.memory import device_share
-from napari_singlestrip.engine.heads.binning import (
-    bin_intensities,
-    flatten_bias,
-    is_constant,
-    supervoxel_means,
-)
+from napari_singlestrip.engine.heads.binning import bin_intensities, is_constant, supervoxel_means
+from napari_singlestrip.engine.imaging.bias_field import flatten_bias
 from napari_singlestrip.engine.imaging.geometry import otsu_threshold
 from napari_singlestrip.engine.masks.morphology import dilated, eroded, filled
 
@@ -196,7 +192,10 @@ def make_label_maps(
     """
     if not (mask & seen).any() or not (~mask & seen).any():
         raise ValueError("the mask must leave voxels inside and outside")
-    even = flatten_bias(data, mask, config.bias_field)
+    even = data
+    if config.bias_field:
+        sigma = config.bias_field * min(data.shape) / 2.355
+        even = flatten_bias(data, mask, (sigma, sigma, sigma))
     even = scipy.ndimage.gaussian_filter(even, config.denoise) if config.denoise else even
     pairs = tuple(n_bins or config.n_bins)
     head = find_head(even, mask, seen)

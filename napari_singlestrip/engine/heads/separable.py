@@ -29,14 +29,9 @@ def interpolation_matrix(n_out: int, n_in: int) -> FloatArray:
     return _hat(position[:, None] - np.arange(n_in)[None, :])
 
 
-def stride_matrix(n: int, step: int) -> FloatArray:
-    """Linear interpolation from every `step`-th voxel of an axis back to all `n`."""
-    return _hat(np.arange(n)[:, None] / step - np.arange(len(range(0, n, step)))[None, :])
-
-
 def blur_matrix(n: int, fwhm: float) -> FloatArray:
     """Gaussian blur of full width at half maximum `fwhm` (voxels), edges renormalised."""
-    if fwhm <= 0:
+    if fwhm < 0.01:  # no neighbour has any weight; smaller widths would overflow below
         return np.eye(n, dtype=np.float32)
     sigma = fwhm / np.sqrt(8 * np.log(2))
     offset = np.arange(n)[:, None] - np.arange(n)[None, :]

@@ -14,6 +14,7 @@ import scipy
 from numpy.typing import NDArray
 
 from napari_singlestrip.engine.arrays import FloatArray, Mask
+from napari_singlestrip.engine.imaging.bias_field import flatten_bias
 from napari_singlestrip.engine.imaging.geometry import signed_distance
 from napari_singlestrip.engine.imaging.grid import Volume
 from napari_singlestrip.engine.imaging.resampling import resample
@@ -32,6 +33,7 @@ from napari_singlestrip.engine.masks.work_grid import (
 
 BAND_MM = 6.0  # around the surface: where it may move
 MARGIN_MM = 15.0  # of the box around the mask
+FLAT_MM = 25.0  # SD of the smoothing that estimates the bias field
 PRIOR = 0.3  # log-odds per mm of distance to the surface of the mask
 PASSES = 2  # the second one learns from the result of the first
 SMOOTH_MM = 1.2  # of the probability, before it becomes a mask
@@ -84,6 +86,7 @@ def _refined(mask: Mask, image: NDArray[np.floating], spacing: Spacing, size: fl
     near = np.flatnonzero(np.abs(distance) < band)
     values = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
     scan = resample(Volume(values, own.affine), grid)
+    scan = flatten_bias(scan, start, [FLAT_MM * size / s for s in grid.spacing])
     features = border_features(scan, start, distance, grid.spacing, size)
     rows = features.reshape(len(features), -1)[:, near].T
     prior = -PRIOR / size * distance.ravel()[near]

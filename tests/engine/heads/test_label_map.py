@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_singlestrip.engine.config import LabelMapConfig
-from napari_singlestrip.engine.heads.binning import bin_intensities, flatten_bias, supervoxel_means
+from napari_singlestrip.engine.heads.binning import bin_intensities, supervoxel_means
 from napari_singlestrip.engine.heads.label_map import (
     DISTANCE_UNIT,
     OUTSIDE,
@@ -125,20 +125,6 @@ def test_bias_field_and_noise_hardly_change_the_bins(method: Method) -> None:
     two = [make_label_maps(d, m, s, LabelMapConfig(method=method), np.random.default_rng(0),
                            [(3, 3)]).labels[0] for d, m, s in (onion(noise=0), (data, mask, seen))]
     assert (two[0] == two[1])[core].mean() > 0.8
-
-
-def test_flattening_takes_the_field_out() -> None:
-    data, mask, _ = onion(noise=0, bias=1.0)
-    white = ball(8)
-    before = data[white].std() / data[white].mean()
-    even = flatten_bias(data, mask, 0.35)
-    assert even[white].std() / even[white].mean() < 0.6 * before
-    assert even.dtype == np.float32
-
-
-def test_flattening_can_be_switched_off() -> None:
-    data, mask, _ = onion(bias=1.0)
-    assert flatten_bias(data, mask, 0.0) is data
 
 
 @given(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -15,7 +15,6 @@ from napari_singlestrip.engine.heads.separable import (
     blur_matrix,
     interpolation_matrix,
     slice_matrix,
-    stride_matrix,
 )
 
 Array = np.ndarray[Any, Any]
@@ -31,13 +30,10 @@ def is_average(matrix: Array) -> bool:
     return bool(np.allclose(matrix.sum(1), 1, atol=1e-5) and matrix.min() >= 0)
 
 
-@given(SIZES, st.integers(1, 12), st.integers(1, 9), st.floats(0, 12), st.floats(1, 16),
-       st.floats(0, 1))
-def test_rows_sum_to_one(
-    n: int, n_in: int, step: int, fwhm: float, thickness: float, offset: float
-) -> None:
+@given(SIZES, st.integers(1, 12), st.floats(0, 12), st.floats(1, 16), st.floats(0, 1))
+@example(2, 1, 1e-200, 1.0, 0.0)
+def test_rows_sum_to_one(n: int, n_in: int, fwhm: float, thickness: float, offset: float) -> None:
     assert is_average(interpolation_matrix(n, n_in))
-    assert is_average(stride_matrix(n, step))
     assert is_average(blur_matrix(n, fwhm))
     assert is_average(slice_matrix(n, thickness, offset))
 
@@ -46,8 +42,7 @@ def test_rows_sum_to_one(
 def test_nothing_asked_for_is_nothing_done(n: int) -> None:
     identity = np.eye(n, dtype=np.float32)
     for matrix in (
-        interpolation_matrix(n, n), stride_matrix(n, 1), blur_matrix(n, 0), slice_matrix(n, 1),
-        slice_matrix(n, 0.5),
+        interpolation_matrix(n, n), blur_matrix(n, 0), slice_matrix(n, 1), slice_matrix(n, 0.5)
     ):  # fmt: skip
         assert np.allclose(matrix, identity, atol=1e-6)
         assert matrix.dtype == np.float32
@@ -62,13 +57,6 @@ def test_interpolation_is_that_of_scipy(n_out: int, n_in: int) -> None:
 
 def test_one_control_point_is_a_constant() -> None:
     assert np.allclose(interpolation_matrix(7, 1), 1)
-
-
-@given(SIZES, st.integers(1, 9))
-def test_stride_is_linear_and_flat_beyond_the_last_point(n: int, step: int) -> None:
-    x = noise(n)[::step]
-    expected = np.interp(np.arange(n), np.arange(n)[::step], x)
-    assert np.allclose(stride_matrix(n, step) @ x, expected, atol=1e-5)
 
 
 @given(SIZES, st.floats(0.5, 8))
