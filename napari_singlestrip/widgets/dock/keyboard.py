@@ -52,8 +52,16 @@ def tab_stops(dock: QWidget) -> list[QWidget]:
 
 
 def take_step(dock: QWidget, forward: bool, picture: QWidget | None) -> None:
-    """Focus the next or previous control; after the last one, the image."""
+    """Focus the next or previous control; after the last one, the image.
+
+    Qt also calls this when the focused control is disabled or hidden, as a button is by what it
+    starts: then the image gets the focus, where letters act.
+    """
     stops, here = tab_stops(dock), QApplication.focusWidget()
+    left = here is not None and dock.isAncestorOf(here) and not _can_be_used(here)
+    if left and picture is not None:
+        picture.setFocus(Qt.FocusReason.OtherFocusReason)
+        return
     at = stops.index(here) if here in stops else -1 if forward else len(stops)
     after = at + (1 if forward else -1)
     reason = Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason
@@ -81,6 +89,10 @@ def change_place(dock: QWidget, page: QWidget, picture: QWidget | None) -> None:
         picture.setFocus(Qt.FocusReason.ShortcutFocusReason)
     elif stops:
         _go_to(stops[0], Qt.FocusReason.ShortcutFocusReason)
+
+
+def _can_be_used(widget: QWidget) -> bool:
+    return widget.isEnabled() and widget.isVisible()
 
 
 def _go_to(widget: QWidget, reason: Qt.FocusReason) -> None:

@@ -131,4 +131,14 @@ class OwnLayers:
     def _keep(self, name: str, layer: Any, scale: Scale) -> Any:
         self.named[name] = layer
         self._in_place.hold(layer, scale)
+        _say_no_keys(layer)
+        layer.events.help.connect(lambda _event: _say_no_keys(layer))
         return layer
+
+
+def _say_no_keys(layer: Any) -> None:
+    """Drop the line on keys that napari writes for each mode into its status bar.
+
+    They are napari's tools, some of which are other tools here, or must not touch a mask.
+    """
+    layer.help = ""

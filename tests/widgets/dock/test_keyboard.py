@@ -106,3 +106,18 @@ def test_a_click_draws_no_frame(at_work: Any) -> None:
     at_work.go_to("paint")
     click(at_work.panels["paint"].tools.brush.tools["paint"])
     assert not at_work.focus_ring.isVisible()
+
+
+def test_a_button_that_its_own_click_disables_leaves_the_keys_to_the_image(at_work: Any) -> None:
+    at_work.go_to("review")
+    process_events()
+    made, after = (at_work.findChild(QWidget, name) for name in ("accept", "toggle_panes"))
+    for leave in (lambda: made.setEnabled(False), lambda: made.hide()):
+        made.setEnabled(True)
+        made.show()
+        made.setFocus()
+        assert QApplication.focusWidget() is made
+        leave()
+        process_events()
+        assert QApplication.focusWidget() is canvas_of(at_work.viewer)
+        assert not after.hasFocus() and not at_work.focus_ring.isVisible()

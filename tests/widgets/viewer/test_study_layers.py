@@ -363,3 +363,11 @@ def test_showing_the_mask_again_leaves_the_tool_in_hand(session: Any) -> None:
     session.layers.editing.unhide()
     assert layer.visible
     assert layer.mode == "paint"
+
+
+def test_the_status_bar_names_none_of_naparis_keys(session: Any) -> None:
+    """Some are other tools here; 7 would move the mask off its scan."""
+    for mode in ("lasso", "paint", "erase", "pan_zoom"):
+        session.layers.brush.set_mode(mode)
+        assert session.viewer.help == ""
+    assert [layer.help for layer in session.viewer.layers] == [""] * len(session.viewer.layers)
