@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from qtpy.QtCore import QEvent, QMargins, QObject, QSize, Qt
+from qtpy.QtCore import QEvent, QMargins, QObject, QPoint, QSize, Qt
 from qtpy.QtGui import QContextMenuEvent, QGuiApplication, QKeyEvent, QKeySequence, QResizeEvent
 from qtpy.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QScrollArea, QWidget
 
@@ -138,6 +138,15 @@ class Page(QScrollArea):
             hint.setWidth(panel.minimumSizeHint().width() + bar.sizeHint().width())
         return hint
 
+    def scroll_to(self, widget: QWidget) -> None:
+        """Scroll until a widget lies above the footer; its top, where there is not enough room."""
+        panel, bar, port = self.widget(), self.verticalScrollBar(), self.viewport()
+        if panel is None or bar is None or port is None:
+            return
+        top = widget.mapTo(panel, QPoint()).y()
+        room = port.height() - (0 if self._footer is None else self._footer.height())
+        bar.setValue(min(top, max(bar.value(), top + widget.height() - room)))
+
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Propagate size changes of the panel, which Qt stops at the scroll area."""
         done = super().eventFilter(watched, event)
@@ -163,3 +172,12 @@ class Page(QScrollArea):
         width = panel.width() - margins.left() - margins.right()
         self._footer.setGeometry(margins.left(), bottom - height, width, height)
         self._footer.raise_()
+
+
+def scroll_to(widget: QWidget) -> None:
+    """Scroll the page that a widget is on until it is visible."""
+    above = widget.parentWidget()
+    while above is not None and not isinstance(above, Page):
+        above = above.parentWidget()
+    if above is not None:
+        above.scroll_to(widget)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
+from napari_singlestrip.widgets.common.controls import scroll_to
+from napari_singlestrip.widgets.common.single_shot import single_shot
+
 
 def section(title: str, widget: QWidget, name: str) -> QCollapsible:
     """Put a widget into a section, collapsed at first; `name` finds it in tests."""
@@ -28,8 +31,12 @@ def flush_left(made: QCollapsible) -> None:
 
 
 def sections(*several: QCollapsible) -> QWidget:
-    """Put the titles of sections side by side, and their contents below: one row while closed."""
+    """Put the titles of sections side by side, and their contents below: one row while closed.
+
+    A section that is opened with the mouse is scrolled to.
+    """
     made = QWidget()
+    opened = single_shot(made, 0, lambda: scroll_to(made))  # once laid out
     titles, column = QHBoxLayout(), QVBoxLayout(made)
     titles.setSpacing(4)
     column.setContentsMargins(0, 0, 0, 0)
@@ -37,5 +44,6 @@ def sections(*several: QCollapsible) -> QWidget:
     column.addLayout(titles)
     for one in several:
         titles.addWidget(one.toggleButton(), 1)
+        one.toggleButton().clicked.connect(lambda _on=False: opened.start())
         column.addWidget(one)
     return made

@@ -17,6 +17,7 @@ from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.paint.tool_runner import ToolRunner
 from napari_singlestrip.widgets.session.session import Session
 
+ADDING = "samples"  # a job that adds scans as they are made
 MAX_LOOKED_AT = 24  # scans that are compared: more take longer and change little
 
 
@@ -140,13 +141,20 @@ class ScanChoice(QWidget):
 
     def _show_hint(self) -> None:
         study = self.session.study
-        useful = study is not None and self.typical in study.scans.names and not study.masks.names()
+        useful = study is not None and self.typical in study.scans.names and self._is_open()
         self.hint.setVisible(useful)
         if self.typical == self.session.scan:
             self.hint.setText("The most typical scan of this study: a good one to paint.")
         else:
             self.hint.setText(f'Most typical, so a good one to paint: '
                               f'<a href="#">{self.typical}</a>')
+
+
+    def _is_open(self) -> bool:
+        """Whether it matters: nothing is painted yet, and no job is adding scans."""
+        session, study = self.session, self.session.need_study()
+        adding = session.job.status.busy and session.job.status.kind == ADDING
+        return not (adding or study.masks.names() or session.unfinished())
 
 
 def _portraits(paths: Mapping[str, Path], known: Mapping[Path, Portrait]) -> dict[str, Portrait]:

@@ -12,7 +12,8 @@ from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.masks import mask_tools
 from napari_singlestrip.engine.masks.growing import grow_from_seeds
 from napari_singlestrip.engine.masks.mask_tools import Image, Spacing
-from napari_singlestrip.widgets.common.controls import button
+from napari_singlestrip.widgets.common.controls import button, scroll_to
+from napari_singlestrip.widgets.common.single_shot import single_shot
 from napari_singlestrip.widgets.paint.adjust_box import AdjustBox
 from napari_singlestrip.widgets.paint.brush_controls import BrushControls
 from napari_singlestrip.widgets.paint.following import Following
@@ -55,6 +56,7 @@ class PaintTools(QWidget):
         self._buttons = self._make_buttons()
         self._buttons["adjust"].setCheckable(True)
         self.adjust = AdjustBox(session, self.use)
+        self._to_adjust = single_shot(self, 0, lambda: scroll_to(self.adjust))  # once laid out
         self._next_look = NextLook(session, self)
         self.set_slices = SetSlicesBar(session, self.look_next)
         self._lay_out()
@@ -98,6 +100,8 @@ class PaintTools(QWidget):
         opened = self.adjust.isHidden()
         self.adjust.setVisible(opened)
         self._buttons["adjust"].setChecked(opened)
+        if opened:
+            self._to_adjust.start()
 
     def toggle_range(self) -> None:
         """Paint only in the range of intensities, or at any."""
@@ -162,6 +166,7 @@ class PaintTools(QWidget):
 
     def close_all(self) -> None:
         """End the thread of the tools, and disconnect from the viewer."""
+        self._to_adjust.stop()
         self.runner.close_all()
         self._next_look.close_all()
         self.adjust.close_all()
@@ -278,10 +283,7 @@ class PaintTools(QWidget):
         filled = len(mask_tools.painted_slices(after, axis)) - painted
         # There is no preview, so the other planes highlight the new slices.
         self.session.filled.emit(after & ~before)
-        return (
-            f"Filled {filled} slices between {painted} painted ones, yellow in the other panes "
-            "for a moment. Undo: Ctrl+Z."
-        )
+        return f"Filled {filled} slices between {painted} painted ones. Undo: Ctrl+Z."
 
     def _say_changed(self, before: Mask, after: Mask, changed: int) -> str:
         now = self.session.layers.showing.now

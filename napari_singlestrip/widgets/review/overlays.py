@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_singlestrip.engine.arrays import AnyArray
 from napari_singlestrip.engine.imaging.volume import load_mask
@@ -54,6 +55,9 @@ class ReviewLayers(QWidget):
         self.in_3d = self._box("3D  D", "in_3d", "Show the mask in 3D; painting works in slices")
         self.words = QLabel()  # in a row of its own, it would move the places above it
         self.words.setObjectName("changes")
+        self.words.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        # A stroke changes the text: it must not widen the dock, or the image below the hand moves.
+        self.words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._name, self._paths = "", dict[str, Path]()
         self._arrays: dict[str, AnyArray] = {}
         self._asked: set[str] = set()
@@ -165,11 +169,10 @@ class ReviewLayers(QWidget):
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
-        row.setSpacing(6)
+        row.setSpacing(2)
         for box in (self.doubt, self.outline, self.in_3d):
             row.addWidget(box)
-        row.addStretch(1)
-        row.addWidget(self.words)
+        row.addWidget(self.words, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
@@ -301,7 +304,7 @@ class ReviewLayers(QWidget):
         n, now = self.n_changed, self.session.layers.showing.now
         if n is None or now is None or now.name != self._name:
             return ""
-        return f"{ml_in_words(n * now.scan.grid.voxel_ml)} changed" if n else "untouched"
+        return f"{ml_in_words(n * now.scan.grid.voxel_ml)} edited" if n else "untouched"
 
     def _changed_exactly(self) -> str:
         said, n = self.words.text(), self.n_changed

@@ -300,7 +300,7 @@ def test_slices_are_painted_and_filled_by_key_and_taken_back_to_nothing(panel: A
     finished(panel)
 
     assert "Filled 10 slices between 3 painted ones" in told[-1]
-    assert told[-1].endswith("Undo: Ctrl+Z.")
+    assert told[-1].endswith("Undo: Ctrl+Z.") and len(told[-1]) < 60  # one line
     assert mask_of(panel).any(axis=(1, 2)).sum() == 13
     wait_until(lambda: "13 painted slices, none missing" in child(panel, "check_lines").text())
     press_key(panel.session.viewer, Qt.Key.Key_I)
@@ -411,6 +411,42 @@ def test_a_scan_to_paint_is_suggested(window: StripWidget, heads: Any, tmp_path:
     panel.choice.hint.linkActivated.emit("#")
     assert panel.session.scan == panel.choice.typical
     assert "good one to paint" in child(panel, "typical_hint").text()
+
+
+def test_no_other_scan_is_suggested_while_scans_are_added_or_one_is_painted(
+    window: StripWidget, heads: Any, tmp_path: Path
+) -> None:
+    """A line that comes and goes would move the tools below the hand."""
+    from napari_singlestrip.study.study import Study
+    from napari_singlestrip.widgets.session.job_process import JobStatus
+
+    window.session.take_study(Study.create(tmp_path / "new", heads.scans))
+    window.session.job._set(JobStatus("running", "samples"))
+    window.session.step_requested.emit("paint")
+    panel: Any = window.panels["paint"]
+    wait_until(lambda: panel.choice.typical, "the typical scan")
+    assert not child(panel, "typical_hint").isVisible()
+    window.session.job._set(JobStatus())
+    panel.choice.refresh()
+    assert child(panel, "typical_hint").isVisible()
+    paint(panel)
+    wait_until(lambda: window.session.unfinished(), "the draft")
+    panel.choice.refresh()
+    assert not child(panel, "typical_hint").isVisible()
+
+
+def test_what_adjust_opens_is_in_sight(panel: Any, window: StripWidget) -> None:
+    page: Any = window.stack.currentWidget()
+    page.setFixedHeight(420)  # a small screen, with a long message below
+    process_events()
+    page.verticalScrollBar().setValue(0)
+    press_key(panel.session.viewer, Qt.Key.Key_Y)
+    wait_until(lambda: page.verticalScrollBar().value() > 0, "scrolling")
+    adjust = panel.tools.adjust
+    top = adjust.mapTo(page.viewport(), adjust.rect().topLeft()).y()
+    bottom = top + adjust.height()
+    room = page.viewport().height() - panel.footer.height()
+    assert 0 <= top < room and (bottom <= room or top <= 1)
 
 
 def test_the_right_button_and_shift_erase_with_the_brush(panel: Any) -> None:

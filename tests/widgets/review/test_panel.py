@@ -353,7 +353,7 @@ def test_untouched_pseudo_label_while_u_is_held(panel: ReviewPanel) -> None:
     assert before is not None and painted is not None
     assert panel.layers.n_changed == int(np.count_nonzero(before != painted))
     wait_until(lambda: f"{panel.layers.n_changed:,} voxels" in panel.layers.words.toolTip())
-    assert panel.layers.words.text().endswith("L changed")
+    assert panel.layers.words.text().endswith("L edited")
     QTest.keyPress(canvas, KEY.Key_U)
     wait_until(lambda: layers.overlays.has(PSEUDO_LABEL), "the untouched pseudo-label")
     shown = np.asarray(panel.session.viewer.layers[PSEUDO_LABEL].data) != 0
@@ -531,6 +531,32 @@ def test_nothing_is_cut_off_on_a_small_screen(window: StripWidget, panel: Review
         assert isinstance(area, QScrollArea)
         room = area.viewport()
         assert room is not None and panel.minimumSizeHint().width() <= room.width()
+
+
+def test_what_a_stroke_changes_does_not_widen_the_dock(
+    window: StripWidget, panel: ReviewPanel
+) -> None:
+    """The image would move below the hand."""
+    before = window.minimumSizeHint().width()
+    panel.layers.words.setText("1,234 mL edited, and more")
+    process_events()
+    assert window.minimumSizeHint().width() == before
+
+
+def test_paint_tools_that_are_opened_are_in_sight(window: StripWidget, panel: ReviewPanel) -> None:
+    page = window.stack.currentWidget()
+    page.setFixedHeight(460)  # type: ignore[union-attr]
+    process_events()
+    click(child(panel, "toggle_paint_tools"))
+    lasso, port = child(panel, "tool_lasso"), page.viewport()  # type: ignore[union-attr]
+    room = port.height() - panel.footer.height()  # type: ignore[union-attr]
+
+    def bottom() -> int:
+        return int(lasso.mapTo(port, lasso.rect().bottomLeft()).y())
+
+    wait_until(lambda: bottom() < room, "the tools in sight")
+    titles = child(panel, "toggle_paint_tools")
+    assert titles.mapTo(port, titles.rect().topLeft()).y() >= 0  # to close them again
 
 
 def test_review_begins_with_the_top_of_a_ranking_made_while_another_scan_was_watched(
