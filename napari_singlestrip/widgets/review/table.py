@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from qtpy.QtCore import QModelIndex, QSize, Qt, Signal
-from qtpy.QtGui import QKeyEvent, QResizeEvent
+from qtpy.QtGui import QFontMetrics, QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QWidget
 
 from napari_singlestrip.widgets.common.page_table import PageTable
@@ -19,6 +19,8 @@ from napari_singlestrip.widgets.review.table_model import (
     ReviewFilter,
     ReviewModel,
 )
+
+NAME_MARGINS = 10  # pixels around a text in a cell
 
 
 class ReviewTable(PageTable):
@@ -41,6 +43,7 @@ class ReviewTable(PageTable):
         self.filter = ReviewFilter(self.rows, self)
         self.setModel(self.filter)
         self._set_up()
+        self.rows.fits_line = self._fits_line
         self.sort_by("rank", down=False)
 
     # --- the current row
@@ -113,6 +116,11 @@ class ReviewTable(PageTable):
             event.ignore()
             return
         super().keyPressEvent(event)
+
+    def _fits_line(self, name: str) -> bool:
+        """Whether the name of a scan fits into one line of its column."""
+        room = self.columnWidth(SCAN) - NAME_MARGINS
+        return QFontMetrics(self.rows.small_font).horizontalAdvance(name) <= room
 
     def _set_up(self) -> None:
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

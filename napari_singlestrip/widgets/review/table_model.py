@@ -85,8 +85,8 @@ class ReviewModel(QAbstractTableModel):
         super().__init__(parent)
         self._pictures = pictures
         self._icons: dict[str, QIcon] = {}
-        self._small = QFont()  # names of scans are long
-        self._small.setPointSizeF(0.88 * self._small.pointSizeF())
+        self.small_font = QFont()  # names of scans are long
+        self.small_font.setPointSizeF(0.88 * self.small_font.pointSizeF())
         self.rows: tuple[ReviewRow, ...] = ()  # as they are sorted
         self._ranking: tuple[ReviewRow, ...] = ()  # best first
         self._place: dict[str, int] = {}
@@ -94,6 +94,7 @@ class ReviewModel(QAbstractTableModel):
         self.dices: Mapping[str, float] = {}
         self.programs: tuple[str, ...] = ()
         self.changes: Mapping[str, MaskChange] = {}
+        self.fits_line: Callable[[str], bool] = lambda _name: True  # set by the table
 
     def show_changes(self, changes: Mapping[str, MaskChange]) -> None:
         """Set the changes since the previous round."""
@@ -202,16 +203,27 @@ class ReviewModel(QAbstractTableModel):
         if key == "change" and role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return _change(self.changes.get(row.name), role)
         if role == Qt.ItemDataRole.DisplayRole:
-            return _text(row, key, self.dices)
+            return self._scan_text(row) if key == "scan" else _text(row, key, self.dices)
         if role == Qt.ItemDataRole.ToolTipRole:
             return _tip(row)
         if role == Qt.ItemDataRole.FontRole and key == "scan":
-            return self._small
+            return self.small_font
         if role == Qt.ItemDataRole.DecorationRole:
             return self._decoration(row, key)
         if role == Qt.ItemDataRole.TextAlignmentRole and key in NUMBERS:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None
+
+    def _scan_text(self, row: ReviewRow) -> str:
+        """Name, and a remark in the second line, if the name leaves it; else a mark for a flag."""
+        name = printable(row.name)
+        flag = row.score.flag
+        more = flag or note_of(row) or ("held out" if row.held_out else "")
+        alone = self.fits_line(name)
+        name = name.replace("_", "_\u200b").replace("-", "-\u200b")  # may break there
+        if more and alone:
+            return f"{name}\n{more}"
+        return f"! {name}" if flag else name
 
     def _decoration(self, row: ReviewRow, key: str) -> Any:
         if key == "picture":
@@ -323,11 +335,6 @@ def _text(row: ReviewRow, key: str, dices: Mapping[str, float]) -> str:
     score = row.score
     if key == "picture":
         return ""
-    if key == "scan":
-        more = score.flag or note_of(row) or ("held out" if row.held_out else "")
-        name = printable(row.name)
-        name = name.replace("_", "_\u200b").replace("-", "-\u200b")  # may break there
-        return f"{name}\n{more}" if more else name
     if key == "rank":
         return str(score.rank) if score.rank else "–"
     if key == "state":

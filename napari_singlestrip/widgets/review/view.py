@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STATES: tuple[ReviewState, ...] = get_args(ReviewState)
 KINDS = {"selected": "top-ranked"}
+SAID = {"unsaved changes": "with unsaved changes"}
 NO_STUDY = "There is nothing to review yet: open a study or add scans first."
 NOT_RANKED = (
     "Nothing is ranked yet. Train first: then all other scans get a mask, and the masks are "
@@ -289,7 +290,8 @@ def _head(facts: ReviewFacts) -> HeadView:
     changed = ""
     if facts.changes and len(facts.changes) >= n:  # once all were compared
         changed = f"{sum(one.changed for one in facts.changes.values()) or 'none'} changed"
-    said = (f"{states[state]} {state}" for state in STATES if states[state])
+    said = (_together(f"{states[state]} {SAID.get(state, state)}")
+            for state in STATES if states[state])
     summary = _joined(f"<b>{_title(review)}</b>: {n} masks", *said, changed)
     has_truth = bool(facts.truth.dices or facts.truth.n_missing)
     return HeadView(
@@ -310,6 +312,11 @@ def _named(programs: Sequence[str]) -> str:
     more = len(programs) - MAX_PROGRAMS
     shown = ", ".join(escape(printable(name)) for name in programs[:MAX_PROGRAMS])
     return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _together(part: str) -> str:
+    """Keep a part on one line."""
+    return part.replace(" ", "\u00a0")
 
 
 def _joined(*parts: str) -> str:

@@ -47,6 +47,7 @@ def cell(table: ReviewTable, row: int, key: str, role: int = 0) -> object:
 
 
 def test_cells(table: ReviewTable) -> None:
+    table.resize(600, 300)
     assert [cell(table, 0, key) for key in ("rank", "error", "volume", "dice", "state")] == [
         "1", "0.020", "1400", "0.980", "accepted"
     ]
@@ -131,6 +132,20 @@ def test_names_have_room_beside_what_later_rounds_and_references_add(table: Revi
     assert shown(1, False) == ["volume", "change"]
     assert shown(1, True) == ["dice", "change"]
     head.deleteLater()
+
+
+def test_a_flag_does_not_cut_a_long_name(table: ReviewTable) -> None:
+    """Where the name needs both lines, a mark tells of the flag."""
+    long = "sub-0123456789_ses-02_acq-mprage_T1w"
+    table.resize(460, 300)
+    scores = [ScoreRow(name, 0.5, 0.5, 300, n, flag="small") for n, name in
+              enumerate((long, "sub-4"), 1)]
+    table.rows.show(Review(1, tuple(ReviewRow(score) for score in scores)), {})
+    cells = [str(cell(table, n, "scan")).replace("\u200b", "") for n in range(2)]
+    assert cells == [f"! {long}", "sub-4\nsmall"]
+    assert "Flag: small" in str(cell(table, 0, "scan", Qt.ItemDataRole.ToolTipRole))
+    table.resize(900, 300)
+    assert str(cell(table, 0, "scan")).endswith("\nsmall")
 
 
 def test_changed_rows_leave_the_person_where_they_were(table: ReviewTable) -> None:
