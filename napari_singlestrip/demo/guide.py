@@ -149,7 +149,7 @@ STEPS: tuple[GuideStep, ...] = (
     ),
     GuideStep(
         "train", "painting", "train",
-        "Choose <i>quick</i> and press <b>Train</b>: the network trains on synthetic images made "
+        "Choose <i>Quick</i> and press <b>Train</b>: the network trains on synthetic images made "
         "from your mask.", _trains,
     ),
     GuideStep(

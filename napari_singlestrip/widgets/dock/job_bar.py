@@ -30,6 +30,7 @@ from napari_singlestrip.widgets.session.session import Session
 LEVELS = ("info", "warning", "error")
 SAME_MOMENT_MS = 50  # a message that comes with a change is about the new state
 PADDING = 6  # pixels around a text in napari's theme
+MADE = {"report": "The report is written: Open report shows it."}  # by kind of job
 LOG_LINES = 400
 LOG_SHOWN = 100_000  # characters at the end of job.log
 
@@ -124,7 +125,7 @@ class JobBar(QWidget):
             self.tell(event.text, event.level)
             self._keep(event.traceback)
         elif isinstance(event, (Failed, Crashed, Cancelled, Finished)):
-            self.tell(*ending(event))
+            self.tell(*ending(event, self.session.job.status.kind))
             self._of_job = True
             if isinstance(event, Failed) and event.traceback:
                 self._keep(event.traceback)
@@ -158,7 +159,8 @@ class JobBar(QWidget):
             self._row.insertWidget(0, self.message, 1)
 
     def _on_study(self, what: StudyPart) -> None:
-        if what == StudyPart.STUDY and not self._new.isActive():
+        other = self._of_job or not self._new.isActive()  # a job ends when its study is left
+        if what == StudyPart.STUDY and other:
             self.forget()
 
     def _lay_out(self) -> None:
@@ -274,14 +276,15 @@ def _needs_nobody(event: Event) -> bool:
     return isinstance(event, Finished) or (isinstance(event, Note) and event.level == "info")
 
 
-def ending(event: Event) -> tuple[str, str]:
-    """Describe how a job ended, with the severity."""
+def ending(event: Event, kind: str = "") -> tuple[str, str]:
+    """Describe how a job of some kind ended, with the severity."""
     if isinstance(event, Finished) and event.n_failed:
         scans = "1 scan" if event.n_failed == 1 else f"{event.n_failed} scans"
         how = "Finished, but" if event.n_done else "Nothing was done:"
         return f"{how} {scans} failed. See the log.", "warning"
     if isinstance(event, Finished):
-        return f"Done in {duration(event.seconds)}.", "info"
+        took = f" in {duration(event.seconds)}" if event.seconds >= 1 else ""
+        return MADE.get(kind, f"Done{took}."), "info"
     if isinstance(event, Cancelled):
         return "Saved and stopped. The next run resumes from here.", "info"
     if isinstance(event, Failed):

@@ -19,6 +19,8 @@ from napari_singlestrip.widgets.session.session import Session
 DEMO = "demo"  # the sample of napari's menu
 JOB = "samples"
 DRAWING = "The heads are being generated ..."
+FIRST_HEADS = ("The other heads are still being generated, see below. Then choose <i>Quick</i> and "
+               "press <b>Train</b>.")
 WAYS = {
     "painting": "Open the study you paint in", "finished": "Open the finished study",
     "tuned": "Open the fine-tuned study",
@@ -80,7 +82,8 @@ class GuideStrip(QFrame):
         step, last = STEPS[min(self.shown, len(STEPS) - 1)], len(STEPS) - 1
         done = self.shown < self.at
         self.count.setText(f"Demo {min(self.shown, last) + 1}/{len(STEPS)}")
-        self.says.setText(f"\u2713 {step.words}" if done else step.words)
+        says = FIRST_HEADS if step.key == "train" and self._draws_heads() else step.words
+        self.says.setText(f"\u2713 {step.words}" if done else says)
         self.back.setEnabled(self.shown > 0)
         self.forward.setVisible(self.shown < last)
         self.forward.setText("Next" if done else "Skip")
@@ -99,6 +102,11 @@ class GuideStrip(QFrame):
             is_whole=is_whole, places=self._places,
             followed=session.correcting.originals.has_followed,
         )
+
+    def _draws_heads(self) -> bool:
+        """Whether the job that training has to wait for is that of the heads."""
+        status = self.session.job.status
+        return status.busy and status.kind == JOB
 
     def _on_change(self, *_: object) -> None:
         if self.folder is None:

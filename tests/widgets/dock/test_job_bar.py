@@ -161,6 +161,7 @@ def test_messages_have_the_colour_of_their_level(bar: JobBar) -> None:
 
 @pytest.mark.parametrize(("event", "words", "level"), [
     (Finished(150.0), "Done in 2 min", "info"),
+    (Finished(0.3), "Done.", "info"),
     (Finished(150.0, n_done=3, n_failed=2), "Finished, but 2 scans failed", "warning"),
     (Finished(150.0, n_failed=1), "Nothing was done: 1 scan failed", "warning"),
     (Cancelled("train", 3), "resumes from here", "info"),
@@ -173,6 +174,15 @@ def test_messages_have_the_colour_of_their_level(bar: JobBar) -> None:
 def test_endings(event: Any, words: str, level: str) -> None:
     assert words in ending(event)[0]
     assert ending(event)[1] == level
+
+
+def test_a_report_is_told_with_the_button_that_shows_it(
+    window: StripWidget, ranked_study: Study
+) -> None:
+    says, level = ending(Finished(0.3), "report")
+    button = child(window.panels["apply"], "open_report").text()
+    assert button in says and level == "info"
+    assert ending(Finished(0.3, n_failed=1), "report")[1] == "warning"
 
 
 def test_words_of_a_status() -> None:
@@ -245,6 +255,15 @@ def test_how_a_job_ended_stays_until_the_next_one(
     assert "disk is full" in bar.message.text()
     bar.show_status(JobStatus("starting", "run"))
     assert bar.message.text() == ""
+
+
+def test_how_a_job_ended_goes_with_the_study_it_was_about(
+    window: StripWidget, ranked_study: Study, study: Study
+) -> None:
+    window.session.take_study(ranked_study)
+    window.job_bar.show_event(Cancelled("train", 3))  # as leaving its study ends a job
+    window.session.take_study(study)
+    assert window.job_bar.message.text() == ""
 
 
 def test_nothing_moves_when_a_message_comes_and_goes(

@@ -116,6 +116,18 @@ def test_the_wait_is_bridged_by_the_finished_study(guided: StripWidget, folder: 
     assert guided.session.step == "review" and reads(guided) == "places"
 
 
+def test_training_waits_for_the_heads_in_words(guided: StripWidget) -> None:
+    from napari_singlestrip.widgets.session.job_process import JobStatus
+
+    for _ in range(KEYS.index("train")):
+        click(guided.guide.forward)
+    guided.session.job._set(JobStatus("running", "samples"))
+    guided.guide.refresh()
+    assert "still being generated" in guided.guide.says.text()
+    guided.session.job._set(JobStatus())
+    assert "synthetic images" in guided.guide.says.text()
+
+
 def test_places_and_decisions_count(guided: StripWidget) -> None:
     for _ in range(KEYS.index("jump")):
         guided.guide.forward.click()
