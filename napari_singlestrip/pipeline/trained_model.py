@@ -171,10 +171,15 @@ def in_doubt(card: ModelCard, volume_ml: float, error: float = math.nan) -> str:
     low, high = card.volume_ml
     words = []
     if not low <= volume_ml <= high:
-        words.append(f"volume {volume_ml:.3g} mL is outside {low:.3g} to {high:.3g} mL")
+        words.append(f"volume {_ml(volume_ml)} mL is outside {_ml(low)} to {_ml(high)} mL")
     if error > card.max_error:
         words.append(f"autoencoder error {error:.3f} is above {card.max_error:.3f}")
     return "; ".join(words)
+
+
+def _ml(volume: float) -> str:
+    """Three digits, or all of a large volume: never an exponent."""
+    return f"{volume:.0f}" if volume >= 100 else f"{volume:.3g}"
 
 
 def with_overrides(model: Model, overrides: Mapping[str, Any]) -> Model:

@@ -15,7 +15,7 @@ import torch
 
 import napari_singlestrip as ss
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.pipeline.trained_model import export_model, open_model
+from napari_singlestrip.pipeline.trained_model import export_model, in_doubt, open_model
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.volumes_table import MASK_SUFFIX
 
@@ -188,6 +188,16 @@ def test_what_the_model_has_not_seen_is_said(
     stripper = ss.Stripper(replace(opened, card=card))
     stripper.strip(head)
     assert any("is outside 1 to 2 mL" in note for note in stripper.notes)
+
+
+@pytest.mark.parametrize(("volume_ml", "range_ml", "words"), [
+    (1001.6, (1103.0, 2368.2), "volume 1002 mL is outside 1103 to 2368 mL"),
+    (0.38, (0.412, 0.5), "volume 0.38 mL is outside 0.412 to 0.5 mL"),
+])
+def test_volumes_are_told_without_exponents(
+    model: ss.Stripper, volume_ml: float, range_ml: tuple[float, float], words: str
+) -> None:
+    assert in_doubt(replace(model.card, volume_ml=range_ml), volume_ml) == words
 
 
 def test_mask_is_as_that_of_its_file_when_saved(
