@@ -10,6 +10,7 @@ import scipy
 from napari_singlestrip.engine.arrays import FloatArray, Mask
 
 PENALTY = 0.014  # weight of the ridge penalty, per training voxel
+CONSTANT = 1e-4  # standard deviation below which a feature is rounding error
 STEPS = 12  # of Newton's method
 
 
@@ -40,7 +41,7 @@ class BorderClassifier:
         inside : ndarray of bool, shape (m,)
         """
         mean, width = rows.mean(axis=0), rows.std(axis=0)
-        width[width == 0] = 1
+        width[width < CONSTANT] = 1
         return cls(mean, width, _fitted(_products((rows - mean) / width), inside))
 
     def log_odds(self, rows: FloatArray) -> FloatArray:

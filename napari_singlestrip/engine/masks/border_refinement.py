@@ -34,6 +34,7 @@ from napari_singlestrip.engine.masks.work_grid import (
 BAND_MM = 6.0  # around the surface: where it may move
 MARGIN_MM = 15.0  # of the box around the mask
 FLAT_MM = 25.0  # SD of the smoothing that estimates the bias field
+CORE_MM = 4.0  # below the surface: certainly brain, where it is estimated
 PRIOR = 0.3  # log-odds per mm of distance to the surface of the mask
 PASSES = 2  # the second one learns from the result of the first
 SMOOTH_MM = 1.2  # of the probability, before it becomes a mask
@@ -86,7 +87,8 @@ def _refined(mask: Mask, image: NDArray[np.floating], spacing: Spacing, size: fl
     near = np.flatnonzero(np.abs(distance) < band)
     values = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
     scan = resample(Volume(values, own.affine), grid)
-    scan = flatten_bias(scan, start, [FLAT_MM * size / s for s in grid.spacing])
+    core = distance < -CORE_MM * size
+    scan = flatten_bias(scan, core, [FLAT_MM * size / s for s in grid.spacing])
     features = border_features(scan, start, distance, grid.spacing, size)
     rows = features.reshape(len(features), -1)[:, near].T
     prior = -PRIOR / size * distance.ravel()[near]
