@@ -184,6 +184,19 @@ def test_a_curve_is_kept_and_read_again(tmp_path: Path) -> None:
     assert stepwise.curve_of(*files.values(), 3, kept) == found
 
 
+def test_where_nothing_was_slices_are_set_round_the_brain(tmp_path: Path) -> None:
+    reference = tmp_path / "reference.nii.gz"
+    image = nib.Nifti1Image(100 * ball(26).astype(np.int16), np.diag([3.0, 3.0, 6.0, 1.0]))
+    nib.save(image, reference)
+
+    found = script("stepwise").curve_of(
+        reference, None, reference, 5, tmp_path / "a.json", hand="lasso", order="even"
+    )
+
+    assert found.first_dice == 0 and found.steps[4].dice > 0.9
+    assert found.steps[0].wrong == found.steps[0].both  # nothing was there
+
+
 def test_a_person_stops_after_some_slices_or_where_the_mask_is_right() -> None:
     pool = script("pool")
     dices = {"a": (0.98, 0.97, 0.99), "b": (0.9, 0.96, 0.976), "c": (0.9, 0.9, 0.9)}
@@ -234,6 +247,14 @@ def test_a_network_learns_on_what_was_corrected_and_the_study_stays(
     assert len(pool_module.joined(pool, [parts[1]])) == 2
 
 
+def test_only_what_was_finished_in_time_counts() -> None:
+    targets, some = script("targets"), [curve(0.9, 0.95, 0.97, 0.98), curve(0.9, 0.93, 0.96, 0.97)]
+
+    assert [targets.reached(some[0], seconds) for seconds in (9, 10, 25)] == [0.9, 0.95, 0.97]
+    line = targets.told(some, targets.Target("label", 20, 0.97))
+    assert line == "2 | 0.9000 | 0.9650, 0.960 | 1 |"
+
+
 def test_a_curve_from_slices_to_the_mask_is_found_again() -> None:
     told = script("told")
     rng = np.random.default_rng(0)
@@ -266,7 +287,9 @@ def test_the_program_tells_what_was_fitted() -> None:
     assert found.dice == pytest.approx(1 - np.exp(fitted.middle([point])[0]))
 
 
-@pytest.mark.parametrize("name", ["pool.py --study x", "told.py --first a=x"])
+@pytest.mark.parametrize("name", [
+    "pool.py --study x", "told.py --first a=x", "targets.py --suggestion x --label x",
+])
 def test_pools_without_scans_are_skipped(name: str, tmp_path: Path) -> None:
     file, *more = name.split()
     line = [sys.executable, str(BENCHMARKS / "effort" / file), "--data", str(tmp_path), *more]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,14 +58,19 @@ class Curve:
 
 
 def curve_of(
-    scan: Path, first: Path, reference: Path, n: int, kept: Path, *, hand: str = "strokes",
+    scan: Path, first: Path | None, reference: Path, n: int, kept: Path, *, hand: str = "strokes",
     order: str = "doubt",
 ) -> Curve:
-    """Correct `n` slices of a mask; read from the file `kept` if it was done before."""
+    """Correct `n` slices of a mask, or set them where there is none (`first` is None).
+
+    Read from the file `kept` if it was done before.
+    """
     if kept.is_file():
         said = json.loads(kept.read_text(encoding="utf-8"))
         return Curve(said["first_dice"], tuple(Step(**s) for s in said["steps"]))
-    case = load(scan, first, reference, every=1)
+    case = load(scan, first or reference, reference, every=1)
+    if first is None:
+        case = replace(case, first=np.zeros_like(case.reference))
     found = Curve(dice(case.first, case.reference),
                   tuple(step for step, _ in steps_of(case, n, hand, order)))
     kept.parent.mkdir(parents=True, exist_ok=True)

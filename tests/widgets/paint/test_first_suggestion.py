@@ -7,20 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nibabel as nib
 import numpy as np
 import pytest
+import scipy
 from gui_fixtures import child, click, process_events, wait_until
 
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
 from napari_singlestrip.engine.learning import first_network
 from napari_singlestrip.study.drafts import suggested_by
+from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.paint.first_suggestion import BY_NETWORK, BY_SHAPE
 from napari_singlestrip.widgets.session import job_process
 
 if TYPE_CHECKING:
     from conftest import Heads
 
-    from napari_singlestrip.study.study import Study
     from napari_singlestrip.widgets.dock.main_widget import StripWidget
 
 pytest_plugins = ("gui_fixtures",)
@@ -224,3 +226,53 @@ def test_a_study_suggests_for_another(
     finished(panel)
     assert told[-1].startswith("A first suggestion by study") or "No brain" in told[-1]
     assert mask_of(panel).any() == told[-1].startswith("A first")
+
+
+def test_without_any_network_a_suggestion_follows_and_a_place_to_look_is_told(
+    panel: Any, heads: Heads, told: list[str]
+) -> None:
+    panel.suggestion.by_shape()
+    finished(panel)
+    assert not panel.session.study.rounds.numbers()
+    follows_a_slice(panel, told)
+
+
+def test_a_scan_of_three_slices_without_any_network_follows(
+    window: StripWidget, tmp_path: Path
+) -> None:
+    rows, columns, _ = np.indices((60, 60, 3))
+    ball = (rows - 30) ** 2 + (columns - 30) ** 2 < 400
+    picture = nib.Nifti1Image(100 * ball.astype(np.int16), np.diag([3, 3, 30, 1]))
+    nib.save(picture, tmp_path / "few.nii.gz")
+    window.session.take_study(Study.create(tmp_path / "study", [tmp_path / "few.nii.gz"]))
+    window.session.step_requested.emit("paint")
+    window.session.show_scan("few")
+    process_events()
+    panel, said = window.panels["paint"], []
+    panel.session.told.connect(lambda text, _level: said.append(text))
+    mask = panel.session.layers.showing.now.upright.to_display(ball)
+    panel.session.layers.editing.change(mask)
+    panel.session.correcting.originals.took(mask, by_program=True)
+    follows_a_slice(panel, said)
+
+
+def follows_a_slice(panel: Any, said: list[str]) -> None:
+    """Set a slice smaller, and ask where to look next."""
+    session = panel.session
+    correcting, editing = session.correcting, session.layers.editing
+    correcting.set_live(True)
+    wait_until(lambda: correcting.has_original, "the mask is looked at")
+    before = editing.mask_on_display().copy()
+    axis = session.layers.viewpoint.axes[0]
+    index = int(np.argmax(before.sum(axis=tuple(a for a in range(3) if a != axis))))
+    smaller = before.copy()
+    plane = np.moveaxis(smaller, axis, 0)[index]
+    plane[...] = scipy.ndimage.binary_erosion(plane, iterations=2)
+    session.layers.viewpoint.look_at(tuple(index if a == axis else 5 for a in range(3)))
+    editing.change(smaller)
+    wait_until(lambda: correcting.last, "an answer")
+    assert [(s.axis, s.index) for s in correcting.slices] == [(axis, index)]
+    np.testing.assert_array_equal(np.moveaxis(editing.mask_on_display(), axis, 0)[index], plane)
+    assert np.count_nonzero(editing.mask_on_display()) < np.count_nonzero(smaller)
+    click(child(panel, "look_next"))
+    wait_until(lambda: any(text.startswith("Check here next") for text in said), "a place")
