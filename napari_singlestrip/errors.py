@@ -36,5 +36,9 @@ class UserError(Exception):
         return type(self), (self.what, self.hint)
 
 
+class InUse(UserError):
+    """Another program works where only one may."""
+
+
 class NotWritten(UserError):
     """A file could not be written, so its content is not saved."""

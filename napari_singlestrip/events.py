@@ -113,11 +113,15 @@ class Cancelled(Event):
 
 @dataclass(frozen=True)
 class Failed(Event):
-    """Terminal: what went wrong, what to do, and for a bug its traceback."""
+    """Terminal: what went wrong, what to do, and for a bug its traceback.
+
+    `in_use` tells that nothing was begun, since another job works on the study.
+    """
 
     what: str
     hint: str = ""
     traceback: str = ""
+    in_use: bool = False
 
 
 @dataclass(frozen=True)

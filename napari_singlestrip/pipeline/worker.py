@@ -17,7 +17,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from napari_singlestrip.errors import BUG, CANCELLED, NOTHING_DONE, OK, SOME_FAILED, USER_MISTAKE
+from napari_singlestrip.errors import (
+    BUG,
+    CANCELLED,
+    NOTHING_DONE,
+    OK,
+    SOME_FAILED,
+    USER_MISTAKE,
+    InUse,
+)
 from napari_singlestrip.events import (
     TERMINAL,
     Cancelled,
@@ -208,7 +216,7 @@ def later(make_events: Callable[[], Iterator[Event]]) -> Iterator[Event]:
 def failure(error: BaseException) -> Failed:
     """Describe the error that stopped a job, in plain words if the user can do something."""
     found = describe(error)
-    return Failed(found.what, found.hint, found.traceback)
+    return Failed(found.what, found.hint, found.traceback, isinstance(error, InUse))
 
 
 def ended(exit_code: int, stderr_tail: str) -> Failed | Crashed:

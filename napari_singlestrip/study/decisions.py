@@ -125,7 +125,7 @@ class StudyDecisions:
         painted or corrected mask is used as it is, even if another program changed it.
         """
         return standing(
-            decision, self._folder.digest(self._decided_path(decision)),
+            decision, self._folder.probable_digest(self._decided_path(decision)),
             lambda: self._rounds.score(decision.round or 0, decision.scan),
         )
 
@@ -138,6 +138,21 @@ class StudyDecisions:
             decision for decision in self.all().values()
             if not self._folder.knows_digest(self._decided_path(decision))
         ]
+
+    def presume(self, decisions: Iterable[Decision]) -> None:
+        """Take their masks for those that were reviewed, which they nearly always are, until read.
+
+        Of decisions of versions without digests, nothing is presumed. Without any, it ends.
+        """
+        self._folder.presume({self._decided_path(d): d.mask for d in decisions if d.mask})
+
+    def is_about_its_file(self, decision: Decision) -> bool:
+        """Read the mask of a decision; return whether it is the one that was reviewed.
+
+        May run in a thread. A decision that does not tell which mask it was counts as right.
+        """
+        digest = self._folder.digest(self._decided_path(decision))
+        return decision.mask in ("", digest)
 
     def stale(self) -> dict[str, Decision]:
         """Decisions about predicted masks that were replaced or removed, by scan."""

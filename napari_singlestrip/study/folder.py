@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -49,6 +49,7 @@ class StudyFolder:
         self.document = document
         # What was read of a file, with the stamp that the file had before.
         self._cache: dict[tuple[str, object], tuple[object, object]] = {}
+        self._presumed: dict[Path, tuple[object, str]] = {}  # digests, each with its file's stamp
         self._seen: dict[StudyPart, dict[Path, object]] = {}  # stamps of watched files, by part
         self._watched: dict[StudyPart, Watched] = {}
         self.watch(StudyPart.SCANS, lambda: (path / DOCUMENT_NAME,))
@@ -164,6 +165,22 @@ class StudyFolder:
             return self.read(path, file_digest)
         except OSError:  # missing, or unreadable and so not usable for training
             return ""
+
+    def probable_digest(self, path: Path) -> str:
+        """Return the digest of a mask as `digest` does, or what it is presumed to be until read."""
+        if self._presumed and not self.knows_digest(path):
+            stamp, presumed = self._presumed.get(path, (None, ""))
+            if stamp is not None and stamp == file_stamp(path):
+                return presumed
+        return self.digest(path)
+
+    def presume(self, digests: Mapping[Path, str]) -> None:
+        """Take these for the digests of masks, as long as their files stay as they are now.
+
+        Of thousands of masks that are read in a thread. It replaces what was presumed before;
+        nothing is to be written down that is only presumed.
+        """
+        self._presumed = {path: (file_stamp(path), digest) for path, digest in digests.items()}
 
     def knows_digest(self, path: Path) -> bool:
         """Whether `digest` need not read the file."""

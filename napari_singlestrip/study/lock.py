@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import psutil
 
-from napari_singlestrip.errors import UserError
+from napari_singlestrip.errors import InUse, UserError
 from napari_singlestrip.files.atomic import read_json, refuse_links, write_text_atomic
 from napari_singlestrip.files.portable import lock_descriptor
 from napari_singlestrip.study.tables import now
@@ -257,9 +257,9 @@ class StudyLock:
             return [FolderLock(self._folder / LOCK_FILE)]
         return [FolderLock(path) for path in self._folder.glob(PART_LOCK.format("*"))]
 
-    def _is_held(self, owner: Owner | None) -> UserError:
+    def _is_held(self, owner: Owner | None) -> InUse:
         who = f" (process {owner.pid} on {owner.host}, since {owner.started})" if owner else ""
-        return UserError(
+        return InUse(
             f"Another job is working on the study {self._folder.name}{who}.",
             "Wait for it or stop it; if it is gone, the study is free again after two minutes.",
         )

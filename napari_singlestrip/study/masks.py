@@ -59,8 +59,8 @@ class StudyMasks:
         return tuple(name for name in self._scans.names if name + EXTENSION in files)
 
     def digest(self, name: str) -> str:
-        """Return the digest of a scan's mask; empty without one."""
-        return self._folder.digest(self.path(name))
+        """Return the digest of a scan's mask, which may be presumed yet; empty without one."""
+        return self._folder.probable_digest(self.path(name))
 
     def records(self) -> dict[str, MaskRecord]:
         """Provenance of each mask, by scan name."""

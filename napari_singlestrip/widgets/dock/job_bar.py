@@ -273,6 +273,8 @@ def in_words(status: JobStatus) -> str:
 
 def _needs_nobody(event: Event) -> bool:
     """Whether an event of a job that nobody asked for leaves the message of a person alone."""
+    if isinstance(event, Failed):
+        return event.in_use  # another window began the same before
     return isinstance(event, Finished) or (isinstance(event, Note) and event.level == "info")
 
 

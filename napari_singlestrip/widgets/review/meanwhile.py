@@ -118,7 +118,7 @@ class Meanwhile(QWidget):
     def _on_job(self, status: JobStatus) -> None:
         if status.busy or self.session.study is None:
             return
-        if isinstance(status.end, Cancelled):
+        if isinstance(status.end, Cancelled) or _came_second(status.end):
             self._waits = True
         elif status.by_itself and isinstance(status.end, Failed | Crashed):
             self.on.setChecked(False)  # the job bar says why; it would fail again
@@ -133,6 +133,9 @@ class Meanwhile(QWidget):
     def _begin(self) -> None:
         study = self.session.study
         if study is None or self._waits or not self.on.isChecked() or self.session.job.status.busy:
+            return
+        if self.session.decided.reading:  # what there is to learn from is not known yet
+            self._rest.start()
             return
         if self.session.launcher or is_locked(study.folder):  # a computer that others wait for
             return
@@ -155,3 +158,8 @@ class Meanwhile(QWidget):
             which = "selected" if top_ranked else "decided"
             arguments += ["--set", f"finetuning.pseudo_labels={which}"]
         self.session.start_job(arguments, "run", LATER_STAGES, by_itself=True)
+
+
+def _came_second(end: Event | None) -> bool:
+    """Whether another window on the study began a round at the same moment: theirs is enough."""
+    return isinstance(end, Failed) and end.in_use

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QWidget
 
-from napari_singlestrip.study.study import Study
-from napari_singlestrip.study.tables import Decision
 from napari_singlestrip.vocabulary import StudyPart
-from napari_singlestrip.widgets.common.background_thread import Background
 from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.scans.add_scans import AddScans
 from napari_singlestrip.widgets.scans.header_reader import ScanChecks
@@ -26,7 +22,6 @@ from napari_singlestrip.widgets.session.session import Session
 from napari_singlestrip.widgets.session.user_settings import remember_study
 
 CHECK_EVERY_MS = 100
-READ_AT_ONCE = 100  # masks: with more, the window would stand still
 
 
 class ScansPanel(Panel):
@@ -45,10 +40,6 @@ class ScansPanel(Panel):
         self.adding = AddScans(session)
         self._checked: object = None
         self._busy = session.job.status.busy
-        self._background = Background("decided-masks", self)
-        # Whose decided masks are being read in the thread, and whose were.
-        self._reading: Study | None = None
-        self._read: Study | None = None
         self._make_controls()
         self._lay_out()
         self._connect()
@@ -99,10 +90,9 @@ class ScansPanel(Panel):
         for widget in self._of_study:
             widget.setVisible(study is not None)
         self.undo.setVisible(study is not None and bool(self._removed))
-        self.table.show(study, () if study is None else self._read_decided(study))
+        self.table.show(study)
         self.adding.refresh()
         if study is None:
-            self._reading = None
             self._checker.stop()
             return
         self.checks.read(study)
@@ -114,8 +104,6 @@ class ScansPanel(Panel):
     def close_all(self) -> None:
         """End the threads: the window closes."""
         self._checker.stop()
-        self._reading = None
-        self._background.close_all()
         self.checks.close_all()
         self.adding.dicom.close_all()
         self.adding.masks.close_all()
@@ -147,29 +135,6 @@ class ScansPanel(Panel):
             if busy == one.busy:
                 return
         super()._stale()
-
-    def _read_decided(self, study: Study) -> set[str]:
-        """Read many decided masks in a thread; return the scans whose masks are still unread.
-
-        That tells whether each is the one that was reviewed, as it nearly always is: until it is
-        known, the table shows the decision, and the window opens.
-        """
-        unread = study.decisions.unread()
-        if self._reading is not study:
-            if study is self._read or len(unread) <= READ_AT_ONCE:
-                return set()
-            self._reading = study
-            wanted = partial(self._reads, study)
-            self._background.run(partial(_read_all, study, unread, wanted), self._on_decided)
-        return {decision.scan for decision in unread}
-
-    def _reads(self, study: Study) -> bool:
-        return self._reading is study
-
-    def _on_decided(self, study: Study) -> None:
-        if self._reading is study:
-            self._read, self._reading = study, None  # what cannot be read is not tried again
-            self._stale()
 
     def _make_controls(self) -> None:
         self.filter = QLineEdit()
@@ -283,13 +248,3 @@ class ScansPanel(Panel):
         target = names.index(now) + by if now in names else 0
         if 0 <= target < n:
             self.session.show_scan(names[target])
-
-
-def _read_all(
-    study: Study, decisions: Sequence[Decision], wanted: Callable[[], bool]
-) -> Study:
-    for decision in decisions:
-        if not wanted():  # another study was opened, or the window closes
-            break
-        study.decisions.standing(decision)
-    return study

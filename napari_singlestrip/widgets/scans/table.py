@@ -72,15 +72,8 @@ class Row:
     number: int
 
 
-def rows_of(study: Study, unread: Collection[str] = ()) -> list[Row]:
-    """Look up the state of each scan of a study.
-
-    Parameters
-    ----------
-    study : Study
-    unread : collection of str
-        Scans whose decision counts as being about the present mask, which is not read for that.
-    """
+def rows_of(study: Study) -> list[Row]:
+    """Look up the state of each scan of a study."""
     drafts, decisions = set(drafted(study.folder)), study.decisions.all()
     predicted = _predictions(study)
     imported = bool(first_round(study))
@@ -96,9 +89,7 @@ def rows_of(study: Study, unread: Collection[str] = ()) -> list[Row]:
             state = "imported" if by_others else "predicted"
         if name in drafts:
             state = "unfinished"
-        elif decision is not None and (
-            name in unread or study.decisions.standing(decision) != "older"
-        ):
+        elif decision is not None and study.decisions.standing(decision) != "older":
             state = decision.state
         mask = own or predicted.get(name)
         held_out = entry.role == "held_out"
@@ -141,18 +132,11 @@ class ScanTable(QAbstractTableModel):
         checks.found.connect(self._on_headers)
         checks.repaired.connect(self._on_repaired)
 
-    def show(self, study: Study | None, unread: Collection[str] = ()) -> None:
-        """Show the current study; the selection is kept if the scans are the same.
-
-        Parameters
-        ----------
-        study : Study or None
-        unread : collection of str
-            As of `rows_of`.
-        """
+    def show(self, study: Study | None) -> None:
+        """Show the current study; the selection is kept if the scans are the same."""
         scans = None if study is None else study.scans.entries
         same = study is self.study and scans is self._scans
-        rows = [] if study is None else rows_of(study, unread)
+        rows = [] if study is None else rows_of(study)
         if same:
             changed, self.rows = rows != self.rows, rows
             if changed:

@@ -26,13 +26,14 @@ from napari_singlestrip.vocabulary import FIRST_STAGES, OF_ROUND, StageName, Stu
 from napari_singlestrip.widgets.common.napari_preferences import wishes
 from napari_singlestrip.widgets.common.thumbnails import Thumbnails
 from napari_singlestrip.widgets.session.correcting import Correcting
+from napari_singlestrip.widgets.session.decided_masks import DecidedMasks
 from napari_singlestrip.widgets.session.follower import Follower
 from napari_singlestrip.widgets.session.job_process import FOLLOW, JobProcess, JobStatus
 from napari_singlestrip.widgets.session.next_job import NextJob
 from napari_singlestrip.widgets.session.unsaved import ClosingWords, UnsavedMasks
 from napari_singlestrip.widgets.session.user_settings import launcher_of
 from napari_singlestrip.widgets.session.window_file import read_window_file
-from napari_singlestrip.widgets.session.window_lock import WindowMark
+from napari_singlestrip.widgets.session.window_lock import WindowMark, others_at_work
 from napari_singlestrip.widgets.viewer.study_layers import StudyLayers
 
 STEPS = ("scans", "paint", "train", "review", "apply")
@@ -92,6 +93,8 @@ class Session(QObject):
         self.unsaved.appeared.connect(lambda: self.study_changed.emit(StudyPart.DRAFTS))
         self.unsaved.failed.connect(self._report)
         self.thumbnails = Thumbnails(self)
+        self.decided = DecidedMasks(self)
+        self.decided.found.connect(lambda: self.study_changed.emit(StudyPart.ROUNDS))
         self._mark: WindowMark | None = None
         self._follower: Follower | None = None
         self.layers.editing.edited.connect(self._save_draft)
@@ -143,21 +146,14 @@ class Session(QObject):
         self.close_study()
         self.study = study
         study.changed.connect(self._on_study)
+        self.decided.begin(study)
         self.study_changed.emit(StudyPart.STUDY)
         self._restore()
         with self.guarded():
             self._follower = Follower(self, study)
         self._mark = WindowMark(study.folder, self)
-        if other := self._mark.other():
-            self.tell(
-                f"Another window {other} has {study.name} open: its decisions appear here "
-                "after some seconds, and the last stroke on the same scan counts.", "warning",
-            )
-        if is_locked(study.folder) and not self.job.status.busy:
-            self.tell(
-                f"Another window or a job elsewhere is working on {study.name}: you can review and "
-                "paint, but training waits until it is done.", "warning",
-            )
+        for text in others_at_work(self._mark.other(), study, self.job.status.busy):
+            self.tell(text, "warning")
 
     def close_study(self) -> None:
         """Close the study; everything is saved."""
@@ -166,6 +162,7 @@ class Session(QObject):
         self.unsaved.flush()
         self.remember()
         self.job.close()
+        self.decided.end()
         self.layers.clear()
         self.study.changed.disconnect(self._on_study)
         if self._follower is not None:
@@ -197,6 +194,7 @@ class Session(QObject):
         self.correcting.close_all()
         self.layers.close()
         self.thumbnails.close_all()
+        self.decided.close_all()
 
     # --- the scan on screen
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from qtpy.QtCore import QObject, QTimer
 
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.study.lock import HEARTBEAT_SECONDS, FolderLock
+from napari_singlestrip.study.lock import HEARTBEAT_SECONDS, FolderLock, is_locked
+from napari_singlestrip.study.study import Study
 
 FILE = "window.lock"
 
@@ -56,3 +58,26 @@ class WindowMark(QObject):
         self._timer.stop()
         self._lock.give_back()
         self.deleteLater()
+
+
+def others_at_work(window: str, study: Study, busy: bool) -> Iterator[str]:
+    """What to know about others who have a study open, or work on it.
+
+    Parameters
+    ----------
+    window : str
+        Where another window has it open, as of `WindowMark.other`.
+    study : Study
+    busy : bool
+        Whether the job that works on it is this window's.
+    """
+    if window:
+        yield (
+            f"Another window {window} has {study.name} open: its decisions appear here "
+            "after some seconds, and the last stroke on the same scan counts."
+        )
+    if is_locked(study.folder) and not busy:
+        yield (
+            f"Another window or a job elsewhere is working on {study.name}: you can review and "
+            "paint, but training waits until it is done."
+        )

@@ -33,6 +33,9 @@ def say(kind, **fields):
 say("Started", stage="finetune", device="CPU")
 say("Note", text=" ".join(sys.argv[1:]))
 while True:
+    if os.path.exists(os.path.join(sys.argv[2], "taken")):
+        say("Failed", what="Another job is working on the study.", in_use=True)
+        sys.exit(2)
     if os.path.exists(os.path.join(sys.argv[2], "broken")):
         sys.exit(3)
     if os.path.exists(os.path.join(sys.argv[2], "ranked")):
@@ -295,6 +298,38 @@ def test_a_failure_switches_it_off(panel: ReviewPanel) -> None:
     assert isinstance(ends[-1], Crashed)
     assert not panel.finetune.meanwhile.on.isChecked()
     assert "ended unexpectedly" in in_bar(panel, "message").text()
+
+
+def test_of_two_windows_that_begin_at_once_one_leaves_it_to_the_other(panel: ReviewPanel) -> None:
+    """Nobody asked for it: it says nothing, stays on, and the next decision tries again."""
+    begin(panel)
+    told: list[str] = []
+    panel.session.told.connect(lambda text, _level: told.append(text))
+    taken = panel.session.need_study().folder / "taken"
+    taken.touch()
+    wait_until(lambda: not panel.session.job.status.busy, "the end of the job")
+    process_events()
+    assert not told and not in_bar(panel, "message").isVisible()
+    assert panel.finetune.meanwhile.on.isChecked()
+    rest(panel)
+    assert not panel.session.job.status.busy
+    taken.unlink()
+    key(panel, Qt.Key.Key_A)
+    until_running(panel)
+
+
+def test_it_waits_until_the_decided_masks_are_read(
+    panel: ReviewPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(panel.session.decided), "reading", True)
+    key(panel, Qt.Key.Key_A, Qt.Key.Key_A)
+    looks: list[None] = []
+    panel.finetune.meanwhile._rest.timeout.connect(lambda: looks.append(None))
+    wait_until(lambda: len(looks) > 2, "some looks")
+    assert not panel.session.job.status.busy
+    monkeypatch.undo()
+    monkeypatch.setattr(job_module, "local_command", lambda: [sys.executable, "-S", "-c", WORKER])
+    until_running(panel)
 
 
 def test_it_does_not_run_elsewhere(panel: ReviewPanel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,6 @@ from napari_singlestrip.sample_data import sample_head, write_sample_head
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.scans import add_scans
 from napari_singlestrip.widgets.scans import dropped_files as incoming
-from napari_singlestrip.widgets.scans import panel as panel_module
 from napari_singlestrip.widgets.scans import table as table_module
 from napari_singlestrip.widgets.scans.table import CHECK
 from napari_singlestrip.widgets.session import user_settings as preferences
@@ -564,31 +563,3 @@ def test_no_header_is_read_while_another_step_is_open(window: Window, study: Stu
     window.session.step_requested.emit("scans")
     looked_at(window)
     assert "..." not in checks(window).values()
-
-
-def test_many_decided_masks_are_compared_once_the_window_is_open(
-    window: Window, ranked_study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(panel_module, "READ_AT_ONCE", 1)
-    _, b, c, d = ranked_study.scans.names
-    ranked_study.decisions.decide_all([b, c, d], "accepted")
-    path = ranked_study.rounds.pseudo_label_path(0, c)
-    shutil.copy(ranked_study.rounds.pseudo_label_path(0, b), path)
-    opened = Study.open(ranked_study.folder)
-    assert {decision.scan for decision in opened.decisions.unread()} >= {b, c, d}
-    window.session.take_study(opened)
-    rows = panel_of(window).table.rows
-    assert [row.state for row in rows][1:] == 3 * ["accepted"]
-    wait_until(lambda: panel_of(window).table.rows[2].state == "predicted", "the replaced mask")
-    assert [row.state for row in panel_of(window).table.rows][1::2] == 2 * ["accepted"]
-    assert not opened.decisions.unread()
-
-
-def test_no_mask_is_read_for_a_study_that_is_closed(ranked_study: Study) -> None:
-    ranked_study.decisions.decide_all(ranked_study.scans.names[1:], "accepted")
-    opened = Study.open(ranked_study.folder)
-    unread = opened.decisions.unread()
-    panel_module._read_all(opened, unread, lambda: False)
-    assert opened.decisions.unread() == unread != []
-    panel_module._read_all(opened, unread, lambda: True)
-    assert not opened.decisions.unread()
