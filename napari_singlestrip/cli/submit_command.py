@@ -75,7 +75,8 @@ def submit(
         float | None, typer.Option("--memory", min=0.1, metavar="GB", help="Of each job.")
     ] = None,
     gpus: Annotated[
-        int, typer.Option("--gpus", min=0, max=1, help="Graphics cards of each job.")
+        int, typer.Option("--gpus", min=0, max=64, help="Graphics cards of one node: with several, "
+                          "as many processes train together; each other job has one.")
     ] = 0,
     sbatch: Annotated[
         list[str] | None,
@@ -97,6 +98,7 @@ def submit(
     \b
     Examples:
       singlestrip submit my_study --workers 20 --partition gpu --gpus 1 --time 2:00:00
+      singlestrip submit my_study --workers 20 --gpus 4        train on four cards of a node
       singlestrip submit my_study --dry-run
       singlestrip submit my_study --apply new_scans/ --out masks/ --workers 50
       singlestrip submit my_study --scheduler local --workers 2
@@ -107,7 +109,7 @@ def submit(
 
     opened = Study.open(study)
     opened.settings(effort, parse_assignments(settings or []), seed)  # mistakes are said now
-    choice = _Choice(opened, workers, rounds, effort, device, seed, tuple(settings or ()))
+    choice = _Choice(opened, workers, rounds, effort, device, seed, tuple(settings or ()), gpus)
     wanted = choice.wanted(apply_to or [], out, brain)
     resources = _resources(time, cores, gpus, memory, partition, sbatch or [])
     plan = make_plan(wanted, _known(scheduler))
@@ -205,6 +207,7 @@ class _Choice:
     device: str
     seed: int | None
     settings: tuple[str, ...]
+    gpus: int
 
     def wanted(self, apply_to: list[Path], out: Path | None, brain: bool) -> Wanted:
         from napari_singlestrip.cluster.plan import Wanted
@@ -223,6 +226,7 @@ class _Choice:
             tuple(Path(os.path.abspath(path.expanduser())) for path in apply_to),
             None if out is None else Path(os.path.abspath(out.expanduser())),
             (*device, *(("--brain",) if brain else ())),
+            self.gpus,
         )
 
     def _rounds(self) -> int:
@@ -313,10 +317,18 @@ def _show(plan: Plan, resources: Resources) -> None:
         tasks = plan.of_step(step)
         typer.echo()
         typer.echo(printable(f"{step}: {counted(len(tasks), 'job')}{_waits(plan, tasks[0])}"))
-        command = " ".join(map(shlex.quote, ("singlestrip", *tasks[0].arguments)))
+        command = " ".join(map(shlex.quote, (*_program(tasks[0]), *tasks[0].arguments)))
         typer.echo(printable(f"  {command}"))
         if len(tasks) > 1:
             typer.echo(f"  ... to --part {len(tasks)}/{len(tasks)}")
+
+
+def _program(task: PlannedTask) -> tuple[str, ...]:
+    from napari_singlestrip.cluster.task import together
+
+    if task.processes == 1:
+        return ("singlestrip",)
+    return ("torchrun", *together(task.processes)[2:], "-m", "napari_singlestrip")
 
 
 def _waits(plan: Plan, task: PlannedTask) -> str:
@@ -332,8 +344,10 @@ def _in_words(resources: Resources) -> str:
     parts = [counted(resources.cores, "processor"), f"{resources.minutes} minutes"]
     if resources.memory_gb:
         parts.append(f"{resources.memory_gb:g} GB")
-    if resources.gpus:
-        parts.append(counted(resources.gpus, "graphics card"))
+    if resources.gpus == 1:
+        parts.append("1 graphics card")
+    elif resources.gpus:
+        parts.append(f"1 graphics card ({resources.gpus} for one that trains)")
     if resources.partition:
         parts.append(f"partition {resources.partition}")
     parts += [f"{name} {value}" for name, value in resources.more.items()]

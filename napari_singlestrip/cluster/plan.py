@@ -34,6 +34,8 @@ class Wanted:
         Folder for their masks.
     apply_options : tuple of str
         Options of ``singlestrip apply``.
+    gpus : int
+        Graphics cards; with several, as many processes train together.
     """
 
     study: Path
@@ -43,6 +45,7 @@ class Wanted:
     apply_to: tuple[Path, ...] = ()
     out: Path | None = None
     apply_options: tuple[str, ...] = ()
+    gpus: int = 0
 
 
 def make_plan(wanted: Wanted, scheduler: str) -> Plan:
@@ -56,19 +59,23 @@ def make_plan(wanted: Wanted, scheduler: str) -> Plan:
 def _of_training(wanted: Wanted, rounds: int) -> list[PlannedTask]:
     run = ("run", str(wanted.study), *wanted.options)
     tasks: list[PlannedTask] = []
+    together = max(1, wanted.gpus)
     learned = ""  # the task of the round before
     shares: tuple[str, ...] = ()
     for round_ in range(rounds + 1) if wanted.workers > 1 else ():
         name = f"learn_{round_}"
         tasks.append(PlannedTask(
             name, name, (*run, "--rounds", str(round_), "--learn-only"),
-            (learned,) if learned else (), shares,
+            (learned,) if learned else (), shares, together,
         ))
         new = _shares(f"scans_{round_}", wanted.workers, run, (name,))
         tasks += new
         learned, shares = name, tuple(task.name for task in new)
     whole = (*run, "--rounds", str(rounds))
-    tasks.append(PlannedTask(FINISH, FINISH, whole, (learned,) if learned else (), shares))
+    tasks.append(PlannedTask(
+        FINISH, FINISH, whole, (learned,) if learned else (), shares,
+        1 if learned else together,  # else it trains, too
+    ))
     return tasks
 
 

@@ -31,7 +31,9 @@ class Resources:
     ----------
     minutes : int
         After that, a task is queued again, and goes on.
-    cores, gpus : int
+    cores : int
+    gpus : int
+        Of a task whose processes train together as many as it has processes, of any other one.
     memory_gb : float or None
         None leaves it to the scheduler.
     partition : str
@@ -134,7 +136,7 @@ def _executor(
     )
     executor.update_parameters(
         name=f"singlestrip_{task.step}", timeout_min=resources.minutes,
-        gpus_per_node=resources.gpus,
+        gpus_per_node=min(resources.gpus, task.processes),
     )
     if plan.scheduler == "slurm":
         executor.update_parameters(

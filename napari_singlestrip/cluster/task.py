@@ -117,14 +117,27 @@ class Task:
         return end
 
     def _command(self) -> list[str]:
-        return [sys.executable, "-P", "-m", "napari_singlestrip", *self.planned.arguments,
-                "--events"]
+        return [sys.executable, "-P", *together(self.planned.processes), "-m",
+                "napari_singlestrip", *self.planned.arguments, "--events"]
 
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
         if self.threads:
-            environment["OMP_NUM_THREADS"] = str(self.threads)
+            threads = max(1, self.threads // self.planned.processes)
+            environment["OMP_NUM_THREADS"] = str(threads)
         return environment
+
+
+def together(processes: int) -> tuple[str, ...]:
+    """Return what lets Python start a module as several processes that train together.
+
+    All are on one computer: at a free port, so that two trainings may share it, and at its own
+    address, as looking up its name may take minutes where a name server does not answer.
+    """
+    if processes == 1:
+        return ()
+    return ("-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
+            "--nproc-per-node", str(processes))
 
 
 class _Watch:

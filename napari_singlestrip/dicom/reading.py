@@ -38,7 +38,7 @@ def need(*modules: str) -> None:
     if missing:
         raise UserError(
             f"{' and '.join(missing)}, which DICOM needs, is not installed.",
-            "Install it: pip install napari-singlestrip[dicom]",
+            'Install it: pip install "napari-singlestrip[dicom]"',
         )
 
 

@@ -57,7 +57,7 @@ def _onnx(network: Segmenter, card: ModelCard) -> bytes:
     except ImportError as error:
         raise UserError(
             f"ONNX files need a library that is not installed ({error.name}).",
-            "Install it: pip install napari-singlestrip[onnx]",
+            'Install it: pip install "napari-singlestrip[onnx]"',
         ) from error
     side = network.settings.network.side_multiple
     dynamic = dict.fromkeys((2, 3, 4), torch.export.Dim.AUTO)

@@ -11,6 +11,7 @@ from napari_singlestrip.study.tables import ScoreRow, read_scores, write_scores
 from napari_singlestrip.vocabulary import StudyPart
 
 EXTENSION = ".nii.gz"
+ROUNDS, PSEUDO_LABELS = "rounds", "pseudo_labels"
 
 
 class StudyRounds:
@@ -38,7 +39,7 @@ class StudyRounds:
 
     def numbers(self) -> list[int]:
         """Numbers of the rounds that exist, ascending."""
-        folders = (p for p in (self._folder.path / "rounds").glob("*") if p.is_dir())
+        folders = (p for p in (self._folder.path / ROUNDS).glob("*") if p.is_dir())
         return sorted(
             int(p.name) for p in folders
             if p.name.isdecimal() and p == self.folder(int(p.name))
@@ -54,7 +55,7 @@ class StudyRounds:
 
     def folder(self, round_: int) -> Path:
         """Folder of a round."""
-        return self._folder.path / "rounds" / f"{round_:02d}"
+        return self._folder.path / ROUNDS / f"{round_:02d}"
 
     def pseudo_label_path(self, round_: int, name: str) -> Path:
         """Path of a scan's predicted mask, whether it exists or not."""
@@ -64,8 +65,13 @@ class StudyRounds:
         paths = self._paths[1]
         if (round_, name) not in paths:
             file = self._scans.entry(name).name + EXTENSION
-            paths[round_, name] = self.folder(round_) / f"pseudo_labels/{file}"
+            paths[round_, name] = self.folder(round_) / f"{PSEUDO_LABELS}/{file}"
         return paths[round_, name]
+
+    def pseudo_label_in_study(self, round_: int, name: str) -> str:
+        """Path of a scan's predicted mask from the study folder, with slashes."""
+        file = self._scans.entry(name).name + EXTENSION
+        return f"{ROUNDS}/{round_:02d}/{PSEUDO_LABELS}/{file}"
 
     def newest_pseudo_label(self, name: str) -> tuple[int, Path] | None:
         """Round and path of a scan's latest predicted mask in view; None if there is none."""

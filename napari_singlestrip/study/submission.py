@@ -45,6 +45,8 @@ class PlannedTask:
         Of the command line.
     after_success, after_end : tuple of str
         Tasks that must have succeeded, or just ended, before it begins.
+    processes : int
+        That train together, each on a graphics card of its own (torchrun).
     """
 
     name: str
@@ -52,6 +54,7 @@ class PlannedTask:
     arguments: tuple[str, ...]
     after_success: tuple[str, ...] = ()
     after_end: tuple[str, ...] = ()
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class Submission:
             content = read_json(self.path / PLAN)
             tasks = tuple(_task_of(task) for task in content["tasks"])
             return Plan(str(content["scheduler"]), tasks)
-        except (LookupError, TypeError, OSError) as error:
+        except (LookupError, TypeError, ValueError, OSError) as error:
             raise UserError(
                 f"{self.path / PLAN} is damaged.", f"Delete {self.path} and submit again."
             ) from error
@@ -295,5 +298,5 @@ def _task_of(content: Mapping[str, Any]) -> PlannedTask:
 
     return PlannedTask(
         str(content["name"]), str(content["step"]), words("arguments"), words("after_success"),
-        words("after_end"),
+        words("after_end"), max(1, int(content.get("processes", 1))),
     )

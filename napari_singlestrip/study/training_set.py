@@ -158,11 +158,10 @@ def _accepted(study: Study, labelled: Labelled) -> list[TrainingMask]:
     masks = []
     for name in labelled.accepted:
         d = decisions[name]
-        path = study.rounds.pseudo_label_path(d.round or 0, name)
-        relative = path.relative_to(study.folder).as_posix()
         masks.append(
             TrainingMask(
-                name, "accepted", relative, 1.0, d.round, d.rank, d.autoencoder_error, d.mask
+                name, "accepted", study.rounds.pseudo_label_in_study(d.round or 0, name), 1.0,
+                d.round, d.rank, d.autoencoder_error, d.mask
             )
         )
     return masks
@@ -177,9 +176,8 @@ def _selected(study: Study, round_: int, taken: set[str]) -> list[TrainingMask]:
             continue
         path = study.rounds.pseudo_label_path(round_, row.scan)
         if path.is_file():
-            relative = path.relative_to(study.folder).as_posix()
             masks.append(TrainingMask(
-                row.scan, "selected", relative, 1.0, round_, row.rank, row.autoencoder_error,
-                row.mask_digest,
+                row.scan, "selected", study.rounds.pseudo_label_in_study(round_, row.scan), 1.0,
+                round_, row.rank, row.autoencoder_error, row.mask_digest,
             ))
     return masks

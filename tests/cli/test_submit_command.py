@@ -41,6 +41,18 @@ def test_dry_run_says_what_would_be_submitted(
     assert not (study.folder / "submissions").exists()
 
 
+def test_several_cards_are_given_to_what_trains(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert submit(study, "--workers", "2", "--rounds", "0", "--gpus", "4", "--dry-run") == OK
+    said = capsys.readouterr().out
+    assert "1 graphics card (4 for one that trains)" in said
+    here = "torchrun --standalone --local-addr 127.0.0.1 --nproc-per-node 4"
+    assert f"  {here} -m napari_singlestrip run {study.folder}" in said
+    assert said.count("torchrun") == 1
+    assert f"  singlestrip run {study.folder} --rounds 0 --part 1/2" in said
+
+
 def test_a_trained_study_is_only_applied(
     trained_study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

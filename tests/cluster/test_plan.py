@@ -55,3 +55,13 @@ def test_applying_waits_for_the_training() -> None:
     tasks = by_name(make_plan(wanted, "slurm"))
     assert tasks["apply_2_of_3"].after_success == ("finish",)
     assert tasks["finish_applying"].after_success == ("finish",)
+
+
+def test_several_cards_of_a_node_train_together_and_one_does_all_else() -> None:
+    plan = make_plan(Wanted(STUDY, 2, 1, (), (Path("/new"),), Path("/out"), gpus=4), "slurm")
+    assert {task.step: task.processes for task in plan.tasks} == {
+        "learn_0": 4, "scans_0": 1, "learn_1": 4, "scans_1": 1, "finish": 1,
+        "apply": 1, "finish_applying": 1,
+    }
+    assert [t.processes for t in make_plan(Wanted(STUDY, 1, 1, gpus=4), "slurm").tasks] == [4]
+    assert {t.processes for t in make_plan(Wanted(STUDY, 2, 1, gpus=1), "slurm").tasks} == {1}

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,19 @@ def test_slurm_gets_resources_and_what_each_task_waits_for(slurm: Path, tmp_path
 
 
 @needs_scripts
+def test_cards_are_asked_for_as_many_as_processes_train(slurm: Path, tmp_path: Path) -> None:
+    """A job that predicts holds no card that it cannot use."""
+    tasks = tuple(replace(t, processes=3 if t.step == "learn" else 1) for t in PLAN.tasks)
+    plan = replace(PLAN, tasks=tasks)
+    submission = new_submission(tmp_path, plan)
+    assert submission.plan() == plan
+    hand_over(submission, plan, replace(RESOURCES, gpus=3))
+    learn, share = ((slurm / f"script_{n}").read_text() for n in (11, 12))
+    assert "#SBATCH --gpus-per-node=3\n" in learn
+    assert "#SBATCH --gpus-per-node=1\n" in share
+
+
+@needs_scripts
 def test_what_is_refused_is_told_and_the_rest_taken_back(slurm: Path, tmp_path: Path) -> None:
     (slurm / "refuse").write_text("--job-name=singlestrip_finish")
     submission = new_submission(tmp_path, PLAN)
@@ -148,6 +162,7 @@ def test_what_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 N_SCANS = 40
 SUBMIT = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from napari_singlestrip.cluster.scheduler import Resources, hand_over
 from napari_singlestrip.study.submission import Submission

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -201,3 +202,14 @@ def test_a_task_can_be_sent_and_be_queued_again(submission: Submission) -> None:
     assert pickle.loads(pickle.dumps(task)) == task
     assert task.checkpoint().function == task
     assert os.fspath(task.submission) == str(submission.path)
+
+
+def test_processes_that_train_together_share_the_processors(submission: Submission) -> None:
+    planned = replace(ONE, arguments=("run", "s"), processes=3)
+    task = Task(str(submission.path), planned, threads=7)
+    command = task._command()
+    assert command[:4] == [sys.executable, "-P", "-m", "torch.distributed.run"]
+    assert command[-7:] == ["--nproc-per-node", "3", "-m", "napari_singlestrip", "run", "s",
+                            "--events"]
+    assert task._environment()["OMP_NUM_THREADS"] == "2"
+    assert "torch.distributed.run" not in Task(str(submission.path), ONE)._command()

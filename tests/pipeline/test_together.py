@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from napari_singlestrip.cluster.task import together
 from napari_singlestrip.engine.devices.precision import CPU
 from napari_singlestrip.engine.learning.segmenter import load_segmenter
 from napari_singlestrip.engine.learning.training import is_done, step_of
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
     from conftest import Heads
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-TORCHRUN = (
-    *("-m", "torch.distributed.run", "--nproc-per-node", "2"),
-    *("--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"),
-)
 SETTINGS = {
     "conform__spacing_mm": 16, "network__architecture": "synthstrip", "network__channels": [2, 2],
     "label_map__n_bins": [[2, 3]], "training__steps": 10, "training__validate_every": 20,
@@ -56,7 +53,7 @@ def make(folder: Path, heads: Heads, **changes: int) -> Study:
 @contextmanager
 def two(study: Study) -> Iterator[subprocess.Popen[str]]:
     """Run a study by two processes; none is left behind."""
-    command = (*TORCHRUN, "-m", "napari_singlestrip", "run", str(study.folder), "--events")
+    command = (*together(2), "-m", "napari_singlestrip", "run", str(study.folder), "--events")
     with subprocess.Popen(
         [sys.executable, *command, "--device", "cpu"], stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,

@@ -77,7 +77,7 @@ def _fields(path: Path) -> tuple[dict[str, Any], int]:
     except ImportError as error:
         raise UserError(
             f"{path.name} is an NRRD file, and pynrrd, which reads those, is not installed.",
-            "Install it: pip install napari-singlestrip[nrrd]",
+            'Install it: pip install "napari-singlestrip[nrrd]"',
         ) from error
     with readable(path), open_regular(path) as file:
         start = file.read(MAX_HEADER_BYTES)

@@ -8,7 +8,9 @@ notices within a second when a process ends, since the system closes its connect
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +32,8 @@ T = TypeVar("T")
 STEP_MINUTES = 10.0  # for all to finish a step or to listen: longer if one is stuck, but not ended
 WAIT_DAYS = 7  # for process 0 to say something: it may be paused, or predict many scans
 HEADS = 8  # of the seeds that start with a training's seed, those of the other processes' heads
+INTERFACE = "GLOO_SOCKET_IFNAME"  # what gloo reads
+LOOPBACK = {"lo", "lo0"}  # of Linux; of macOS and BSD
 # What gloo, NCCL and the store say of a process that is gone.
 _GONE = re.compile("gloo|nccl|connection|peer|timed out|timeout|socket", re.IGNORECASE)
 
@@ -196,6 +200,7 @@ def meeting(place: Place, rendezvous: str = "env://") -> Iterator[Ranks]:
 
 def _groups(place: Place, rendezvous: str) -> Any:
     """Make the group for gradients, torch's default, and return the other."""
+    _stay_here(place)
     backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     step, long = timedelta(minutes=STEP_MINUTES), timedelta(days=WAIT_DAYS)
     with Ranks(place, control=rendezvous).answering():
@@ -205,6 +210,18 @@ def _groups(place: Place, rendezvous: str) -> Any:
         )
         # Speaking takes until all have listened.
         return distributed.new_group(backend="gloo", timeout=step if place.first else long)
+
+
+def _stay_here(place: Place) -> None:
+    """Let gloo connect the processes of one computer by its loopback interface.
+
+    Otherwise it looks up the computer's own name, which takes until all name servers have been
+    waited for where none knows it, and connects through a network that may be shut off.
+    """
+    if place.n_local == place.n and INTERFACE not in os.environ:
+        here = {name for _, name in socket.if_nameindex()}
+        for name in LOOPBACK & here:
+            os.environ[INTERFACE] = name
 
 
 def _dismiss(ranks: Ranks) -> None:

@@ -32,10 +32,13 @@ class FactsReader(QObject):
     Signals
     -------
     measured()
-        More is known of a mask: its true or expected Dice, or how it changed; or the hand rests.
+        More is known of a mask: its true or expected Dice, or how it changed.
+    rested()
+        The hand rests after decisions about many masks: only `plan` is to be read again.
     """
 
     measured = Signal()
+    rested = Signal()
 
     def __init__(self, session: Session, parent: QObject) -> None:
         super().__init__(parent)
@@ -44,7 +47,8 @@ class FactsReader(QObject):
         self._changes = RoundChanges(self)
         self._expected = LiveExpected(self)
         self._last = NOTHING
-        self._at_rest = single_shot(self, REST_MS, self.measured)
+        self._at_rest = single_shot(self, REST_MS, self._on_rest)
+        self._by_hand = False  # whether a mask made by hand came or went since all was read
         for measuring in (self._true_dice, self._changes, self._expected):
             measuring.changed.connect(self.measured)
 
@@ -69,10 +73,13 @@ class FactsReader(QObject):
         if deciding and len(self._last.review.rows) > MANY:
             self._at_rest.start()
             with self._session.guarded():
-                made = renewed(study, self._last.review, deciding)
+                before = self._last.review
+                made = renewed(study, before, deciding)
                 self._last = replace(self._last, review=made)
+                self._by_hand |= any(_is_by_hand(one, deciding) for one in (before, made))
         else:
             self._at_rest.stop()
+            self._by_hand = False
             self._last = self._read(study, top_ranked)
         return self._last
 
@@ -93,9 +100,19 @@ class FactsReader(QObject):
             plan = finetuning_plan(study, top_ranked)
         return plan
 
+    def _on_rest(self) -> None:
+        """Read what decisions change: only those about masks made by hand more than the plan."""
+        (self.measured if self._by_hand else self.rested).emit()
+
     def close_all(self) -> None:
         """End the threads: the window closes."""
         self._at_rest.stop()
         self._true_dice.close_all()
         self._changes.close_all()
         self._expected.close_all()
+
+
+def _is_by_hand(review: Review, name: str) -> bool:
+    row = review.by_name.get(name)
+    decision = None if row is None else row.decision
+    return decision is not None and decision.state in ("corrected", "painted")

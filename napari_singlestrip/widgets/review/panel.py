@@ -229,7 +229,9 @@ class ReviewPanel(PanelWithTools):
 
     def _on_chosen(self) -> None:
         """Other masks are to be learned from."""
-        plan = self.facts.plan(self.session.need_study(), self.finetune.asked)
+        if self.session.study is None:
+            return
+        plan = self.facts.plan(self.session.study, self.finetune.asked)
         facts = replace(self.view.facts, plan=plan)
         made = finetune_view(facts.review, facts.plan, self.session.job.status.blocks)
         self.view = replace(self.view, facts=facts, finetune=made)
@@ -376,6 +378,7 @@ class ReviewPanel(PanelWithTools):
         self.finetune.rest_accepted.connect(self.decisions.accept_down_to)
         self.pictures.small.ready.connect(self.table.rows.picture_changed)
         self.facts.measured.connect(self._stale)
+        self.facts.rested.connect(self._on_chosen)
         self.session.job_event.connect(self._on_event)
 
     def _on_event(self, event: Event) -> None:

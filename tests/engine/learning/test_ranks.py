@@ -201,3 +201,19 @@ def test_each_process_has_a_card_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("cuda:0", "mps"):
         with pytest.raises(UserError, match="a graphics card of its own"):
             device_of(name, there)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no interface of that name")
+@pytest.mark.parametrize(("place", "own", "found"), [
+    (Place(0, 2, 0, 2), None, True),
+    (Place(0, 2, 0, 1), None, False),  # the other is on another computer
+    (Place(0, 2, 0, 2), "ib0", False),
+])
+def test_processes_of_one_computer_do_not_look_up_its_name(
+    place: Place, own: str | None, found: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {} if own is None else {ranks.INTERFACE: own}
+    monkeypatch.setattr(ranks.os, "environ", environment)
+    ranks._stay_here(place)
+    assert (environment.get(ranks.INTERFACE, "") in ranks.LOOPBACK) == found
+    assert own is None or environment[ranks.INTERFACE] == own

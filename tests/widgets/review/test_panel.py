@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QApplication, QScrollArea
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_mask
 from napari_singlestrip.events import Wrote
 from napari_singlestrip.study.drafts import drafted, load_draft
+from napari_singlestrip.study.review import review
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.vocabulary import StudyPart
 from napari_singlestrip.widgets.review import facts_reader
@@ -220,8 +221,15 @@ def test_of_many_masks_what_follows_from_a_decision_is_shown_at_rest(
     key(panel, KEY.Key_A)
     row = next(row for row in panel.review.rows if row.name == name)
     assert row.state == "accepted" and child(panel, "finetune").text() == text
+    read: list[str] = []
+    monkeypatch.setattr(facts_reader, "review", lambda study: read.append("") or review(study))
     rest.start(0)
     wait_until(lambda: child(panel, "finetune").text() != text, "what is learned from now")
+    assert not read  # the table knows the decision already
+    paint(panel)
+    key(panel, KEY.Key_S)
+    rest.start(0)
+    wait_until(lambda: bool(read), "what a correction changes: what to expect of the others")
 
 
 def test_changes_are_never_passed_over(panel: ReviewPanel) -> None:
