@@ -50,7 +50,7 @@ def test_several_cards_are_given_to_what_trains(
     here = "torchrun --standalone --local-addr 127.0.0.1 --nproc-per-node 4"
     assert f"  {here} -m napari_singlestrip run {study.folder}" in said
     assert said.count("torchrun") == 1
-    assert f"  singlestrip run {study.folder} --rounds 0 --part 1/2" in said
+    assert f"  singlestrip run {study.folder} --part 1/2" in said
 
 
 def test_a_trained_study_is_only_applied(
