@@ -54,6 +54,7 @@ class FactsReader(QObject):
 
     def forget(self) -> None:
         """Stop measuring: another study is open."""
+        self._at_rest.stop()
         self._last = NOTHING
         self._true_dice.forget()
         self._changes.forget()

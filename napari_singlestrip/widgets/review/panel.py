@@ -229,9 +229,7 @@ class ReviewPanel(PanelWithTools):
 
     def _on_chosen(self) -> None:
         """Other masks are to be learned from."""
-        if self.session.study is None:
-            return
-        plan = self.facts.plan(self.session.study, self.finetune.asked)
+        plan = self.facts.plan(self.session.need_study(), self.finetune.asked)
         facts = replace(self.view.facts, plan=plan)
         made = finetune_view(facts.review, facts.plan, self.session.job.status.blocks)
         self.view = replace(self.view, facts=facts, finetune=made)
