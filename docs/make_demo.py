@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as folder, Display(backend="xvfb", size=SIZE, color_depth=24):
+        os.environ["XDG_CONFIG_HOME"] = f"{folder}/config"  # nobody's own preferences
         manager = window_manager()
         try:
             Rehearsal(prepare(Path(folder) / "demo", options.heads), options.out).go()
@@ -65,7 +67,7 @@ def prepare(folder: Path, heads: Path | None) -> Path:
 
     GuidedFolder(folder).prepare()
     if heads is not None:
-        for name in ("scans", "finished"):
+        for name in ("scans", "masks", "finished"):
             shutil.copytree(heads / name, folder / name)
     for _ in make_finished(folder) if heads is None else ():
         pass

@@ -134,10 +134,14 @@ class Recording(OpenedWindow):
 
     def shoot(self, milliseconds: int, mouse: tuple[int, int] | None = None) -> None:
         """Take an image of the screen, with the mouse on it."""
-        found = subprocess.run(
-            ["import", "-window", "root", "png:-"], check=True, capture_output=True
-        )
-        picture = Image.open(BytesIO(found.stdout)).convert("RGB")
+        from qtpy.QtCore import QBuffer
+        from qtpy.QtWidgets import QApplication
+
+        buffer = QBuffer()
+        buffer.open(QBuffer.OpenModeFlag.WriteOnly)
+        seen: Any = QApplication.primaryScreen()
+        seen.grabWindow(0).save(buffer, "BMP")
+        picture = Image.open(BytesIO(bytes(buffer.data().data()))).convert("RGB")
         if mouse is not None:
             x, y = mouse
             arrow = [(x, y), (x, y + 18), (x + 5, y + 14), (x + 13, y + 13)]
