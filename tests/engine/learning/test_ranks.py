@@ -213,7 +213,7 @@ def test_processes_of_one_computer_do_not_look_up_its_name(
     place: Place, own: str | None, found: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = {} if own is None else {ranks.INTERFACE: own}
-    monkeypatch.setattr(ranks.os, "environ", environment)
+    monkeypatch.setattr(os, "environ", environment)
     ranks._stay_here(place)
     assert (environment.get(ranks.INTERFACE, "") in ranks.LOOPBACK) == found
     assert own is None or environment[ranks.INTERFACE] == own

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -112,7 +114,8 @@ def test_a_button_that_its_own_click_disables_leaves_the_keys_to_the_image(at_wo
     at_work.go_to("review")
     process_events()
     made, after = (at_work.findChild(QWidget, name) for name in ("accept", "toggle_panes"))
-    for leave in (lambda: made.setEnabled(False), lambda: made.hide()):
+    ways: list[Callable[[], object]] = [partial(made.setEnabled, False), made.hide]
+    for leave in ways:
         made.setEnabled(True)
         made.show()
         made.setFocus()

@@ -250,7 +250,9 @@ def test_a_scan_of_three_slices_without_any_network_follows(
     process_events()
     panel, said = window.panels["paint"], []
     panel.session.told.connect(lambda text, _level: said.append(text))
-    mask = panel.session.layers.showing.now.upright.to_display(ball)
+    now = panel.session.layers.showing.now
+    assert now is not None
+    mask = now.upright.to_display(ball)
     panel.session.layers.editing.change(mask)
     panel.session.correcting.originals.took(mask, by_program=True)
     follows_a_slice(panel, said)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from gui_fixtures import process_events, wait_until
 
+from napari_singlestrip.files.atomic import file_digest
 from napari_singlestrip.study import folder as folder_module
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.session import decided_masks
@@ -25,12 +26,12 @@ pytest_plugins = ("gui_fixtures",)
 def slow_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Masks are read in the thread only, and once the event is set."""
     monkeypatch.setattr(decided_masks, "READ_AT_ONCE", 1)
-    may_read, read = threading.Event(), folder_module.file_digest
+    may_read = threading.Event()
 
     def reading(path: Path) -> str:
         assert threading.current_thread() is not threading.main_thread(), path
         assert may_read.wait(60)
-        return read(path)
+        return file_digest(path)
 
     monkeypatch.setattr(folder_module, "file_digest", reading)
     yield may_read
@@ -59,7 +60,8 @@ def test_no_step_waits_for_masks_to_be_read(
     window: StripWidget, replaced: Study, slow_disk: threading.Event
 ) -> None:
     window.session.take_study(replaced)
-    assert window.session.decided.reading
+    decided: Any = window.session.decided
+    assert decided.reading
     assert states(window, "scans") == 3 * ["accepted"]
     for step in ("train", "review", "apply", "review"):
         window.session.step_requested.emit(step)
@@ -69,7 +71,7 @@ def test_no_step_waits_for_masks_to_be_read(
     assert panel.view.facts.plan.counts["accepted"] == 3
     slow_disk.set()
     wait_until(lambda: states(window, "review")[1] == "to review", "the replaced mask")
-    assert not window.session.decided.reading
+    assert not decided.reading
     assert states(window, "review")[::2] == 2 * ["accepted"]
     assert panel.view.facts.plan.counts["accepted"] == 2
     window.session.step_requested.emit("scans")
