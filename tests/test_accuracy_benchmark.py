@@ -363,7 +363,7 @@ def simulated(n_people: int, between: float, within: float) -> list[Any]:
             dice = 1 - np.exp(log_error + rng.normal(0, within))
             group = expected.GROUPS[study % len(expected.GROUPS)]
             scan = f"p{one}_T1w"
-            masks.append(expected.Mask("real", f"{study}", scan, group, error, 1 - doubt, dice))
+            masks.append(expected.Mask("refined", f"{study}", scan, group, error, 1 - doubt, dice))
     return masks
 
 
@@ -387,9 +387,9 @@ def test_intervals_hold_on_people_that_were_not_seen_and_corrections_help() -> N
 
 
 def test_corrected_masks_are_left_out_of_the_fit(tmp_path: Path) -> None:
-    piece = tmp_path / "real" / "fold-0_seed-0"
+    piece = tmp_path / "refined" / "fold-0_seed-0"
     piece.mkdir(parents=True)
-    (tmp_path / "real" / "about.json").write_text(json.dumps({"painted": "p0_T1w"}))
+    (tmp_path / "refined" / "about.json").write_text(json.dumps({"painted": "p0_T1w"}))
     names = [f"p{n}_T1w" for n in range(4)]
     content = {
         "pool": dict.fromkeys(names, 0.95), "consistency": dict.fromkeys(names, 0.97),
@@ -406,12 +406,13 @@ def test_corrected_masks_are_left_out_of_the_fit(tmp_path: Path) -> None:
 
 def test_the_readme_says_what_was_measured() -> None:
     results = script("results")
-    read = {name: results.read(script("keep").MEASURED / name) for name in ("real", "standard")}
-    real, peers = read["real"].unseen, read["real"].peer_tables()
+    measured = ("real", "refined", "standard")
+    read = {name: results.read(script("keep").MEASURED / name) for name in measured}
+    refined, peers = read["refined"].unseen, read["real"].peer_tables()
     readme = (BENCHMARKS.parent / "README.md").read_text(encoding="utf-8")
     for words, table_ in {
-        "effort quick": real["default"],
-        "effort quick, four masks corrected": real["corrected_4_top"],
+        "effort quick": refined["default"],
+        "effort quick, four masks corrected": refined["corrected_4_top"],
         "effort standard": read["standard"].unseen["default"],
         "effort standard, four masks corrected": read["standard"].unseen["corrected_4_top"],
         "BET": peers["bet"],
