@@ -19,6 +19,7 @@ from napari_singlestrip.engine.learning.device import choose_device, in_words
 from napari_singlestrip.engine.learning.segmenter import find_window, load_segmenter, strip_volume
 from napari_singlestrip.engine.learning.segmenter_training import segmenter_task
 from napari_singlestrip.engine.learning.training import Task, train
+from napari_singlestrip.engine.masks.border_refinement import refine_border
 from napari_singlestrip.engine.overrides import override
 from napari_singlestrip.events import Event, Progress, Started
 from napari_singlestrip.files.temporary import remove_leftovers, temporary_folder
@@ -106,7 +107,10 @@ class _Timing:
         mask = load_mask(study.folder / painted.path, like=scan)
 
         def predict_one() -> None:
-            strip_volume(segmenter, scan.load(), settings)
+            volume = scan.load()
+            strip_volume(segmenter, volume, settings)  # its mask is mostly empty
+            if settings.prediction.refine_border:
+                refine_border(mask, volume.data, volume.grid.spacing)
 
         def rank_one() -> None:
             views = score_mask(autoencoder, mask, scan.grid, settings.ranking).views

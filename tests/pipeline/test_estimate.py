@@ -39,6 +39,20 @@ def test_estimate_names_every_stage(study: Study) -> None:
     assert sorted(p for p in study.folder.rglob("*")) == before
 
 
+@pytest.mark.parametrize("refined", [True, False])
+def test_refining_a_border_counts(
+    tmp_path: Path, heads: Heads, monkeypatch: pytest.MonkeyPatch, refined: bool
+) -> None:
+    """An untrained network finds no mask whose border could be refined: the painted one is."""
+    volumes: list[int] = []
+    monkeypatch.setattr(
+        estimating, "refine_border", lambda mask, image, spacing: volumes.append(int(mask.sum()))
+    )
+    study = make_study(tmp_path / "study", heads, prediction__refine_border=refined)
+    list(estimate(study, device="cpu"))
+    assert bool(volumes) == refined and all(volumes)
+
+
 def test_estimate_grows_with_the_steps(study: Study) -> None:
     def seconds(steps: int) -> float:
         end = list(estimate(study, device="cpu", overrides={"training.steps": steps}))[-1]
