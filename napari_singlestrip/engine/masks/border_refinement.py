@@ -38,6 +38,7 @@ CORE_MM = 4.0  # below the surface: certainly brain, where it is estimated
 PRIOR = 0.3  # log-odds per mm of distance to the surface of the mask
 PASSES = 2  # the second one learns from the result of the first
 SMOOTH_MM = 1.2  # of the probability, before it becomes a mask
+SPAN = 0.1, 99.9  # percentiles of the range of intensities
 MOST_VOXELS = 20_000  # used for a fit
 FEWEST_VOXELS = 200  # of the rarer class
 CHUNK = 100_000
@@ -85,8 +86,7 @@ def _refined(mask: Mask, image: NDArray[np.floating], spacing: Spacing, size: fl
     band = max(BAND_MM * size, 2 * sorted(grid.spacing)[1])
     distance = signed_distance(start, grid.spacing, band + max(grid.spacing))
     near = np.flatnonzero(np.abs(distance) < band)
-    values = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
-    scan = resample(Volume(values, own.affine), grid)
+    scan = resample(Volume(_without_spikes(image), own.affine), grid)
     core = distance < -CORE_MM * size
     scan = flatten_bias(scan, core, [FLAT_MM * size / s for s in grid.spacing])
     features = border_features(scan, start, distance, grid.spacing, size)
@@ -106,6 +106,14 @@ def _refined(mask: Mask, image: NDArray[np.floating], spacing: Spacing, size: fl
     likely = scipy.ndimage.gaussian_filter(likely, sigma, truncate=3.0)
     refined: Mask = resample(Volume(likely, grid.affine), own) > 0.5
     return refined
+
+
+def _without_spikes(image: NDArray[np.floating]) -> FloatArray:
+    """Limit single voxels far outside the range of all others, and those that are no number."""
+    values = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = np.percentile(values[::2, ::2, ::2], SPAN)
+    room = high - low
+    return np.clip(values, low - room, high + room).astype(np.float32)
 
 
 def _learned(rows: FloatArray, inside: Mask) -> FloatArray | None:

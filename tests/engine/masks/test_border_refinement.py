@@ -76,6 +76,19 @@ def test_an_image_that_shows_no_border_moves_little(head: Head, value: float) ->
     assert dice(refine_border(head.rough, image, (1.0, 1.0, 1.0)), head.rough) > 0.97
 
 
+@pytest.mark.parametrize("value", [1e4, 1e6, -1e6, 1e30, np.nan, np.inf])
+def test_single_wrong_voxels_spoil_nothing(head: Head, value: float) -> None:
+    image = head.image.copy()
+    image[[48, 30, 48], [48, 40, 83], [14, 60, 48]] = value
+    assert dice(refine_border(head.rough, image, (1.0, 1.0, 1.0)), head.brain) > 0.985
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-9, 0), (1e30, 0), (10, -950), (-1, 0)])
+def test_intensities_of_any_range(head: Head, scale: float, offset: float) -> None:
+    image = head.image * np.float32(scale) + np.float32(offset)
+    assert dice(refine_border(head.rough, image, (1.0, 1.0, 1.0)), head.brain) > 0.98
+
+
 def test_noise_moves_little(head: Head) -> None:
     image = np.random.default_rng(1).normal(size=head.image.shape)
     assert dice(refine_border(head.rough, image, (1.0, 1.0, 1.0)), head.rough) > 0.97
