@@ -20,7 +20,8 @@ pytest_plugins = ("gui_fixtures",)  # a study that looks as after a first run
 @pytest.mark.skipif(shutil.which("Xvfb") is None, reason="needs Xvfb")
 def test_it_goes_through_the_demo_as_the_guide_says(tmp_path: Path, ranked_source: Path) -> None:
     heads = tmp_path / "heads"
-    (heads / "scans").mkdir(parents=True)
+    for name in ("scans", "masks"):
+        (heads / name).mkdir(parents=True)
     shutil.copytree(ranked_source, heads / "finished")
     command = [sys.executable, str(SCRIPT), str(tmp_path / "out"), "--heads", str(heads)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)

@@ -127,7 +127,7 @@ def test_without_pydicom_a_sentence_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "find_spec", lambda _: None)
-    with pytest.raises(UserError, match=r"pip install napari-singlestrip\[dicom\]"):
+    with pytest.raises(UserError, match=r'pip install "napari-singlestrip\[dicom\]"'):
         find_series(tmp_path)
 
 

@@ -339,7 +339,10 @@ def test_threshold_is_that_of_how_the_round_was_trained(
 def test_mask_that_is_no_longer_found_is_not_learned_from(
     trained_copy: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segmenter, "to_mask", lambda _, grid, __: np.zeros(grid.shape, bool))
+    def nothing(_: Any, volume: Any, __: Any) -> Any:
+        return np.zeros(volume.grid.shape, bool)
+
+    monkeypatch.setattr(segmenter, "to_mask", nothing)
     events = run(trained_copy, stages=["predict", "rank"])
     names = trained_copy.scans.names[1:]
     assert {e.scan for e in events if isinstance(e, Note) and "no brain" in e.text} == set(names)

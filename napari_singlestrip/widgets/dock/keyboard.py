@@ -55,12 +55,12 @@ def take_step(dock: QWidget, forward: bool, picture: QWidget | None) -> None:
     """Focus the next or previous control; after the last one, the image.
 
     Qt also calls this when the focused control is disabled or hidden, as a button is by what it
-    starts: then the image gets the focus, where letters act.
+    starts: then the image gets the focus, where letters act unless a text field had the keys.
     """
     stops, here = tab_stops(dock), QApplication.focusWidget()
     left = here is not None and dock.isAncestorOf(here) and not _can_be_used(here)
     if left and picture is not None:
-        picture.setFocus(Qt.FocusReason.OtherFocusReason)
+        picture.setFocus(Qt.FocusReason.TabFocusReason)  # passed on, as `KeyGuard` knows
         return
     at = stops.index(here) if here in stops else -1 if forward else len(stops)
     after = at + (1 if forward else -1)
