@@ -12,6 +12,8 @@ from napari_singlestrip.engine.arrays import FloatArray, Mask
 PENALTY = 0.014  # weight of the ridge penalty, per training voxel
 CONSTANT = 1e-4  # standard deviation below which a feature is rounding error
 STEPS = 12  # of Newton's method
+FEWEST_VOXELS = 200  # of the rarer class, to learn from
+CHUNK = 100_000  # voxels
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,7 @@ class BorderClassifier:
     weights: FloatArray
 
     @classmethod
-    def fit(cls, rows: FloatArray, inside: Mask) -> BorderClassifier:
+    def fit(cls, rows: FloatArray, inside: Mask) -> BorderClassifier | None:
         """Fit by Newton's method, with a quadratic penalty.
 
         Parameters
@@ -39,20 +41,31 @@ class BorderClassifier:
         rows : ndarray of float32, shape (m, n)
             Features of the training voxels.
         inside : ndarray of bool, shape (m,)
+
+        Returns
+        -------
+        BorderClassifier or None
+            None if there are too few voxels inside or outside.
         """
+        n_inside = np.count_nonzero(inside)
+        if min(n_inside, len(inside) - n_inside) < FEWEST_VOXELS:
+            return None
         mean, width = rows.mean(axis=0), rows.std(axis=0)
         width[width < CONSTANT] = 1
         return cls(mean, width, _fitted(_products((rows - mean) / width), inside))
 
     def log_odds(self, rows: FloatArray) -> FloatArray:
         """Log-odds of being inside, shape (m,), for features of shape (m, n)."""
-        x = (rows - self.mean) / self.width
-        n = x.shape[1]
+        n = rows.shape[1]
         square = np.zeros((n, n), np.float32)
         square[np.triu_indices(n)] = self.weights[n + 1 :]
-        # Without storing the products of all columns.
-        slope = x @ square + self.weights[1 : n + 1]
-        odds: FloatArray = (slope * x).sum(axis=1) + self.weights[0]
+        odds = np.empty(len(rows), np.float32)
+        for start in range(0, len(rows), CHUNK):
+            part = slice(start, start + CHUNK)
+            x = (rows[part] - self.mean) / self.width
+            # Without storing the products of all columns.
+            slope = x @ square + self.weights[1 : n + 1]
+            odds[part] = (slope * x).sum(axis=1) + self.weights[0]
         return odds
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import scipy
 
 from napari_singlestrip.engine.arrays import FloatArray, Mask
-
-Spacing = tuple[float, float, float]
+from napari_singlestrip.engine.masks.work_grid import Spacing
 
 SCALES_MM = (1.0, 2.5)  # widths of the Gaussians for brightness
 SURROUND_MM = 4.0  # neighbourhood of local minimum, maximum and standard deviation

@@ -40,8 +40,6 @@ PASSES = 2  # the second one learns from the result of the first
 SMOOTH_MM = 1.2  # of the probability, before it becomes a mask
 SPAN = 0.1, 99.9  # percentiles of the range of intensities
 MOST_VOXELS = 20_000  # used for a fit
-FEWEST_VOXELS = 200  # of the rarer class
-CHUNK = 100_000
 
 
 def refine_border(mask: Mask, image: NDArray[np.floating], spacing: Spacing) -> Mask:
@@ -94,11 +92,12 @@ def _refined(mask: Mask, image: NDArray[np.floating], spacing: Spacing, size: fl
     prior = -PRIOR / size * distance.ravel()[near]
     inside = start.ravel()[near]
     log_odds = prior
+    step = -(-len(rows) // MOST_VOXELS) or 1
     for _ in range(PASSES):
-        learned = _learned(rows, inside)
-        if learned is None:
+        classifier = BorderClassifier.fit(rows[::step], inside[::step])
+        if classifier is None:
             return mask
-        log_odds = learned + prior
+        log_odds = classifier.log_odds(rows) + prior
         inside = log_odds > 0
     likely = start.astype(np.float32)
     likely.ravel()[near] = scipy.special.expit(log_odds)
@@ -114,14 +113,3 @@ def _without_spikes(image: NDArray[np.floating]) -> FloatArray:
     low, high = np.percentile(values[::2, ::2, ::2], SPAN)
     room = high - low
     return np.clip(values, low - room, high + room).astype(np.float32)
-
-
-def _learned(rows: FloatArray, inside: Mask) -> FloatArray | None:
-    """Log-odds of being inside, by a classifier of these voxels; None if they are too few."""
-    n_inside = np.count_nonzero(inside)
-    if min(n_inside, len(inside) - n_inside) < FEWEST_VOXELS:
-        return None
-    step = -(-len(rows) // MOST_VOXELS)
-    classifier = BorderClassifier.fit(rows[::step], inside[::step])
-    chunks = [classifier.log_odds(rows[n : n + CHUNK]) for n in range(0, len(rows), CHUNK)]
-    return np.concatenate(chunks)

@@ -2,9 +2,9 @@
 
 On the corrected slices each voxel near the surface is known to be inside or outside. A logistic
 regression is fitted to them, predicting this from the distance to the surface and from local image
-features (`border_features`). For
-each slice, the distance is that to the surface predicted without this slice, with an error as large
-as elsewhere: otherwise the regression would rely on the distance alone.
+features (`border_features`). For each slice, the distance is that to the surface predicted without
+this slice, with an error as large as elsewhere: otherwise the regression would rely on the distance
+alone.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from napari_singlestrip.engine.masks.spreading_field import Displacement, SetOut
 
 BAND_MM = 8.0  # around the moved surface, where image features are used
 MOST_VOXELS = 10_000  # used for the fit
-FEWEST_VOXELS = 200  # of the rarer class
-CHUNK = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +49,8 @@ class Border:
         out = (distance < 0).astype(np.float32)
         where = np.flatnonzero(near)
         features = self.features.reshape(len(self.features), -1)
-        for start in range(0, where.size, CHUNK):
-            part = where[start : start + CHUNK]
-            rows = np.vstack([distance.ravel()[part], features[:, part]]).T
-            out.ravel()[part] = scipy.special.expit(self.classifier.log_odds(rows))
+        rows = np.vstack([distance.ravel()[where], features[:, where]]).T
+        out.ravel()[where] = scipy.special.expit(self.classifier.log_odds(rows))
         return out
 
 
@@ -89,9 +85,8 @@ def fit_border(
     ]
     rows = np.concatenate([t[0] for t in tables])
     inside = np.concatenate([t[1] for t in tables])
-    if min(np.count_nonzero(inside), np.count_nonzero(~inside)) < FEWEST_VOXELS:
-        return None
-    return Border(features, BorderClassifier.fit(rows, inside), band)
+    classifier = BorderClassifier.fit(rows, inside)
+    return None if classifier is None else Border(features, classifier, band)
 
 
 def _thin_axes(grid: Grid) -> list[int]:

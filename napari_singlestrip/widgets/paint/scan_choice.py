@@ -141,7 +141,7 @@ class ScanChoice(QWidget):
 
     def _show_hint(self) -> None:
         study = self.session.study
-        useful = study is not None and self.typical in study.scans.names and self._is_open()
+        useful = study is not None and self.typical in study.scans.names and self._may_choose()
         self.hint.setVisible(useful)
         if self.typical == self.session.scan:
             self.hint.setText("The most typical scan of this study: a good one to paint.")
@@ -149,9 +149,8 @@ class ScanChoice(QWidget):
             self.hint.setText(f'Most typical, so a good one to paint: '
                               f'<a href="#">{self.typical}</a>')
 
-
-    def _is_open(self) -> bool:
-        """Whether it matters: nothing is painted yet, and no job is adding scans."""
+    def _may_choose(self) -> bool:
+        """Whether nothing is painted yet, and no job is adding scans."""
         session, study = self.session, self.session.need_study()
         adding = session.job.status.busy and session.job.status.kind == ADDING
         return not (adding or study.masks.names() or session.unfinished())

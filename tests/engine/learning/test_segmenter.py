@@ -14,6 +14,7 @@ from torch import nn
 
 from napari_singlestrip.engine.config import Settings
 from napari_singlestrip.engine.heads.label_bank import Geometry
+from napari_singlestrip.engine.imaging.geometry import signed_distance
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.imaging.pose import pitch
 from napari_singlestrip.engine.imaging.resampling import resample
@@ -28,6 +29,7 @@ from napari_singlestrip.engine.learning.segmenter import (
 )
 from napari_singlestrip.engine.learning.segmenter_training import segmenter_task, watched_scan
 from napari_singlestrip.engine.learning.training import train
+from napari_singlestrip.engine.masks.metrics import dice
 from napari_singlestrip.engine.overrides import override
 from napari_singlestrip.errors import UserError
 
@@ -150,6 +152,20 @@ def test_threshold_and_border_of_the_settings_count(
         settings = override(tiny_settings, changes)
         sizes.append(to_mask(prediction, volume_of(phantom), settings).sum())
     assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_the_border_is_refined_in_the_scan(phantom: SampleHead, tiny_settings: Settings) -> None:
+    """A prediction that wobbles about the true surface by some mm."""
+    volume = volume_of(phantom)
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=volume.data.shape), 2)
+    distance = signed_distance(phantom.mask, volume.grid.spacing)
+    wobbling = (distance < 4 * noise / noise.std()).astype(np.float32)
+    prediction = Prediction(wobbling, Volume(wobbling, phantom.affine))
+    found = []
+    for refined in (False, True):
+        settings = override(tiny_settings, {"prediction.refine_border": refined})
+        found.append(dice(to_mask(prediction, volume, settings), phantom.mask))
+    assert found[1] > found[0] + 0.005
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])

@@ -89,6 +89,13 @@ def test_intensities_of_any_range(head: Head, scale: float, offset: float) -> No
     assert dice(refine_border(head.rough, image, (1.0, 1.0, 1.0)), head.brain) > 0.98
 
 
+def test_shading_is_taken_out(head: Head) -> None:
+    """As near a coil: one end is 400 times as bright as the other."""
+    ramp = np.exp(np.linspace(-3, 3, SIDE, dtype=np.float32))[:, None, None]
+    refined = refine_border(head.rough, head.image * ramp, (1.0, 1.0, 1.0))
+    assert dice(refined, head.brain) > 0.97
+
+
 def test_noise_moves_little(head: Head) -> None:
     image = np.random.default_rng(1).normal(size=head.image.shape)
     assert dice(refine_border(head.rough, image, (1.0, 1.0, 1.0)), head.rough) > 0.97
