@@ -5,6 +5,11 @@ Also the exit codes of the command line.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+from napari_singlestrip import __version__
+
 OK = 0  # everything requested is done
 BUG = 1
 USER_MISTAKE = 2  # nothing was started: a wrong path, option or setting
@@ -32,8 +37,31 @@ class UserError(Exception):
     def __str__(self) -> str:
         return f"{self.what} {self.hint}".strip()
 
-    def __reduce__(self) -> tuple[type[UserError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[UserError], tuple[Any, ...]]:
         return type(self), (self.what, self.hint)
+
+
+class FromNewerVersion(UserError):
+    """A file holds what this version does not know: a newer one wrote it, and it is not damaged.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    found : str
+        What is not known, such as "setting network.depth".
+    """
+
+    def __init__(self, path: Path, found: str) -> None:
+        super().__init__(
+            f"{path} was made by a newer version of napari-singlestrip "
+            f"({found}; this is version {__version__}).",
+            "Update with `pip install --upgrade napari-singlestrip`, and leave the file as it is.",
+        )
+        self._made_of = (path, found)
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[Any, ...]]:
+        return type(self), self._made_of
 
 
 class InUse(UserError):

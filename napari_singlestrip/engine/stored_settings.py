@@ -11,6 +11,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from napari_singlestrip.engine.config import Settings
 
 SETTINGS_FORMAT = 2
@@ -24,6 +26,10 @@ RENAMED = {
     "finetuning.enough": "finetuning.min_reviewed_masks",
 }
 _START = "finetuning.start"  # "before" in format 1, "previous" since
+
+
+class NewerSettings(ValueError):
+    """Settings, or values of them, that this version does not know."""
 
 
 def settings_content(settings: Settings) -> dict[str, Any]:
@@ -41,18 +47,42 @@ def settings_from(content: Mapping[str, Any]) -> Settings:
 
     Raises
     ------
+    NewerSettings
+        If it was written by a newer version: the message says how one sees that.
     ValueError
-        If it is invalid, or written by a newer version.
+        If it is invalid.
     """
     if not isinstance(content, Mapping):
         raise ValueError("settings are a table of names and values")
     values = dict(content)
     found = values.pop("format", 1)
-    if type(found) is not int or not 1 <= found <= SETTINGS_FORMAT:
-        raise ValueError(f"format {found!r}; this version reads up to {SETTINGS_FORMAT}")
+    if type(found) is not int or found < 1:
+        raise ValueError(f"format {found!r}")
+    if found > SETTINGS_FORMAT:
+        raise NewerSettings(f"format {found} of settings, where {SETTINGS_FORMAT} is read")
     for format_ in range(found, SETTINGS_FORMAT):
         values = _nested(UPGRADES[format_](_flat(values)))
-    return Settings.model_validate(values)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        if found == SETTINGS_FORMAT and (unknown := unknown_in(error)):
+            raise NewerSettings(f"setting {unknown}") from error
+        raise
+
+
+def unknown_in(error: ValidationError) -> str:
+    """Return the name (with its value, if that is the reason) that is unknown; empty if none is.
+
+    A new setting does not change the format number, so that an earlier version finds a name, or
+    one of several words for a value, that it does not know.
+    """
+    for problem in error.errors(include_url=False):
+        name = ".".join(str(part)[:80] for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            return name
+        if problem["type"] == "literal_error":
+            return f"{name} = {problem['input']!r:.60}"
+    return ""
 
 
 def upgrade_1_to_2(overrides: Mapping[str, Any]) -> dict[str, Any]:

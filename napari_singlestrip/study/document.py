@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_singlestrip.engine import stored_settings
-from napari_singlestrip.errors import UserError
+from napari_singlestrip.errors import FromNewerVersion, UserError
 from napari_singlestrip.files.atomic import (
     STUDY_MARK,
     TEMPORARY_PREFIX,
@@ -171,6 +171,8 @@ def read_document(folder: Path) -> StudyDocument:
     try:
         return StudyDocument.model_validate(_upgrade(content, path))
     except ValidationError as error:
+        if unknown := stored_settings.unknown_in(error):
+            raise FromNewerVersion(path, f"entry {unknown}") from error
         problem = error.errors()[0]
         place = ".".join(str(part) for part in problem["loc"])
         raise _damaged(path, f"{place}: {problem['msg']}") from error
@@ -282,11 +284,7 @@ def stored_references(references: str | Path | None, folder: Path) -> str | None
 def _upgrade(content: dict[str, Any], path: Path) -> dict[str, Any]:
     found = content["format"]
     if found > FORMAT:
-        raise UserError(
-            f"{path} was made by a newer version of napari-singlestrip "
-            f"(study format {found}; this version reads up to {FORMAT}).",
-            "Update with `pip install --upgrade napari-singlestrip`.",
-        )
+        raise FromNewerVersion(path, f"study format {found}, where {FORMAT} is read")
     while content["format"] < FORMAT:
         upgrade = UPGRADES.get(content["format"])
         if upgrade is None:

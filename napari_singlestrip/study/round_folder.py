@@ -12,8 +12,8 @@ from typing import Any
 
 from napari_singlestrip import __version__
 from napari_singlestrip.engine.config import Settings
-from napari_singlestrip.engine.stored_settings import settings_content, settings_from
-from napari_singlestrip.errors import UserError
+from napari_singlestrip.engine.stored_settings import NewerSettings, settings_content, settings_from
+from napari_singlestrip.errors import FromNewerVersion, UserError
 from napari_singlestrip.events import Event, Progress
 from napari_singlestrip.files.atomic import (
     open_to_append,
@@ -121,6 +121,8 @@ class RoundFolder:
             return None
         except UserError as error:
             raise UserError(error.what, hint) from error
+        except NewerSettings as error:
+            raise FromNewerVersion(self.settings, str(error)) from error
         except (ValueError, LookupError, TypeError) as error:
             raise UserError(f"{self.settings} is damaged.", hint) from error
 

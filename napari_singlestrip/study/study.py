@@ -10,7 +10,8 @@ from typing import Any, cast
 from psygnal import SignalInstance
 
 from napari_singlestrip.engine.config import Effort, Settings
-from napari_singlestrip.engine.overrides import settings_for
+from napari_singlestrip.engine.overrides import setting_names, settings_for
+from napari_singlestrip.errors import FromNewerVersion
 from napari_singlestrip.files.locks import exclusive
 from napari_singlestrip.study.changes import (
     change_together,
@@ -184,8 +185,11 @@ class Study:
         Raises
         ------
         UserError
-            If a setting is unknown or out of range.
+            If a setting is unknown or out of range, or a newer version stored one.
         """
+        known = set(setting_names())
+        for name in self.overrides.keys() - known:
+            raise FromNewerVersion(self.folder / DOCUMENT_NAME, f"setting {name}")
         changes = {**self.overrides, **(overrides or {})}
         if seed is not None:
             changes["seed"] = seed

@@ -15,6 +15,7 @@ from napari_singlestrip.engine.overrides import setting_names, settings_for
 from napari_singlestrip.engine.stored_settings import (
     RENAMED,
     SETTINGS_FORMAT,
+    NewerSettings,
     settings_content,
     settings_from,
     settings_text,
@@ -66,11 +67,26 @@ def test_what_a_person_set_is_renamed_and_the_rest_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [[], "x", None, {"format": 3}, {"format": 0}, {"format": True}, {"format": "2"},
-                {"format": 2, "finetuning": {"enough": 3}}, {"training": 3}]
+    "content", [[], "x", None, {"format": 0}, {"format": True}, {"format": "2"},
+                {"format": 2, "seed": -1}, {"training": 3},
+                {"format": 1, "kept_warm": True}]
 )
 def test_what_cannot_be_read_is_a_value_error(content: Any) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError) as caught:
+        settings_from(content)
+    assert not isinstance(caught.value, NewerSettings)
+
+
+@pytest.mark.parametrize(("content", "word"), [
+    ({"format": SETTINGS_FORMAT + 1}, f"format {SETTINGS_FORMAT + 1}"),
+    ({"format": 2, "network": {"attention": 3}}, "network.attention"),
+    ({"format": 2, "kept_warm": True}, "kept_warm"),
+    ({"format": 2, "seed": -1, "network": {"architecture": "unet7"}}, "architecture = 'unet7'"),
+])
+def test_what_this_version_does_not_know_was_made_by_a_newer_one(
+    content: dict[str, Any], word: str
+) -> None:
+    with pytest.raises(NewerSettings, match=word):
         settings_from(content)
 
 

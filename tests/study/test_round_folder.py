@@ -67,6 +67,17 @@ def test_damaged_settings_are_said(begun: Study, content: str) -> None:
     assert caught.value.hint
 
 
+def test_settings_of_a_newer_version_are_not_called_damaged(begun: Study) -> None:
+    """Its way out must not be to delete what a newer version goes on with."""
+    folder = RoundFolder(begun.rounds.folder(0))
+    content = json.loads(folder.settings.read_text())
+    content["settings"]["network"]["attention"] = 3
+    folder.settings.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"newer version.*network\.attention") as caught:
+        folder.read_settings()
+    assert "Update" in caught.value.hint and "Delete" not in caught.value.hint
+
+
 def test_a_run_takes_the_settings_of_the_study(study: Study) -> None:
     settings = settings_of_run(study, None, {"ranking.top_k": 3}, seed=5)
     assert (settings.training.steps, settings.ranking.top_k, settings.seed) == (7, 3, 5)

@@ -245,6 +245,23 @@ def test_newer_study_is_refused_and_left_alone(study: Study) -> None:
     assert json.loads(path.read_text()) == content
 
 
+@pytest.mark.parametrize(("change", "word"), [
+    ({"overrides": {"network.attention": 3}}, "setting network.attention"),
+    ({"sessions": ["1"]}, "entry sessions"),
+    ({"scans": [{"name": "a", "path": "a.nii", "role": "teacher"}]}, "role = 'teacher'"),
+])
+def test_what_a_newer_version_stored_is_not_called_damaged(
+    study: Study, change: dict[str, Any], word: str
+) -> None:
+    """A backup of the same version would not help, and a mistyped name is not what happened."""
+    path = study.folder / "study.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(UserError, match=word) as caught:
+        Study.open(study.folder).settings()
+    assert "study.json was made by a newer version" in caught.value.what
+    assert "pip install --upgrade" in caught.value.hint and ".bak" not in caught.value.hint
+
+
 def test_older_study_is_upgraded_step_by_step(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,7 +32,7 @@ from napari_singlestrip.engine.learning.archive import (
     WrongChecksum,
     open_archive,
 )
-from napari_singlestrip.errors import UserError
+from napari_singlestrip.errors import FromNewerVersion, UserError
 from napari_singlestrip.files.atomic import atomic_path
 
 FORMAT = 2  # since this format, settings state their own format
@@ -100,10 +100,7 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     if type(state.get("format")) is not int:
         raise _not_ours(path, "no format number")
     if state["format"] > FORMAT:
-        raise UserError(
-            f"{path} was written by a newer version (format {state['format']}).",
-            "Upgrade napari-singlestrip.",
-        )
+        raise FromNewerVersion(path, f"format {state['format']}, where {FORMAT} is read")
     stored = state.pop(CHECKSUM, None)
     try:
         found = checksum(state)

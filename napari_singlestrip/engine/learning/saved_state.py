@@ -20,8 +20,8 @@ from napari_singlestrip.engine.config import Settings
 from napari_singlestrip.engine.devices.precision import TOLERANCE, Precision
 from napari_singlestrip.engine.imaging.grid import Shape
 from napari_singlestrip.engine.learning.checkpoint import HINT
-from napari_singlestrip.engine.stored_settings import settings_from
-from napari_singlestrip.errors import UserError
+from napari_singlestrip.engine.stored_settings import NewerSettings, settings_from
+from napari_singlestrip.errors import FromNewerVersion, UserError
 
 MAX_SIDE = 4096  # voxels
 MAX_VOXELS = 2**27  # of a training grid: four times those of a head at 0.5 mm
@@ -131,6 +131,8 @@ def read_network(saved: Any, path: Path) -> SavedNetwork:
     found = _validated(_Network, saved, path)
     try:
         settings = settings_from(json.loads(found.settings))
+    except NewerSettings as error:
+        raise FromNewerVersion(path, str(error)) from error
     except ValidationError as error:
         raise malformed(path, f"settings: {_first(error)}") from error
     except (ValueError, RecursionError) as error:

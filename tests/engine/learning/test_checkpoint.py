@@ -84,7 +84,7 @@ def test_newer_format_asks_for_an_upgrade(tmp_path: Path) -> None:
     torch.save({"format": FORMAT + 1, "kind": "segmenter"}, path)
     with pytest.raises(UserError, match="newer version") as caught:
         load_checkpoint(path, "segmenter")
-    assert "Upgrade" in caught.value.hint
+    assert "Update" in caught.value.hint
 
 
 @pytest.mark.parametrize("content", [

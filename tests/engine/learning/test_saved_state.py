@@ -219,6 +219,19 @@ def test_a_wrong_value_is_told(
     assert caught.value.hint and len(str(caught.value)) < 1000
 
 
+@pytest.mark.parametrize("part", ["segmenter", "autoencoder"])
+def test_a_model_of_a_newer_version_says_so(model: Path, tmp_path: Path, part: str) -> None:
+    state = load_checkpoint(model, "model")
+    content = json.loads(state[part]["settings"])
+    content["network"]["attention"] = 3
+    state[part]["settings"] = json.dumps(content)
+    path = tmp_path / "newer.safetensors"
+    save_checkpoint(path, "model", state)
+    with pytest.raises(UserError, match=r"newer version.*network\.attention") as caught:
+        load_model(path, CPU)
+    assert "Update" in caught.value.hint and "train again" not in caught.value.hint
+
+
 def test_tensors_that_are_not_there_are_refused(model: Path, tmp_path: Path) -> None:
     path = tmp_path / "wrong.pt"
     gigantic = torch.zeros(1).expand(2**20, 2**20)
