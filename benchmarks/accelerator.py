@@ -41,7 +41,8 @@ from napari_singlestrip.engine.learning.device import (
     probe_precision,
     trial,
 )
-from napari_singlestrip.engine.learning.segmenter import Segmenter, load_segmenter, predict, to_mask
+from napari_singlestrip.engine.learning.prediction import to_mask
+from napari_singlestrip.engine.learning.segmenter import Segmenter, load_segmenter, predict
 from napari_singlestrip.engine.learning.segmenter_training import segmenter_task
 from napari_singlestrip.engine.learning.training import Task, begin, step_of, take_step
 from napari_singlestrip.engine.masks.metrics import dice

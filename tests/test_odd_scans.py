@@ -24,10 +24,12 @@ from napari_singlestrip.engine.imaging.volume import (
     save_mask,
 )
 from napari_singlestrip.engine.judging.consistency import consistency
-from napari_singlestrip.engine.judging.ranking import appearance, autoencoder_error, best_views
+from napari_singlestrip.engine.judging.ranking import appearance
 from napari_singlestrip.engine.learning.autoencoder import Autoencoder, Frame, MaskAutoencoder
 from napari_singlestrip.engine.learning.networks import build_segmenter
-from napari_singlestrip.engine.learning.segmenter import Segmenter, find_window, predict, to_mask
+from napari_singlestrip.engine.learning.prediction import to_mask
+from napari_singlestrip.engine.learning.reconstruction_error import autoencoder_error, best_views
+from napari_singlestrip.engine.learning.segmenter import Segmenter, find_window, predict
 from napari_singlestrip.engine.masks.cleanup import mask_report
 from napari_singlestrip.engine.overrides import override, settings_for
 from napari_singlestrip.errors import UserError

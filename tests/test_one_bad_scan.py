@@ -18,8 +18,8 @@ from napari_singlestrip.engine.heads.synthesis import render
 from napari_singlestrip.engine.imaging.geometry import head_box
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_brain, save_mask
 from napari_singlestrip.engine.judging import ranking
-from napari_singlestrip.engine.judging.ranking import best_views
 from napari_singlestrip.engine.learning import segmenter
+from napari_singlestrip.engine.learning.reconstruction_error import best_views
 from napari_singlestrip.engine.learning.segmenter import predict
 from napari_singlestrip.engine.masks import evaluation
 from napari_singlestrip.engine.masks.metrics import compare

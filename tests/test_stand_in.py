@@ -30,7 +30,6 @@ from napari_singlestrip.engine.heads.synthesis import render
 from napari_singlestrip.engine.heads.synthesis_params import sample_params
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.judging.consistency import consistency
-from napari_singlestrip.engine.judging.ranking import autoencoder_error, best_views
 from napari_singlestrip.engine.learning import training
 from napari_singlestrip.engine.learning.autoencoder import (
     Autoencoder,
@@ -39,7 +38,9 @@ from napari_singlestrip.engine.learning.autoencoder import (
     mask_frame,
 )
 from napari_singlestrip.engine.learning.networks import build_segmenter
-from napari_singlestrip.engine.learning.segmenter import Segmenter, predict, to_mask
+from napari_singlestrip.engine.learning.prediction import to_mask
+from napari_singlestrip.engine.learning.reconstruction_error import autoencoder_error, best_views
+from napari_singlestrip.engine.learning.segmenter import Segmenter, predict
 from napari_singlestrip.engine.learning.segmenter_training import segmenter_task
 from napari_singlestrip.engine.overrides import override
 

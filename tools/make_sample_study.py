@@ -30,7 +30,8 @@ import torch
 
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_map
 from napari_singlestrip.engine.learning.checkpoint import load_checkpoint, save_checkpoint
-from napari_singlestrip.engine.learning.segmenter import load_segmenter, predict, to_mask
+from napari_singlestrip.engine.learning.prediction import to_mask
+from napari_singlestrip.engine.learning.segmenter import load_segmenter, predict
 from napari_singlestrip.events import Event
 from napari_singlestrip.pipeline import stages
 from napari_singlestrip.sample_data import sample_name

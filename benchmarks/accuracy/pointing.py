@@ -30,8 +30,8 @@ from napari_singlestrip.engine.imaging.geometry import unconform
 from napari_singlestrip.engine.imaging.grid import Grid
 from napari_singlestrip.engine.imaging.volume import Scan, load_mask, open_scan
 from napari_singlestrip.engine.judging.consistency import sample_augmentation
-from napari_singlestrip.engine.judging.ranking import best_views
 from napari_singlestrip.engine.learning.autoencoder import Autoencoder, load_autoencoder
+from napari_singlestrip.engine.learning.reconstruction_error import best_views
 from napari_singlestrip.engine.learning.segmenter import (
     Segmenter,
     find_window,

@@ -23,9 +23,9 @@ from napari_singlestrip.engine.config import EFFORTS, Effort
 from napari_singlestrip.engine.heads.label_bank import training_geometry
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
 from napari_singlestrip.engine.judging.consistency import consistency
-from napari_singlestrip.engine.judging.ranking import autoencoder_error, best_views
 from napari_singlestrip.engine.learning.autoencoder import Autoencoder, MaskAutoencoder, mask_frame
 from napari_singlestrip.engine.learning.networks import build_segmenter
+from napari_singlestrip.engine.learning.reconstruction_error import autoencoder_error, best_views
 from napari_singlestrip.engine.learning.segmenter import Segmenter
 from napari_singlestrip.engine.overrides import settings_for
 

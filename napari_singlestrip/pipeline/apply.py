@@ -30,7 +30,8 @@ from napari_singlestrip.engine.imaging.volume import (
 from napari_singlestrip.engine.judging.ranking import score_mask
 from napari_singlestrip.engine.learning.device import choose_device, in_words, remarks
 from napari_singlestrip.engine.learning.model import Model
-from napari_singlestrip.engine.learning.segmenter import Prediction, predict, to_mask
+from napari_singlestrip.engine.learning.prediction import Prediction, to_mask
+from napari_singlestrip.engine.learning.segmenter import predict
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote, seconds_left
 from napari_singlestrip.failures import Failure, attempt
 from napari_singlestrip.files.atomic import file_digest
@@ -263,7 +264,8 @@ class _Job:
         try:
             prediction = predict(self.model.segmenter, volume)
             if not self.has_mask(row.scan):
-                mask = to_mask(prediction, volume, self.model.segmenter.settings)
+                segmenter = self.model.segmenter
+                mask = to_mask(prediction, volume, segmenter.settings, segmenter.autoencoder)
                 found = _found(self.model, mask, scan, row, self.place(row.scan).mask)
                 found = replace(found, row=told_axes(self.model, volume, found.row))
             if not self.probability:

@@ -16,6 +16,7 @@ from napari_singlestrip.engine.judging.consistency import consistency
 from napari_singlestrip.engine.judging.ranking import score_mask
 from napari_singlestrip.engine.learning.autoencoder import autoencoder_task, load_autoencoder
 from napari_singlestrip.engine.learning.device import choose_device, in_words
+from napari_singlestrip.engine.learning.leaks import remove_leaks
 from napari_singlestrip.engine.learning.segmenter import find_window, load_segmenter, strip_volume
 from napari_singlestrip.engine.learning.segmenter_training import segmenter_task
 from napari_singlestrip.engine.learning.training import Task, train
@@ -109,6 +110,8 @@ class _Timing:
         def predict_one() -> None:
             volume = scan.load()
             strip_volume(segmenter, volume, settings)  # its mask is mostly empty
+            if settings.prediction.remove_leaks:
+                remove_leaks(mask, volume.grid, autoencoder, settings.ranking)
             if settings.prediction.refine_border:
                 refine_border(mask, volume.data, volume.grid.spacing)
 

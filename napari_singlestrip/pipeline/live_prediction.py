@@ -12,13 +12,8 @@ import torch
 from napari_singlestrip.engine.config import PredictionConfig
 from napari_singlestrip.engine.imaging.grid import Volume
 from napari_singlestrip.engine.imaging.volume import open_scan, save_mask
-from napari_singlestrip.engine.learning.segmenter import (
-    Prediction,
-    Segmenter,
-    predict,
-    predict_again,
-    to_mask,
-)
+from napari_singlestrip.engine.learning.prediction import Prediction, to_mask
+from napari_singlestrip.engine.learning.segmenter import Segmenter, predict, predict_again
 from napari_singlestrip.events import Event, Wrote
 from napari_singlestrip.failures import attempt
 from napari_singlestrip.files.stamp import FileStamp, file_stamp

@@ -12,8 +12,10 @@ from pathlib import Path
 import torch
 
 from napari_singlestrip.engine.config import PredictionConfig, Settings
+from napari_singlestrip.engine.learning.autoencoder import load_autoencoder
 from napari_singlestrip.engine.learning.segmenter import Segmenter, load_segmenter
 from napari_singlestrip.engine.overrides import override
+from napari_singlestrip.pipeline.autoencoder_choice import autoencoder_path
 from napari_singlestrip.study.round_facts import describe_round
 from napari_singlestrip.study.round_folder import RoundFolder
 from napari_singlestrip.study.study import Study
@@ -22,7 +24,7 @@ from napari_singlestrip.study.study import Study
 def segmenter_of_round(
     study: Study, round_: int, settings: Settings, device: torch.device
 ) -> Segmenter:
-    """Load the segmenter of a round, to predict with the present settings.
+    """Load the segmenter of a round, with its autoencoder, to predict with the present settings.
 
     The checkpoint holds the settings of its training. The settings of the prediction may be changed
     later, except for the choice between the two thresholds, which depends on whether the network
@@ -42,6 +44,9 @@ def segmenter_of_round(
         If the checkpoint is missing, damaged or of a newer version.
     """
     segmenter = load_segmenter(RoundFolder(study.rounds.folder(round_)).segmenter, device)
+    drawn = autoencoder_path(study, round_)
+    if drawn is not None:
+        segmenter = replace(segmenter, autoencoder=load_autoencoder(drawn, device))
     real = _has_seen_real(study, round_, segmenter.settings)
     return _set_to(segmenter, prediction_settings(settings, real=real).prediction)
 

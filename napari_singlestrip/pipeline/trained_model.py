@@ -14,7 +14,6 @@ import torch
 from napari_singlestrip import __version__
 from napari_singlestrip.engine.imaging.scan_files import check_file_name
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
-from napari_singlestrip.engine.learning.autoencoder import load_autoencoder
 from napari_singlestrip.engine.learning.model import Model, load_model, save_model
 from napari_singlestrip.engine.learning.model_card import CARD_SUFFIX, ModelCard, card_in_words
 from napari_singlestrip.engine.overrides import override
@@ -57,12 +56,8 @@ def open_model(path: Path, device: torch.device, round_: int | None = None) -> M
         return load_model(path, device)
     study = Study.open(path)
     round_ = _trained(study, round_)
-    drawn = autoencoder_path(study, round_)
-    return Model(
-        segmenter_of_round(study, round_, study.settings(), device),
-        load_autoencoder(drawn, device) if drawn is not None else None,
-        model_card(study, round_),
-    )
+    segmenter = segmenter_of_round(study, round_, study.settings(), device)
+    return Model(segmenter, model_card(study, round_))
 
 
 def _trained(study: Study, round_: int | None) -> int:

@@ -53,9 +53,10 @@ def kind_of_round(study: Study, round_: int) -> RoundKind | None:
 
 def _scored_by(settings: Settings) -> tuple[object, ...]:
     """What the scores of a mask, and what they stand for, depend on."""
-    ranking = settings.ranking
+    ranking, prediction = settings.ranking, settings.prediction
     return (
         settings.conform, settings.network, settings.autoencoder,
+        prediction.remove_leaks, prediction.refine_border,
         ranking.error, ranking.views, ranking.n_augmentations,
     )
 

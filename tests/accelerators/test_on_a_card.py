@@ -35,7 +35,8 @@ from napari_singlestrip.engine.learning.device import (
     trial,
 )
 from napari_singlestrip.engine.learning.networks import build_segmenter
-from napari_singlestrip.engine.learning.segmenter import Segmenter, load_segmenter, predict, to_mask
+from napari_singlestrip.engine.learning.prediction import to_mask
+from napari_singlestrip.engine.learning.segmenter import Segmenter, load_segmenter, predict
 from napari_singlestrip.engine.learning.segmenter_training import segmenter_task
 from napari_singlestrip.engine.learning.training import Task, initial_weights, train
 from napari_singlestrip.engine.masks.metrics import dice

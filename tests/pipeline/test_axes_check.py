@@ -84,9 +84,9 @@ def test_of_new_scans_those_are_looked_at_that_are_beyond_what_was_seen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(axes_check, "likely_axes", lambda *_: "PSR")
-    segmenter = Segmenter(nn.Identity(), Settings(), 4.0, (8, 8, 8))
     autoencoder: Any = object()
-    model = Model(segmenter, autoencoder, ModelCard(max_error=0.05))
+    segmenter = Segmenter(nn.Identity(), Settings(), 4.0, (8, 8, 8), autoencoder=autoencoder)
+    model = Model(segmenter, ModelCard(max_error=0.05))
     volume = Volume(np.ones((2, 2, 2), np.float32), np.eye(4))
     usual = AppliedRow("a", autoencoder_error=0.04)
     assert told_axes(model, volume, usual) == usual
@@ -94,5 +94,6 @@ def test_of_new_scans_those_are_looked_at_that_are_beyond_what_was_seen(
     told = told_axes(model, volume, odd).flag
     assert told.startswith(odd.flag)
     assert told.endswith("; its voxel axes seem to be P-S-R, not R-A-S as its header says")
-    assert told_axes(replace(model, autoencoder=None), volume, odd) == odd
+    unable = Model(replace(segmenter, autoencoder=None), model.card)
+    assert told_axes(unable, volume, odd) == odd
     assert told_axes(model, volume, replace(usual, autoencoder_error=float("nan"))).flag == ""

@@ -39,18 +39,18 @@ def test_estimate_names_every_stage(study: Study) -> None:
     assert sorted(p for p in study.folder.rglob("*")) == before
 
 
-@pytest.mark.parametrize("refined", [True, False])
-def test_refining_a_border_counts(
-    tmp_path: Path, heads: Heads, monkeypatch: pytest.MonkeyPatch, refined: bool
+@pytest.mark.parametrize("step", ["refine_border", "remove_leaks"])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_what_becomes_of_a_mask_counts(
+    tmp_path: Path, heads: Heads, monkeypatch: pytest.MonkeyPatch, step: str, wanted: bool
 ) -> None:
-    """An untrained network finds no mask whose border could be refined: the painted one is."""
+    """An untrained network finds no mask to work on: the painted one is used."""
     volumes: list[int] = []
-    monkeypatch.setattr(
-        estimating, "refine_border", lambda mask, image, spacing: volumes.append(int(mask.sum()))
-    )
-    study = make_study(tmp_path / "study", heads, prediction__refine_border=refined)
+    monkeypatch.setattr(estimating, step, lambda mask, *_: volumes.append(int(mask.sum())))
+    changes: dict[str, Any] = {f"prediction__{step}": wanted}
+    study = make_study(tmp_path / "study", heads, **changes)
     list(estimate(study, device="cpu"))
-    assert bool(volumes) == refined and all(volumes)
+    assert bool(volumes) == wanted and all(volumes)
 
 
 def test_estimate_grows_with_the_steps(study: Study) -> None:

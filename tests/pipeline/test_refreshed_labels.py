@@ -83,6 +83,7 @@ def test_the_teacher_is_the_mean_of_two_networks(
             for path in (folder_of(ready).first_pass, before)
         )
         assert torch.allclose(torch.sigmoid(both(x)), (one + other) / 2, atol=1e-5)
+    assert seen[0].autoencoder is not None  # that of the round before
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ def test_pool_new_scans_and_exported_models_follow_the_study(
     applied = open_model(trained_copy.folder, CPU, round_).segmenter
     exported = load_model(tmp_path / "model.pt", CPU).segmenter
     assert pool.settings == applied.settings == exported.settings
+    for one in (pool, applied, exported):  # all of them recognise leaks
+        assert one.autoencoder is not None
     found = pool.settings.prediction
     assert (found.threshold, found.border_mm, found.flip) == (threshold, -1.5, False)
 

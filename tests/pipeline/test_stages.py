@@ -21,7 +21,8 @@ from napari_singlestrip.engine.imaging.volume import load_marks, open_scan
 from napari_singlestrip.engine.learning import segmenter
 from napari_singlestrip.engine.learning.autoencoder import load_autoencoder
 from napari_singlestrip.engine.learning.checkpoint import load_checkpoint
-from napari_singlestrip.engine.learning.segmenter import load_segmenter, to_mask
+from napari_singlestrip.engine.learning.prediction import to_mask
+from napari_singlestrip.engine.learning.segmenter import load_segmenter
 from napari_singlestrip.engine.learning.segmenter_training import segmenter_task
 from napari_singlestrip.engine.learning.training import is_done
 from napari_singlestrip.engine.masks.doubt import TOO_LITTLE, TOO_MUCH, doubted, places

@@ -69,8 +69,12 @@ def test_the_kind_is_what_the_round_learned_from(study: Study) -> None:
 def test_nothing_is_known_of_rounds_that_nothing_was_fitted_for(study: Study) -> None:
     trained(study, 0, ["painted", "painted"])
     assert kind_of_round(study, 0) is None
-    trained(study, 0, ["painted"], conform__spacing_mm=5)
-    assert kind_of_round(study, 0) is None
+    for changed in (
+        {"conform__spacing_mm": 5}, {"prediction__remove_leaks": False},
+        {"prediction__refine_border": False},
+    ):
+        trained(study, 0, ["painted"], **changed)
+        assert kind_of_round(study, 0) is None
     trained(study, 0, ["painted"])
     RoundFolder(study.rounds.folder(0)).segmenter.unlink()  # masks of other programs
     assert kind_of_round(study, 0) is None

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from napari_singlestrip.engine.config import RankingConfig
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
-from napari_singlestrip.engine.judging.ranking import autoencoder_error, best_views
 from napari_singlestrip.engine.learning.autoencoder import Autoencoder
+from napari_singlestrip.engine.learning.reconstruction_error import autoencoder_error, best_views
 from napari_singlestrip.engine.learning.segmenter import Segmenter, strip_volume
 from napari_singlestrip.engine.overrides import override
 

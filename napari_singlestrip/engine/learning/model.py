@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,12 @@ class Model:
     """The networks and settings that `apply` needs."""
 
     segmenter: Segmenter
-    autoencoder: Autoencoder | None = None
     card: ModelCard = field(default_factory=ModelCard)
+
+    @property
+    def autoencoder(self) -> Autoencoder | None:
+        """What recognises leaks and measures masks."""
+        return self.segmenter.autoencoder
 
 
 def load_model(path: Path, device: torch.device) -> Model:
@@ -43,11 +47,9 @@ def load_model(path: Path, device: torch.device) -> Model:
         card = card_from_json(saved.get("card"))
     except ValueError as error:
         raise malformed(path, f"card: {error}") from error
-    return Model(
-        segmenter_from(saved.get("segmenter"), device, path),
-        None if drawn == {} else autoencoder_from(drawn, device, path),
-        card,
-    )
+    autoencoder = None if drawn == {} else autoencoder_from(drawn, device, path)
+    segmenter = segmenter_from(saved.get("segmenter"), device, path)
+    return Model(replace(segmenter, autoencoder=autoencoder), card)
 
 
 def save_model(

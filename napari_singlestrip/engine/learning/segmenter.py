@@ -15,17 +15,18 @@ import torch
 from torch import nn
 
 from napari_singlestrip.engine.config import Settings
-from napari_singlestrip.engine.imaging.geometry import conform, head_box, unconform
-from napari_singlestrip.engine.imaging.grid import Grid, Shape, Volume
+from napari_singlestrip.engine.imaging.geometry import conform, head_box
+from napari_singlestrip.engine.imaging.grid import Shape, Volume
 from napari_singlestrip.engine.imaging.pose import climb, pitch
 from napari_singlestrip.engine.imaging.scipy_parts import load_scipy_parts
+from napari_singlestrip.engine.learning.autoencoder import Autoencoder
 from napari_singlestrip.engine.learning.checkpoint import load_checkpoint
 from napari_singlestrip.engine.learning.inference import Reader, probabilities
 from napari_singlestrip.engine.learning.networks import Committee, build_segmenter, logit
+from napari_singlestrip.engine.learning.prediction import Prediction, to_mask
 from napari_singlestrip.engine.learning.saved_state import build, read_network
 from napari_singlestrip.engine.learning.window import Window, cut_out, large_enough
-from napari_singlestrip.engine.masks.border_refinement import refine_border
-from napari_singlestrip.engine.masks.cleanup import clean_mask, largest_component
+from napari_singlestrip.engine.masks.cleanup import largest_component
 
 load_scipy_parts()  # at import, together with torch: later there may be too little memory
 
@@ -49,6 +50,8 @@ class Segmenter:
         Of that grid.
     offset : three floats
         From the middle of that grid to the brain's centre of mass (voxels).
+    autoencoder : Autoencoder or None
+        Trained on the same masks, to recognise leaks.
     remarks : list of str
         Remarks on the latest scans, until `told` collects them.
     """
@@ -58,6 +61,7 @@ class Segmenter:
     spacing_mm: float
     shape: Shape
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    autoencoder: Autoencoder | None = None
     remarks: list[str] = field(default_factory=list, compare=False)
 
     @property
@@ -70,27 +74,6 @@ class Segmenter:
         said = list(dict.fromkeys(self.remarks))
         self.remarks.clear()
         return said
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Brain probability of a scan on the grid of the network's input.
-
-    Attributes
-    ----------
-    probability : (I, J, K) float32
-        0 to 1.
-    conformed : Volume
-        The network's input: intensities on an isotropic grid, RAS unless the head is pitched.
-    """
-
-    probability: npt.NDArray[np.float32]
-    conformed: Volume
-
-    @property
-    def grid(self) -> Grid:
-        """Grid of the probability."""
-        return self.conformed.grid
 
 
 def load_segmenter(path: Path, device: torch.device) -> Segmenter:
@@ -133,12 +116,12 @@ def committee(one: Segmenter, other: Segmenter) -> Segmenter:
     one : Segmenter
         Its settings and grid are used.
     other : Segmenter
-        One that was fine-tuned from the first, or vice versa.
+        One that was fine-tuned from the first, or vice versa. Its autoencoder is used.
     """
     thresholds = (s.settings.prediction.threshold for s in (one, other))
     first, second = map(logit, thresholds)
     net = Committee(one.net, other.net, one.settings.network.target, first - second)
-    return replace(one, net=net.eval(), remarks=[])
+    return replace(one, net=net.eval(), autoencoder=other.autoencoder, remarks=[])
 
 
 def strip_volume(
@@ -163,7 +146,7 @@ def strip_volume(
         Empty if no brain was found.
     """
     prediction = predict(segmenter, volume)
-    return to_mask(prediction, volume, settings or segmenter.settings)
+    return to_mask(prediction, volume, settings or segmenter.settings, segmenter.autoencoder)
 
 
 def predict(segmenter: Segmenter, volume: Volume) -> Prediction:
@@ -358,36 +341,3 @@ def _predict_all(
 ) -> list[npt.NDArray[np.float32]]:
     reader = Reader(segmenter.net, segmenter.settings.network, segmenter.shape, flip)
     return probabilities(reader, images, segmenter.remarks.append)
-
-
-def to_mask(
-    prediction: Prediction, volume: Volume, settings: Settings
-) -> npt.NDArray[np.bool_]:
-    """Turn a prediction into a postprocessed mask on a scan's own grid.
-
-    The probability is resampled before thresholding; a resampled binary mask would show coarse
-    voxels. Then the surface is moved to the border that the scan itself shows (`refine_border`).
-
-    Parameters
-    ----------
-    prediction : Prediction
-    volume : Volume
-        The scan on its own grid.
-    settings : Settings
-        Those of `prediction` are used.
-
-    Returns
-    -------
-    ndarray of bool, shape of the volume
-    """
-    config, spacing = settings.prediction, volume.grid.spacing
-    # Interpolation between values below the threshold stays below it.
-    probability = unconform(
-        prediction.probability, prediction.grid, volume.grid, fill=0.0,
-        negligible=config.threshold,
-    )
-    mask = probability > config.threshold
-    if config.refine_border:
-        brain = clean_mask(mask, spacing, config.model_copy(update={"border_mm": 0.0}))
-        mask = refine_border(brain, volume.data, spacing)
-    return clean_mask(mask, spacing, config)

@@ -20,7 +20,6 @@ from napari_singlestrip.engine.heads.label_bank import Geometry
 from napari_singlestrip.engine.imaging.geometry import unconform
 from napari_singlestrip.engine.imaging.grid import Grid
 from napari_singlestrip.engine.imaging.pose import pitch
-from napari_singlestrip.engine.judging.ranking import autoencoder_error, best_views
 from napari_singlestrip.engine.learning.autoencoder import (
     Autoencoder,
     Frame,
@@ -33,6 +32,7 @@ from napari_singlestrip.engine.learning.autoencoder import (
     reconstruct,
     sample_damage,
 )
+from napari_singlestrip.engine.learning.reconstruction_error import autoencoder_error, best_views
 from napari_singlestrip.engine.learning.training import train
 from napari_singlestrip.engine.overrides import override
 

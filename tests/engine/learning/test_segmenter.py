@@ -18,14 +18,14 @@ from napari_singlestrip.engine.imaging.geometry import signed_distance
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.imaging.pose import pitch
 from napari_singlestrip.engine.imaging.resampling import resample
+from napari_singlestrip.engine.learning import prediction as predicting
 from napari_singlestrip.engine.learning.checkpoint import load_checkpoint
+from napari_singlestrip.engine.learning.prediction import Prediction, to_mask
 from napari_singlestrip.engine.learning.segmenter import (
-    Prediction,
     Segmenter,
     load_segmenter,
     predict,
     predict_array,
-    to_mask,
 )
 from napari_singlestrip.engine.learning.segmenter_training import segmenter_task, watched_scan
 from napari_singlestrip.engine.learning.training import train
@@ -166,6 +166,25 @@ def test_the_border_is_refined_in_the_scan(phantom: SampleHead, tiny_settings: S
         settings = override(tiny_settings, {"prediction.refine_border": refined})
         found.append(dice(to_mask(prediction, volume, settings), phantom.mask))
     assert found[1] > found[0] + 0.005
+
+
+def test_leaks_are_removed_where_an_autoencoder_can_tell_them(
+    phantom: SampleHead, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leak = np.zeros_like(phantom.mask)
+    leak[:, -3:] = True
+    monkeypatch.setattr(predicting, "remove_leaks", lambda mask, *_: mask & ~leak)
+    found = (phantom.mask | leak).astype(np.float32)
+    prediction = Prediction(found, Volume(found, phantom.affine))
+    unrefined = {
+        "prediction.refine_border": False, "prediction.largest_component": False,
+        "prediction.fill_holes": False,
+    }
+    able: Any = object()
+    for removes, autoencoder, leaks in ((True, able, 0), (False, able, 1), (True, None, 1)):
+        settings = override(tiny_settings, {**unrefined, "prediction.remove_leaks": removes})
+        mask = to_mask(prediction, volume_of(phantom), settings, autoencoder)
+        assert mask[leak].any() == bool(leaks)
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])

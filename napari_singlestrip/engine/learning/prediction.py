@@ -1,0 +1,79 @@
+"""From the probability that a network predicts to a mask on the scan's own grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_singlestrip.engine.config import Settings
+from napari_singlestrip.engine.imaging.geometry import unconform
+from napari_singlestrip.engine.imaging.grid import Grid, Volume
+from napari_singlestrip.engine.learning.autoencoder import Autoencoder
+from napari_singlestrip.engine.learning.leaks import remove_leaks
+from napari_singlestrip.engine.masks.border_refinement import refine_border
+from napari_singlestrip.engine.masks.cleanup import clean_mask
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Brain probability of a scan on the grid of the network's input.
+
+    Attributes
+    ----------
+    probability : (I, J, K) float32
+        0 to 1.
+    conformed : Volume
+        The network's input: intensities on an isotropic grid, RAS unless the head is pitched.
+    """
+
+    probability: npt.NDArray[np.float32]
+    conformed: Volume
+
+    @property
+    def grid(self) -> Grid:
+        """Grid of the probability."""
+        return self.conformed.grid
+
+
+def to_mask(
+    prediction: Prediction,
+    volume: Volume,
+    settings: Settings,
+    autoencoder: Autoencoder | None = None,
+) -> npt.NDArray[np.bool_]:
+    """Turn a prediction into a postprocessed mask on a scan's own grid.
+
+    The probability is resampled before thresholding; a resampled binary mask would show coarse
+    voxels. Then leaks are removed (`remove_leaks`), and the surface is moved to the border that the
+    scan itself shows (`refine_border`), also where a leak began.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    volume : Volume
+        The scan on its own grid.
+    settings : Settings
+        Those of `prediction` are used, and of `ranking` how the autoencoder looks at a mask.
+    autoencoder : Autoencoder, optional
+        To recognise leaks, which stay without it.
+
+    Returns
+    -------
+    ndarray of bool, shape of the volume
+    """
+    config, spacing = settings.prediction, volume.grid.spacing
+    # Interpolation between values below the threshold stays below it.
+    probability = unconform(
+        prediction.probability, prediction.grid, volume.grid, fill=0.0,
+        negligible=config.threshold,
+    )
+    mask = probability > config.threshold
+    as_it_is = config.model_copy(update={"border_mm": 0.0})
+    if config.remove_leaks and autoencoder is not None:
+        mask = clean_mask(mask, spacing, as_it_is)
+        mask = remove_leaks(mask, volume.grid, autoencoder, settings.ranking)
+    if config.refine_border:
+        mask = refine_border(clean_mask(mask, spacing, as_it_is), volume.data, spacing)
+    return clean_mask(mask, spacing, config)
