@@ -19,12 +19,12 @@ from napari_singlestrip.engine.learning.reconstruction_error import autoencoder_
 from napari_singlestrip.engine.masks.cleanup import bounding_box
 from napari_singlestrip.engine.masks.work_grid import FINE_MM, relative_size
 
-OUTSIDE_MM = 4.0  # of the reconstruction, where a mask is a leak
+OUTSIDE_MM = 3.5  # of the reconstruction, where a mask is a leak
 LARGEST_ERROR = 0.05  # of a reconstruction that can be relied on
 
 
 def remove_leaks(mask: Mask, grid: Grid, autoencoder: Autoencoder, config: RankingConfig) -> Mask:
-    """Remove what lies more than 4 mm outside of a mask's reconstruction.
+    """Remove what lies more than 3.5 mm outside of a mask's reconstruction.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def remove_leaks(mask: Mask, grid: Grid, autoencoder: Autoencoder, config: Ranki
     -------
     ndarray of bool, shape (i, j, k)
         As `mask` if that is empty, or if the error of its reconstruction (1 - Dice) is above 0.05.
-        The 4 mm are those of an adult's brain, and less for a smaller one.
+        The 3.5 mm are those of an adult's brain, and less for a smaller one.
     """
     out = mask.copy()
     box = bounding_box(mask)

@@ -63,7 +63,7 @@ def test_a_leak_is_removed_and_the_brain_stays() -> None:
     assert dice(cut, BRAIN) > 0.998 > dice(LEAKING, BRAIN)
 
 
-def test_up_to_four_mm_outside_are_no_leak() -> None:
+def test_a_border_that_is_a_little_outside_is_no_leak() -> None:
     thick = ball(RADIUS_MM + 2.5)
     np.testing.assert_array_equal(remove_leaks(thick, GRID, knowing_a_ball(), RANKING), thick)
 
