@@ -377,7 +377,7 @@ PRESETS: dict[Effort, dict[str, Any]] = {
     "standard": {
         "conform.spacing_mm": 2.0,
         "network.channels": (16, 32, 64, 128, 128),
-        "training.steps": 6000,
+        "training.steps": 4000,
         "training.learning_rate": 2e-3,
         "finetuning.steps": 2000,
         "finetuning.refresh_fraction": 0,  # measured at 4 mm only

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -150,15 +151,13 @@ def settings_of_run(
     wanted = study.settings(effort, overrides, seed)
     if begun is None:
         return wanted
-    asked = {name.split(".")[0] for name in {**study.overrides, **overrides}}
+    asked = {*study.overrides, *overrides}
     if seed is not None:
         asked.add("seed")
     if effort is not None and effort != begun.effort:
         asked.update(FIXED)
-    changed = [
-        name for name in FIXED
-        if name in asked and getattr(begun, name) != getattr(wanted, name)
-    ]
+    names = asked_otherwise(begun, wanted, asked)
+    changed = [group for group in FIXED if group in {name.split(".")[0] for name in names}]
     if changed:
         raise UserError(
             f"The study {study.name} was trained with other settings ({', '.join(changed)}).",
@@ -166,6 +165,28 @@ def settings_of_run(
         )
     kept = {name: getattr(begun, name) for name in FIXED}
     return wanted.model_copy(update={**kept, "effort": begun.effort})
+
+
+def asked_otherwise(begun: Settings, wanted: Settings, asked: Iterable[str]) -> list[str]:
+    """Which of the settings that were asked for are not those that a network was trained with.
+
+    What nobody asked for stays as it was, also where an update of the program changed a preset.
+
+    Parameters
+    ----------
+    begun, wanted : Settings
+        Of the training, and of a run.
+    asked : iterable of str
+        Groups, or dotted names. Those that do not concern a trained network are left out.
+    """
+    return [
+        name for name in sorted(asked)
+        if name.split(".")[0] in FIXED and _value(begun, name) != _value(wanted, name)
+    ]
+
+
+def _value(settings: Settings, name: str) -> object:
+    return reduce(getattr, name.split("."), settings)
 
 
 def set_aside(study: Study) -> Path | None:

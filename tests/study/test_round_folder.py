@@ -130,6 +130,10 @@ def test_newer_defaults_do_not_touch_a_study_that_began(begun: Study) -> None:
     old = settings_for("quick", {"training.steps": 7, "synthesis.gamma": 0.123})
     folder.write_settings(old, "CPU")
     assert settings_of_run(begun, None, {}, None).synthesis.gamma == 0.123
+    # Nor does it if other settings of that group were asked for, then and now.
+    assert settings_of_run(begun, None, {"training.steps": 7}, None).synthesis.gamma == 0.123
+    begun.set_settings({"training.steps": 7, "synthesis.noise_std": old.synthesis.noise_std})
+    assert settings_of_run(begun, None, {}, None).synthesis == old.synthesis
 
 
 # --- setting aside

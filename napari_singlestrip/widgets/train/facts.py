@@ -10,7 +10,12 @@ from napari_singlestrip.engine.config import Settings
 from napari_singlestrip.study.other_masks import programs_of
 from napari_singlestrip.study.review import FinetuningPlan, finetuning_plan
 from napari_singlestrip.study.round_facts import device_of, is_trained, learned_masks
-from napari_singlestrip.study.round_folder import FIXED, RoundFolder, first_round, read_metrics
+from napari_singlestrip.study.round_folder import (
+    RoundFolder,
+    asked_otherwise,
+    first_round,
+    read_metrics,
+)
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.vocabulary import StageName
 from napari_singlestrip.widgets.train.track import Track
@@ -105,7 +110,7 @@ def training_facts(study: Study) -> TrainingFacts:
         n_to_predict=len(to_predict),
         stages=_stages(study, used.training.steps, present.autoencoder.steps, to_predict),
         begun=begun,
-        other_settings=() if begun is None else _differences(begun, present),
+        other_settings=() if begun is None else _differences(study, begun, present),
         device=device_of(folder),
         present=present,
         painted_since=_painted_since(study, folder, labelled.painted),
@@ -167,21 +172,11 @@ def _stage(name: StageName, step: int, n_steps: int) -> Stage:
     return Stage(name, state, step, n_steps)
 
 
-def _differences(begun: Settings, present: Settings) -> tuple[str, ...]:
+def _differences(study: Study, begun: Settings, present: Settings) -> tuple[str, ...]:
     """Changed settings that affect a trained network, or the effort."""
     if begun.effort != present.effort:
         return (f"effort {begun.effort}",)
-    before, after = begun.model_dump(), present.model_dump()
-    names: list[str] = []
-    for group in FIXED:
-        if isinstance(before[group], dict):
-            names += [
-                f"{group}.{name}" for name, value in before[group].items()
-                if after[group].get(name) != value
-            ]
-        elif before[group] != after[group]:
-            names.append(group)
-    return tuple(names)
+    return tuple(asked_otherwise(begun, present, study.overrides))
 
 
 def _painted_since(
