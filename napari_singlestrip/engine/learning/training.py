@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from napari_singlestrip.engine.learning.losses import (
 )
 from napari_singlestrip.engine.learning.ranks import ALONE, Ranks
 from napari_singlestrip.engine.learning.saved_state import malformed, read_loop
+from napari_singlestrip.engine.learning.step_threads import choice_of_threads
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Progress, seconds_left
 from napari_singlestrip.vocabulary import StageName
@@ -215,12 +216,18 @@ def train(
         i, j, k = task.held_out[0][0].shape[2:]
         state.compute_in(probe_precision(state.net, (i, j, k), device, config.batch_size))
     state.join(ranks)
+    alone = state.ranks.control is None
+    threads = choice_of_threads(state.precision, device) if task.probe and alone else None
     started, last_saved = time.monotonic() - state.seconds, time.monotonic()
     try:
         while ranks.shared(state.step < config.steps):
             with state.precision.computing(), _enough_memory(task, device), ranks.answering():
+                begun = time.monotonic()
                 take_step(state, task)
+                taken = time.monotonic() - begun
                 metrics = _metrics(state, task)
+            if threads is not None:
+                state.precision = replace(state.precision, threads=threads.after(taken))
             state.seconds = time.monotonic() - started
             if ranks.first and time.monotonic() - last_saved > config.checkpoint_seconds:
                 state.save(path, task)

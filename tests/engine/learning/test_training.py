@@ -18,6 +18,7 @@ from napari_singlestrip.engine.config import NetworkConfig, TrainingConfig
 from napari_singlestrip.engine.devices.precision import Precision
 from napari_singlestrip.engine.learning import training
 from napari_singlestrip.engine.learning.checkpoint import load_checkpoint, save_checkpoint
+from napari_singlestrip.engine.learning.step_threads import StepThreads
 from napari_singlestrip.engine.learning.training import Pair, Task, initial_weights, is_done, train
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Progress
@@ -285,6 +286,26 @@ def test_training_computes_in_the_probed_precision(
     assert all(math.isfinite(event.metrics["loss"]) for event in events)
     weights = learned(tmp_path / "net.pt")["weights"]
     assert {value.dtype for value in weights.values()} == {torch.float32}
+
+
+def test_the_number_of_threads_is_chosen_again_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[int] = []
+
+    class OneLater(StepThreads):
+        def after(self, seconds: float) -> int:
+            used.append(torch.get_num_threads())
+            assert seconds > 0
+            return 1
+
+    monkeypatch.setattr(training, "probe_precision", lambda *_: Precision(threads=2))
+    monkeypatch.setattr(training, "choice_of_threads", lambda *_: OneLater(2, 2))
+    run(task(4, probe=True), tmp_path / "net.pt", stop_after=2)
+    assert load_checkpoint(tmp_path / "net.pt", "segmenter")["precision"]["threads"] == 1
+    run(task(4, probe=False), tmp_path / "other.pt")
+    assert len(used) == 2
+
 
 
 def test_resumed_training_computes_as_it_began(
