@@ -31,6 +31,8 @@ SCAN_STAGES: tuple[StageName, ...] = ("predict", "rank")
 # Stages that train a segmenter, in round 0 and in later rounds; and all stages in metrics.jsonl.
 SEGMENTER_STAGES: tuple[StageName, ...] = ("train", "finetune")
 LEARNING_STAGES: tuple[StageName, ...] = ("train", "finetune", "autoencoder")
+# Kind of the window's job that makes sample heads, and adds them to the study as they are made.
+SAMPLES_JOB = "samples"
 # Files of jobs that belong to a round.
 OF_ROUND: frozenset[Written] = frozenset({"segmenter", "autoencoder", "scores", "pseudo-label"})
 

@@ -12,12 +12,12 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
 from napari_singlestrip.demo.guide import STEPS, GuideStep, Seen, next_open
 from napari_singlestrip.demo.guided_folder import GuidedFolder
 from napari_singlestrip.events import Event, Wrote
+from napari_singlestrip.vocabulary import SAMPLES_JOB
 from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.session.session import STEPS as DOCK_STEPS
 from napari_singlestrip.widgets.session.session import Session
 
 DEMO = "demo"  # the sample of napari's menu
-JOB = "samples"
 DRAWING = "The heads are being generated ..."
 FIRST_HEADS = ("The other heads are still being generated, see below. Then choose <i>Quick</i> and "
                "press <b>Train</b>.")
@@ -64,7 +64,7 @@ class GuideStrip(QFrame):
             self.show()
             self._open(STEPS[min(self.at, len(STEPS) - 1)])
             if not guided.is_drawn:
-                self.session.start_job([JOB, str(guided.path), "--finished"], JOB)
+                self.session.start_job([SAMPLES_JOB, str(guided.path), "--finished"], SAMPLES_JOB)
         self.refresh()
 
     def end(self) -> None:
@@ -106,7 +106,7 @@ class GuideStrip(QFrame):
     def _draws_heads(self) -> bool:
         """Whether the job that training has to wait for is that of the heads."""
         status = self.session.job.status
-        return status.busy and status.kind == JOB
+        return status.busy and status.kind == SAMPLES_JOB
 
     def _on_change(self, *_: object) -> None:
         if self.folder is None:

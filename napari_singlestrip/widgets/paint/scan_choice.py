@@ -13,11 +13,11 @@ from napari_singlestrip.engine.judging.most_typical_scan import Portrait, most_t
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study.drafts import drafted
 from napari_singlestrip.texts import printable
+from napari_singlestrip.vocabulary import SAMPLES_JOB
 from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.paint.tool_runner import ToolRunner
 from napari_singlestrip.widgets.session.session import Session
 
-ADDING = "samples"  # a job that adds scans as they are made
 MAX_LOOKED_AT = 24  # scans that are compared: more take longer and change little
 
 
@@ -152,7 +152,7 @@ class ScanChoice(QWidget):
     def _may_choose(self) -> bool:
         """Whether nothing is painted yet, and no job is adding scans."""
         session, study = self.session, self.session.need_study()
-        adding = session.job.status.busy and session.job.status.kind == ADDING
+        adding = session.job.status.busy and session.job.status.kind == SAMPLES_JOB
         return not (adding or study.masks.names() or session.unfinished())
 
 

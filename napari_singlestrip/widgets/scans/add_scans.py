@@ -16,6 +16,7 @@ from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Wrote
 from napari_singlestrip.study.document import DOCUMENT_NAME
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.vocabulary import SAMPLES_JOB
 from napari_singlestrip.widgets.common.controls import button, large, words
 from napari_singlestrip.widgets.common.napari_preferences import wishes
 from napari_singlestrip.widgets.common.path_prompt import PlaceRow
@@ -32,8 +33,6 @@ from napari_singlestrip.widgets.scans.masks_box import MasksBox
 from napari_singlestrip.widgets.session.session import WINDOW_FILE, Session
 from napari_singlestrip.widgets.session.user_settings import recent_studies
 from napari_singlestrip.widgets.viewer.napari_private import canvas_of
-
-SAMPLES_JOB = "samples"
 
 
 @dataclass(frozen=True)
