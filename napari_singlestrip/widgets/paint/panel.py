@@ -75,7 +75,8 @@ class PaintPanel(Panel):
         reason = self._why_not_done()
         self.done.setEnabled(not reason)
         self.reason.setText(reason)
-        self.reason.setVisible(has_scans and bool(reason) and reason != NOTHING)  # checks say it
+        said = self.tools.busy or reason == NOTHING  # by the tools, or by the checks
+        self.reason.setVisible(has_scans and bool(reason) and not said)
         # The last of the column: nothing moves when it comes.
         self.discard.setVisible(has_scans and self.session.scan in self.session.unfinished())
 

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import scipy
 from gui_fixtures import child, click, process_events, wait_until
+from qtpy.QtWidgets import QLabel
 
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
 from napari_singlestrip.engine.learning import first_network
 from napari_singlestrip.study.drafts import suggested_by
 from napari_singlestrip.study.study import Study
-from napari_singlestrip.widgets.paint.first_suggestion import BY_NETWORK, BY_SHAPE
+from napari_singlestrip.widgets.paint.first_suggestion import BY_NETWORK, BY_SHAPE, WHAT
 from napari_singlestrip.widgets.session import job_process
 
 if TYPE_CHECKING:
@@ -157,6 +158,9 @@ def test_a_mask_from_a_file_takes_the_place_of_a_suggestion(
 def test_the_search_is_stopped(panel: Any, worker: Worker, told: list[str]) -> None:
     worker("sys.stdin.readline()\nprint('{\"event\": \"Cancelled\"}', flush=True)")
     panel.suggest_first()
+    process_events()
+    says = [w for w in panel.findChildren(QLabel) if w.isVisible() and "Looking" in w.text()]
+    assert [w.text() for w in says] == [f"{WHAT} ..."]  # once
     click(child(panel, "stop_suggestion"))
     finished(panel)
     assert not mask_of(panel).any()
