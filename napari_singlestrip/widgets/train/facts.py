@@ -40,9 +40,10 @@ class TrainingFacts:
 
     Attributes
     ----------
-    painted : tuple of str
-        Scans whose masks are used for training.
+    painted, corrected : tuple of str
+        Scans whose masks, painted or corrected by a person, are used for training.
     n_to_predict : int
+        Scans that were not painted: those that were corrected are predicted, too.
     stages : tuple of Stage
     begun : Settings or None
         Settings that training began with.
@@ -69,10 +70,16 @@ class TrainingFacts:
     other_settings: tuple[str, ...]
     device: str
     present: Settings
+    corrected: tuple[str, ...] = ()
     painted_since: tuple[str, ...] = ()
     ranked: bool = False
     judged: tuple[str, ...] = ()
     learns_from: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def by_hand(self) -> tuple[str, ...]:
+        """Scans whose masks are used for training."""
+        return (*self.painted, *self.corrected)
 
     @property
     def done(self) -> bool:
@@ -106,7 +113,8 @@ def training_facts(study: Study) -> TrainingFacts:
     to_predict = [name for name in study.scans.names if name not in labelled.painted]
     used = begun or present
     return TrainingFacts(
-        painted=(*labelled.painted, *labelled.corrected),
+        painted=tuple(labelled.painted),
+        corrected=tuple(labelled.corrected),
         n_to_predict=len(to_predict),
         stages=_stages(study, used.training.steps, present.autoencoder.steps, to_predict),
         begun=begun,

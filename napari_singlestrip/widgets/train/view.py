@@ -101,7 +101,7 @@ def train_view(
     confirming : bool
         Whether starting over awaits confirmation.
     """
-    painted = facts is not None and bool(facts.painted)
+    painted = facts is not None and bool(facts.by_hand)
     less = _less(facts, status)
     anew = less is not None and less.anew and facts is not None and facts.begun is not None
     return TrainView(
@@ -129,19 +129,36 @@ def stages_of(facts: TrainingFacts | None, status: JobStatus) -> tuple[Stage, ..
 def _learns(has_study: bool, facts: TrainingFacts | None) -> str:
     if not has_study:
         return "There is no study yet. <a href='scans'>Add scans in step 1</a>."
-    if facts is None or not facts.painted:
+    if facts is None or not facts.by_hand:
         return (
             "Nothing is painted yet. <a href='paint'>Paint the brain of one scan in step 2"
             "</a>, or load a mask there: one is enough."
         )
     if facts.judged:
         return _learns_from_judged(facts)
-    masks = counted(len(facts.painted), "painted mask")
-    more = " and others" if len(facts.painted) > 3 else ""
+    more = " and others" if len(facts.by_hand) > 3 else ""
     return (
-        f"Trains on <b>{masks}</b>: {_named(facts.painted)}{more}. Then it "
-        f"predicts and ranks {counted(facts.n_to_predict, 'other scan')}."
+        f"Trains on <b>{_masks_by_hand(facts)}</b>: {_named(facts.by_hand)}{more}. Then it "
+        f"predicts and ranks {_to_predict(facts)}."
     )
+
+
+def _masks_by_hand(facts: TrainingFacts) -> str:
+    n_painted, n_corrected = len(facts.painted), len(facts.corrected)
+    if not n_corrected:
+        return counted(n_painted, "painted mask")
+    corrected = counted(n_corrected, "corrected mask")
+    return f"{n_painted} painted and {corrected}" if n_painted else corrected
+
+
+def _to_predict(facts: TrainingFacts) -> str:
+    """Say how many scans are predicted: with the painted ones, all that the study has."""
+    if not facts.corrected:
+        return counted(facts.n_to_predict, "other scan")
+    if not facts.painted:
+        return f"all {facts.n_to_predict} scans"
+    scans = counted(facts.n_to_predict, "scan")
+    return f"the {scans} that {'was' if facts.n_to_predict == 1 else 'were'} not painted"
 
 
 def _learns_from_judged(facts: TrainingFacts) -> str:
@@ -190,7 +207,7 @@ def _question(
     less: Smaller | None,
     anew: bool,
 ) -> Question | None:
-    if status.blocks or facts is None or not facts.painted:
+    if status.blocks or facts is None or not facts.by_hand:
         return None
     if confirming:
         return Question(

@@ -51,6 +51,17 @@ def test_what_it_learns_from_is_named_and_no_markup() -> None:
     assert "1 other scan." in many.learns
 
 
+def test_the_scans_that_it_learns_from_and_predicts_add_up() -> None:
+    """Corrected masks are learned from, and predicted again."""
+    facts = replace(NEW, painted=("a",), corrected=("b",), n_to_predict=11)  # of 12
+    says = train_view(True, facts, IDLE).learns
+    assert "1 painted and 1 corrected mask</b>: a, b." in says
+    assert says.endswith("predicts and ranks the 11 scans that were not painted.")
+    alone = train_view(True, replace(facts, painted=(), n_to_predict=12), IDLE)
+    assert "1 corrected mask</b>: b." in alone.learns and "all 12 scans" in alone.learns
+    assert alone.train.enabled
+
+
 @pytest.mark.parametrize(("facts", "status", "text", "enabled", "visible"), [
     (NEW, IDLE, "Train", True, True),
     (BEGUN, IDLE, "Resume training (step 30 of 60)", True, True),
