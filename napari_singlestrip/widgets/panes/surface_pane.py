@@ -24,6 +24,7 @@ COARSE_MS, FINE_MS = 60, 450  # delay after a change; the fine one after a pause
 COARSE, FINE = 48, 84  # cells along the longest side of the scan
 DEPTHS = np.array([0.0, 1.0, -1.0, 2.0, -2.0])  # voxels inside and outside; what lacks is outside
 EMPTY = Surface(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32))
+NOTHING = "Surface: nothing is painted yet"
 STYLE = "color: white; background: rgba(0, 0, 0, 130); padding: 1px 3px;"
 
 
@@ -88,6 +89,8 @@ class SurfacePane(QWidget):
         """Update the surface: a coarse one immediately, a fine one after a pause."""
         if self.isHidden():
             return
+        if self._scan != self._shown_scan:
+            self._clear()
         if not self._coarse.isActive():
             self._coarse.start()
         self._fine.start()
@@ -135,6 +138,17 @@ class SurfacePane(QWidget):
             self.view = None
 
     # --- inside
+
+    @property
+    def _scan(self) -> str:
+        """The scan or result on screen."""
+        return self._layers.showing.name or self._layers.result.name
+
+    def _clear(self) -> None:
+        """Show no surface until that of the scan on screen is found: another brain misleads."""
+        self._background.forget()
+        self._show(EMPTY)
+        self._say("Surface ..." if self._layers.solid() is not None else NOTHING)
 
     def _make_view(self) -> None:
         self.view = SurfaceView(self, self._look_at)
@@ -196,15 +210,17 @@ class SurfacePane(QWidget):
     def _show(self, surface: Surface) -> None:
         if self.view is None:
             return
-        scan = self._layers.showing.name or self._layers.result.name
-        if scan != self._shown_scan:
-            self._shown_scan = scan
+        if self._scan != self._shown_scan:
+            self._shown_scan = self._scan
             self.view.forget_frame()
         self._shown_doubts = self._doubts()
         self.view.show_surface(surface, self._colours(surface))
-        self._name.setText("Surface" if len(surface.faces) else "Surface: nothing is painted yet")
-        self._name.adjustSize()
+        self._say("Surface" if len(surface.faces) else NOTHING)
         self.save_button.setEnabled(bool(len(surface.faces)))
+
+    def _say(self, text: str) -> None:
+        self._name.setText(text)
+        self._name.adjustSize()
 
     def _doubts(self) -> Any:
         """The layer of places to check, while it is visible."""

@@ -49,6 +49,22 @@ def test_surface_follows_the_mask_and_says_when_there_is_none(window: Any, sessi
     wait_until(lambda: n_faces(window) > 0, "the surface again")
 
 
+def test_another_scan_never_shows_the_brain_of_the_one_before(
+    window: Any, session: Any, ranked_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pane = window.panes.surface
+    started: list[Any] = []
+    monkeypatch.setattr(pane._background, "run", lambda work, then: started.append((work, then)))
+    session.show_scan(ranked_study.scans.names[2])
+    assert n_faces(window) == 0 and pane._name.text() == "Surface ..."  # at once, not once found
+    assert not pane.save_button.isEnabled()
+    wait_until(lambda: started, "the search for its surface")
+    assert n_faces(window) == 0
+    work, then = started[0]
+    then(work())
+    assert n_faces(window) > 0 and pane._name.text() == "Surface"
+
+
 def test_click_on_the_surface_moves_the_slices_there(window: Any, session: Any) -> None:
     view = window.panes.surface.view
     wait_until(lambda: not window.panes.surface._fine.isActive(), "the fine surface")
