@@ -27,7 +27,8 @@ NOTHING = (
 class PlacesBar(QWidget):
     """The places to check, largest first.
 
-    A line until there are places; then its height is constant, from scan to scan.
+    Its height is constant, from scan to scan and while places are computed: what is above must not
+    move below the hand. Only in a round that has none to show it is a line.
 
     Signals
     -------
@@ -42,7 +43,8 @@ class PlacesBar(QWidget):
         self.setObjectName("places_bar")
         self.places: tuple[PlaceToCheck, ...] = ()
         self.current = -1
-        self._roomy = False  # there were places to check, so there is room for them
+        self._roomy = True  # there are places to check in this round, or they are not known yet
+        self._asked = False  # places of the mask on screen are being computed
         self.says = words(name="places_words")
         self.buttons = [self._button(n) for n in range(MOST_PLACES)]
         self._lay_out()
@@ -60,8 +62,11 @@ class PlacesBar(QWidget):
         self.current = same[0] if same else -1
         for n, made in enumerate(self.buttons):
             self._show(made, self.places[n] if n < len(self.places) else None)
-        if self.places or (found is not None and not found.known):
-            self._roomy = bool(self.places)
+        if found is not None and found.known:
+            self._roomy = True
+        elif found is not None and self._asked:
+            self._roomy = False
+        self._asked = found is None
         self._refresh()
         self._keep_height()
 

@@ -155,9 +155,29 @@ def test_the_row_of_places_stays_from_scan_to_scan(panel: ReviewPanel) -> None:
         process_events()
         assert bar.height() == height
         assert bar.says.height() >= bar.says.heightForWidth(bar.says.width())
-    bar.show_found(Found())
+    for found in (None, Found()):  # asked, and nothing is known: no room for nothing
+        bar.show_found(found)
     process_events()
     assert bar.height() < height
+
+
+def test_the_table_keeps_its_height_when_the_first_places_arrive(
+    window: StripWidget, ranked_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows would move below the hand."""
+    for row in ranked_study.rounds.scores(0):
+        doubt(ranked_study, row.scan)
+    window.session.take_study(ranked_study)
+    panel: Any = window.panels["review"]
+    monkeypatch.setattr(panel.doubts._stay, "start", lambda: None)  # they take their time
+    window.session.step_requested.emit("review")
+    process_events()
+    assert panel.doubts.found is None and panel.places.says.text() == places_bar.LOOKING
+    before, top = panel.table.height(), panel.layers.y()
+    panel.doubts.look()
+    wait_until(lambda: len(panel.places.places) == 2, "two places")
+    process_events()
+    assert (panel.table.height(), panel.layers.y()) == (before, top)
 
 
 def test_every_place_is_said_in_a_line(panel: ReviewPanel) -> None:
