@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 from qtpy.QtCore import QEvent, QMargins, QObject, QPoint, QSize, Qt
 from qtpy.QtGui import QContextMenuEvent, QGuiApplication, QKeyEvent, QKeySequence, QResizeEvent
-from qtpy.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QScrollArea, QWidget
+from qtpy.QtWidgets import QApplication, QFrame, QLabel, QMenu, QPushButton, QScrollArea, QWidget
 
 from napari_singlestrip.widgets.common.colours import tone
 
 LONG_WORD = re.compile(r"[^\s<>]{25,}")  # a path, or the name of a file
 MAY_BREAK = "\u200b"  # a zero-width space
+LEVELS = 6  # of widgets within widgets, each of which asks the next one for room
 
 
 def button(text: str, tip: str, clicked: Callable[[], object], name: str = "") -> QPushButton:
@@ -143,6 +144,8 @@ class Page(QScrollArea):
         panel, bar, port = self.widget(), self.verticalScrollBar(), self.viewport()
         if panel is None or bar is None or port is None:
             return
+        for _ in range(LEVELS):  # what was just opened has no room yet, and the bar ends above it
+            QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)
         top = widget.mapTo(panel, QPoint()).y()
         room = port.height() - (0 if self._footer is None else self._footer.height())
         bar.setValue(min(top, max(bar.value(), top + widget.height() - room)))

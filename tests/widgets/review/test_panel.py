@@ -557,18 +557,22 @@ def test_what_a_stroke_changes_does_not_widen_the_dock(
 
 
 def test_paint_tools_that_are_opened_are_in_sight(window: StripWidget, panel: ReviewPanel) -> None:
-    page = window.stack.currentWidget()
-    page.setFixedHeight(460)  # type: ignore[union-attr]
+    page: Any = window.stack.currentWidget()
+    page.setFixedHeight(430)
     process_events()
-    click(child(panel, "toggle_paint_tools"))
-    lasso, port = child(panel, "tool_lasso"), page.viewport()  # type: ignore[union-attr]
+    last, port, bar = child(panel.tools, "undo"), page.viewport(), page.verticalScrollBar()
     room = port.height() - panel.footer.height()  # type: ignore[union-attr]
 
     def bottom() -> int:
-        return int(lasso.mapTo(port, lasso.rect().bottomLeft()).y())
+        return int(last.mapTo(port, last.rect().bottomLeft()).y())
 
-    wait_until(lambda: bottom() < room, "the tools in sight")
     titles = child(panel, "toggle_paint_tools")
+    page.ensureWidgetVisible(titles)
+    process_events()
+    before = bar.value()
+    click(titles)
+    wait_until(lambda: last.isVisible() and bottom() < room, "the tools in sight")
+    assert bottom() + bar.value() - before >= room  # not where they were without scrolling
     assert titles.mapTo(port, titles.rect().topLeft()).y() >= 0  # to close them again
 
 
