@@ -121,6 +121,7 @@ class Tour:
         self.facts["needs"] = {
             step: panel.minimumSizeHint().width() for step, panel in self.dock.panels.items()
         }
+        self.facts["napari_panels"] = self.dock.napari_panels.shown
         self.facts["window"] = list(self.window.frameGeometry().getRect())
         self.facts["welcome"] = self._picture_of_start()
 

@@ -255,6 +255,7 @@ class StripWidget(QWidget):
             self._narrow.start()
 
     def _make_narrow(self) -> None:
+        self.napari_panels.fold_again()
         frame, window = self.parentWidget(), main_window_of(self.viewer)
         for widget in self.stack.findChildren(QWidget):
             widget.ensurePolished()  # unpolished steps request more than they need
@@ -341,8 +342,7 @@ class StripWidget(QWidget):
         self._clock.start()
         self._narrow = single_shot(self, NARROW_AFTER_MS, self._make_narrow)
         self._imports = single_shot(self, IMPORTS_AFTER_MS, import_slow_parts)
-        window = main_window_of(self.viewer)
-        if window is not None:
+        if (window := main_window_of(self.viewer)) is not None:
             window.installEventFilter(self)
         application = QApplication.instance()
         if application is not None:

@@ -53,6 +53,11 @@ class NapariPanels(QObject):
             self._show(napari_panels_wanted())
             self._welcome_before = welcome(self._viewer, False)  # replaced by our own
 
+    def fold_again(self) -> None:
+        """Hide what napari has shown meanwhile: it restores its layout after our dock is there."""
+        if self._before is not None:
+            self._show(napari_panels_wanted())
+
     def give_back(self) -> None:
         """Restore the panels."""
         before, self._before = self._before, None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from gui_fixtures import click, process_events
+from gui_fixtures import click, process_events, wait_until
 from qtpy.QtWidgets import QDockWidget
 
 from napari_singlestrip.widgets.dock import napari_panels
@@ -37,6 +37,20 @@ def test_panels_are_folded_and_come_back_with_the_end_of_the_dock(viewer: Any) -
     dock.close_all()
     assert seen(viewer) == [True, True]
     assert viewer.window._qt_viewer.show_welcome_screen
+
+
+def test_a_layout_that_napari_restores_leaves_them_folded(viewer: Any) -> None:
+    """napari puts back its layout once docks are there, and its panels were in sight at its end."""
+    main = viewer.window._qt_window
+    layout = main.saveState()
+    main.hide()  # as napari is while it opens the dock that its command line asks for
+    dock = open_dock(viewer)
+    main.restoreState(layout)
+    assert seen(viewer) == [True, True]
+    main.show()
+    wait_until(lambda: seen(viewer) == [False, False], "the fold")
+    dock.close_all()
+    assert seen(viewer) == [True, True]
 
 
 def test_what_a_person_had_hidden_stays_hidden(viewer: Any) -> None:

@@ -158,3 +158,4 @@ def test_nothing_is_cut_on_any_screen(
     arguments = {"make napari": MAKE_NAPARI, "menu": ()}.get(way, WIDGET)
     found = real.tour(*arguments, way=way, menu=way == "menu", visits=visits(studies))
     assert found.cut == []
+    assert not found.facts["napari_panels"]  # one of each control, also in a layout that was kept
