@@ -61,6 +61,8 @@ TERMS = (
     Term("previous round", "The masks before the latest fine-tuning."),
     Term("pseudo-label", "A predicted mask that is used for training."),
     Term("rank", "The order of the masks by their scores; 1 is the mask most likely to be right."),
+    Term("ranking score", "What the rank follows: the mean of the AE error and of 1 - agreement, "
+         "or one of the two, as the settings say. Lower is better."),
     Term("reference mask", "A mask from elsewhere that is known to be right; used for evaluation "
          "only, never for training."),
     Term("rejected", "You found a predicted mask bad: it is never used for training, whatever its "

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from napari_singlestrip.engine.judging.ranking import ranked_by
+from napari_singlestrip.engine.judging.ranking_score import ranked_by
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 FOLDERS = (BENCHMARKS, BENCHMARKS / "accuracy")

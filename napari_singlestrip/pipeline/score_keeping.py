@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_singlestrip.engine.config import RankingConfig
-from napari_singlestrip.engine.judging.ranking import rank, ranked_by, select, unusual
+from napari_singlestrip.engine.judging.ranking import rank, select, unusual
+from napari_singlestrip.engine.judging.ranking_score import ranked_by
 from napari_singlestrip.files.atomic import file_digest
 from napari_singlestrip.files.locks import exclusive
 from napari_singlestrip.study.study import Study

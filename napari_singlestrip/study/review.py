@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_singlestrip.engine.judging.ranking_score import ranked_by, score_of_ranking
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files.stamp import FileStamp, file_stamp
 from napari_singlestrip.study.drafts import drafted
@@ -28,6 +30,7 @@ from napari_singlestrip.study.training_set import TrainingMask, masks_of_round
 ReviewState = Literal[
     "to review", "accepted", "corrected", "rejected", "painted", "unsaved changes"
 ]
+SCORES = ("mean", "autoencoder", "consistency")  # as of `ranked_by`
 Stamp = tuple[str, FileStamp, int] | None  # file, its stamp, round
 
 
@@ -47,6 +50,8 @@ class ReviewRow:
         Whether the scan is held out: never used for training.
     standing : {"current", "older", "replaced"}
         Whether the decision is about the present mask.
+    ranking_score : float
+        What it is ranked by; lower is better, NaN if unknown.
     """
 
     score: ScoreRow
@@ -55,6 +60,7 @@ class ReviewRow:
     earlier: bool = False
     held_out: bool = False
     standing: Standing = "current"
+    ranking_score: float = math.nan
 
     @property
     def name(self) -> str:
@@ -146,11 +152,14 @@ class Review:
         Best first.
     programs : tuple of str
         What made the masks, where it was no network of this study.
+    ranked_by : str
+        Which of `SCORES` the ranking follows; empty if unknown.
     """
 
     round: int | None = None
     rows: tuple[ReviewRow, ...] = field(default=(), repr=False)
     programs: tuple[str, ...] = ()
+    ranked_by: str = ""
 
     @cached_property
     def by_name(self) -> dict[str, ReviewRow]:
@@ -190,12 +199,24 @@ def review(study: Study) -> Review:
     decisions, unsaved = study.decisions.all(), set(drafted(study.folder))
     held_out = {entry.name for entry in study.scans if entry.role == "held_out"}
     known = set(study.scans.names)
+    scores = [score for score in study.rounds.scores(round_) if score.scan in known]
+    scores.sort(key=lambda score: (score.rank == 0, score.rank, score.scan))
+    by, values = _ranking_scores(study, scores)
     rows = [
-        _row(study, score, decisions.get(score.scan), round_, unsaved, held_out)
-        for score in study.rounds.scores(round_) if score.scan in known
+        _row(study, score, decisions.get(score.scan), round_, unsaved, held_out, value)
+        for score, value in zip(scores, values, strict=True)
     ]
-    rows.sort(key=lambda row: (row.score.rank == 0, row.score.rank, row.name))
-    return Review(round_, tuple(rows), () if round_ else programs_of(study))
+    return Review(round_, tuple(rows), () if round_ else programs_of(study), by)
+
+
+def _ranking_scores(study: Study, scores: Sequence[ScoreRow]) -> tuple[str, list[float]]:
+    """Which score masks were ranked by, and its value for each; NaN if that is unknown."""
+    errors = [score.autoencoder_error for score in scores]
+    agreements = [score.consistency for score in scores]
+    likely = dict.fromkeys((study.settings().ranking.score, *SCORES))
+    by = score_of_ranking(errors, agreements, likely)
+    values = ranked_by(errors, agreements, by).tolist() if by else [math.nan] * len(scores)
+    return by, [value if math.isfinite(value) else math.nan for value in values]
 
 
 def renewed(study: Study, found: Review, name: str) -> Review:
@@ -214,7 +235,9 @@ def renewed(study: Study, found: Review, name: str) -> Review:
         return found
     decision, unsaved = study.decisions.all().get(name), set(drafted(study.folder))
     held_out = {name} if row.held_out else set()
-    new = _row(study, row.score, decision, found.round or 0, unsaved, held_out)
+    new = _row(
+        study, row.score, decision, found.round or 0, unsaved, held_out, row.ranking_score
+    )
     return replace(found, rows=tuple(new if other is row else other for other in found.rows))
 
 
@@ -290,13 +313,15 @@ def _row(
     round_: int,
     unsaved: set[str],
     held_out: set[str],
+    ranking_score: float,
 ) -> ReviewRow:
     about = None if decision is None else decision.round
     by_prediction = decision is not None and decision.state in ("accepted", "rejected")
     earlier = by_prediction and about is not None and about < round_
     standing: Standing = "current" if decision is None else study.decisions.standing(decision)
     return ReviewRow(
-        score, decision, score.scan in unsaved, earlier, score.scan in held_out, standing
+        score, decision, score.scan in unsaved, earlier, score.scan in held_out, standing,
+        ranking_score,
     )
 
 

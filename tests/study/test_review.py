@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +72,27 @@ def _half(study: Study, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.bo
     mask = np.zeros(open_scan(study.scans.path(name)).grid.shape, dtype=bool)
     mask[: len(mask) // 2] = True
     return mask
+
+
+def test_the_score_that_ranks_is_known_of_each_mask(ranked: Study) -> None:
+    names = ranked.scans.names[1:]
+    scores = [
+        ScoreRow(name, error, agreement, 1400.0, n + 1)
+        for n, (name, error, agreement) in enumerate(
+            zip(names, (0.03, 0.02, 0.05), (0.99, 0.97, 0.96), strict=False)
+        )
+    ]
+    ranked.rounds.save_scores(0, scores)
+    found = review(ranked)
+    assert found.ranked_by == "mean"
+    values = [row.ranking_score for row in found.rows]
+    assert values == pytest.approx([0.02, 0.025, 0.045][: len(values)]) and len(values) > 1
+    ranked.decisions.decide(found.rows[0].name, "accepted")
+    again = renewed(ranked, found, found.rows[0].name)
+    assert again.rows[0].ranking_score == values[0]
+    ranked.rounds.save_scores(0, [replace(row, rank=len(scores) - row.rank + 1) for row in scores])
+    other = review(ranked)  # neither the mean nor a part of it
+    assert other.ranked_by == "" and all(math.isnan(row.ranking_score) for row in other.rows)
 
 
 def test_one_decision_read_again_gives_the_whole_ranking(ranked: Study) -> None:

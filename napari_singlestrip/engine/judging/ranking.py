@@ -62,33 +62,6 @@ def score_mask(
     return MaskScore(autoencoder_error(views, config.error), volume_ml, views)
 
 
-def ranked_by(
-    errors: Sequence[float], consistencies: Sequence[float], score: str
-) -> npt.NDArray[np.float64]:
-    """The ranking score of masks; lower is better.
-
-    Parameters
-    ----------
-    errors : sequence of N floats
-        Of the autoencoder.
-    consistencies : sequence of N floats
-        Agreement under augmentation, 0 to 1.
-    score : {"mean", "autoencoder", "consistency"}
-        The autoencoder's error, 1 - agreement, or the mean of these. They complement each other:
-        the autoencoder misses a brain-shaped mask in the wrong location, agreement misses errors
-        that recur under every augmentation.
-
-    Returns
-    -------
-    (N,) float64
-    """
-    disagreement = 1 - np.asarray(consistencies, float)
-    if score == "consistency":
-        return disagreement
-    shapes = np.asarray(errors, float)
-    return shapes if score == "autoencoder" else (shapes + disagreement) / 2
-
-
 def rank(errors: Sequence[float]) -> npt.NDArray[np.int64]:
     """Rank errors: 1 is the smallest; equal errors keep their order; NaN comes last.
 

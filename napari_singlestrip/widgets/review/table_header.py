@@ -41,7 +41,7 @@ class ReviewHead(QWidget):
         self.setObjectName("review_head")
         self.table = table
         self.summary = words(name="review_summary")
-        self._is_expected = False
+        self._drawn = False, ""  # what the columns were chosen for: see `draw`
         self.search = QLineEdit()
         self.search.setObjectName("search")
         self.search.setPlaceholderText("Filter")
@@ -67,8 +67,9 @@ class ReviewHead(QWidget):
         """Say what is there; the true Dice gets its column where it is known."""
         self.summary.setText(view.summary)
         self.summary.setToolTip(view.tip)
-        if new_round or view.is_expected != self._is_expected:  # of older rounds it is found later
-            self._is_expected = view.is_expected
+        known = view.is_expected, view.ranked_by
+        if new_round or known != self._drawn:  # of older rounds it is found later
+            self._drawn = known
             self._show_columns(view)
             self._show_agreement(view)
             for key, action in self._actions.items():
@@ -83,7 +84,10 @@ class ReviewHead(QWidget):
         n_more = view.has_truth + view.is_later + view.is_expected
         n_more += view.by_programs and view.has_agreement
         self.table.show_column("volume", n_more < 2)
-        self.table.show_column("error", n_more < 3)
+        # What ranks is in sight: the autoencoder's error only where the order follows from it.
+        by_error = view.ranked_by in ("", "autoencoder")
+        self.table.show_column("score", n_more < 3 and not by_error)
+        self.table.show_column("error", n_more < 3 and by_error)
 
     def _show_agreement(self, view: HeadView) -> None:
         """Show how far programs agree; of a single one there is nothing to show."""

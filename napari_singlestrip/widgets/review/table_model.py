@@ -56,7 +56,8 @@ COLUMNS = (
     Column("picture", "", "The scan with the outline of its latest mask", THUMBNAIL + 8),
     Column("scan", "Scan", "The scan, and what is unusual about its mask", 0),
     Column("expected", "Exp. Dice", f"Expected Dice. {meaning('expected Dice')}", 64),
-    Column("error", "AE error", meaning("AE error"), 54),
+    Column("score", "Score", f"Ranking score. {meaning('ranking score')}", 48),
+    Column("error", "AE error", meaning("AE error"), 54, False),
     Column("consistency", "Agree", f"Agreement. {meaning('agreement')}", 50, False),
     Column("volume", "mL", "Volume of the mask", 38),
     Column("dice", "Dice", "Overlap with the reference mask, if there is one", 42),
@@ -71,7 +72,7 @@ OTHERS_AGREE = ("Agreement of the programs: overlap (Dice) of this mask with tho
 KEYS = tuple(column.key for column in COLUMNS)
 SCAN, PICTURE, DICE = KEYS.index("scan"), KEYS.index("picture"), KEYS.index("dice")
 CHANGE = KEYS.index("change")
-NUMBERS = ("rank", "expected", "error", "volume", "dice")  # ranged right
+NUMBERS = ("rank", "expected", "score", "error", "volume", "dice")  # ranged right
 
 
 class ReviewModel(QAbstractTableModel):
@@ -319,6 +320,7 @@ def _value(row: ReviewRow, key: str, dices: Mapping[str, float]) -> float | str:
     numbers = {
         "rank": float(score.rank) if score.rank else math.nan,
         "expected": score.expected_dice,
+        "score": row.ranking_score,
         "error": score.autoencoder_error,
         "consistency": score.consistency,
         "volume": score.volume_ml,
@@ -362,6 +364,7 @@ def _tip(row: ReviewRow) -> str:
                      "accept again to use the latest one instead.")
     if row.earlier and row.state == "rejected":
         lines.append("You rejected the mask of an earlier round; this is a newer one.")
+    lines += _scores_in_words(row)
     if said := row.score.expected.in_words:
         lines.append(f"Expected Dice {said}, an estimate from its scores")
     if row.score.flag:
@@ -371,6 +374,16 @@ def _tip(row: ReviewRow) -> str:
     if note_of(row):
         lines.append(f"Note: {note_of(row)}")
     return "\n".join(lines)
+
+
+def _scores_in_words(row: ReviewRow) -> list[str]:
+    """The score that ranks, and what it is made of; nothing for what is unknown."""
+    parts = (
+        ("Ranking score", row.ranking_score), ("AE error", row.score.autoencoder_error),
+        ("agreement", row.score.consistency),
+    )
+    said = [f"{name} {value:.3f}" for name, value in parts if math.isfinite(value)]
+    return [", ".join(said)] if said else []
 
 
 def note_of(row: ReviewRow) -> str:

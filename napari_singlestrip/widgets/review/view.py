@@ -93,6 +93,8 @@ class HeadView:
         Whether the agreement of any mask was measured.
     by_programs : bool
         Whether other programs made the masks.
+    ranked_by : str
+        Which score ranks them, as in `Review`.
     """
 
     summary: str
@@ -102,6 +104,7 @@ class HeadView:
     is_expected: bool
     has_agreement: bool
     by_programs: bool
+    ranked_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -298,6 +301,7 @@ def _head(facts: ReviewFacts) -> HeadView:
         summary, CHANGES_TIP if changed else "", has_truth, bool(review.round),
         any(math.isfinite(row.score.expected_dice) for row in review.rows),
         any(math.isfinite(row.score.consistency) for row in review.rows), bool(review.programs),
+        review.ranked_by,
     )
 
 

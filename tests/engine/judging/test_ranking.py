@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_singlestrip.engine.config import RankingConfig
-from napari_singlestrip.engine.judging.ranking import appearance, rank, ranked_by, select, unusual
+from napari_singlestrip.engine.judging.ranking import appearance, rank, select, unusual
 from napari_singlestrip.engine.overrides import settings_for
 from napari_singlestrip.errors import UserError
 
@@ -153,20 +153,6 @@ def test_nan_is_not_unusual() -> None:
 
 
 # --- what the ranking is by
-
-
-def test_the_mean_of_both_scores_counts() -> None:
-    errors, consistencies = [0.02, 0.10, 0.03], [0.99, 0.95, 0.80]
-    expected = {
-        "autoencoder": errors, "consistency": [0.01, 0.05, 0.20], "mean": [0.015, 0.075, 0.115],
-    }
-    for score, values in expected.items():
-        assert ranked_by(errors, consistencies, score) == pytest.approx(values)
-
-
-def test_what_has_no_score_of_both_is_last() -> None:
-    values = ranked_by([0.02, 0.5, math.nan], [math.nan, 0.9, 0.9], "mean")
-    assert rank(values.tolist()).tolist() == [2, 1, 3]
 
 
 def test_the_mean_of_both_needs_comparable_scores() -> None:

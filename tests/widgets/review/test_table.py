@@ -70,6 +70,23 @@ def test_what_is_expected_is_told_with_its_interval(table: ReviewTable) -> None:
     assert "xpected" not in tips[1]
 
 
+def test_the_score_that_ranks_is_in_sight(qtbot: QtBot, table: ReviewTable) -> None:
+    """The order follows the number beside it."""
+    head = ReviewHead(table)
+    qtbot.addWidget(head)
+    view = HeadView("1 mask", "", False, False, False, True, False)
+    for by, shown in (("mean", "score"), ("consistency", "score"), ("autoencoder", "error"),
+                      ("", "error")):
+        head.draw(replace(view, ranked_by=by), False)
+        seen = [key for key in ("score", "error") if not table.isColumnHidden(KEYS.index(key))]
+        assert seen == [shown]
+    scores = ScoreRow("sub-1", 0.02, 0.97, 1400, 1)
+    table.rows.show(Review(0, (ReviewRow(scores, ranking_score=0.025),), (), "mean"), {})
+    assert cell(table, 0, "score") == "0.025"
+    tip = str(cell(table, 0, "score", Qt.ItemDataRole.ToolTipRole))
+    assert "Ranking score 0.025, AE error 0.020, agreement 0.970" in tip
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_the_column_is_there_where_it_says_something(
     qtbot: QtBot, table: ReviewTable, known: bool

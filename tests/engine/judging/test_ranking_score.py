@@ -1,0 +1,46 @@
+"""The score that ranks, and finding it in a table that was stored."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from napari_singlestrip.engine.judging.ranking import rank
+from napari_singlestrip.engine.judging.ranking_score import ranked_by, score_of_ranking
+
+ALL = ("mean", "autoencoder", "consistency")
+
+
+def test_the_mean_of_both_scores_counts() -> None:
+    errors, consistencies = [0.02, 0.10, 0.03], [0.99, 0.95, 0.80]
+    expected = {
+        "autoencoder": errors, "consistency": [0.01, 0.05, 0.20], "mean": [0.015, 0.075, 0.115],
+    }
+    for score, values in expected.items():
+        assert ranked_by(errors, consistencies, score) == pytest.approx(values)
+
+
+def test_what_has_no_score_of_both_is_last() -> None:
+    values = ranked_by([0.02, 0.5, math.nan], [math.nan, 0.9, 0.9], "mean")
+    assert rank(values.tolist()).tolist() == [2, 1, 3]
+
+
+@pytest.mark.parametrize(("errors", "agreements", "expected"), [
+    ([0.03, 0.02, 0.05], [0.99, 0.97, 0.96], "mean"),  # 0.020, 0.025, 0.045
+    ([0.02, 0.03, 0.05], [0.90, 0.99, 0.98], "autoencoder"),
+    ([0.09, 0.03, 0.01], [0.99, 0.98, 0.97], "consistency"),
+    ([0.02, 0.03, math.nan], [math.nan] * 3, "autoencoder"),  # no agreement was measured
+    ([0.03, 0.02, 0.05], [0.90, 0.99, 0.50], ""),
+    ([math.nan] * 2, [math.nan] * 2, ""),
+])
+def test_the_score_that_ranks_is_found_in_the_order(
+    errors: list[float], agreements: list[float], expected: str
+) -> None:
+    assert score_of_ranking(errors, agreements, ALL) == expected
+
+
+def test_of_several_that_fit_the_likely_one_is_taken_and_rounding_is_no_disorder() -> None:
+    errors, agreements = [0.020001, 0.02, 0.05], [0.99, 0.98, 0.97]
+    assert score_of_ranking(errors, agreements, ("autoencoder", "mean")) == "autoencoder"
+    assert score_of_ranking(errors, agreements, ("mean", "autoencoder")) == "mean"
