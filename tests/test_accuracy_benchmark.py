@@ -682,6 +682,41 @@ def test_a_tool_is_measured_once_and_a_failure_has_dice_0(
     run_peers(monkeypatch, one_head, out)
 
 
+def test_masks_of_a_tool_are_judged_and_compared_with_the_references(
+    tmp_path: Path, heads: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tool that loses half of one brain: the references call it worst, at its place."""
+    from conftest import TINY, make_other_masks
+
+    data, out = tmp_path / "data", tmp_path / "out"
+    for part, files in (("scans", heads.scans), ("masks", heads.masks)):
+        (data / part).mkdir(parents=True)
+        for file, name in zip(files, heads.names, strict=True):
+            (data / part / f"{name}.nii.gz").write_bytes(file.read_bytes())
+    made = make_other_masks(tmp_path / "made", heads)
+    (out / "peers").mkdir(parents=True)
+    made.rename(out / "peers" / "bet")
+    for mask in sorted((out / "peers" / "bet").iterdir()):
+        mask.rename(mask.with_name(mask.name.replace("_mask", "")))
+    worst = out / "peers" / "bet" / f"{heads.names[-1]}.nii.gz"
+    image = nib.load(worst)
+    values = np.asanyarray(image.dataobj).copy()
+    values[:, values.shape[1] // 2 :] = 0
+    nib.save(nib.Nifti1Image(values, image.affine, image.header), worst)
+    settings = (f"{name}={json.dumps(value)}" for name, value in TINY.items())
+    monkeypatch.setattr(sys, "argv", [
+        "judged.py", str(data), str(out), "--painted", heads.names[0], "--set", *settings,
+    ])
+    script("judged").main()
+    said = capsys.readouterr().out
+    assert "skipped: deepbet" in said and f"bet: {len(heads.names) - 1} masks" in said
+    found = json.loads((out / "judged.json").read_text())["bet"]
+    dices = {row["scan"]: row["dice"] for row in found["rows"]}
+    assert dices[heads.names[-1]] < 0.9 < min(d for n, d in dices.items() if n != heads.names[-1])
+    assert said.splitlines()[2].startswith(f"  {heads.names[-1]}: Dice 0.")
+    assert set(found["spearman"]) >= {"autoencoder_error"}
+
+
 def test_masks_come_back_from_cubes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scan with thick slices: the tool sees 1 mm cubes with room, its mask fits the scan."""
     from napari_singlestrip.engine.imaging.volume import open_scan

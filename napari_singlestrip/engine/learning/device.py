@@ -53,8 +53,8 @@ def choose_device(name: str = "auto") -> torch.device:
     if kind != "cpu" and not _is_there(kind):
         raise UserError(
             f"This computer has no usable {kind} device (torch {torch.__version__}).",
-            "Use --device cpu, or install the torch build for your graphics card: "
-            "`singlestrip doctor` says what torch sees.",
+            "Use the processor (`--device cpu`; `singlestrip strip` without -g), or install the "
+            "torch build for your graphics card: `singlestrip doctor` says what torch sees.",
         )
     if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
         raise UserError(
