@@ -50,6 +50,8 @@ class Stretch:
         By its content, not its name.
     stream_at : int
         Offset of the gzip stream in the file.
+    has_footer : bool
+        Whether the format has something behind the values, which needs no remark.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class Stretch:
     n_bytes: int
     is_gzip: bool
     stream_at: int = 0
+    has_footer: bool = False
 
 
 def read_start(path: Path, n_bytes: int) -> tuple[bytes, bool]:
@@ -168,7 +171,13 @@ def read_values(part: Stretch) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
         if n < part.n_bytes:
             raise truncated(part, part.offset + n)
         after = os.fstat(file.fileno()).st_size - part.offset - part.n_bytes
-    return values, (f"{after} bytes after its values were ignored",) if after > 0 else ()
+    return values, _after_values(part, after)
+
+
+def _after_values(part: Stretch, n_bytes: int) -> tuple[str, ...]:
+    if n_bytes <= 0 or part.has_footer:
+        return ()
+    return (f"{n_bytes} bytes after its values were ignored",)
 
 
 def truncated(part: Stretch, n_bytes: int) -> UserError:
@@ -195,9 +204,7 @@ def _inflate(file: BufferedReader, part: Stretch, values: NDArray[np.uint8]) -> 
             return (f"more than {MAX_AFTER_VALUES} bytes after its values were ignored",)
     if at < end or stream.is_cut:
         raise truncated(part, at) if at < end else _cut(part)
-    notes = []
-    if at > end:
-        notes.append(f"{at - end} bytes after its values were ignored")
+    notes = list(_after_values(part, at - end))
     if stream.has_tail:
         notes.append("bytes after its gzip stream were ignored")
     return tuple(notes)

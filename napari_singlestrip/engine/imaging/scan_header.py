@@ -38,6 +38,7 @@ class Layout:
     inter: float
     is_gzip: bool = False
     stream_at: int = 0
+    has_footer: bool = False
 
     @property
     def n_bytes(self) -> int:
@@ -47,7 +48,9 @@ class Layout:
     @property
     def stretch(self) -> Stretch:
         """Byte range of the values."""
-        return Stretch(self.path, self.offset, self.n_bytes, self.is_gzip, self.stream_at)
+        return Stretch(
+            self.path, self.offset, self.n_bytes, self.is_gzip, self.stream_at, self.has_footer
+        )
 
 
 def read_header(path: Path) -> tuple[Any, Layout, tuple[str, ...]]:
@@ -140,7 +143,9 @@ def _layout(header: Any, path: Path, data_path: Path, is_gzip: bool) -> Layout:
         ) from error
     if isinstance(header, nib.freesurfer.mghformat.MGHHeader):
         shape = tuple(int(n) for n in header["dims"])
-        return Layout(data_path, _MGH, shape, dtype.newbyteorder(">"), 1.0, 0.0, is_gzip)
+        # Behind the values stand the sequence's times, and in FreeSurfer's files tags.
+        big_endian = dtype.newbyteorder(">")
+        return Layout(data_path, _MGH, shape, big_endian, 1.0, 0.0, is_gzip, has_footer=True)
     slope, inter = _scaling(header)
     offset = float(header["vox_offset"])
     start = int(offset) if math.isfinite(offset) else -1

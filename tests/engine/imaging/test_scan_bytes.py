@@ -81,6 +81,15 @@ def test_bytes_after_the_values(tmp_path: Path, name: str) -> None:
     assert "77 bytes after its values were ignored" in check_values(path)
 
 
+@pytest.mark.parametrize("name", ["a.mgh", "a.mgz"])
+def test_the_footer_of_an_mgh_file_needs_no_word(tmp_path: Path, name: str) -> None:
+    """The sequence's times are always there; FreeSurfer's programs add tags."""
+    nib.save(nib.MGHImage(VALUES, AFFINE), tmp_path / "b.mgh")
+    whole = (tmp_path / "b.mgh").read_bytes() + b"\0\0\0\3" + b"mri_convert".ljust(300)
+    assert len(whole) > 284 + VALUES.nbytes + 20
+    assert check_values(put(tmp_path / name, gzip.compress(whole) if "z" in name else whole)) == ""
+
+
 def test_what_expands_far_beyond_its_values_is_not_expanded(tmp_path: Path) -> None:
     packed = gzip.compress(content()) + gzip.compress(bytes(2**26)) * 100
     notes, seconds = timed(lambda: check_values(put(tmp_path / "a.nii.gz", packed)))
