@@ -15,7 +15,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from experiment import arguments, command, no_data, stem
+from experiment import arguments, command, no_data
 
 from napari_singlestrip.files.atomic import write_json_atomic
 from napari_singlestrip.study.ranking_report import ranking_report
@@ -39,27 +39,33 @@ def main() -> None:
         if folders[0] not in there:
             print(f"skipped: {tool}, since there is no folder {folders[0]}: run peers.py first")
             continue
+        study = made(options, there[0])
         for masks in (there[:1], there) if len(there) > 1 else (there,):
             words = " beside ".join(folder.name for folder in masks)
-            found[words] = judged(options, words.replace(" ", "_"), masks)
+            found[words] = judged(study, masks)
             print(in_words(words, found[words]), flush=True)
             write_json_atomic(options.out / "judged.json", found)
 
 
-def judged(options: Any, name: str, masks: list[Path]) -> dict[str, Any]:
-    """Rank the masks of the first folder; what the references say of the ranking."""
-    study = options.out / "judged" / name
+def made(options: Any, masks: Path) -> Path:
+    """A study of the scans that have a mask, with one good mask of its own."""
+    study: Path = options.out / "judged" / masks.name
     references = options.data / "masks"
     scans = [
         path for path in sorted((options.data / "scans").iterdir())
-        if LEFT_OUT not in path.name and (masks[0] / path.name).is_file()
+        if LEFT_OUT not in path.name and (masks / path.name).is_file()
     ]
-    good = next(path for path in scans if stem(path) == options.painted)
+    good = options.painted
     changes = (word for change in options.changes for word in ("--set", change))
     command(
-        "new", study, *scans, "--mask", f"{stem(good)}={references / good.name}", "--reference",
+        "new", study, *scans, "--mask", f"{good}={references / (good + '.nii.gz')}", "--reference",
         references, "--effort", options.effort, *changes, unless=study,
     )
+    return study
+
+
+def judged(study: Path, masks: list[Path]) -> dict[str, Any]:
+    """Rank the masks of the first folder; what the references say of the ranking."""
     command("judge", study, *(word for folder in masks for word in ("--masks", folder)))
     report = ranking_report(Study.open(study), 0)
     rows = [{"scan": row.score.scan, "dice": row.dice} for row in report.rows if row.score.rank]
