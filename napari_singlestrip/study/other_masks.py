@@ -72,9 +72,10 @@ class OtherMasks:
     def _lonely(self) -> str:
         if not self.lonely:
             return ""
+        are = "is" if len(self.lonely) == 1 else "are"
         return (
-            f"{len(self.lonely)} of the masks in {self.folder} are named like no scan, such as "
-            f"{self.lonely[0].name}: they are left out. Call each like its scan, with _mask behind "
+            f"{counted(len(self.lonely), 'mask')} in {self.folder} {are} named like no scan, such "
+            f"as {self.lonely[0].name}, and left out. Call each like its scan, with _mask behind "
             "it."
         )
 

@@ -46,10 +46,8 @@ class References:
             return self.exact[name]
         if name in self.doubtful:
             raise UserError(
-                f"It is not clear which reference mask belongs to {name}, such as "
-                f"{self.doubtful[name][0]}.",
-                f"Call it {name}_mask, or put the references in folders named like those of the "
-                "scans.",
+                f"It is not clear which mask belongs to {name}, such as {self.doubtful[name][0]}.",
+                f"Call it {name}_mask, or put the masks in folders named like those of the scans.",
             )
         return self.matched.get(name)
 

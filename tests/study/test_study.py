@@ -445,7 +445,7 @@ def test_references_in_folders_like_those_of_the_scans(tmp_path: Path) -> None:
     study.references.set_folder(references)
     assert study.references.path("T1") == expected[0]
     assert study.references.path("p2_T1") == expected[1]
-    with pytest.raises(UserError, match="not clear which reference mask belongs to p3_T1"):
+    with pytest.raises(UserError, match="not clear which mask belongs to p3_T1"):
         study.references.path("p3_T1")
     flat = write_volume(references / "p3_T1_mask.nii.gz", cube())
     assert study.references.path("p3_T1") == flat
