@@ -713,8 +713,6 @@ def test_masks_of_a_tool_are_judged_and_compared_with_the_references(
     found = json.loads((out / "judged.json").read_text())["bet"]
     dices = {row["scan"]: row["dice"] for row in found["rows"]}
     assert dices[heads.names[-1]] < 0.9 < min(d for n, d in dices.items() if n != heads.names[-1])
-    assert said.splitlines()[2].startswith(f"  {heads.names[-1]}: Dice 0.")
-    assert set(found["spearman"]) >= {"autoencoder_error"}
 
 
 def test_masks_come_back_from_cubes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
