@@ -699,7 +699,7 @@ def test_masks_of_a_tool_are_judged_and_compared_with_the_references(
     for mask in sorted((out / "peers" / "bet").iterdir()):
         mask.rename(mask.with_name(mask.name.replace("_mask", "")))
     worst = out / "peers" / "bet" / f"{heads.names[-1]}.nii.gz"
-    image = nib.load(worst)
+    image: Any = nib.load(worst)
     values = np.asanyarray(image.dataobj).copy()
     values[:, values.shape[1] // 2 :] = 0
     nib.save(nib.Nifti1Image(values, image.affine, image.header), worst)
