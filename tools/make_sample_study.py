@@ -81,7 +81,7 @@ def decide(study: Study) -> None:
     """Correct what is ranked last, accept what is ranked first."""
     names = [row.scan for row in sorted(study.rounds.scores(0), key=lambda row: row.rank or 0)]
     for name in names[-N_CORRECTED:]:
-        truth = study.references.of(name)
+        truth = study.references.path(name)
         assert truth is not None
         mask = load_mask(truth, like=open_scan(study.scans.path(name)))
         study.masks.save(name, mask, "corrected")
