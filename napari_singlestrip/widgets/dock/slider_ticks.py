@@ -49,7 +49,7 @@ class SliderTicks(QObject):
         self._session.correcting.changed.disconnect(self.refresh)
         self._dims.events.order.disconnect(self.refresh)
         self._dims.events.ndim.disconnect(self.refresh)
-        for ticks in self.ticks.values():
+        for ticks in list(self.ticks.values()):
             ticks.close()
             ticks.deleteLater()
         self.ticks = {}
@@ -68,8 +68,14 @@ class SliderTicks(QObject):
             if found is not None:
                 found.close()
                 found.deleteLater()
-            found = self.ticks[axis] = Ticks(slider)
+            made = found = self.ticks[axis] = Ticks(slider)
+            made.destroyed.connect(lambda *_: self._forget(axis, made))
         return found
+
+    def _forget(self, axis: int, gone: Ticks) -> None:
+        """Forget what napari deleted: a slider goes with the last layer, and its marks with it."""
+        if self.ticks.get(axis) is gone:
+            del self.ticks[axis]
 
 
 class Ticks(QWidget):

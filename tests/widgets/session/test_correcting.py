@@ -99,6 +99,17 @@ def test_ticks_wait_while_napari_has_two_axes_as_it_does_without_layers(one: Cor
     assert one.window.slider_ticks.ticks[2].values == before
 
 
+def test_ticks_end_with_the_sliders_that_they_are_on(one: Corrector) -> None:
+    """napari deletes a slider with the last layer; closing the window must not stumble over it."""
+    axial = one.slices(0.3, 0.7)
+    one.correct(*axial)
+    is_set(one, *axial)
+    assert one.window.slider_ticks.ticks
+    one.window.session.close_study()
+    wait_until(lambda: not one.window.slider_ticks.ticks, "the end of the ticks")
+    one.window.close_all()
+
+
 def _green_rows(pane: object) -> list[int]:
     image = pane.grab().toImage()  # type: ignore[attr-defined]
     rows = []
