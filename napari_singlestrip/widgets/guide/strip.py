@@ -12,6 +12,8 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
 from napari_singlestrip.demo.guide import STEPS, GuideStep, Seen, next_open
 from napari_singlestrip.demo.guided_folder import GuidedFolder
 from napari_singlestrip.events import Event, Wrote
+from napari_singlestrip.study.review import ranked_round
+from napari_singlestrip.study.study import Study
 from napari_singlestrip.vocabulary import SAMPLES_JOB
 from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.session.session import STEPS as DOCK_STEPS
@@ -164,8 +166,8 @@ class GuideStrip(QFrame):
                     self.folder.take_heads(session.need_study())
             if session.step != step.step:
                 session.step_requested.emit(step.step)
-            if not session.scan and step.step == "paint":
-                session.show_scan(session.need_study().scans.names[0])
+            if not session.scan and step.step in ("paint", "review"):
+                session.show_scan(_first_to_show(session.need_study()))
 
     def _on_event(self, event: Event) -> None:
         """Add heads to the study as they are generated."""
@@ -211,6 +213,14 @@ class GuideStrip(QFrame):
         """Leave room for two lines."""
         self.says.ensurePolished()
         self.says.setFixedHeight(2 * self.says.fontMetrics().lineSpacing() + PADDING)
+
+
+def _first_to_show(study: Study) -> str:
+    """The scan with the best mask; the first one while none is ranked."""
+    round_ = ranked_round(study)
+    rows = () if round_ is None else study.rounds.scores(round_)
+    ranked = sorted((row.rank, row.scan) for row in rows if row.rank)
+    return ranked[0][1] if ranked else study.scans.names[0]
 
 
 def _painted(mask: Any) -> tuple[int, bool]:

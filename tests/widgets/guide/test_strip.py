@@ -164,6 +164,21 @@ def test_the_last_sentence_stays(guided: StripWidget, folder: Path) -> None:
     assert guided.session.step == "review" and not guided.guide.way.isVisible()
 
 
+def test_a_study_that_opens_while_review_is_open_shows_its_best_mask(
+    guided: StripWidget, folder: Path
+) -> None:
+    """It asks to hold Q, which needs a mask on screen."""
+    shutil.copytree(folder / "finished", folder / "finetuned")
+    for _ in STEPS:
+        guided.guide._go_on()
+    guided.session.step_requested.emit("review")
+    click(guided.guide.way)
+    study = guided.session.need_study()
+    assert study.folder == folder / "finetuned"
+    best = min(study.rounds.scores(0), key=lambda row: row.rank).scan
+    assert guided.session.scan == best and child(guided, "accept").isEnabled()
+
+
 def test_other_files_are_told(window: StripWidget, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("hello")
     window.guide.begin(tmp_path)
