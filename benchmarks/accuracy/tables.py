@@ -4,8 +4,8 @@
     python benchmarks/accuracy/tables.py [FOLDER] [--page docs/accuracy_tables.md]
         [--masks OUT] [--data DATA]
 
-FOLDER (measured/, beside this script) holds real/, the experiment on real heads; refined/, its
-main arms with refined borders; poor/, that with spoiled scans in the pools; label_maps/, that
+FOLDER (measured/, beside this script) holds real/, the experiment on real heads; refined/ and
+refined_standard/, its main arms as the program is now; poor/, that with spoiled scans in the pools; label_maps/, that
 on heads drawn from label maps; standard/, that of effort standard on real heads; and
 painted_*/, those from other painted scans. What is not there is left out. Peers are those of
 real/ and of label_maps/. With --page the tables are put between the page's marks <!-- NAME -->,
@@ -62,7 +62,7 @@ def main() -> None:
     found = {
         "real": read(real), "label_maps": read(options.folder / "label_maps"),
         **{name: read(options.folder / name, peers_too=real)
-           for name in ("refined", "poor", "standard")},
+           for name in ("refined", "refined_standard", "poor", "standard")},
     }
     runs = {name: results for name, results in found.items() if results.unseen}
     if not runs:
@@ -107,7 +107,7 @@ def sections(results: Results, name: str) -> dict[str, str]:
     if name != "poor":  # measured on the same good scans as "real", with a few of its arms
         parts["contrasts"] = [table_of_contrasts(results)]
         parts["corrections"] = [table_of_corrections(results.unseen)]
-    if name not in ("label_maps", "refined"):  # what was asked was asked of all arms on real heads
+    if name in ("real", "poor", "standard"):  # what was asked was asked of all arms on real heads
         parts["goals"] = [goals(results, name)]
     if results.whole_pool:
         parts["arms"] += ["Everybody in the pool, and the pool measured:",

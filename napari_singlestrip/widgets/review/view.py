@@ -292,7 +292,7 @@ def _head(facts: ReviewFacts) -> HeadView:
     states = Counter[str](row.state for row in review.rows)
     changed = ""
     if facts.changes and len(facts.changes) >= n:  # once all were compared
-        changed = f"{sum(one.changed for one in facts.changes.values()) or 'none'} changed"
+        changed = f"{sum(one.changed for one in facts.changes.values()) or 'none'} changed much"
     said = (_together(f"{states[state]} {SAID.get(state, state)}")
             for state in STATES if states[state])
     summary = _joined(f"<b>{_title(review)}</b>: {n} masks", *said, changed)

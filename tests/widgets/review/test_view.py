@@ -94,7 +94,7 @@ def test_summary_counts_the_states_and_later_the_changes() -> None:
     later = replace(RANKED, review=Review(2, ROWS), changes=changed("a", "b"))
     head = review_view(True, later, IDLE).head
     assert head.summary.startswith("<b>Fine-tuning 2</b>") and head.is_later
-    assert head.summary.endswith(" \u00b7 2 changed")
+    assert head.summary.endswith(" \u00b7 2 changed much")
     assert "more than 3% (1 - overlap with the mask of the previous round" in head.tip
     some = dict(list(changed("a").items())[:3])  # the others are still compared
     head = review_view(True, replace(later, changes=some), IDLE).head
