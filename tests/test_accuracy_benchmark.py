@@ -406,15 +406,15 @@ def test_corrected_masks_are_left_out_of_the_fit(tmp_path: Path) -> None:
 
 def test_the_readme_says_what_was_measured() -> None:
     results = script("results")
-    measured = ("real", "refined", "standard")
+    measured = ("real", "refined", "refined_standard")
     read = {name: results.read(script("keep").MEASURED / name) for name in measured}
     refined, peers = read["refined"].unseen, read["real"].peer_tables()
     readme = (BENCHMARKS.parent / "README.md").read_text(encoding="utf-8")
     for words, table_ in {
         "effort quick": refined["default"],
         "effort quick, four masks corrected": refined["corrected_4_top"],
-        "effort standard": read["standard"].unseen["default"],
-        "effort standard, four masks corrected": read["standard"].unseen["corrected_4_top"],
+        "effort standard": read["refined_standard"].unseen["default"],
+        "effort standard, four masks corrected": read["refined_standard"].unseen["corrected_4_top"],
         "BET": peers["bet"],
         "deepbet, trained on 568 labelled scans": peers["deepbet"],
     }.items():

@@ -5,10 +5,10 @@
         [--masks OUT] [--data DATA]
 
 FOLDER (measured/, beside this script) holds real/, the experiment on real heads; refined/ and
-refined_standard/, its main arms as the program is now; poor/, that with spoiled scans in the pools; label_maps/, that
-on heads drawn from label maps; standard/, that of effort standard on real heads; and
-painted_*/, those from other painted scans. What is not there is left out. Peers are those of
-real/ and of label_maps/. With --page the tables are put between the page's marks <!-- NAME -->,
+refined_standard/, its main arms as the program is now; poor/, that with spoiled scans in the
+pools; label_maps/, that on heads drawn from label maps; standard/, that of effort standard on real
+heads; and painted_*/, those from other painted scans. What is not there is left out. Peers are
+those of real/ and of label_maps/. With --page the tables are put between the marks <!-- NAME -->,
 and images into images/ beside it; what stands elsewhere on the page is written by hand. The
 mosaic of the worst cases takes the masks that the experiment left in OUT, and the scans and
 masks of DATA; without them that section stays as it is.

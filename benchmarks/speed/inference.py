@@ -59,8 +59,8 @@ STAGES = (
     ("napari_singlestrip.engine.imaging.scan", "Scan.load", "reading the scan"),
     ("napari_singlestrip.engine.learning.segmenter", "conform", "to the network's grid"),
     ("napari_singlestrip.engine.learning.segmenter", "_predict_all", "network (floor of the rest)"),
-    ("napari_singlestrip.pipeline.apply", "to_mask", "to the scan's grid, cleaned"),
-    ("napari_singlestrip.engine.judging.ranking", "reconstruct", "autoencoder, to flag masks"),
+    ("napari_singlestrip.pipeline.apply", "to_mask", "to the scan's grid, leaks and border"),
+    ("napari_singlestrip.pipeline.apply", "score_mask", "autoencoder, to flag masks"),
     ("napari_singlestrip.pipeline.apply", "save_mask", "writing the mask"),
 )
 

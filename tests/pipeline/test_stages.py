@@ -31,7 +31,7 @@ from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished, Note, Progress, Started, Wrote
 from napari_singlestrip.pipeline import learn as learn_stage
 from napari_singlestrip.pipeline import rank as rank_stage
-from napari_singlestrip.pipeline import stages, trained_model
+from napari_singlestrip.pipeline import round_segmenter, stages, trained_model
 from napari_singlestrip.pipeline import training_data as training_data_stage
 from napari_singlestrip.pipeline.autoencoder_choice import autoencoder_path
 from napari_singlestrip.pipeline.job import Job
@@ -204,9 +204,9 @@ def test_real_scans_are_learned_from_where_several_were_painted(
         shares.append(options["real_fraction"])
         return segmenter_task(*args, **options)
 
-    def threshold(found: Any, volume: Any, settings: Any) -> Any:
+    def threshold(found: Any, volume: Any, settings: Any, *rest: Any) -> Any:
         thresholds.append(settings.prediction.threshold)
-        return to_mask(found, volume, settings)
+        return to_mask(found, volume, settings, *rest)
 
     monkeypatch.setattr(learn_stage, "segmenter_task", record)
     monkeypatch.setattr(segmenter, "to_mask", threshold)
@@ -226,9 +226,9 @@ def test_network_fine_tuned_on_synthetic_heads_alone_is_still_generous(
 ) -> None:
     thresholds: list[float] = []
 
-    def record(found: Any, volume: Any, settings: Any) -> Any:
+    def record(found: Any, volume: Any, settings: Any, *rest: Any) -> Any:
         thresholds.append(settings.prediction.threshold)
-        return to_mask(found, volume, settings)
+        return to_mask(found, volume, settings, *rest)
 
     study = make_study(tmp_path / "soon", heads, finetuning__real_fraction=share, **SOON)
     run(study, stages=["train", "autoencoder", "predict", "rank"])
@@ -325,9 +325,9 @@ def test_threshold_is_that_of_how_the_round_was_trained(
 ) -> None:
     thresholds: list[float] = []
 
-    def record(found: Any, volume: Any, settings: Any) -> Any:
+    def record(found: Any, volume: Any, settings: Any, *rest: Any) -> Any:
         thresholds.append(settings.prediction.threshold)
-        return to_mask(found, volume, settings)
+        return to_mask(found, volume, settings, *rest)
 
     monkeypatch.setattr(segmenter, "to_mask", record)
     run(trained_copy, stages=["finetune"], overrides={"finetuning.real_fraction": 0.0})
@@ -340,7 +340,7 @@ def test_threshold_is_that_of_how_the_round_was_trained(
 def test_mask_that_is_no_longer_found_is_not_learned_from(
     trained_copy: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nothing(_: Any, volume: Any, __: Any) -> Any:
+    def nothing(_: Any, volume: Any, *__: Any) -> Any:
         return np.zeros(volume.grid.shape, bool)
 
     monkeypatch.setattr(segmenter, "to_mask", nothing)
@@ -431,7 +431,7 @@ def test_ranking_and_model_take_the_autoencoder_of_their_round(
     trained_copy.decisions.decide(heads.names[1], "corrected", mask=heads.masks[1])
     run(trained_copy, stages=["finetune", "autoencoder", "predict"])
     taken: list[Path] = []
-    for module in (rank_stage, trained_model):
+    for module in (rank_stage, round_segmenter):
         def load_and_note(path: Path, device: Any) -> Any:
             taken.append(path)
             return load_autoencoder(path, device)
@@ -441,7 +441,8 @@ def test_ranking_and_model_take_the_autoencoder_of_their_round(
     for round_ in (2, 1):
         trained_model.open_model(trained_copy.folder, torch.device("cpu"), round_)
     newest, first = (RoundFolder(trained_copy.rounds.folder(n)).autoencoder for n in (2, 0))
-    assert taken == [newest, newest, first]
+    # The ranking takes it twice: to measure masks, and with the network.
+    assert taken == [newest, newest, newest, first]
 
 
 def test_decisions_shape_the_next_round(trained_copy: Study, heads: Heads) -> None:

@@ -32,8 +32,8 @@ def test_worse_scores_promise_less() -> None:
 
 
 def test_kinds_of_rounds_that_were_not_fitted_have_none() -> None:
-    assert "standard corrected" not in curve().levels
-    assert math.isnan(expected_dice(*USUAL, "standard", "corrected").dice)
+    assert "thorough first" not in curve().levels
+    assert math.isnan(expected_dice(*USUAL, "thorough", "first").dice)
 
 
 def test_the_interval_holds_what_is_expected_and_is_never_above_one() -> None:

@@ -23,6 +23,7 @@ from napari_singlestrip.engine.learning.checkpoint import load_checkpoint, save_
 from napari_singlestrip.engine.learning.model import load_model
 from napari_singlestrip.engine.learning.model_card import read_card
 from napari_singlestrip.engine.learning.training import is_done
+from napari_singlestrip.engine.stored_settings import settings_content, settings_from
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.pipeline.stages import run
 from napari_singlestrip.pipeline.trained_model import export_model
@@ -222,7 +223,7 @@ def test_a_wrong_value_is_told(
 @pytest.mark.parametrize("part", ["segmenter", "autoencoder"])
 def test_a_model_of_a_newer_version_says_so(model: Path, tmp_path: Path, part: str) -> None:
     state = load_checkpoint(model, "model")
-    content = json.loads(state[part]["settings"])
+    content = settings_content(settings_from(json.loads(state[part]["settings"])))  # of today
     content["network"]["attention"] = 3
     state[part]["settings"] = json.dumps(content)
     path = tmp_path / "newer.safetensors"
