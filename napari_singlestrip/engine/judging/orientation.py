@@ -54,7 +54,7 @@ def likely_axes(
     """
     changes = {
         "prediction.flip": False, "prediction.windows": 1, "prediction.pitch_deg": 0.0,
-        "prediction.refine_border": False,
+        "prediction.refine_border": False, "prediction.remove_leaks": False,
     }
     quick = replace(segmenter, settings=override(segmenter.settings, changes), remarks=[])
     once = config.model_copy(update={"views": 1, "pitch_deg": 0.0})

@@ -29,7 +29,9 @@ def likely(
         return grid.orientation
 
     def strip(segmenter: Segmenter, volume: Volume) -> Any:
-        assert segmenter.settings.prediction.windows == 1
+        prediction = segmenter.settings.prediction
+        assert prediction.windows == 1
+        assert not (prediction.remove_leaks or prediction.refine_border)
         segmenter.remarks.append("one of these looks")
         return np.full(volume.data.shape, errors.get(volume.grid.orientation, 0.09) < 1)
 
