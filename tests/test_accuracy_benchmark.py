@@ -335,6 +335,14 @@ def test_the_short_page_says_what_the_others_say() -> None:
     assert said <= set(re.findall(r"\b0\.\d{4}\b", " ".join(others)))
 
 
+def test_the_pages_say_how_many_masks_the_expected_dice_was_fitted_on() -> None:
+    fitted = json.loads(script("expected").FILE.read_text(encoding="utf-8"))
+    n = sum(fitted["masks"].values())
+    for name in ("method.md", "accuracy.md"):
+        said = (BENCHMARKS.parent / "docs" / name).read_text(encoding="utf-8")
+        assert f" {n} masks" in said, name
+
+
 # --- what to expect of a mask
 
 

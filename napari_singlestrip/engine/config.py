@@ -234,14 +234,14 @@ class PredictionConfig(Config):
         description="Largest pitch (chin down or up) relative to the painted head that is "
         "corrected before prediction (deg; 0: none)",
     )
+    remove_leaks: bool = Field(
+        True,
+        description="Remove what lies far outside of the mask's reconstruction by the autoencoder",
+    )
     refine_border: bool = Field(
         True,
         description="Move the surface to the border that a classifier, fitted to the mask itself, "
         "finds in the scan",
-    )
-    remove_leaks: bool = Field(
-        True,
-        description="Remove what lies far outside of the mask's reconstruction by the autoencoder",
     )
     border_mm: float = Field(0.0, ge=-20, le=20, description="Grow (+) or shrink the mask (mm)")
     largest_component: bool = Field(True, description="Keep only the largest connected component")

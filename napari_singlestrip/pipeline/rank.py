@@ -142,11 +142,15 @@ class Ranker:
         looks: dict[str, npt.NDArray[np.float64]], agreement: Agreement | None = None,
     ) -> None:
         self.job, self.round, self.keeper = job, round_, keeper
-        path = autoencoder_path(job.study, round_) or job.folder(round_).autoencoder
-        self.autoencoder = load_autoencoder(path, job.device)
         self.agreement = agreement
+        autoencoder = None
         if agreement is None:
             self.segmenter = segmenter_of_round(job.study, round_, job.settings, job.device)
+            autoencoder = self.segmenter.autoencoder
+        if autoencoder is None:  # masks of other programs have no segmenter
+            path = autoencoder_path(job.study, round_) or job.folder(round_).autoencoder
+            autoencoder = load_autoencoder(path, job.device)
+        self.autoencoder = autoencoder
         self.measured_with = _measured_with(job, round_, agreement)
         self.looks = looks  # appearance of the scans, for the rule "varied"
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
+from napari_singlestrip.engine.learning import prediction
+from napari_singlestrip.engine.learning.leaks import remove_leaks
 from napari_singlestrip.engine.learning.model import load_model
 from napari_singlestrip.engine.learning.segmenter import load_segmenter
+from napari_singlestrip.pipeline import stages, stripper
+from napari_singlestrip.pipeline.apply import apply
 from napari_singlestrip.pipeline.round_segmenter import segmenter_of_round
 from napari_singlestrip.pipeline.trained_model import export_model, open_model
 from napari_singlestrip.study.round_folder import RoundFolder
 from napari_singlestrip.study.study import Study
+
+if TYPE_CHECKING:
+    from conftest import Heads
 
 CPU = torch.device("cpu")
 
@@ -35,6 +43,24 @@ def test_pool_new_scans_and_exported_models_follow_the_study(
         assert one.autoencoder is not None
     found = pool.settings.prediction
     assert (found.threshold, found.border_mm, found.flip) == (threshold, -1.5, False)
+
+
+def test_pool_new_scans_and_scripts_lose_their_leaks(
+    trained_copy: Study, heads: Heads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def record(mask: Any, grid: Any, autoencoder: Any, config: Any) -> Any:
+        seen.append(autoencoder)
+        return remove_leaks(mask, grid, autoencoder, config)
+
+    monkeypatch.setattr(prediction, "remove_leaks", record)
+    list(stages.run(trained_copy, stages=["predict"], device="cpu"))
+    assert len(seen) == len(trained_copy.scans.names) - 1
+    list(apply(trained_copy.folder, heads.scans[:1], tmp_path / "applied", device="cpu"))
+    stripper.load_model(trained_copy.folder, "cpu").strip(heads.scans[0])
+    assert len(seen) == len(trained_copy.scans.names) + 1
+    assert None not in seen
 
 
 @pytest.mark.parametrize("round_", [0, 1])

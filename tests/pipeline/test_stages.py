@@ -431,7 +431,7 @@ def test_ranking_and_model_take_the_autoencoder_of_their_round(
     trained_copy.decisions.decide(heads.names[1], "corrected", mask=heads.masks[1])
     run(trained_copy, stages=["finetune", "autoencoder", "predict"])
     taken: list[Path] = []
-    for module in (rank_stage, round_segmenter):
+    for module in (rank_stage, round_segmenter):  # that of the network also measures masks
         def load_and_note(path: Path, device: Any) -> Any:
             taken.append(path)
             return load_autoencoder(path, device)
@@ -441,8 +441,7 @@ def test_ranking_and_model_take_the_autoencoder_of_their_round(
     for round_ in (2, 1):
         trained_model.open_model(trained_copy.folder, torch.device("cpu"), round_)
     newest, first = (RoundFolder(trained_copy.rounds.folder(n)).autoencoder for n in (2, 0))
-    # The ranking takes it twice: to measure masks, and with the network.
-    assert taken == [newest, newest, newest, first]
+    assert taken == [newest, newest, first]
 
 
 def test_decisions_shape_the_next_round(trained_copy: Study, heads: Heads) -> None:
