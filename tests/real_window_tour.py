@@ -34,7 +34,7 @@ PRIMARY = {
     "paint": (*(f"tool_{mode}" for mode in TOOLS), "interpolate", "grow", "follow", "keep_largest",
               "fill_holes", "copy_slice", "undo", "redo", "adjust", "paint_done"),
     "train": ("train",),
-    "review": ("accept", "corrected", "reject", "next", "places_words", "doubts",
+    "review": ("accept", "corrected", "reject", "next", "expected_line", "places_words", "doubts",
                "before_after_slider", "toggle_paint_tools", "finetune"),
     "apply": ("apply", "export_masks", "export_model", "write_report"),
 }
@@ -51,7 +51,8 @@ class Tour:
     plan : dict
         "arguments" of napari; whether to open the dock with the "menu"; "visits", each with a
         "state", a "study" and a "scan"; "images", a folder; "keep_state", of napari's window;
-        "then", what is done at the end: a method of this class.
+        "then", what is done at the end: a method of this class; "expected", whether the Dice to
+        expect is that of the tables, as it would be after a real training.
     """
 
     def __init__(self, plan: dict[str, Any]) -> None:
@@ -111,7 +112,11 @@ class Tour:
     def _open(self) -> None:
         from napari.settings import get_settings
 
+        from napari_singlestrip.widgets.review import expected_live
+
         wait_until(lambda: self.window.isVisible(), "the window")
+        if self.plan.get("expected"):
+            setattr(expected_live, "filled", lambda row, *_known: row)  # noqa: B010
         get_settings().application.save_window_state = bool(self.plan.get("keep_state"))
         QTest.qWait(400)  # the window manager places it
         if self.plan.get("menu"):

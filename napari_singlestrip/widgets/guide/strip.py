@@ -193,7 +193,7 @@ class GuideStrip(QFrame):
         for made in (self.way, self.back, self.forward, self.leave):
             row.addWidget(made)
         column = QVBoxLayout(self)
-        column.setContentsMargins(6, 2, 6, 4)
+        column.setContentsMargins(6, 0, 6, 2)
         column.setSpacing(2)
         column.addWidget(self.says)
         column.addLayout(row)

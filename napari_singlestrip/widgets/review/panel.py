@@ -17,6 +17,7 @@ from napari_singlestrip.widgets.common.section import section, sections
 from napari_singlestrip.widgets.common.single_shot import single_shot
 from napari_singlestrip.widgets.review.decision_bar import DecisionBar
 from napari_singlestrip.widgets.review.doubts import Doubts, PlaceToCheck
+from napari_singlestrip.widgets.review.expected_line import ExpectedLine
 from napari_singlestrip.widgets.review.facts_reader import NOTHING, FactsReader
 from napari_singlestrip.widgets.review.finetune_bar import FinetuneBar
 from napari_singlestrip.widgets.review.gallery import Gallery
@@ -64,6 +65,7 @@ class ReviewPanel(PanelWithTools):
         self.doubts = Doubts(session)
         self.layers = ReviewLayers(session, self.doubts)
         self.places = PlacesBar()
+        self.expected = ExpectedLine(session.correcting)
         self.gallery = Gallery(session.viewer, self.table.filter, self.pictures.tile, self)
         self._tab_keys = TabKeys(self, (canvas_of(session.viewer), self.table), self._step_place)
         self.decisions = DecisionBar(session, lambda: self.layers.n_changed)
@@ -238,6 +240,7 @@ class ReviewPanel(PanelWithTools):
     def _follow(self, view: ReviewView, new_round: bool) -> None:
         """Keep row, note and overlays with the scan on screen."""
         name, row = view.scan, view.decision.row
+        self.expected.follow(row, view.head.is_expected)
         if new_round and row is not None and not row.unsaved and self._is_outdated():
             self.session.show_scan(name)  # this refreshes again
             return
@@ -284,8 +287,7 @@ class ReviewPanel(PanelWithTools):
 
     def _step(self, by: int) -> None:
         self._arrow.stop()
-        names = self.table.filter.names()
-        here = self.table.current
+        names, here = self.table.filter.names(), self.table.current
         place = names.index(here) + by if here in names else 0
         if not names:
             self.session.tell("No scan fits the filter.", "warning")
@@ -332,11 +334,9 @@ class ReviewPanel(PanelWithTools):
         self.content = QWidget()
         column = QVBoxLayout(self.content)
         column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
+        column.setSpacing(3)
         self.table.setMinimumHeight(LEAST_TABLE)
-        # Above everything that changes its height, so that buttons do not move.
-        steady: tuple[QWidget, ...] = self.head, self.decisions
-        for part in steady:
+        for part in (self.head, self.decisions):  # above what changes its height: buttons stay
             part.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
             column.addWidget(part)
         column.addWidget(self.table, 1)
@@ -344,9 +344,9 @@ class ReviewPanel(PanelWithTools):
         more = section("Fine-tuning", self.finetune, "fine_tuning")
         self.folded = sections(self.painting, more, self.plotting)
         # Below the table, which makes room for what is said.
-        said = self.head.summary, self.finetune.meanwhile.mark, self.finetune.why
-        for part in (*said, self.places, self.layers, self.folded):
-            column.addWidget(part)
+        said = self.head.summary, self.finetune.meanwhile.mark, self.finetune.why, self.expected
+        for below in (*said, self.places, self.layers, self.folded):
+            column.addWidget(below)
         self.add_footer(self.finetune.finetune)
         self.add(self.nothing_yet)
         self.add(self.content)

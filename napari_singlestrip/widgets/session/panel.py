@@ -28,7 +28,7 @@ class Panel(QWidget):
         self.session = session
         self.setObjectName(f"{self.step}_panel")
         self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(8, 6, 8, 6)
+        self._column.setContentsMargins(8, 4, 8, 6)
         self._column.setSpacing(6)
         session.study_changed.connect(self._stale)
         session.scan_changed.connect(self._stale)
@@ -52,7 +52,7 @@ class Panel(QWidget):
         self.footer = QWidget(self)
         self.footer.setAutoFillBackground(True)  # what is scrolled below it does not shine through
         row = QVBoxLayout(self.footer)
-        row.setContentsMargins(0, 6, 0, 6)
+        row.setContentsMargins(0, 4, 0, 4)
         row.addWidget(widget)
 
     def _stale(self, *_: object) -> None:
