@@ -24,7 +24,8 @@ def ranked_by(
     score : {"mean", "autoencoder", "consistency"}
         The autoencoder's error, 1 - agreement, or the mean of these. They complement each other:
         the autoencoder misses a brain-shaped mask in the wrong location, agreement misses errors
-        that recur under every augmentation.
+        that recur under every augmentation. In the mean, an unknown agreement is that which masks
+        with such an error have: a mask that only one of several programs made is not put last.
 
     Returns
     -------
@@ -34,7 +35,18 @@ def ranked_by(
     if score == "consistency":
         return disagreement
     shapes = np.asarray(errors, float)
-    return shapes if score == "autoencoder" else (shapes + disagreement) / 2
+    return shapes if score == "autoencoder" else (shapes + _likely(disagreement, shapes)) / 2
+
+
+def _likely(
+    disagreement: npt.NDArray[np.float64], shapes: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Fill in unknown disagreement: its place among the known is that of the error among theirs."""
+    known = np.isfinite(disagreement) & np.isfinite(shapes)
+    if not known.any():
+        return disagreement
+    expected = np.interp(shapes, np.sort(shapes[known]), np.sort(disagreement[known]))
+    return np.where(np.isnan(disagreement), expected, disagreement)
 
 
 def score_of_ranking(

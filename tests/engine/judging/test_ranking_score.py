@@ -21,9 +21,19 @@ def test_the_mean_of_both_scores_counts() -> None:
         assert ranked_by(errors, consistencies, score) == pytest.approx(values)
 
 
-def test_what_has_no_score_of_both_is_last() -> None:
-    values = ranked_by([0.02, 0.5, math.nan], [math.nan, 0.9, 0.9], "mean")
-    assert rank(values.tolist()).tolist() == [2, 1, 3]
+def test_what_has_no_agreement_has_the_place_of_its_error() -> None:
+    """Of two programs, one may have no mask of a scan: that says nothing about the other's."""
+    errors, agreements = [0.02, 0.03, 0.04, 0.08, 0.09], [0.97, math.nan, 0.95, 0.80, 0.79]
+    assert rank(ranked_by(errors, agreements, "mean").tolist()).tolist() == [1, 2, 3, 4, 5]
+    best_and_worst = ranked_by([0.01, 0.02, 0.04, 0.99], [math.nan, 0.97, 0.95, math.nan], "mean")
+    assert rank(best_and_worst.tolist()).tolist() == [1, 2, 3, 4]
+    assert score_of_ranking(errors, agreements, ALL) == "mean"
+
+
+def test_what_has_no_error_or_nobodys_agreement_is_last() -> None:
+    values = ranked_by([0.02, math.nan, 0.5], [0.9, 0.99, 0.9], "mean")
+    assert rank(values.tolist()).tolist() == [1, 3, 2]
+    assert all(math.isnan(v) for v in ranked_by([0.02, 0.03], [math.nan, math.nan], "mean"))
 
 
 @pytest.mark.parametrize(("errors", "agreements", "expected"), [
