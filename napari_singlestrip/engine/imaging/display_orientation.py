@@ -8,6 +8,7 @@ a permuted one stops the viewer (napari#3410).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import nibabel as nib
 import numpy as np
@@ -34,7 +35,7 @@ class Upright:
 
     affine: NDArray[np.float64]
 
-    @property
+    @cached_property
     def turn(self) -> AnyArray:
         """Orientation transform from the scan's axes to the display's, in nibabel's form."""
         target = nib.orientations.axcodes2ornt(DISPLAY_AXES)
@@ -43,13 +44,13 @@ class Upright:
         )
         return turn
 
-    @property
+    @cached_property
     def source_axes(self) -> tuple[int, int, int]:
         """The scan's axis for each axis of the display."""
         i, p, l = (int(axis) for axis in self.turn[:, 0].argsort())  # noqa: E741
         return i, p, l
 
-    @property
+    @cached_property
     def scale(self) -> tuple[float, float, float]:
         """Voxel size along the display's axes (mm)."""
         spacing = nib.affines.voxel_sizes(self.affine)

@@ -110,7 +110,10 @@ class ReviewModel(QAbstractTableModel):
         old, old_dices = self.rows, self.dices
         self._ranking, self.dices, self.programs = review.rows, dict(dices), review.programs
         rows = self._in_order()
-        if len(rows) != len(old) or any(row.name not in self._place for row in rows):
+        if len(rows) != len(old) or any(
+            now is not before and now.name not in self._place
+            for now, before in zip(rows, old, strict=True)
+        ):
             self.beginResetModel()
             self._put(rows)
             self.endResetModel()
@@ -148,7 +151,10 @@ class ReviewModel(QAbstractTableModel):
     def _arrange(self, rows: tuple[ReviewRow, ...]) -> bool:
         """Put the rows, which are of the same scans, in their order; return whether it changed."""
         old = self.rows
-        if all(now.name == before.name for now, before in zip(rows, old, strict=True)):
+        if all(
+            now is before or now.name == before.name
+            for now, before in zip(rows, old, strict=True)
+        ):
             self.rows = rows
             return False
         self.layoutAboutToBeChanged.emit()

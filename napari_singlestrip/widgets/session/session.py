@@ -24,6 +24,7 @@ from napari_singlestrip.study.tables import MaskKind, State
 from napari_singlestrip.texts import printable
 from napari_singlestrip.vocabulary import FIRST_STAGES, OF_ROUND, StageName, StudyPart
 from napari_singlestrip.widgets.common.napari_preferences import wishes
+from napari_singlestrip.widgets.common.single_shot import single_shot
 from napari_singlestrip.widgets.common.thumbnails import Thumbnails
 from napari_singlestrip.widgets.session.correcting import Correcting
 from napari_singlestrip.widgets.session.decided_masks import DecidedMasks
@@ -100,7 +101,8 @@ class Session(QObject):
         self.layers.editing.edited.connect(self._save_draft)
         self.layers.editing.edited.connect(self.mask_edited)
         self.layers.showing.changed.connect(self.scan_changed)
-        self.layers.showing.changed.connect(lambda name: name and self.remember())
+        moved = single_shot(self, 300, self.remember)  # another scan need not wait for the disk
+        self.layers.showing.changed.connect(lambda name: name and moved.start())
         self.layers.told.connect(lambda text: self.tell(text, "warning"))
         self.job.changed.connect(self.job_changed)
         self.job.changed.connect(self._on_job)

@@ -228,7 +228,8 @@ class Brush(QObject):
                 layer.brush_size = self._voxels()
                 # napari resets the hidden axis and 3D painting.
                 layer.cursor_size = layer.brush_size * self._finest()
-                layer.contour = self._contour()
+                if layer.contour != self._contour():  # else napari draws it again
+                    layer.contour = self._contour()
                 if self._tools.is_round and str(layer.mode) == CARRIER:
                     layer.cursor = "circle"
         self.changed.emit()

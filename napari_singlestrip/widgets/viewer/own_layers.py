@@ -5,7 +5,7 @@ Layers are reused with new data, which is seven times faster than making new one
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,11 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari_singlestrip.engine.arrays import AnyArray
 from napari_singlestrip.engine.masks.doubt import TOO_LITTLE, TOO_MUCH
 from napari_singlestrip.widgets.viewer.layer_place import LayersInPlace
-from napari_singlestrip.widgets.viewer.napari_private import know_colours, reset_history
+from napari_singlestrip.widgets.viewer.napari_private import (
+    changed_together,
+    know_colours,
+    reset_history,
+)
 
 Scale = tuple[float, float, float]
 
@@ -106,6 +110,12 @@ class OwnLayers:
             self._in_place.hold(layer, scale)
             if isinstance(layer, Labels):
                 reset_history(layer)
+
+    @contextmanager
+    def together(self, look: Callable[[], object]) -> Iterator[None]:
+        """Context in which several layers are swapped, and drawn once, after `look` at a slice."""
+        with changed_together(self.viewer, filter(self.has, self.viewer.layers), look):
+            yield
 
     def remove(self, *names: str) -> None:
         """Remove layers, if they exist."""

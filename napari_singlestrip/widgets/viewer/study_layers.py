@@ -184,6 +184,7 @@ class StudyLayers(QObject):
             self._watch.add(self.editing.draw())
         if alone:  # napari had lost the viewpoint
             self._look_at_brain(now)
+            self.viewer.reset_view()
         self.editing.reveal()
         self.editing.select()
         self.showing.changed.emit(now.name)
@@ -192,17 +193,17 @@ class StudyLayers(QObject):
 
     def _draw(self, now: Shown, another: bool) -> None:
         self.result.clear()
-        self.overlays.leave_scan()
-        self._watch.add(self.showing.draw_image(another))
         self.viewpoint.set_grid(now.upright.to_display(now.mask).shape, now.upright.scale)
-        self._watch.add(self.editing.draw())
+        with self.own.together(lambda: self._look_at_brain(now) if another else None):
+            self.overlays.leave_scan()
+            self._watch.add(self.showing.draw_image(another))
+            self._watch.add(self.editing.draw())
         self.editing.select()
         if another:
-            self._look_at_brain(now)
+            self.viewer.reset_view()
 
     def _look_at_brain(self, now: Shown) -> None:
         self.viewpoint.look_at(middle_of(now))
-        self.viewer.reset_view()
 
     def _remove_all(self) -> None:
         self.editing.settle()

@@ -139,6 +139,13 @@ def test_step_and_scan_are_remembered_at_once(session: Any, window: Any) -> None
     assert session.layers.viewpoint.plane == "sagittal"
 
 
+def test_a_scan_is_remembered_when_it_is_on_screen(session: Any, window: Any) -> None:
+    """A moment later: the next scan in Review need not wait for the disk."""
+    session.show_scan(session.study.scans.names[2])
+    assert session.remembered().get("scan") != session.scan
+    wait_until(lambda: session.remembered().get("scan") == session.scan)
+
+
 @pytest.mark.parametrize("content", ("", "[1]", '{"scan": 7, "step": [], "slice": "x"}', "\0"))
 def test_damaged_memory_is_no_obstacle(window: Any, ranked_study: Study, content: str) -> None:
     (ranked_study.folder / "window.json").write_text(content)

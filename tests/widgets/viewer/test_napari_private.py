@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
@@ -113,6 +114,44 @@ def test_a_viewer_without_a_window_is_nothing_to_tell_of(
         assert function(SimpleNamespace()) is None
 
     assert not caplog.messages
+
+
+@pytest.mark.parametrize("missing", [(), ("_block_refresh",), ("_on_layers_change",),
+                                     ("_update_layers",), ("_clear_extent",)])
+@pytest.mark.parametrize("axial", [4, 2])  # 2 mm: where it is already
+def test_layers_that_change_together_are_drawn_once(
+    missing: tuple[str, ...], axial: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other voxels of another size, and another slice; the rest works without what is private."""
+    private = napari_private._private
+    monkeypatch.setattr(
+        napari_private, "_private", lambda *a: None if a[1] in missing else private(*a)
+    )
+    viewer = ViewerModel()
+    layers = [viewer.add_image(np.zeros((9, 8, 7))), viewer.add_labels(np.zeros((9, 8, 7), int)),
+              viewer.add_labels(np.zeros((9, 8, 7), int), visible=False)]
+    viewer.dims.set_point([0, 1, 2], [2.0, 0.0, 0.0])
+    drawn: list[object] = []
+    for layer in layers:
+        layer.events.set_data.connect(lambda event: drawn.append(event.source))
+    other = np.arange(5 * 6 * 20).reshape(5, 6, 20)
+
+    def look() -> None:
+        viewer.dims.set_point([0, 1, 2], [float(axial), 3.0, 38.0])
+
+    with napari_private.changed_together(viewer, layers, look):
+        for layer in layers:
+            layer.data, layer.scale = other, (2, 3, 2)
+    assert [(r.start, r.stop, r.step) for r in viewer.dims.range] == [
+        (0, 8, 2), (0, 15, 3), (0, 38, 2)
+    ]
+    assert viewer.dims.point == (axial, 3.0, 38.0)
+    for layer in layers[:2]:
+        assert np.array_equal(layer._slice.image.raw, other[axial // 2])
+    layers[2].visible = True
+    assert np.array_equal(layers[2]._slice.image.raw, other[axial // 2])
+    if not missing:
+        assert sorted(map(id, drawn)) == sorted(map(id, layers))  # the last as it was shown
 
 
 def test_without_a_reset_nothing_is_undone_into_another_scan() -> None:

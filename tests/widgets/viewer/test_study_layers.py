@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,18 @@ def saved(session: Any, name: str) -> Any:
     draft = load_draft(session.study.folder, name)
     assert draft is not None, f"there is no draft of {name}"
     return draft
+
+
+def test_another_scan_is_drawn_once(session: Any) -> None:
+    """With its mask, and with the marks of the scan before: each key in Review waits for it."""
+    names, own = session.study.scans.names, session.layers.own
+    marks = np.zeros(session.layers.showing.now.mask.shape, np.uint8)
+    session.layers.overlays.show_doubts(marks, seen=False)
+    drawn = Counter[str]()
+    for kind in (IMAGE, MASK):
+        own.get(kind).events.set_data.connect(lambda _event, kind=kind: drawn.update([kind]))
+    session.show_scan(names[2])
+    assert drawn[MASK] == 1 and drawn[IMAGE] <= 3  # and for black and white
 
 
 def test_scan_without_a_mask_opens_at_the_ventricles_in_all_planes(
