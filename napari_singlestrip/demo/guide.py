@@ -145,7 +145,8 @@ STEPS: tuple[GuideStep, ...] = (
     ),
     GuideStep(
         "keep", "painting", "paint",
-        "Press <b>Done</b>: this one mask is the only training label.", _kept,
+        "<b>K</b> shows all planes and the surface, and one plane again. Press <b>Done</b>: this "
+        "one mask is the only training label.", _kept,
     ),
     GuideStep(
         "train", "painting", "train",
@@ -180,7 +181,8 @@ STEPS: tuple[GuideStep, ...] = (
     ),
     GuideStep(
         "report", "finished", "apply",
-        "Press <b>Write report</b>: one page with the results and images of them.", _reported,
+        "Double click a scan in the table, once it has a mask. Then press <b>Write report</b>: one "
+        "page with the results.", _reported,
     ),
     GuideStep(
         "finetune", "finished", "review",

@@ -54,14 +54,15 @@ class ExportBox(QGroupBox):
         self.open_report = button(
             "Open report", "Show the report in the web browser", self._open_report, "open_report"
         )
-        self.brain = QCheckBox("Masks with brain-only images")
+        self.brain = QCheckBox("with brain-only images")
         self.brain.setObjectName("export_brain")
         self.brain.setToolTip("Also write the skull-stripped scan beside each mask")
         grid = QGridLayout(self)
         grid.setContentsMargins(6, 4, 6, 6)
-        for n, one in enumerate((self.masks, self.model, self.report, self.open_report)):
-            grid.addWidget(one, n // 2, n % 2)
-        grid.addWidget(self.brain, 2, 0, 1, 2)
+        grid.addWidget(self.masks, 0, 0, 1, 3)
+        grid.addWidget(self.brain, 0, 3, 1, 3)
+        for n, one in enumerate((self.model, self.report, self.open_report)):
+            grid.addWidget(one, 1, 2 * n, 1, 2)
 
     def draw(self, view: ExportView) -> None:
         """Enable what is possible now."""

@@ -136,7 +136,7 @@ class ResultTable(PageTable):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setWordWrap(False)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names may differ at their ends
-        self.setMinimumHeight(110)
+        self.setMinimumHeight(88)  # three rows
         self._size_columns()
         self.doubleClicked.connect(lambda _index: self.open_selected())
         chosen = self.selectionModel()

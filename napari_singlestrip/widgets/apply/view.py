@@ -234,7 +234,7 @@ def _summary(facts: ResultsFacts) -> str:
     if facts.folder is None:
         return NO_RESULTS
     if not facts.was_read:
-        return f"Results go to {facts.folder}"
+        return f"Results go to {facts.folder.parent.name}/{facts.folder.name}"
     return _in_words(facts.rows, facts.folder, facts.n_asked or len(facts.rows))
 
 

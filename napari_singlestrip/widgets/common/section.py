@@ -30,20 +30,26 @@ def flush_left(made: QCollapsible) -> None:
             part.setSpacing(2)
 
 
-def sections(*several: QCollapsible) -> QWidget:
-    """Put the titles of sections side by side, and their contents below: one row while closed.
+def sections(*several: QCollapsible) -> tuple[QWidget, QWidget]:
+    """Put the titles of sections side by side, apart from their contents.
 
     A section that is opened with the mouse is scrolled to.
+
+    Returns
+    -------
+    titles : QWidget
+        One row of buttons.
+    contents : QWidget
+        Without height while all are closed.
     """
-    made = QWidget()
-    opened = single_shot(made, 0, lambda: scroll_to(made))  # once laid out
-    titles, column = QHBoxLayout(), QVBoxLayout(made)
-    titles.setSpacing(4)
-    column.setContentsMargins(0, 0, 0, 0)
-    column.setSpacing(0)
-    column.addLayout(titles)
+    titles, contents = QWidget(), QWidget()
+    opened = single_shot(contents, 0, lambda: scroll_to(contents))  # once laid out
+    row, column = QHBoxLayout(titles), QVBoxLayout(contents)
+    for layout, spacing in ((row, 4), (column, 0)):
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(spacing)
     for one in several:
-        titles.addWidget(one.toggleButton(), 1)
+        row.addWidget(one.toggleButton(), 1)
         one.toggleButton().clicked.connect(lambda _on=False: opened.start())
         column.addWidget(one)
-    return made
+    return titles, contents

@@ -333,6 +333,8 @@ class StripWidget(QWidget):
         review = self.panels["review"]
         assert isinstance(review, ReviewPanel)
         review.places.chosen.connect(self.guide.saw_place)
+        for panel in self.panels.values():
+            self.guide.about.connect(panel.be_guided)
         session.study_changed.connect(self._on_study)
         session.written.connect(self._on_written)
         session.layers.showing.changed.connect(self._show_panes_button)
@@ -360,11 +362,8 @@ class StripWidget(QWidget):
         if what == StudyPart.STUDY:
             self._saved_at, self._not_written = 0.0, False
         if what in SAVED_BY_HAND:
-            self._on_saved()
+            self._on_written(True)
         self._show_header()
-
-    def _on_saved(self) -> None:
-        self._on_written(True)
 
     def _on_written(self, done: bool) -> None:
         self._not_written = not done

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
 
 from napari_singlestrip.demo.guide import STEPS, GuideStep, Seen, next_open
@@ -38,7 +38,14 @@ class GuideStrip(QFrame):
     Parameters
     ----------
     session : Session
+
+    Signals
+    -------
+    about(str)
+        The step that its sentence is about; empty when the demo ends.
     """
+
+    about = Signal(str)
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -48,7 +55,7 @@ class GuideStrip(QFrame):
         self.folder: GuidedFolder | None = None
         self.at = 0  # the first step that is neither done nor skipped
         self.shown = 0  # the displayed step: that one, or an earlier one
-        self._places = 0
+        self._places, self._about = 0, ""
         self._lay_out()
         for signal in (session.study_changed, session.scan_changed, session.mask_edited,
                        session.job_changed, session.step_requested):
@@ -73,6 +80,7 @@ class GuideStrip(QFrame):
         """Leave the demo; all work is kept, and it can be resumed."""
         self.folder = None
         self.hide()
+        self._tell_about("")
 
     def saw_place(self, _place: object = None) -> None:
         """The user visited a place to check."""
@@ -90,6 +98,7 @@ class GuideStrip(QFrame):
         self.forward.setVisible(self.shown < last)
         self.forward.setText("Next" if done else "Skip")
         self._show_way(step)
+        self._tell_about(step.step)
 
     # --- inside
 
@@ -104,6 +113,11 @@ class GuideStrip(QFrame):
             is_whole=is_whole, places=self._places,
             followed=session.correcting.originals.has_followed,
         )
+
+    def _tell_about(self, step: str) -> None:
+        if step != self._about:
+            self._about = step
+            self.about.emit(step)
 
     def _draws_heads(self) -> bool:
         """Whether the job that training has to wait for is that of the heads."""

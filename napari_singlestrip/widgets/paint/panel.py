@@ -41,6 +41,7 @@ class PaintPanel(Panel):
         self.to_scans = button("Go to step 1: Scans", "Add scans, or open a study",
                                lambda: session.step_requested.emit("scans"), "to_scans")
         self.choice = ScanChoice(session)
+        self._guided = False
         self.how = words(HOW, "paint_how")
         self.tools = PaintTools(session)
         self.suggestion = FirstSuggestion(session, self.tools)
@@ -67,6 +68,7 @@ class PaintPanel(Panel):
         self.to_scans.setVisible(not has_scans)
         for widget in self._with_scans:
             widget.setVisible(has_scans)
+        self.how.setVisible(has_scans and not self._guided)
         if layers.showing.now is not None and self.isVisible():
             layers.brush.offer("lasso")
         shown = layers.showing.now is not None and not self.tools.busy
@@ -79,6 +81,12 @@ class PaintPanel(Panel):
         self.reason.setVisible(has_scans and bool(reason) and not said)
         # The last of the column: nothing moves when it comes.
         self.discard.setVisible(has_scans and self.session.scan in self.session.unfinished())
+
+    def be_guided(self, step: str) -> None:
+        """While the guide says how to paint, the step says nothing else."""
+        self._guided = self.choice.guided = step == self.step
+        self.choice.refresh()
+        self._stale()
 
     def showEvent(self, event: object) -> None:
         """Show a scan to paint, if none is on screen."""

@@ -27,13 +27,18 @@ class ScanChoice(QWidget):
     Parameters
     ----------
     session : Session
+
+    Attributes
+    ----------
+    guided : bool
+        Whether the demo's guide says which scan to paint: then no other one is suggested.
     """
 
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
         self.setObjectName("scan_choice")
-        self.typical = ""
+        self.typical, self.guided = "", False
         self._looked_at: tuple[str, ...] = ()
         self._portraits: dict[Path, Portrait] = {}
         self.scans = QComboBox()
@@ -150,10 +155,10 @@ class ScanChoice(QWidget):
                               f'<a href="#">{self.typical}</a>')
 
     def _may_choose(self) -> bool:
-        """Whether nothing is painted yet, and no job is adding scans."""
+        """Whether nobody chose yet: nothing is painted, and no job is adding scans."""
         session, study = self.session, self.session.need_study()
         adding = session.job.status.busy and session.job.status.kind == SAMPLES_JOB
-        return not (adding or study.masks.names() or session.unfinished())
+        return not (self.guided or adding or study.masks.names() or session.unfinished())
 
 
 def _portraits(paths: Mapping[str, Path], known: Mapping[Path, Portrait]) -> dict[str, Portrait]:

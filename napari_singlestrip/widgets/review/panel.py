@@ -41,7 +41,7 @@ from napari_singlestrip.widgets.session.session import Session
 from napari_singlestrip.widgets.viewer.napari_private import canvas_of
 
 ARROW_MS = 60  # a held arrow key loads only the scan it stops at
-LEAST_TABLE = 120  # pixels: three rows, while paint tools are open
+LEAST_TABLE = 126  # pixels: three rows, while paint tools are open
 
 
 class ReviewPanel(PanelWithTools):
@@ -157,7 +157,7 @@ class ReviewPanel(PanelWithTools):
         new_round : bool
             Whether it is about another round than the one that was shown.
         """
-        for part in (self.content, self.finetune.finetune):
+        for part in (self.content, self.titles, self.finetune.finetune):
             part.setVisible(view.nothing is None)
         self.nothing_yet.draw(view.nothing)
         if view.nothing is not None:
@@ -342,12 +342,12 @@ class ReviewPanel(PanelWithTools):
         column.addWidget(self.table, 1)
         self.plotting = section("Plot", self.plot, "plotting")
         more = section("Fine-tuning", self.finetune, "fine_tuning")
-        self.folded = sections(self.painting, more, self.plotting)
+        self.titles, self.folded = sections(self.painting, more, self.plotting)
         # Below the table, which makes room for what is said.
         said = self.head.summary, self.finetune.meanwhile.mark, self.finetune.why, self.expected
         for below in (*said, self.places, self.layers, self.folded):
             column.addWidget(below)
-        self.add_footer(self.finetune.finetune)
+        self.add_footer(self.titles, self.finetune.finetune)
         self.add(self.nothing_yet)
         self.add(self.content)
         self._column.setStretchFactor(self.content, 1)

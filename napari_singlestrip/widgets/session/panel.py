@@ -47,13 +47,18 @@ class Panel(QWidget):
         self._column.addWidget(widget)
         return widget
 
-    def add_footer(self, widget: QWidget) -> None:
-        """Make a widget the footer, for which the page leaves room below the column."""
+    def add_footer(self, *widgets: QWidget) -> None:
+        """Make widgets the footer, for which the page leaves room below the column."""
         self.footer = QWidget(self)
         self.footer.setAutoFillBackground(True)  # what is scrolled below it does not shine through
-        row = QVBoxLayout(self.footer)
-        row.setContentsMargins(0, 4, 0, 4)
-        row.addWidget(widget)
+        rows = QVBoxLayout(self.footer)
+        rows.setContentsMargins(0, 2, 0, 2)
+        rows.setSpacing(4)
+        for widget in widgets:
+            rows.addWidget(widget)
+
+    def be_guided(self, step: str) -> None:
+        """The demo's guide says what to do in a step; in none if empty."""
 
     def _stale(self, *_: object) -> None:
         if self.isVisible():

@@ -102,7 +102,7 @@ def test_layer_that_is_stripped_says_what_became_of_it() -> None:
 
 @pytest.mark.parametrize(("facts", "says", "table"), [
     (ResultsFacts(), NO_RESULTS, False),
-    (ResultsFacts(FOLDER, n_asked=3), f"Results go to {FOLDER}", True),
+    (ResultsFacts(FOLDER, n_asked=3), f"Results go to {FOLDER.parent.name}/{FOLDER.name}", True),
     (ResultsFacts(FOLDER, (GOOD,), 3, True), "1 of 3 masks in applied/2026-01-02_round-00.", True),
     (ResultsFacts(FOLDER, (GOOD, ODD, FAILED), 0, True),
      "2 of 3 masks in applied/2026-01-02_round-00, 1 to inspect, 1 failed.", True),

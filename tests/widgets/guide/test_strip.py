@@ -73,6 +73,29 @@ def test_it_begins_with_a_head_to_paint(guided: StripWidget) -> None:
     assert guided.session.layers.brush.mode == "lasso"
 
 
+def test_the_instruction_stands_once_and_no_other_scan_is_suggested(
+    guided: StripWidget, folder: Path
+) -> None:
+    panel = guided.panels["paint"]
+    study = Study.open(folder / "finished")
+    guided.session.need_study().scans.add([study.scans.path(n) for n in study.scans.names[1:3]])
+    wait_until(lambda: panel.choice.typical, "the typical scan")  # type: ignore[attr-defined]
+    panel.refresh()
+    assert not child(panel, "paint_how").isVisible()
+    assert not child(panel, "typical_hint").isVisible()
+    for _ in range(KEYS.index("train")):
+        click(guided.guide.forward)
+    guided.session.step_requested.emit("paint")
+    assert child(panel, "paint_how").isVisible()  # the guide is about another step
+    for _ in range(KEYS.index("train")):
+        click(guided.guide.back)
+    assert not child(panel, "paint_how").isVisible()
+    click(guided.guide.leave)
+    process_events()
+    assert child(panel, "paint_how").isVisible()
+    assert child(panel, "typical_hint").isVisible()
+
+
 def test_it_follows_the_hand(guided: StripWidget) -> None:
     viewer, axis = guided.viewer, guided.viewer.dims.order[0]
     middle = int(viewer.dims.current_step[axis])
