@@ -196,6 +196,7 @@ class GuideStrip(QFrame):
 
     def _lay_out(self) -> None:
         self.count = words(name="guide_count")
+        self.count.setWordWrap(False)  # beside a wide button it took two lines
         self.says = words(name="guide_words")
         self.back = button("Back", "Read the step before", self._go_back, "guide_back")
         self.forward = button("Skip", "Read the next step", self._go_on, "guide_next")

@@ -25,6 +25,7 @@ COARSE, FINE = 48, 84  # cells along the longest side of the scan
 DEPTHS = np.array([0.0, 1.0, -1.0, 2.0, -2.0])  # voxels inside and outside; what lacks is outside
 EMPTY = Surface(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32))
 NOTHING = "Surface: nothing is painted yet"
+THIN = "Surface: single slices are too thin to show"
 STYLE = "color: white; background: rgba(0, 0, 0, 130); padding: 1px 3px;"
 
 
@@ -215,8 +216,13 @@ class SurfacePane(QWidget):
             self.view.forget_frame()
         self._shown_doubts = self._doubts()
         self.view.show_surface(surface, self._colours(surface))
-        self._say("Surface" if len(surface.faces) else NOTHING)
+        self._say("Surface" if len(surface.faces) else self._why_none())
         self.save_button.setEnabled(bool(len(surface.faces)))
+
+    def _why_none(self) -> str:
+        """Single slices are too thin for a surface, or lie between the voxels of a coarse one."""
+        solid = self._layers.solid()
+        return NOTHING if solid is None or not solid[0].any() else THIN
 
     def _say(self, text: str) -> None:
         self._name.setText(text)

@@ -48,7 +48,7 @@ class SurfaceView:
         self._spot.set_gl_state("translucent", depth_test=False)
         self._lines.visible = self._spot.visible = False
         self.surface = Surface(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32))
-        self._framed = False
+        self._framed = self._has_point = False
         view.scene.transform.changed.connect(self._on_turned)
         self._canvas.events.mouse_release.connect(self._on_release)
 
@@ -69,29 +69,33 @@ class SurfaceView:
     def frame(self) -> None:
         """Fit the view to the current surface."""
         if not len(self.surface.vertices):
-            self._framed = False  # as soon as there is one
+            self.forget_frame()  # as soon as there is one
             return
         low, high = self.surface.vertices.min(axis=0), self.surface.vertices.max(axis=0)
         self.camera.center = tuple((low + high) / 2)
         self.camera.scale_factor = ROOM * float(np.linalg.norm(high - low))
         self._framed = True
+        self._show_lines()
         self._on_turned()
 
     def forget_frame(self) -> None:
         """Fit the view to the next surface, which is of another scan."""
         self._framed = False
+        self._show_lines()
 
     def show_point(self, point: AnyArray, ends: AnyArray) -> None:
         """Show the crosshair: a point, and lines between pairs of `ends` through it (mm)."""
         self._lines.set_data(pos=np.asarray(ends, np.float32))
         self._spot.set_data(np.asarray([point], np.float32), size=9, edge_width=1.5,
                             face_color=(0, 0, 0, 0), edge_color=CROSSHAIR)
-        self._lines.visible = self._spot.visible = True
+        self._has_point = True
+        self._show_lines()
         self._canvas.update()
 
     def hide_point(self) -> None:
         """Show no point: there is no scan."""
-        self._lines.visible = self._spot.visible = False
+        self._has_point = False
+        self._show_lines()
 
     def place_at(self, pixel: tuple[float, float]) -> AnyArray | None:
         """The surface point (mm) at a pixel, nearest to the camera; None beside the surface."""
@@ -113,6 +117,10 @@ class SurfaceView:
         self._canvas.close()
 
     # --- inside
+
+    def _show_lines(self) -> None:
+        """Show the crosshair once the view is fitted: seen from elsewhere it is a stray line."""
+        self._lines.visible = self._spot.visible = self._has_point and self._framed
 
     def _directions(self) -> tuple[AnyArray, AnyArray, AnyArray]:
         """Camera axes: towards the camera, right and up."""

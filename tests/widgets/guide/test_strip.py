@@ -13,6 +13,7 @@ from napari_singlestrip.demo import guided_folder
 from napari_singlestrip.demo.guide import STEPS
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.dock.main_widget import StripWidget
+from napari_singlestrip.widgets.guide.strip import DRAWING
 
 pytest_plugins = ("gui_fixtures",)
 
@@ -222,5 +223,9 @@ def test_no_sentence_is_cut_and_none_moves_what_is_below(guided: StripWidget) ->
         assert guide.says.heightForWidth(guide.says.width()) <= guide.says.height()
         for made in (guide.way, guide.back, guide.forward, guide.leave):
             assert made.isHidden() or made.width() >= made.sizeHint().width()
+        heights.add(guide.height())
+        guide.way.setText(DRAWING)
+        guide.way.show()
+        process_events()
         heights.add(guide.height())
     assert len(heights) == 1 and heights.pop() < 80

@@ -12,6 +12,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.widgets.panes.surface_pane import EMPTY
 from napari_singlestrip.widgets.panes.surface_view import BONE
 
 pytest_plugins = ("gui_fixtures",)
@@ -47,6 +48,31 @@ def test_surface_follows_the_mask_and_says_when_there_is_none(window: Any, sessi
     assert "nothing is painted" in pane._name.text() and not pane.save_button.isEnabled()
     editing.undo()
     wait_until(lambda: n_faces(window) > 0, "the surface again")
+
+
+def test_a_single_slice_is_not_called_nothing(window: Any, session: Any) -> None:
+    pane, mask = window.panes.surface, session.layers.editing.mask_on_display()
+    thin = np.zeros_like(mask)
+    thin[len(thin) // 2] = mask[len(thin) // 2]
+    session.layers.editing.change(thin)
+    pane._coarse.stop()
+    pane._show(EMPTY)  # as where the coarse surface passes over the slice
+    assert "too thin" in pane._name.text()
+
+
+def test_there_is_no_crosshair_before_the_view_is_fitted(window: Any, session: Any) -> None:
+    """Without a surface the camera stands anywhere: the lines of the crosshair were stray ones."""
+    view = window.panes.surface.view
+    wait_until(lambda: view._lines.visible and view._spot.visible, "the crosshair")
+    mask = session.layers.editing.mask_on_display()
+    session.layers.editing.change(np.zeros_like(mask))
+    view.forget_frame()  # another scan
+    session.layers.viewpoint.look_at((2, 2, 2))
+    window.panes.surface.refresh()
+    assert not view._lines.visible and not view._spot.visible
+    session.layers.editing.undo()
+    wait_until(lambda: n_faces(window) > 0, "the surface again")
+    wait_until(lambda: view._lines.visible and view._spot.visible, "the crosshair again")
 
 
 def test_another_scan_never_shows_the_brain_of_the_one_before(
