@@ -144,6 +144,8 @@ class Page(QScrollArea):
         panel, bar, port = self.widget(), self.verticalScrollBar(), self.viewport()
         if panel is None or bar is None or port is None:
             return
+        if self._footer is not None and self._footer.isAncestorOf(widget):
+            return
         for _ in range(LEVELS):  # what was just opened has no room yet, and the bar ends above it
             QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)
         top = widget.mapTo(panel, QPoint()).y()

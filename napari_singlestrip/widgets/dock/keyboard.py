@@ -5,6 +5,7 @@ Qt's order is that of creation, and includes every selectable text.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_singlestrip.widgets.common.colours import tone
+from napari_singlestrip.widgets.common.controls import Page
 
 SAME_ROW = 14  # pixels by which the centres of controls in a row may differ
 
@@ -27,12 +29,15 @@ SAME_ROW = 14  # pixels by which the centres of controls in a row may differ
 def tab_stops(dock: QWidget) -> list[QWidget]:
     """Return the enabled controls, row by row.
 
-    Separately for each part of the dock, since scrolled content has positions below or above the
-    others.
+    Separately for the step and what is below it, since scrolled content has positions below or
+    above the others.
     """
     layout = dock.layout()
     parts = [] if layout is None else [layout.itemAt(n) for n in range(layout.count())]
-    scrolling = [part.widget() for part in parts if part is not None and part.widget()]
+    widgets = [part.widget() for part in parts if part is not None]
+    scrolling = list(itertools.dropwhile(
+        lambda one: one is None or not one.findChildren(QScrollArea), widgets
+    ))
     found = [widget for widget in dock.findChildren(QWidget) if _is_stop(widget)]
     middles = {widget: widget.mapTo(dock, widget.rect().center()) for widget in found}
     part_of = {
@@ -99,7 +104,9 @@ def _go_to(widget: QWidget, reason: Qt.FocusReason) -> None:
     widget.setFocus(reason)
     above = widget.parentWidget()
     while above is not None and not above.isWindow():
-        if isinstance(above, QScrollArea):
+        if isinstance(above, Page):
+            above.scroll_to(widget)  # its footer would lie over it
+        elif isinstance(above, QScrollArea):
             above.ensureWidgetVisible(widget)
         above = above.parentWidget()
 

@@ -45,6 +45,7 @@ class PlacesBar(QWidget):
         self.current = -1
         self._roomy = True  # there are places to check in this round, or they are not known yet
         self._asked = False  # places of the mask on screen are being computed
+        self._wanted = 0  # steps asked for meanwhile
         self.says = words(name="places_words")
         self.buttons = [self._button(n) for n in range(MOST_PLACES)]
         self._lay_out()
@@ -69,9 +70,13 @@ class PlacesBar(QWidget):
         self._asked = found is None
         self._refresh()
         self._keep_height()
+        wanted, self._wanted = self._wanted, 0
+        if found is not None and wanted:
+            self.step(wanted)
 
     def step(self, by: int) -> None:
-        """Go to the next or previous place, cyclically."""
+        """Go to the next or previous place, cyclically; as soon as places are found."""
+        self._wanted = by if self._asked else 0
         if self.places:
             n = len(self.places)
             first = 0 if by > 0 else n - 1

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.common.colours import TONES
+from napari_singlestrip.widgets.dock.keyboard import tab_stops
 from napari_singlestrip.widgets.session.session import STEPS
 
 pytest_plugins = ("gui_fixtures",)
@@ -76,6 +77,36 @@ def test_tab_reaches_every_control_of_a_step_as_one_reads(at_work: Any, step: st
     middles = [w.mapTo(at_work, w.rect().center()) for w in found]
     rows = [point.y() for point in middles]
     assert all(below > above - 20 for above, below in itertools.pairwise(rows))
+
+
+def test_the_guide_of_the_demo_comes_where_it_stands(at_work: Any) -> None:
+    at_work.go_to("paint")
+    at_work.guide.show()
+    process_events()
+    names = [widget.objectName() for widget in tab_stops(at_work)]
+    assert names.index("help") < names.index("guide_next") < names.index("step_scans")
+    assert names.index("step_apply") < names.index("paint_scan")
+
+
+def test_nothing_that_has_the_keys_lies_below_the_footer(at_work: Any) -> None:
+    at_work.viewer.window._qt_window.resize(1200, 600)
+    at_work.go_to("review")
+    panel = at_work.panels["review"]
+    panel.painting.expand(animate=False)
+    process_events()
+    page = at_work.stack.currentWidget()
+    press_key(canvas_of(at_work.viewer), Qt.Key.Key_F6)
+    seen = 0
+    while (here := QApplication.focusWidget()) is not canvas_of(at_work.viewer):
+        assert here is not None
+        if panel.content.isAncestorOf(here):
+            seen += 1
+            bottom = here.mapTo(page, QPoint(0, here.height())).y()
+            footer = panel.footer.mapTo(page, QPoint()).y()
+            is_large = here.height() > footer
+            assert bottom <= footer + 1 or is_large, here.objectName()
+        press_key(here, Qt.Key.Key_Tab, CONTROL)
+    assert seen > 30
 
 
 def test_f6_goes_back_to_the_picture_and_letters_act(at_work: Any) -> None:

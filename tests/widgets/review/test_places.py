@@ -90,6 +90,22 @@ def test_tab_goes_to_slice_plane_and_zooms_there(panel: ReviewPanel) -> None:
     assert panel.places.current == 1
 
 
+def test_tab_before_the_places_are_found_goes_there_once_they_are(panel: ReviewPanel) -> None:
+    found, canvas = panel.doubts.found, canvas_of(panel.session.viewer)
+    canvas.setFocus()
+    panel.places.show_found(None)  # they are being looked for
+    press_key(canvas, Qt.Key.Key_Tab)
+    assert panel.places.current == -1
+    panel.places.show_found(found)
+    assert panel.places.current == 0
+    assert panel.session.layers.viewpoint.point == panel.places.places[0].place.voxel
+    panel.places.show_found(None)
+    press_key(canvas, Qt.Key.Key_Tab)
+    panel.places.show_found(None)  # of another scan
+    panel.places.show_found(found)
+    assert panel.places.current == -1
+
+
 def test_a_click_on_a_picture_goes_there(panel: ReviewPanel) -> None:
     click(child(panel, "place_2"))
     assert panel.session.layers.viewpoint.point == panel.places.places[1].place.voxel
