@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
+    QApplication,
     QComboBox,
     QCompleter,
     QFileDialog,
@@ -37,6 +38,7 @@ from napari_singlestrip.vocabulary import JUDGE_STAGES
 from napari_singlestrip.widgets.common.background_thread import Background
 from napari_singlestrip.widgets.common.controls import button, words
 from napari_singlestrip.widgets.session.session import Session
+from napari_singlestrip.widgets.viewer.napari_private import canvas_of
 from napari_singlestrip.widgets.viewer.own_layers import OTHERS
 
 JOB = "judge"
@@ -124,6 +126,9 @@ class MasksBox(QFrame):
         """Ask nothing any more."""
         self._background.forget()
         self._hide_mask()
+        canvas, focus = canvas_of(self.session.viewer), QApplication.focusWidget()
+        if canvas is not None and focus is not None and self.isAncestorOf(focus):
+            canvas.setFocus()  # a name was typed: letters act again
         self.hide()
         self.closed.emit()
 
@@ -151,7 +156,7 @@ class MasksBox(QFrame):
         if self.isHidden() or study is None:
             return
         painted, masked = study.masks.names(), self._masked()
-        n = len(set(masked) - set(painted))
+        n = len(set(masked) - set(painted or [self.good.currentData()]))
         with_mask = in_words(self.sources, len(study.scans.names)) if self.sources else ""
         notes = [note for source in self.sources for note in source.notes]
         self.says.setText(" ".join(filter(None, (with_mask, *notes))))
@@ -160,7 +165,7 @@ class MasksBox(QFrame):
             f"They are compared with the {counted(len(painted), 'mask')} made by hand here."
         )
         self.compared.setVisible(bool(painted))
-        self.ask_good.setVisible(not painted and n > 0)
+        self.ask_good.setVisible(not painted and bool(masked))
         self.remove.setEnabled(bool(self.sources))
         reason = self.why_not() or ("" if n else "Choose a folder of masks first") or (
             "" if painted or self.good.currentData() else "Choose a mask that is good first"
@@ -194,6 +199,7 @@ class MasksBox(QFrame):
         typed = self.good.lineEdit()
         if typed is not None:
             typed.setObjectName("masks_good_name")
+            typed.setPlaceholderText(CHOOSE)
             typed.setToolTip(self.good.toolTip())
         completer = self.good.completer()
         if completer is not None:
@@ -253,10 +259,9 @@ class MasksBox(QFrame):
         chosen, names = self.good.currentData(), self._masked()
         self.good.blockSignals(True)
         self.good.clear()
-        self.good.addItem(CHOOSE, "")
         for name in names:
             self.good.addItem(printable(name), name)
-        self.good.setCurrentIndex(names.index(chosen) + 1 if chosen in names else 0)
+        self.good.setCurrentIndex(names.index(chosen) if chosen in names else -1)
         self.good.blockSignals(False)
         self.refresh()
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from conftest import TINY, make_other_masks
 from gui_fixtures import child, click, wait_until
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog
 
 from napari_singlestrip.files.atomic import write_json_atomic
@@ -60,14 +62,17 @@ def test_masks_are_judged_and_reviewed(
     choose(monkeypatch, bet)
     click(child(window, "have_masks"))
     ok, good = child(window, "masks_judge"), child(window, "masks_good")
-    wait_until(lambda: good.count() == len(heads.names) + 1, "the masks that were found")
+    wait_until(lambda: good.count() == len(heads.names), "the masks that were found")
     assert "4 of 4 scans have a mask" in child(window, "masks_say").text()
     assert "stranger_mask.nii.gz" in child(window, "masks_say").text()
     assert not ok.isEnabled() and "good first" in ok.toolTip()
-    good.setCurrentIndex(1)
+    typed = child(window, "masks_good_name")
+    assert ok.text() == "Judge 4 masks" and typed.text() == ""  # typing needs nothing deleted
+    QTest.keyClicks(typed, heads.names[0])
+    QTest.keyClick(typed, Qt.Key.Key_Return)
     assert window.session.scan == heads.names[0]
     wait_until(lambda: window.session.layers.overlays.has(OTHERS), "its mask")
-    assert ok.text() == "Judge 4 masks" and ok.isEnabled()
+    assert ok.text() == "Judge 3 masks" and ok.isEnabled()  # the good one is not judged
     click(ok)
     assert not child(window, "masks_box").isVisible()
     wait_until(lambda: unpainted.rounds.scores(0), "the ranking", 300)
@@ -75,6 +80,22 @@ def test_masks_are_judged_and_reviewed(
     assert programs_of(unpainted) == ("bet",)
     assert unpainted.masks.records()[heads.names[0]].kind == "painted"
     assert "Masks of bet" in child(window, "review_summary").text()
+
+
+def test_letters_act_after_a_name_was_typed(
+    window: Window, unpainted: Study, bet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of step 4, which opens by itself, without a click on the image."""
+    window.viewer.window._qt_window.activateWindow()
+    window.session.take_study(unpainted)
+    choose(monkeypatch, bet)
+    click(child(window, "have_masks"))
+    typed = child(window, "masks_good_name")
+    wait_until(typed.isVisible)
+    typed.setFocus()
+    wait_until(lambda: not window.key_guard.may_act(decides=True), "the focus")
+    click(child(window, "masks_cancel"))
+    wait_until(lambda: window.key_guard.may_act(decides=True), "the focus on the image")
 
 
 def test_a_folder_without_masks_is_told(
