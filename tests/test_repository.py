@@ -52,6 +52,9 @@ def test_workflow_runs_what_is_there() -> None:
         step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step
     ]
     assert "bash .ci/run" in commands and (ROOT / ".ci" / "run").is_file()
+    setup = (ROOT / "setup.cfg").read_text(encoding="utf-8")
+    promised = re.findall(r"Programming Language :: Python :: (\d+\.\d+)", setup)
+    assert promised and workflow["jobs"]["linux"]["strategy"]["matrix"]["python"] == promised
     systems = workflow["jobs"]["other"]["strategy"]["matrix"]["os"]
     assert {name.split("-")[0] for name in systems} == {"macos", "windows"}
 

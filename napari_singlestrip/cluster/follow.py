@@ -198,7 +198,7 @@ class Follower:
         if self._submission.is_stopped:
             if any(worker.events.is_running for worker in self._workers.values()):
                 return None
-            return Cancelled(self._newest_stage())
+            return self._submission.refusal or Cancelled(self._newest_stage())
         if is_over(self._plan, ends):
             return self._outcome()
         if self._has_left_the_queue():

@@ -90,16 +90,20 @@ def hand_over(submission: Submission, plan: Plan, resources: Resources) -> dict[
                 with executor.batch():
                     jobs = [executor.submit(_task(submission, plan, t, resources)) for t in tasks]
             except (RuntimeError, OSError, ValueError) as error:  # sbatch said no, or is not there
-                take_back(submission, plan, ids)
-                raise _refused(error) from error
+                refusal = _refused(error)
+                take_back(submission, plan, ids, refusal)
+                raise refusal from error
             ids |= {task.name: str(job.job_id) for task, job in zip(tasks, jobs, strict=True)}
             submission.note_ids(ids)
     return ids
 
 
-def take_back(submission: Submission, plan: Plan, ids: Mapping[str, str] | None = None) -> None:
+def take_back(
+    submission: Submission, plan: Plan, ids: Mapping[str, str] | None = None,
+    refusal: UserError | None = None,
+) -> None:
     """Stop all tasks: those that run save what they have, those that wait do not begin."""
-    submission.stop()
+    submission.stop(refusal)
     numbers = (submission.ids() if ids is None else ids).values()
     if plan.scheduler == "slurm" and numbers:
         # Those that run obey the file that was written above, or this signal, whichever is first.

@@ -20,6 +20,7 @@ from napari_singlestrip.files.atomic import (
     open_regular,
     open_to_append,
     read_json,
+    read_text,
     refuse_links,
     write_json_atomic,
     write_text_atomic,
@@ -134,12 +135,27 @@ class Submission:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether a person stopped it."""
+        """Whether a person stopped it, or the scheduler refused a part of it."""
         return (self.path / STOP).exists()
 
-    def stop(self) -> None:
-        """Ask all tasks to stop: those that run save what they have, the others end at once."""
-        write_text_atomic(self.path / STOP, "")
+    @property
+    def refusal(self) -> Failed | None:
+        """What the scheduler refused it with; None where a person stopped it."""
+        with suppress(OSError, UserError):
+            what, _, hint = read_text(self.path / STOP).partition("\n")
+            return Failed(what, hint) if what else None
+        return None
+
+    def stop(self, refusal: UserError | None = None) -> None:
+        """Ask all tasks to stop: those that run save what they have, the others end at once.
+
+        Parameters
+        ----------
+        refusal : UserError, optional
+            Why the scheduler does not take it.
+        """
+        why = () if refusal is None else (refusal.what, refusal.hint)
+        write_text_atomic(self.path / STOP, "\n".join(" ".join(text.split()) for text in why))
 
     @property
     def is_over(self) -> bool:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from conftest import make_predicted_study
 
+from napari_singlestrip.cluster.follow import Follower
 from napari_singlestrip.cluster.scheduler import (
     Resources,
     check_scheduler,
@@ -23,7 +24,7 @@ from napari_singlestrip.cluster.scheduler import (
     take_back,
 )
 from napari_singlestrip.errors import UserError
-from napari_singlestrip.events import Finished
+from napari_singlestrip.events import Failed, Finished
 from napari_singlestrip.pipeline.export_masks import TABLE
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.submission import (
@@ -124,6 +125,9 @@ def test_what_is_refused_is_told_and_the_rest_taken_back(slurm: Path, tmp_path: 
     with pytest.raises(UserError, match="invalid partition specified: gpu"):
         hand_over(submission, PLAN, RESOURCES)
     assert submission.is_stopped
+    *_, end = Follower(submission, in_queue).follow()
+    assert isinstance(end, Failed) and "invalid partition specified: gpu" in end.what
+    assert "--partition" in end.hint
     assert (slurm / "cancelled").read_text() == "11 12\n"
 
 
@@ -132,7 +136,7 @@ def test_stopping_cancels_what_waits(slurm: Path, tmp_path: Path) -> None:
     submission = new_submission(tmp_path, PLAN)
     hand_over(submission, PLAN, RESOURCES)
     take_back(submission, PLAN)
-    assert submission.is_stopped
+    assert submission.is_stopped and submission.refusal is None
     assert (slurm / "cancelled").read_text() == "11 12 13\n"
 
 
