@@ -7,7 +7,8 @@ predicted masks, heat maps and scores, and half of the masks decided. Millisecon
 processors, since other programs may be at work; peak memory of the whole process. "window: open"
 ends when step 1 is drawn and takes clicks, "window: Review" begins there and ends when the step
 shows its first scan, which napari makes its layers for, and "window: key" goes from the key A to
-the next scan on screen, the median of seven.
+the next scan on screen, the median of seven. "window: longest" is the longest time that its
+thread works without taking an event: while keys decide, and while the table is scrolled.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +158,14 @@ def of_window(home: Path, n: int, options: argparse.Namespace) -> dict[str, floa
     QTest.qWait(1500)
     QTest.keyClick(canvas, Qt.Key.Key_N)
     QTest.qWait(500)
-    timed(found, "window: key", key, min(KEYS, n // 5))  # as long as some are undecided
+    with _stretches(found, "window: longest with keys"):
+        timed(found, "window: key", key, min(KEYS, n // 5))  # as long as some are undecided
+        QTest.qWait(1500)
+    with _stretches(found, "window: longest when scrolling"):
+        bar = dock.panels["review"].table.verticalScrollBar()
+        for k in range(40):
+            bar.setValue(bar.maximum() * k // 40)
+            QTest.qWait(25)
     found["window: memory, MB"] = _peak()
     viewer.close()
     if screen is not None:
@@ -178,6 +187,20 @@ def timed(
         work()
         taken.append(1e3 * (time.process_time() - began))
     found[name] = round(float(np.median(taken)), 1)
+
+
+@contextmanager
+def _stretches(found: dict[str, float], name: str) -> Iterator[None]:
+    """Add the most milliseconds of the processor between two ticks of the window's thread."""
+    from qtpy.QtCore import QTimer
+
+    at: list[float] = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: at.append(time.thread_time()))
+    timer.start(5)
+    yield
+    timer.stop()
+    found[name] = round(1e3 * float(np.diff(at).max()), 1)
 
 
 def _until(true: Callable[[], bool], seconds: float = 60.0) -> None:

@@ -86,7 +86,10 @@ class BidsChoice:
         """Which suffixes are taken."""
         if self.suffixes:
             return f"only {', '.join(self.suffixes)} was requested"
-        return "in a BIDS dataset, only structural scans in anat/ are taken by default"
+        return (
+            "in a BIDS dataset, only structural scans in anat/ are taken by default, others with "
+            "singlestrip new --suffix"
+        )
 
     def why_not(self, file: Path) -> str:
         """Why a file of a dataset is skipped; empty if it is wanted."""

@@ -42,7 +42,7 @@ def test_what_was_passed_over_is_said(tmp_path: Path) -> None:
     said = " ".join(search([root]).notes)
     for words in ("1 bold", "1 dwi", "1 phasediff", "1 T1map", "1 file phase images",
                   "1 file not named as BIDS has it", "derivatives/", "sourcedata/", "code/",
-                  "only structural scans"):  # fmt: skip
+                  "only structural scans", "--suffix"):  # fmt: skip
         assert words in said
 
 
