@@ -20,7 +20,7 @@ from napari_singlestrip.widgets.session.session import STEPS as DOCK_STEPS
 from napari_singlestrip.widgets.session.session import Session
 
 DEMO = "demo"  # the sample of napari's menu
-DRAWING = "The heads are being generated ..."
+DRAWING = "Heads are generated ..."  # longer, it widened the dock
 FIRST_HEADS = ("The other heads are still being generated, see below. Then choose <i>Quick</i> and "
                "press <b>Train</b>.")
 WAYS = {

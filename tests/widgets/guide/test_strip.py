@@ -12,11 +12,12 @@ from qtpy.QtCore import Qt
 from napari_singlestrip.demo import guided_folder
 from napari_singlestrip.demo.guide import STEPS
 from napari_singlestrip.study.study import Study
-from napari_singlestrip.widgets.dock.main_widget import StripWidget
+from napari_singlestrip.widgets.dock.main_widget import WIDTH, StripWidget
 from napari_singlestrip.widgets.guide.strip import DRAWING
 
 pytest_plugins = ("gui_fixtures",)
 
+MARGINS = 20  # of the dock beside the guide
 KEYS = [step.key for step in STEPS]
 
 
@@ -224,8 +225,10 @@ def test_no_sentence_is_cut_and_none_moves_what_is_below(guided: StripWidget) ->
         for made in (guide.way, guide.back, guide.forward, guide.leave):
             assert made.isHidden() or made.width() >= made.sizeHint().width()
         heights.add(guide.height())
+        wide = guide.minimumSizeHint().width()
         guide.way.setText(DRAWING)
         guide.way.show()
         process_events()
         heights.add(guide.height())
+        assert guide.minimumSizeHint().width() <= max(wide, WIDTH - MARGINS)
     assert len(heights) == 1 and heights.pop() < 80
