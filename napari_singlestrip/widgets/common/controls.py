@@ -133,10 +133,11 @@ class Page(QScrollArea):
         self._place_footer()
 
     def minimumSizeHint(self) -> QSize:
-        """Width of the panel plus a scroll bar; any height."""
+        """Width of the panel plus a scroll bar and a frame, which themes draw; any height."""
         hint, panel, bar = super().minimumSizeHint(), self.widget(), self.verticalScrollBar()
         if panel is not None and bar is not None:
-            hint.setWidth(panel.minimumSizeHint().width() + bar.sizeHint().width())
+            frame = self.width() - self.contentsRect().width()
+            hint.setWidth(panel.minimumSizeHint().width() + bar.sizeHint().width() + frame)
         return hint
 
     def scroll_to(self, widget: QWidget) -> None:
