@@ -40,7 +40,8 @@ class Newcomer:
         self._click("scan_table")
         self._click("paint_this_one")
         self._click("suggest")
-        wait_until(lambda: self.session.layers.editing.mask_on_scan().any(), "a suggestion")
+        wait_until(lambda: self.session.layers.editing.mask_on_scan().any(), "a suggestion",
+                   seconds=240)  # a process starts, imports torch and runs a network
         self._click("paint_done")
         self._click("train")
         wait_until(lambda: self.session.job.status.busy, "the job")
