@@ -14,7 +14,7 @@ from pathlib import Path
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.failures import attempt
 from napari_singlestrip.files.atomic import read_json
-from napari_singlestrip.study.references import References, find_references
+from napari_singlestrip.study.references import References, find_references, without_scans
 from napari_singlestrip.study.round_folder import RoundFolder, first_round
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.texts import counted
@@ -92,16 +92,21 @@ def find_other_masks(folder: Path, scans: Mapping[str, Path]) -> OtherMasks:
     Raises
     ------
     UserError
-        If there is no such folder, or it holds no masks.
+        If there is no such folder, or it holds no masks: scans of the study are none.
     """
     from napari_singlestrip.engine.imaging.scan_names import find_masks
 
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder} of masks.", "Check the path.")
+    masks = without_scans(find_masks(folder), scans)
+    if not masks:
+        raise UserError(
+            f"In {folder} are scans of this study, and no masks.", "Choose the folder of the masks."
+        )
     found = find_references(folder, scans)
     used = {path for name in scans if isinstance(path := attempt(found.of, name), Path)}
     doubtful = {path for paths in found.doubtful.values() for path in paths}
-    lonely = sorted(set(find_masks(folder)) - used - doubtful)
+    lonely = sorted(set(masks) - used - doubtful)
     return OtherMasks(folder, found, tuple(scans), tuple(lonely))
 
 

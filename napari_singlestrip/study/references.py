@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +101,7 @@ class StudyReferences:
 
 
 def find_references(folder: Path | None, scans: Mapping[str, Path]) -> References:
-    """Find the reference masks of all scans.
+    """Find the reference masks of all scans; a scan that lies there is none of itself.
 
     Parameters
     ----------
@@ -118,7 +119,7 @@ def find_references(folder: Path | None, scans: Mapping[str, Path]) -> Reference
         return References()
     from napari_singlestrip.engine.imaging.scan_names import find_masks, match, possible_names
 
-    masks = find_masks(folder)
+    masks = without_scans(find_masks(folder), scans)
     exact: dict[str, Path] = {}
     for path, names in masks.items():
         if len(names) == 1:
@@ -128,3 +129,11 @@ def find_references(folder: Path | None, scans: Mapping[str, Path]) -> Reference
         for name, path in scans.items()
     }
     return References(exact, *match(longest_first, masks))
+
+
+def without_scans(
+    masks: Mapping[Path, tuple[str, ...]], scans: Mapping[str, Path]
+) -> dict[Path, tuple[str, ...]]:
+    """Leave out files that are scans of the study themselves, under whatever path."""
+    own = {os.path.realpath(scan) for scan in scans.values()}
+    return {path: names for path, names in masks.items() if os.path.realpath(path) not in own}

@@ -17,7 +17,7 @@ from napari_singlestrip.events import Event, Finished, Note, Progress
 from napari_singlestrip.pipeline import stages
 from napari_singlestrip.pipeline.export_masks import export_masks
 from napari_singlestrip.pipeline.judge import judge
-from napari_singlestrip.study.other_masks import programs_of
+from napari_singlestrip.study.other_masks import find_other_masks, programs_of
 from napari_singlestrip.study.review import finetuning_plan
 from napari_singlestrip.study.round_facts import is_trained, newest_trained_round
 from napari_singlestrip.study.round_folder import heat_map_path
@@ -126,6 +126,19 @@ def test_what_is_missing_is_said(
     with pytest.raises(UserError, match="of its own network"):
         run(trained_study, bet)
     assert not unpainted.rounds.numbers()
+
+
+def test_a_scan_is_not_its_own_mask(unpainted: Study, heads: Heads, tmp_path: Path) -> None:
+    """The folder of the scans is near when one of masks is asked for."""
+    with pytest.raises(UserError, match="scans of this study, and no masks"):
+        run(unpainted, heads.scans[0].parent, good=heads.names[:1])
+    (tmp_path / "both").mkdir()
+    for scan in heads.scans:
+        (tmp_path / "both" / scan.name).symlink_to(scan)
+    shutil.copyfile(heads.masks[1], tmp_path / "both" / f"{heads.names[1]}_mask.nii.gz")
+    scans = {name: unpainted.scans.path(name) for name in heads.names}
+    found = find_other_masks(tmp_path / "both", scans)
+    assert found.masked == (heads.names[1],) and not found.lonely
 
 
 def test_an_origin_stays_with_its_mask(unpainted: Study, bet: Path, heads: Heads) -> None:
