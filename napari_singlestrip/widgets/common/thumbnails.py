@@ -161,7 +161,8 @@ class Thumbnails(QObject):
         known = self._wishes.pop(wish.place, None)
         self._wishes[wish.place] = wish  # the last one is drawn first
         while len(self._wishes) > MAX_WAITING:
-            self._wishes.pop(next(iter(self._wishes)), None)
+            with suppress(KeyError):  # a thread took the last one meanwhile
+                self._wishes.popitem(last=False)
         if known is None:
             self._background.run(self._draw_next, self._take)
 

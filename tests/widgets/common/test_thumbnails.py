@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from qtpy.QtWidgets import QApplication
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_mask
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.widgets.common import thumbnails as module
 from napari_singlestrip.widgets.common.thumbnail_image import OUTLINE, ScanPicture, scan_picture
 from napari_singlestrip.widgets.common.thumbnails import (
     FOLDER,
@@ -70,6 +72,28 @@ def test_a_placeholder_comes_at_once_and_the_picture_later(
     assert told == [name]
     assert (image.width(), image.height()) == (48, 48)
     assert not same(image, placeholder(48)) and not same(image, warning_picture(48))
+
+
+class TakenMeanwhile(OrderedDict[Any, Any]):
+    """Requests of which a thread takes one whenever they are looked through."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Begin to look through; what follows meets the change."""
+        seen = super().__iter__()
+        self.popitem()
+        return seen
+
+
+def test_threads_may_take_what_is_dropped(
+    thumbnails: Thumbnails, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of rows are scrolled by: the oldest requests are dropped while others are drawn."""
+    monkeypatch.setattr(module, "MAX_WAITING", 1)
+    monkeypatch.setattr(thumbnails, "_wishes", TakenMeanwhile())
+    monkeypatch.setattr(thumbnails._background, "run", lambda *_: None)
+    for name in study.scans.names:
+        assert same(thumbnails.pixmap(study, name).toImage(), placeholder(48))
+    assert len(thumbnails._wishes) == 1
 
 
 def test_pictures_are_kept_in_the_study_and_nowhere_else(
