@@ -32,8 +32,8 @@ TERMS = (
          "overlap. Lower is better. It tells whether the mask is shaped like a brain, not whether "
          "it follows the border of this one."),
     Term("agreement (consistency)", "The network predicts a scan several times, rotated, mirrored "
-         "and with another contrast; agreement is the overlap of the masks, 0 to 1. Higher is "
-         "better. A network can make the same error each time."),
+         "and with another contrast; agreement is the overlap of the masks, with leaks removed and "
+         "borders refined, 0 to 1. Higher is better. A network can make the same error each time."),
     Term("autoencoder", "A second, small network that was trained on the painted brain's mask "
          "only, transformed, warped and corrupted, to restore the mask of a brain."),
     Term("corrected", "You changed a predicted mask and kept it: it is used for training, and "
@@ -61,8 +61,8 @@ TERMS = (
     Term("previous round", "The masks before the latest fine-tuning."),
     Term("pseudo-label", "A predicted mask that is used for training."),
     Term("rank", "The order of the masks by their scores; 1 is the mask most likely to be right."),
-    Term("ranking score", "What the rank follows: the mean of the AE error and of 1 - agreement, "
-         "or one of the two, as the settings say. Lower is better."),
+    Term("ranking score", "What the rank follows: the geometric mean of the AE error and of 1 - "
+         "agreement, or one of the two, as the settings say. Lower is better."),
     Term("reference mask", "A mask from elsewhere that is known to be right; used for evaluation "
          "only, never for training."),
     Term("rejected", "You found a predicted mask bad: it is never used for training, whatever its "

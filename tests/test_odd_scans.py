@@ -29,7 +29,7 @@ from napari_singlestrip.engine.learning.autoencoder import Autoencoder, Frame, M
 from napari_singlestrip.engine.learning.networks import build_segmenter
 from napari_singlestrip.engine.learning.prediction import to_mask
 from napari_singlestrip.engine.learning.reconstruction_error import autoencoder_error, best_views
-from napari_singlestrip.engine.learning.segmenter import Segmenter, find_window, predict
+from napari_singlestrip.engine.learning.segmenter import Segmenter, predict
 from napari_singlestrip.engine.masks.cleanup import mask_report
 from napari_singlestrip.engine.overrides import override, settings_for
 from napari_singlestrip.errors import UserError
@@ -106,11 +106,10 @@ def test_only_user_errors_come_out(
         assert "odd.nii" in error.what
         return
     mask = to_mask(predict(segmenter, volume), volume, segmenter.settings)
-    view = find_window(segmenter, volume).view
-    assert not consistency(segmenter, view.data, 1, np.random.default_rng(0)) > 1
     if not mask.any():
         mask = np.zeros(scan.grid.shape, bool)
         mask[0, -1, 0] = True
+    assert not consistency(segmenter, volume, mask, 1, np.random.default_rng(0)) > 1
     ranking = segmenter.settings.ranking
     assert autoencoder_error(best_views(autoencoder, mask, scan.grid, ranking), "dice") <= 1
     assert np.isfinite(appearance(volume.data, mask)).all()

@@ -29,7 +29,7 @@ from napari_singlestrip.engine.heads.deformation import COARSE
 from napari_singlestrip.engine.heads.synthesis import render
 from napari_singlestrip.engine.heads.synthesis_params import sample_params
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
-from napari_singlestrip.engine.judging.consistency import consistency
+from napari_singlestrip.engine.judging.consistency import predict_augmented, sample_augmentation
 from napari_singlestrip.engine.learning import training
 from napari_singlestrip.engine.learning.autoencoder import (
     Autoencoder,
@@ -252,11 +252,13 @@ def test_a_scan_is_predicted(traffic: Traffic, segmenter: Segmenter, phantom: Sa
     assert segmenter.told() == []
 
 
-def test_agreement_is_measured_with_one_answer(traffic: Traffic, segmenter: Segmenter) -> None:
-    data = np.zeros(segmenter.shape, np.float32)
+def test_augmented_views_are_predicted_with_one_answer(
+    traffic: Traffic, segmenter: Segmenter
+) -> None:
+    data, rng = np.zeros(segmenter.shape, np.float32), np.random.default_rng(0)
     with stand_in(traffic):
-        score = consistency(segmenter, data, 4, np.random.default_rng(0))
-    assert score == 2  # of counts that are all 1
+        found = predict_augmented(segmenter, data, [sample_augmentation(rng) for _ in range(4)])
+    assert [one.shape for one in found] == 4 * [segmenter.shape]
     assert (traffic.sent, traffic.read) == (1, 1)
 
 

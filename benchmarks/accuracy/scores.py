@@ -1,4 +1,4 @@
-"""What the scores of a ranking tell of the true Dice: both, and the mean of the two.
+"""What the scores of a ranking tell of the true Dice: both, and their geometric mean.
 
 A pool is small, so its correlation is rough. The pooled correlation takes all pieces together:
 score and Dice are centred within each piece first, so that a piece whose masks are all better does
@@ -35,7 +35,8 @@ class Point:
     def score(self, name: str) -> float:
         """One of `SCORES`; the mean of both as `ranking.score=mean` has it."""
         if name == "mean":
-            return (self.scores["autoencoder_error"] + self.scores["consistency"] - 1) / 2
+            error, disagreement = -self.scores["autoencoder_error"], 1 - self.scores["consistency"]
+            return -math.sqrt(max(error, 0.0) * max(disagreement, 0.0))
         return self.scores[name]
 
 

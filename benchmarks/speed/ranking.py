@@ -5,8 +5,8 @@
 Both scores are those of the ranking stage, of a mask on 256^3 voxels of 1 mm, on one thread, in
 turns. The autoencoder sees the mask from eight views on a coarse grid, whatever the effort, and
 from one view for each pitch that is tried first; augmentation costs eight passes of the segmenter
-over the scan, so that its price grows with the effort. The networks are not trained, which takes
-no part in what they cost.
+over the scan, so that its price grows with the effort, and eight masks are refined. The networks
+are not trained, which takes no part in what they cost.
 """
 
 from __future__ import annotations
@@ -20,11 +20,18 @@ from inference import REFERENCE, make_scan
 from measuring import Table, in_turns, machine, parser, report, stopwatch
 
 from napari_singlestrip.engine.config import EFFORTS, Effort
-from napari_singlestrip.engine.heads.label_bank import training_geometry
+from napari_singlestrip.engine.heads.label_bank import Geometry, brain_box, training_geometry
+from napari_singlestrip.engine.imaging.grid import Grid, Volume
+from napari_singlestrip.engine.imaging.resampling import resample
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
-from napari_singlestrip.engine.judging.consistency import consistency
+from napari_singlestrip.engine.judging.consistency import (
+    agreement,
+    predict_augmented,
+    sample_augmentation,
+)
 from napari_singlestrip.engine.learning.autoencoder import Autoencoder, MaskAutoencoder, mask_frame
 from napari_singlestrip.engine.learning.networks import build_segmenter
+from napari_singlestrip.engine.learning.prediction import similar_masks
 from napari_singlestrip.engine.learning.reconstruction_error import autoencoder_error, best_views
 from napari_singlestrip.engine.learning.segmenter import Segmenter
 from napari_singlestrip.engine.overrides import settings_for
@@ -57,6 +64,10 @@ class Scores:
         net = build_segmenter(settings.network).eval()
         self.segmenter = Segmenter(net, settings, geometry.spacing_mm, geometry.shape)
         self.seen = np.random.default_rng(0).random(geometry.shape, np.float32)
+        self.volume = opened.load()
+        self.view = window_around(self.mask, self.grid, geometry)
+        inside = Volume(self.mask.astype(np.float32), self.grid.affine)
+        self.brain = resample(inside, self.view)
         self.folds = 1 if effort == ONCE else FOLDS
         once = effort == ONCE
         works = {"score": self.score, "augment": self.augment}
@@ -76,8 +87,22 @@ class Scores:
         autoencoder_error(views, self.config.error)
 
     def augment(self) -> None:
-        """By augmentation of what the segmenter sees of the scan."""
-        consistency(self.segmenter, self.seen, self.folds, np.random.default_rng(0))
+        """By augmentation of what the segmenter sees of the scan, and refined borders."""
+        rng = np.random.default_rng(0)
+        augmentations = [sample_augmentation(rng) for _ in range(self.folds)]
+        predict_augmented(self.segmenter, self.seen, augmentations)
+        found = [self.brain for _ in augmentations]  # an untrained network finds none
+        agreement(similar_masks(
+            found, self.view, self.mask, self.volume, self.segmenter.settings, self.autoencoder
+        ))
+
+
+def window_around(mask: np.ndarray, grid: Grid, geometry: Geometry) -> Grid:
+    """What the segmenter sees of a scan: its training grid around the brain."""
+    middle = sum(brain_box(mask, grid)) / 2
+    affine = np.diag([*3 * [geometry.spacing_mm], 1.0])
+    affine[:3, 3] = middle - geometry.spacing_mm * (np.array(geometry.shape) - 1) / 2
+    return Grid(geometry.shape, affine)
 
 
 def main() -> None:

@@ -254,7 +254,7 @@ class RankingConfig(Config):
     score: Literal["mean", "autoencoder", "consistency"] = Field(
         "mean",
         description="Ranking criterion: the autoencoder's error, agreement under "
-        "augmentation, or the mean of that error and of 1 - agreement",
+        "augmentation, or the geometric mean of that error and of 1 - agreement",
     )
     error: Literal["dice", "mse", "surface"] = Field(
         "dice", description="How a mask and its reconstruction are compared"
@@ -282,15 +282,6 @@ class RankingConfig(Config):
     def measures_consistency(self) -> bool:
         """Whether agreement is needed, as a measure of its own or for the score."""
         return self.consistency or self.score != "autoencoder"
-
-    @model_validator(mode="after")
-    def _comparable(self) -> Self:
-        if self.score == "mean" and self.error != "dice":
-            raise ValueError(
-                "ranking.score=mean adds overlaps: it needs ranking.error=dice, or choose "
-                "ranking.score=autoencoder"
-            )
-        return self
 
 
 class FinetuningConfig(Config):

@@ -17,7 +17,8 @@ from napari_singlestrip.engine.judging.ranking import score_mask
 from napari_singlestrip.engine.learning.autoencoder import autoencoder_task, load_autoencoder
 from napari_singlestrip.engine.learning.device import choose_device, in_words
 from napari_singlestrip.engine.learning.leaks import remove_leaks
-from napari_singlestrip.engine.learning.segmenter import find_window, load_segmenter, strip_volume
+from napari_singlestrip.engine.learning.prediction import similar_masks
+from napari_singlestrip.engine.learning.segmenter import load_segmenter, strip_volume
 from napari_singlestrip.engine.learning.segmenter_training import segmenter_task
 from napari_singlestrip.engine.learning.training import Task, train
 from napari_singlestrip.engine.masks.border_refinement import refine_border
@@ -120,9 +121,10 @@ class _Timing:
             heat = unconform(views[0].reconstructed, views[0].grid, scan.grid, fill=0.0)
             save_map(self.folder / "heat.nii.gz", np.round(mask - heat, 2), like=scan)
             if settings.ranking.measures_consistency:
-                data = find_window(segmenter, scan.load()).view.data
-                n = settings.ranking.n_augmentations
-                consistency(segmenter, data, n, np.random.default_rng(0))
+                n, volume = settings.ranking.n_augmentations, scan.load()
+                consistency(segmenter, volume, mask, n, np.random.default_rng(0))
+                brains = n * [mask.astype(np.float32)]  # those of the network are mostly empty
+                similar_masks(brains, scan.grid, mask, volume, settings, autoencoder)
 
         for stage, work in (("predict", predict_one), ("rank", rank_one)):
             first, each = _time_scan(work)

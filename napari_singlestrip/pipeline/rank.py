@@ -24,7 +24,6 @@ from napari_singlestrip.engine.judging.ranking import appearance, score_mask
 from napari_singlestrip.engine.learning.autoencoder import load_autoencoder
 from napari_singlestrip.engine.learning.checkpoint import load_checkpoint
 from napari_singlestrip.engine.learning.device import in_words
-from napari_singlestrip.engine.learning.segmenter import find_window
 from napari_singlestrip.engine.masks.doubt import doubted, places
 from napari_singlestrip.events import Event, Progress, Started, seconds_left
 from napari_singlestrip.pipeline.autoencoder_choice import autoencoder_path
@@ -106,9 +105,13 @@ def _measured_with(job: Job, round_: int, agreement: Agreement | None = None) ->
     config = job.settings.ranking
     path = autoencoder_path(job.study, round_) or job.folder(round_).autoencoder
     weights = load_checkpoint(path, "autoencoder")["average"]
+    prediction = job.settings.prediction  # whose masks are compared
     parts = (
-        config.error, config.views, config.pitch_deg,
-        config.measures_consistency and config.n_augmentations, job.settings.seed,
+        config.error, config.views, config.pitch_deg, job.settings.seed,
+        config.measures_consistency and (
+            config.n_augmentations, prediction.threshold, prediction.remove_leaks,
+            prediction.refine_border,
+        ),
     )
     digest = hashlib.sha256(repr(parts).encode())
     if agreement is not None:
@@ -165,7 +168,7 @@ class Ranker:
             agreement = self.agreement.of(name, mask, scan)
         else:
             measured = config.measures_consistency
-            agreement = self._consistency(scan, name) if measured else float("nan")
+            agreement = self._consistency(scan, mask, name) if measured else float("nan")
             yield from remarks_of(self.segmenter, name)
         if config.select == "varied":
             self.looks[name] = appearance(scan.load().data, mask)
@@ -185,8 +188,7 @@ class Ranker:
         rows[name] = row
         yield wrote(self.job, path, "reconstruction")
 
-    def _consistency(self, scan: Scan, name: str) -> float:
-        data = find_window(self.segmenter, scan.load()).view.data
-        seed = [self.job.settings.seed, 5, *name.encode()]
+    def _consistency(self, scan: Scan, mask: npt.NDArray[np.bool_], name: str) -> float:
+        rng = np.random.default_rng([self.job.settings.seed, 5, *name.encode()])
         n = self.job.settings.ranking.n_augmentations
-        return consistency(self.segmenter, data, n, np.random.default_rng(seed))
+        return consistency(self.segmenter, scan.load(), mask, n, rng)

@@ -26,7 +26,8 @@ OUTLOOK_TIPS: dict[Outlook, str] = {
 }
 FEWEST = 4  # masks needed for a comparison
 WORSE, FAR = 1.0, 3.0  # robust standard deviations
-LEAST = 0.01  # smaller differences of the scores are not informative
+LEAST = 0.2  # smaller differences of their logarithms are not informative
+ROUNDED = 1e-6  # scores are not smaller
 # For an adult brain. On real scans, 11 of the 12 masks with a Dice below 0.94 had a place of this
 # size, and 17 of the other 36: see docs/places_to_check.md.
 LARGE_PLACE_ML = 10.0
@@ -57,9 +58,9 @@ def has_large_place(score: ScoreRow) -> bool:
 
 
 def _doubt(row: ReviewRow) -> float:
-    """The mean of the scores that were measured; lower is better."""
+    """Logarithm of the geometric mean of the scores that were measured; lower is better."""
     scores = row.score.autoencoder_error, 1 - row.score.consistency
-    found = [value for value in scores if math.isfinite(value)]
+    found = [math.log(max(value, ROUNDED)) for value in scores if math.isfinite(value)]
     return sum(found) / len(found) if found else math.nan
 
 

@@ -228,8 +228,10 @@ def test_agreement_under_augmentation_agrees(
     both: tuple[Segmenter, Segmenter], phantom: SampleHead
 ) -> None:
     here, there = both
-    data = predict(here, Volume(phantom.data.astype(np.float32), phantom.affine)).conformed.data
-    scores = [consistency(s, data, 6, np.random.default_rng(0)) for s in (here, there)]
+    volume = Volume(phantom.data.astype(np.float32), phantom.affine)
+    scores = [
+        consistency(s, volume, phantom.mask, 6, np.random.default_rng(0)) for s in (here, there)
+    ]
     assert scores[0] == pytest.approx(scores[1], abs=0.01)
 
 

@@ -46,3 +46,12 @@ def test_small_differences_say_nothing_and_unknown_scores_are_looked_at() -> Non
     found = outlooks(rows([0.050, 0.051, 0.052, 0.053, 0.0535, nan]))
     assert {found[f"s{n}"] for n in range(5)} == {"usual"}
     assert found["s5"] == "look"
+
+
+def test_a_mask_that_views_disagree_about_is_seen_where_disagreement_is_small() -> None:
+    """The autoencoder's errors are larger, and would hide it in a sum."""
+    found = outlooks([
+        ReviewRow(ScoreRow(f"s{n}", 0.02, agreement, 1400.0, n + 1, False, ""))
+        for n, agreement in enumerate([0.994, 0.995, 0.994, 0.993, 0.994, 0.982])
+    ])
+    assert [found[f"s{n}"] for n in range(6)] == [*["usual"] * 5, "look"]

@@ -1,8 +1,10 @@
 """Agreement under augmentation: whether the mask stays the same when the scan is augmented.
 
 Test-time augmentation after Specktor-Fadida et al. (2021): contrast, reflection and rotations; each
-prediction is transformed back, and the score is the median over augmentations of the Dice with
-their voxelwise median.
+prediction is transformed back and becomes a mask, and the score is the median over augmentations of
+the Dice with their voxelwise median. The masks are those that a person would get, with refined
+borders: much of what a network's coarse predictions disagree about is corrected there, and what is
+left tells more of a mask's errors (docs/trials.md).
 """
 
 from __future__ import annotations
@@ -16,14 +18,14 @@ import scipy
 import torch
 from torch.nn import functional
 
-from napari_singlestrip.engine.arrays import FloatArray
+from napari_singlestrip.engine.arrays import FloatArray, Mask
 from napari_singlestrip.engine.devices import transfer
 from napari_singlestrip.engine.devices.memory import is_out_of_memory, release
 from napari_singlestrip.engine.devices.precision import REFUSALS
+from napari_singlestrip.engine.imaging.grid import Volume
 from napari_singlestrip.engine.learning.losses import to_probability
-from napari_singlestrip.engine.learning.segmenter import Segmenter, predict_array
-
-Counts = list[tuple[int, int]]
+from napari_singlestrip.engine.learning.prediction import similar_masks
+from napari_singlestrip.engine.learning.segmenter import Segmenter, find_window, predict_array
 
 CONTRAST = 0.1  # largest change of contrast, fraction
 ROTATION_DEG = 30.0  # largest rotation, about a random axis
@@ -59,15 +61,21 @@ def sample_augmentation(rng: np.random.Generator) -> Augmentation:
 
 
 def consistency(
-    segmenter: Segmenter, data: FloatArray, n_augmentations: int, rng: np.random.Generator
+    segmenter: Segmenter,
+    volume: Volume,
+    mask: Mask,
+    n_augmentations: int,
+    rng: np.random.Generator,
 ) -> float:
     """Agreement of a segmenter with itself on a scan, 0 to 1 (higher is better).
 
     Parameters
     ----------
     segmenter : Segmenter
-    data : (I, J, K) float32
-        The scan as the network sees it, 0 to 1: the view of `segmenter.find_window`.
+    volume : Volume
+        The scan on its own grid.
+    mask : (i, j, k) bool
+        The segmenter's mask of it, on that grid.
     n_augmentations : int
     rng : numpy.random.Generator
 
@@ -76,35 +84,64 @@ def consistency(
     float
         NaN if no augmentation finds any brain.
     """
+    seen = find_window(segmenter, volume).view
     augmentations = [sample_augmentation(rng) for _ in range(n_augmentations)]
-    dices = [2 * both / total for both, total in _overlaps(segmenter, data, augmentations) if total]
+    predictions = predict_augmented(segmenter, seen.data, augmentations)
+    settings, autoencoder = segmenter.settings, segmenter.autoencoder
+    return agreement(
+        similar_masks(predictions, seen.grid, mask, volume, settings, autoencoder)
+    )
+
+
+def agreement(masks: Sequence[Mask]) -> float:
+    """Median over masks of the Dice with their voxelwise median; NaN if all are empty.
+
+    Parameters
+    ----------
+    masks : sequence of (I, J, K) bool
+    """
+    median = np.mean(masks, axis=0) >= 0.5
+    totals = [int(mask.sum() + median.sum()) for mask in masks]
+    dices = [
+        2 * int((mask & median).sum()) / total
+        for mask, total in zip(masks, totals, strict=True) if total
+    ]
     return float(np.median(dices)) if dices else float("nan")
 
 
-def _overlaps(
+def predict_augmented(
     segmenter: Segmenter, data: FloatArray, augmentations: Sequence[Augmentation]
-) -> Counts:
-    """Intersection and sum of each mask and the voxelwise median of all (voxels)."""
+) -> list[FloatArray]:
+    """Predict a scan under each augmentation, transformed back.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    data : (I, J, K) float32
+        The scan as the network sees it, 0 to 1: the view of `segmenter.find_window`.
+    augmentations : sequence of N Augmentation
+
+    Returns
+    -------
+    list of N (I, J, K) float32
+        Brain probability.
+    """
     if segmenter.device.type not in ("cpu", "mps"):  # which has no grid_sample of volumes
         try:
-            return overlaps_on_device(segmenter, data, augmentations)
+            return predict_augmented_on_device(segmenter, data, augmentations)
         except REFUSALS as error:
             if not is_out_of_memory(error):
                 raise
         release(segmenter.device)
-    masks = [
-        a.invert(predict_array(segmenter, a.apply(data), flip=False)) > 0.5 for a in augmentations
-    ]
-    median = np.mean(masks, axis=0) >= 0.5
-    return [(int((mask & median).sum()), int(mask.sum() + median.sum())) for mask in masks]
+    return [a.invert(predict_array(segmenter, a.apply(data), flip=False)) for a in augmentations]
 
 
-def overlaps_on_device(
+def predict_augmented_on_device(
     segmenter: Segmenter, data: FloatArray, augmentations: Sequence[Augmentation]
-) -> Counts:
-    """The counts that `consistency` needs, computed on the segmenter's device.
+) -> list[FloatArray]:
+    """`predict_augmented`, with all rotations on the segmenter's device.
 
-    Only a few counts are copied back: rotating a scan on the CPU takes longer than the network.
+    Rotating a scan on the CPU takes longer than the network there.
     """
     device, n = segmenter.device, len(augmentations)
     # There and back: the inverse of a rotation is its transpose.
@@ -120,11 +157,8 @@ def overlaps_on_device(
         batch = torch.stack([v.flip(1) if a.mirror else v for v, a in _pairs(views, augmentations)])
         found = to_probability(segmenter.net(batch), segmenter.settings.network)
         found = torch.stack([f.flip(1) if a.mirror else f for f, a in _pairs(found, augmentations)])
-        masks = _turn(found, back) > 0.5
-        median = 2 * masks.sum(0, keepdim=True) >= n
-        axes = (1, 2, 3, 4)
-        counts = torch.stack([(masks & median).sum(axes), masks.sum(axes) + median.sum()], 1)
-    return [(both, total) for both, total in transfer.read(counts).tolist()]
+        turned = _turn(found, back)
+    return list(transfer.read(turned)[:, 0])
 
 
 def _pairs(

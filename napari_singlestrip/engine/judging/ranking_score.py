@@ -22,10 +22,12 @@ def ranked_by(
     consistencies : sequence of N floats
         Agreement under augmentation, 0 to 1.
     score : {"mean", "autoencoder", "consistency"}
-        The autoencoder's error, 1 - agreement, or the mean of these. They complement each other:
-        the autoencoder misses a brain-shaped mask in the wrong location, agreement misses errors
-        that recur under every augmentation. In the mean, an unknown agreement is that which masks
-        with such an error have: a mask that only one of several programs made is not put last.
+        The autoencoder's error, 1 - agreement, or the geometric mean of these. They complement
+        each other: the autoencoder misses a brain-shaped mask in the wrong location, agreement
+        misses errors that recur under every augmentation. Their scales differ, too: an arithmetic
+        mean would be nearly the autoencoder's error alone. In the mean, an unknown agreement is
+        that which masks with such an error have: a mask that only one of several programs made is
+        not put last.
 
     Returns
     -------
@@ -35,7 +37,7 @@ def ranked_by(
     if score == "consistency":
         return disagreement
     shapes = np.asarray(errors, float)
-    return shapes if score == "autoencoder" else (shapes + _likely(disagreement, shapes)) / 2
+    return shapes if score == "autoencoder" else np.sqrt(shapes * _likely(disagreement, shapes))
 
 
 def _likely(

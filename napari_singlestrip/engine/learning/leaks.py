@@ -42,21 +42,43 @@ def remove_leaks(mask: Mask, grid: Grid, autoencoder: Autoencoder, config: Ranki
         As `mask` if that is empty, or if the error of its reconstruction (1 - Dice) is above 0.05.
         The 3.5 mm are those of an adult's brain, and less for a smaller one.
     """
-    out = mask.copy()
-    box = bounding_box(mask)
-    if box is None:
+    out, box = mask.copy(), bounding_box(mask)
+    room = room_for_brain(mask, grid, autoencoder, config)
+    if box is None or room is None:
         return out
-    (view,) = best_views(autoencoder, mask, grid, config.model_copy(update={"views": 1}))
-    if autoencoder_error([view], "dice") > LARGEST_ERROR:
-        return out
-    size = relative_size(mask[box], grid.spacing)
     affine = grid.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
     here = Grid(out[box].shape, affine)
-    limit = OUTSIDE_MM * size
-    outside = _distance(view, FINE_MM * size, limit)
-    out[box] &= resample(outside, here, fill=np.inf) <= limit
+    out[box] &= resample(room, here, fill=-np.inf) >= 0
     return out
+
+
+def room_for_brain(
+    mask: Mask, grid: Grid, autoencoder: Autoencoder, config: RankingConfig
+) -> Volume | None:
+    """Say where there may be brain, by a mask's reconstruction.
+
+    Parameters
+    ----------
+    mask, grid, autoencoder, config
+        As `remove_leaks`.
+
+    Returns
+    -------
+    Volume or None
+        Distance to the surface beyond which all is leak (mm, negative there), as far as it is
+        needed; outside of the volume there is no brain. None where the reconstruction says nothing.
+    """
+    box = bounding_box(mask)
+    if box is None:
+        return None
+    (view,) = best_views(autoencoder, mask, grid, config.model_copy(update={"views": 1}))
+    if autoencoder_error([view], "dice") > LARGEST_ERROR:
+        return None
+    size = relative_size(mask[box], grid.spacing)
+    limit = OUTSIDE_MM * size
+    distance = _distance(view, FINE_MM * size, limit)
+    return Volume(limit - distance.data, distance.affine)
 
 
 def _distance(view: Reconstruction, step_mm: float, limit: float) -> Volume:

@@ -13,16 +13,20 @@ from hypothesis import strategies as st
 from torch import nn
 
 from napari_singlestrip.engine.config import Settings
+from napari_singlestrip.engine.imaging.grid import Volume
 from napari_singlestrip.engine.judging.consistency import (
     CONTRAST,
     ROTATION_DEG,
     Augmentation,
-    _overlaps,
+    agreement,
     consistency,
-    overlaps_on_device,
+    predict_augmented,
+    predict_augmented_on_device,
     sample_augmentation,
 )
-from napari_singlestrip.engine.learning.segmenter import Segmenter
+from napari_singlestrip.engine.learning.prediction import to_mask
+from napari_singlestrip.engine.learning.segmenter import Segmenter, predict
+from napari_singlestrip.engine.overrides import override
 
 SIDE = 24
 
@@ -53,9 +57,18 @@ class LeftHalf(Threshold):
         return (8.0 - place).expand_as(x) * 10 + 0 * self.level
 
 
+COARSE = override(Settings(), {"prediction.refine_border": False, "prediction.threshold": 0.5})
+
+
+def views(seed: int, n: int = 6) -> list[Augmentation]:
+    rng = np.random.default_rng(seed)
+    return [sample_augmentation(rng) for _ in range(n)]
+
+
 def score(net: nn.Module, seed: int = 0) -> float:
-    segmenter = Segmenter(net.eval(), Settings(), 4.0, (SIDE, SIDE, SIDE))
-    return consistency(segmenter, blob(), 6, np.random.default_rng(seed))
+    """Agreement of the network's own masks."""
+    segmenter = Segmenter(net.eval(), COARSE, 4.0, (SIDE, SIDE, SIDE))
+    return agreement([p > 0.5 for p in predict_augmented(segmenter, blob(), views(seed))])
 
 
 @given(st.integers(0, 2**31))
@@ -116,14 +129,12 @@ def test_brain_everywhere_is_nearly_consistent() -> None:
 def test_a_card_finds_what_the_cpu_finds(net: nn.Module, shape: tuple[int, ...]) -> None:
     """The same views, turned by torch and not by scipy: rounding moves few voxels."""
     data = blob()[tuple(slice(0, n) for n in shape)]
-    segmenter = Segmenter(net.eval(), Settings(), 4.0, (16, 20, 24))
-    rng = np.random.default_rng(1)
-    augmentations = [sample_augmentation(rng) for _ in range(6)]
-    slow = _overlaps(segmenter, data, augmentations)
-    fast = overlaps_on_device(segmenter, data, augmentations)
-    for (both, total), (both_there, total_there) in zip(slow, fast, strict=True):
-        assert abs(2 * both / total - 2 * both_there / total_there) < 0.002
-        assert abs(total - total_there) <= 0.002 * total + 2
+    segmenter = Segmenter(net.eval(), COARSE, 4.0, (16, 20, 24))
+    slow = predict_augmented(segmenter, data, views(1))
+    fast = predict_augmented_on_device(segmenter, data, views(1))
+    for one, other in zip(slow, fast, strict=True):
+        assert one.shape == other.shape == data.shape
+        assert np.count_nonzero((one > 0.5) ^ (other > 0.5)) <= 0.002 * data.size
 
 
 def test_a_card_without_memory_leaves_it_to_the_slow_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +144,33 @@ def test_a_card_without_memory_leaves_it_to_the_slow_way(monkeypatch: pytest.Mon
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     module = "napari_singlestrip.engine.judging.consistency"
-    monkeypatch.setattr(f"{module}.overlaps_on_device", full)
+    monkeypatch.setattr(f"{module}.predict_augmented_on_device", full)
     monkeypatch.setattr(f"{module}.release", lambda _: None)
     monkeypatch.setattr(Segmenter, "device", torch.device("meta"))
     assert score(Threshold()) == expected
+
+
+class Rough(Threshold):
+    """Bright is brain, with a surface that is off by other errors in every view."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rng = torch.Generator().manual_seed(int(1e4 * float(x.mean())))
+        noise = torch.randn([1, 1, *(side // 4 for side in x.shape[2:])], generator=rng)
+        smooth = nn.functional.interpolate(noise, size=x.shape[2:], mode="trilinear")
+        return 40 * (x - self.level + 0.3 * torch.tanh(2 * smooth))
+
+
+def test_agreement_is_that_of_masks_with_refined_borders() -> None:
+    """What the border of the scan corrects in every view is no disagreement."""
+    axes = np.ogrid[:96, :96, :96]
+    radius = np.sqrt(sum((a - 47.5) ** 2 for a in axes))
+    head = np.select([radius < 35, radius < 39], [0.9, 0.0], 0.15).astype(np.float32)
+    volume = Volume(head, np.diag([2.0, 2.0, 2.0, 1.0]))
+    found = {}
+    for refined in (True, False):
+        settings = override(COARSE, {"prediction.refine_border": refined})
+        segmenter = Segmenter(Rough(0.5).eval(), settings, 4.0, (48, 48, 48))
+        mask = to_mask(predict(segmenter, volume), volume, settings)
+        found[refined] = consistency(segmenter, volume, mask, 4, np.random.default_rng(0))
+    assert found[False] < 0.99
+    assert found[True] > found[False] + 0.005

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from napari_singlestrip.engine.config import RankingConfig
 from napari_singlestrip.engine.judging.ranking import appearance, rank, select, unusual
 from napari_singlestrip.engine.overrides import settings_for
-from napari_singlestrip.errors import UserError
 
 NAN = math.nan
 ERRORS = st.lists(
@@ -153,11 +152,6 @@ def test_nan_is_not_unusual() -> None:
 
 
 # --- what the ranking is by
-
-
-def test_the_mean_of_both_needs_comparable_scores() -> None:
-    with pytest.raises(UserError, match=r"ranking\.error=dice"):
-        settings_for("quick", {"ranking.error": "mse"})
 
 
 @pytest.mark.parametrize("score", ["mean", "autoencoder", "consistency"])

@@ -15,7 +15,8 @@ ALL = ("mean", "autoencoder", "consistency")
 def test_the_mean_of_both_scores_counts() -> None:
     errors, consistencies = [0.02, 0.10, 0.03], [0.99, 0.95, 0.80]
     expected = {
-        "autoencoder": errors, "consistency": [0.01, 0.05, 0.20], "mean": [0.015, 0.075, 0.115],
+        "autoencoder": errors, "consistency": [0.01, 0.05, 0.20],
+        "mean": [0.0002**0.5, 0.005**0.5, 0.006**0.5],
     }
     for score, values in expected.items():
         assert ranked_by(errors, consistencies, score) == pytest.approx(values)
@@ -37,7 +38,7 @@ def test_what_has_no_error_or_nobodys_agreement_is_last() -> None:
 
 
 @pytest.mark.parametrize(("errors", "agreements", "expected"), [
-    ([0.03, 0.02, 0.05], [0.99, 0.97, 0.96], "mean"),  # 0.020, 0.025, 0.045
+    ([0.03, 0.02, 0.05], [0.99, 0.97, 0.96], "mean"),  # 0.0173, 0.0245, 0.0447
     ([0.02, 0.03, 0.05], [0.90, 0.99, 0.98], "autoencoder"),
     ([0.09, 0.03, 0.01], [0.99, 0.98, 0.97], "consistency"),
     ([0.02, 0.03, math.nan], [math.nan] * 3, "autoencoder"),  # no agreement was measured
