@@ -398,6 +398,23 @@ def test_soft_labels_are_those_of_pseudo_labels_only(trained_copy: Study) -> Non
         assert ((hard < 0) == (probable < 0))[np.abs(hard) > 0.6].mean() > 0.9
 
 
+def test_scores_that_depend_on_something_else_are_not_comparable(trained_copy: Study) -> None:
+    settings = settings_of_run(trained_copy, None, {}, None)
+
+    def measured_with(**changes: Any) -> str:
+        dotted = {key.replace("__", "."): value for key, value in changes.items()}
+        job = Job(trained_copy, override(settings, dotted), torch.device("cpu"))
+        return rank_stage._measured_with(job, 1)
+
+    assert measured_with() == measured_with(ranking__fraction=0.5)
+    different: list[dict[str, Any]] = [
+        {}, {"ranking__n_augmentations": 4}, {"ranking__views": 3},
+        {"prediction__threshold": 0.4}, {"prediction__refine_border": False},
+        {"prediction__remove_leaks": False},
+    ]
+    assert len({measured_with(**changes) for changes in different}) == len(different)
+
+
 def test_varied_pseudo_labels_can_be_asked_for(trained_copy: Study) -> None:
     before = {row.scan for row in trained_copy.rounds.scores(1) if row.selected}
     run(trained_copy, stages=["rank"], overrides={"ranking.select": "varied"})
