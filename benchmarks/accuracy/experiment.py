@@ -47,7 +47,7 @@ K_SHARE = 0.5  # of the pool, in the arms that take k pseudo-labels
 CORRECTED = (1, 2, 4, 8)
 ORDERS = ("top", "worst", "random")
 DEFAULT = "default"  # what the program does when nobody decides
-SELECTING = ("ae_k", "tta_k", "random_k", "oracle_k")
+SELECTING = ("ae_k", "tta_k", "rank_k", "random_k", "oracle_k")
 LABELS = (3, 5, 99)
 WORST_AND_BEST = "corrected_4_worst_ae_k"  # what a person does who sees the ranking
 ALL_CORRECTED = "corrected_99_top"
@@ -276,7 +276,7 @@ class Piece:
             self._correct(study, self._order(report, order)[: int(n)])
 
     def _order(self, report: RankingReport, rule: str) -> list[str]:
-        """Names of the pool as a rule takes them: top and worst in the program's order."""
+        """Names of the pool as a rule takes them: rank, top and worst in the program's order."""
         rows = list(report.rows)
         if rule == "ae_k":
             rows.sort(key=lambda row: row.score.autoencoder_error)
