@@ -32,7 +32,7 @@ from napari_singlestrip.engine.judging.expected_dice import (
 )
 
 Array = np.ndarray
-SELF_TRAINED = ("ae_k", "default", "all", "random_k", "tta_k", "two_rounds")
+SELF_TRAINED = ("ae_k", "default", "all", "rank_k", "random_k", "tta_k", "two_rounds")
 CORRECTED = ("corrected_4_top", "corrected_4_worst", "corrected_2_worst", "corrected_1_worst")
 KINDS = {
     "first": ("initial",), "self-trained": SELF_TRAINED, "corrected": CORRECTED,
@@ -117,7 +117,8 @@ def _corrected(piece: Path, arm: str) -> set[str]:
     _, n, order = arm.split("_")
     content = json.loads((piece / "initial.json").read_text(encoding="utf-8"))
     doubt = {
-        scan: error + 1 - content["consistency"][scan] for scan, error in content["errors"].items()
+        scan: error * (1 - content["consistency"][scan])
+        for scan, error in content["errors"].items()
         if None not in (error, content["consistency"].get(scan))
     }
     ranked = sorted(doubt, key=lambda scan: doubt[scan])

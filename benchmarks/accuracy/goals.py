@@ -79,7 +79,7 @@ def _scores(results: Results) -> Iterator[Line]:
     for group, values in found.items():
         ours, rival = values["autoencoder_error"], values["consistency"]
         yield _at_least(f"autoencoder, Spearman pooled, {group}", ours, 0.7)
-        both = f"mean of both (the program's ranking), Spearman pooled, {group}"
+        both = f"geometric mean of both (the ranking), Spearman pooled, {group}"
         yield _at_least(both, values["mean"], 0.7)
         above = f"above {rival:.2f} (agreement)"
         yield f"autoencoder, Spearman pooled, {group}", above, ours, ours > rival

@@ -33,7 +33,7 @@ class Point:
     dice: float
 
     def score(self, name: str) -> float:
-        """One of `SCORES`; the mean of both as `ranking.score=mean` has it."""
+        """One of `SCORES`; the geometric mean of both as `ranking.score=mean` has it."""
         if name == "mean":
             error, disagreement = -self.scores["autoencoder_error"], 1 - self.scores["consistency"]
             return -math.sqrt(max(error, 0.0) * max(disagreement, 0.0))

@@ -52,7 +52,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BASELINES = ("initial", "control", "control_synthetic", "random_k")
 # Beside the peers:
 SHOWN = ("initial", "control", DEFAULT, "ae_k", "corrected_4_top", ALL_CORRECTED)
-SCORE_NAMES = ("autoencoder", "agreement", "mean of both")
+SCORE_NAMES = ("autoencoder", "agreement", "geometric mean of both")
 OURS = "ae_k"  # what is compared with the peers: one label, and nobody decides
 
 
