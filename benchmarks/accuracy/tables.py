@@ -200,7 +200,7 @@ def table_of_contrasts(results: Results) -> str:
 def table_of_scores(results: Results) -> str:
     """Rank correlations of both scores with the Dice, before and after fine-tuning."""
     rows = []
-    for arm in ("initial", OURS):
+    for arm in ("initial", DEFAULT, OURS):
         for whole_pool in (False, True):
             cloud = points(results, arm, whole_pool=whole_pool)
             if not cloud:
@@ -233,7 +233,7 @@ def with_interval(value: float, bounds: tuple[float, float]) -> str:
 def table_of_score_contrasts(results: Results) -> str:
     """Pooled correlations within each contrast that has enough scans."""
     rows = []
-    for arm in ("initial", OURS):
+    for arm in ("initial", DEFAULT, OURS):
         cloud = [*points(results, arm, whole_pool=False), *points(results, arm, whole_pool=True)]
         for name, (n, found) in by_contrast(cloud).items():
             rows.append([arm, name, str(n), *(in_digits(found[score], 2) for score in SCORES)])
