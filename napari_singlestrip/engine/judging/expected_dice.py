@@ -76,7 +76,7 @@ class Curve:
     slopes : (float, float)
         Of log(error) and of log(1 - agreement).
     spread : (float, float)
-        5% and 95% quantiles of what log(1 - Dice) is beside the curve.
+        Between them lies what log(1 - Dice) is beside the curve in 9 of 10 masks of other people.
     within, between : float
         Its standard deviations over the masks of a study, and over studies.
     seen : mapping of str to pairs
