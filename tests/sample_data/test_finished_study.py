@@ -20,6 +20,7 @@ from napari_singlestrip.sample_data.finished_study import (
     unfold,
     unfold_tuned,
 )
+from napari_singlestrip.study.expected_quality import kind_of_round
 from napari_singlestrip.study.round_facts import is_trained
 from napari_singlestrip.study.round_folder import FIXED, RoundFolder
 from napari_singlestrip.study.study import Study
@@ -54,6 +55,13 @@ def test_it_was_trained_with_the_settings_of_today(packed: Study) -> None:
     assert begun is not None
     today = packed.settings()
     assert {n: getattr(begun, n) for n in FIXED} == {n: getattr(today, n) for n in FIXED}
+
+
+def test_it_is_known_what_to_expect_of_its_masks(packed: Study) -> None:
+    """Which depends on how the autoencoder was trained, too."""
+    assert kind_of_round(packed, 0) == ("quick", "first")
+    expected = [row.expected_dice for row in packed.rounds.scores(0)]
+    assert all(0.7 < dice < 1 for dice in expected)
 
 
 def test_scans_and_references_lie_beside(packed: Study) -> None:

@@ -28,6 +28,7 @@ from napari_singlestrip.widgets.session.session import Session
 # After a decision. The next scan is on screen by then: starting a job reads a thousand files, and
 # decisions that come in quick succession belong into the same round.
 REST_MS = 3_000
+ENOUGH_NEW = 5  # decided masks that a round would learn from for the first time
 LEARNS_ON = "learns_on"  # in window.json
 BY_DEFAULT = ("quick",)  # efforts whose rounds are there while one still reviews
 DECIDED = (StudyPart.DECISIONS, StudyPart.MASKS)
@@ -148,7 +149,7 @@ class Meanwhile(QWidget):
         if ranked_round(study) is None or newer_round(study) is not None:
             return False
         plan = finetuning_plan(study, self._top_ranked())
-        enough = study.settings().finetuning.min_reviewed_masks
+        enough = min(ENOUGH_NEW, study.settings().finetuning.min_reviewed_masks)
         due = bool(plan.unfinished) or plan.n_new >= enough
         return due and not plan.problem and not plan.is_first
 
