@@ -37,7 +37,10 @@ def ranked_by(
     if score == "consistency":
         return disagreement
     shapes = np.asarray(errors, float)
-    return shapes if score == "autoencoder" else np.sqrt(shapes * _likely(disagreement, shapes))
+    if score == "autoencoder":
+        return shapes
+    with np.errstate(invalid="ignore"):  # numbers that are no scores, in a table of a person
+        return np.sqrt(shapes * _likely(disagreement, shapes))
 
 
 def _likely(

@@ -35,6 +35,7 @@ def test_what_has_no_error_or_nobodys_agreement_is_last() -> None:
     values = ranked_by([0.02, math.nan, 0.5], [0.9, 0.99, 0.9], "mean")
     assert rank(values.tolist()).tolist() == [1, 3, 2]
     assert all(math.isnan(v) for v in ranked_by([0.02, 0.03], [math.nan, math.nan], "mean"))
+    assert rank(ranked_by([0.02, -1.0, 0.5], [0.9, 0.99, 0.9], "mean").tolist())[1] == 3
 
 
 @pytest.mark.parametrize(("errors", "agreements", "expected"), [
