@@ -59,7 +59,9 @@ class Tour(OpenedWindow):
         self.take("train")
         self.open("review")
         panel: Any = self.dock.panel
-        panel.next_scan()
+        ranked = self.session.need_study().rounds.scores(0)
+        plain = [row for row in ranked if not row.flag] or ranked
+        self.session.show_scan(max(plain, key=lambda row: row.largest_place_ml).scan)
         self.wait(5)
         panel.places.step(1)
         self.wait(2)
@@ -70,10 +72,9 @@ class Tour(OpenedWindow):
         self.viewer.close()
 
     def apply(self) -> None:
-        """Apply the model to some scans, and look at a result."""
+        """Apply the model to the study's scans, and look at a result."""
         panel: Any = self.dock.panel
-        study = self.session.need_study()
-        panel.scans.take_files([study.scans.path(name) for name in study.scans.names[:5]])
+        panel.scans.take_study()
         panel.start()
         self.wait(2)
         while self.session.job.status.busy:
