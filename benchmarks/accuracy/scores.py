@@ -16,6 +16,7 @@ import numpy as np
 from results import FEWEST_PEOPLE, Results, contrast, person
 from scipy.stats import rankdata
 
+from napari_singlestrip.engine.judging.ranking_score import ranked_by
 from napari_singlestrip.engine.masks.evaluation import correlation
 
 SCORES = ("autoencoder_error", "consistency", "mean")  # as here, higher is better
@@ -35,8 +36,8 @@ class Point:
     def score(self, name: str) -> float:
         """One of `SCORES`; the geometric mean of both as `ranking.score=mean` has it."""
         if name == "mean":
-            error, disagreement = -self.scores["autoencoder_error"], 1 - self.scores["consistency"]
-            return -math.sqrt(max(error, 0.0) * max(disagreement, 0.0))
+            error, agreement = -self.scores["autoencoder_error"], self.scores["consistency"]
+            return -float(ranked_by([error], [agreement], "mean")[0])
         return self.scores[name]
 
 

@@ -13,9 +13,9 @@ The simulated person of person.py goes down the ranking. In each mask he sets sl
 program asks, until he has set `--slices` (what he can know), and, as a bound that nobody can know,
 until the true Dice is `GOAL`. Arms: the masks of the first ranking; those after one round of
 self-training; and "learning": whenever as many masks were corrected as the window waits for
-(ENOUGH_NEW), the program's own commands fine-tune on them, predict and rank
-the others, and the person goes on with these, at most `--learn` times. Either they are there at
-once, or after `--round-seconds` in which he has gone on with the old ones.
+(`ENOUGH_NEW`), the program's own commands fine-tune on them, predict and rank the others, and the
+person goes on with these, at most `--learn` times. Either they are there at once, or after
+`--round-seconds` in which he has gone on with the old ones.
 """
 
 from __future__ import annotations
@@ -38,10 +38,9 @@ from experiment import PAINTED, command, in_the_experiment, split_people, stem  
 from source import commit  # noqa: E402
 from stepwise import Curve, curve_of, steps_of  # noqa: E402
 
+from napari_singlestrip.study.review import ENOUGH_NEW  # noqa: E402
 from napari_singlestrip.study.study import Study  # noqa: E402
 from napari_singlestrip.vocabulary import LATER_STAGES  # noqa: E402
-
-ENOUGH_NEW = 5  # as the window has it (widgets/review/meanwhile.py)
 
 GOAL = 0.975
 MOST = 16  # slices of a mask; a person gives up then
@@ -148,8 +147,7 @@ def arms(pool: Pool, options: argparse.Namespace) -> dict[str, Curves]:
             name: pool.curve(name, pool.study, 1) for name in pool.order(pool.study, 1)
         }
     if options.learn:
-        enough = ENOUGH_NEW
-        learned = learning(pool, options.slices, options.learn, enough)
+        learned = learning(pool, options.slices, options.learn, ENOUGH_NEW)
         found["learning, masks at once"] = joined(pool, learned)
         late = later(found["first ranking"], learned, options)
         minutes = options.round_seconds / 60

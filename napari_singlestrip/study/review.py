@@ -31,6 +31,7 @@ ReviewState = Literal[
     "to review", "accepted", "corrected", "rejected", "painted", "unsaved changes"
 ]
 SCORES = ("mean", "autoencoder", "consistency")  # as of `ranked_by`
+ENOUGH_NEW = 5  # decided masks that no round has learned from: another one is worth its time
 Stamp = tuple[str, FileStamp, int] | None  # file, its stamp, round
 
 

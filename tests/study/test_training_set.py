@@ -21,6 +21,7 @@ from napari_singlestrip.study.training_set import (
     TrainingMask,
     masks_by_hand,
     masks_of_round,
+    takes_selected,
     write_training_set,
 )
 
@@ -176,6 +177,11 @@ def test_rules_hold_for_any_decisions(
         assert not selected
     else:
         assert selected == {"b", "c", "d"} - accepted - rejected
+
+
+def test_selected_masks_are_learned_from_beside_a_few_made_by_hand() -> None:
+    """Five alone may lack a contrast, which the network would forget."""
+    assert [takes_selected(n, FinetuningConfig()) for n in (1, 5, 8, 9)] == [True] * 3 + [False]
 
 
 def test_nothing_painted_says_what_to_do(predicted: Study) -> None:

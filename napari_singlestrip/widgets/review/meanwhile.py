@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QWidget
 
 from napari_singlestrip.events import Cancelled, Crashed, Event, Failed, Wrote
 from napari_singlestrip.study.lock import is_locked
-from napari_singlestrip.study.review import finetuning_plan, newer_round, ranked_round
+from napari_singlestrip.study.review import ENOUGH_NEW, finetuning_plan, newer_round, ranked_round
 from napari_singlestrip.study.round_facts import unfinished_round
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.vocabulary import LATER_STAGES, StudyPart
@@ -28,7 +28,6 @@ from napari_singlestrip.widgets.session.session import Session
 # After a decision. The next scan is on screen by then: starting a job reads a thousand files, and
 # decisions that come in quick succession belong into the same round.
 REST_MS = 3_000
-ENOUGH_NEW = 5  # decided masks that a round would learn from for the first time
 LEARNS_ON = "learns_on"  # in window.json
 BY_DEFAULT = ("quick",)  # efforts whose rounds are there while one still reviews
 DECIDED = (StudyPart.DECISIONS, StudyPart.MASKS)
@@ -149,6 +148,7 @@ class Meanwhile(QWidget):
         if ranked_round(study) is None or newer_round(study) is not None:
             return False
         plan = finetuning_plan(study, self._top_ranked())
+        # Who is content with fewer masks altogether does not wait for more.
         enough = min(ENOUGH_NEW, study.settings().finetuning.min_reviewed_masks)
         due = bool(plan.unfinished) or plan.n_new >= enough
         return due and not plan.problem and not plan.is_first

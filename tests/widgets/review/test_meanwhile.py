@@ -15,7 +15,9 @@ from qtpy.QtCore import QPoint, Qt
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_mask
 from napari_singlestrip.events import Crashed
 from napari_singlestrip.study.lock import StudyLock
+from napari_singlestrip.study.review import FinetuningPlan
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.widgets.review import meanwhile
 from napari_singlestrip.widgets.review.meanwhile import Meanwhile
 from napari_singlestrip.widgets.session import job_process as job_module
 
@@ -240,6 +242,19 @@ def test_only_one_round_is_made_ahead(panel: ReviewPanel) -> None:
     (panel.session.need_study().folder / "ranked").unlink()
     click(child(panel, "show_newer"))
     until_running(panel)  # there is a mask that round 1 has not learned from
+
+
+@pytest.mark.parametrize(("n_new", "fewest", "begins"), [
+    (4, None, False), (5, None, True), (2, 2, True), (1, 2, False),
+])
+def test_a_round_begins_after_five_new_decisions(
+    panel: ReviewPanel, monkeypatch: pytest.MonkeyPatch,
+    n_new: int, fewest: int | None, begins: bool,
+) -> None:
+    study = panel.session.need_study()
+    study.set_settings({} if fewest is None else {"finetuning.min_reviewed_masks": fewest})
+    monkeypatch.setattr(meanwhile, "finetuning_plan", lambda *_: FinetuningPlan(n_new=n_new))
+    assert panel.finetune.meanwhile._is_due(study) == begins
 
 
 # --- stop, resume, precedence
