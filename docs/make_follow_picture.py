@@ -10,6 +10,7 @@ docs/pictures/follow.webp; with --still also each image as a PNG.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import subprocess
 import time
@@ -33,6 +34,7 @@ SPACING_MM = 2.0  # of the head
 PLACES = (0.45, 0.75)  # of the brain's height, from below
 POINTS = 90  # of an outline
 LONG_MS, SHORT_MS = 1800, 160
+Frames = list[tuple[Image.Image, int]]
 
 
 def main() -> None:
@@ -40,13 +42,29 @@ def main() -> None:
     parser.add_argument("--still", type=Path)
     options = parser.parse_args()
     with TemporaryDirectory() as folder, screen():
-        record = Recording(Path(folder))
-        record.go()
-    record.write(OUT)
+        frames = record(Path(folder))
+        gc.collect()  # a window that Python lets go after its screen waits for it for ever
+    write(frames, OUT)
     if options.still is not None:
         options.still.mkdir(parents=True, exist_ok=True)
-        for n, (frame, _) in enumerate(record.frames):
+        for n, (frame, _) in enumerate(frames):
             frame.save(options.still / f"{n:02d}.png")
+
+
+def record(folder: Path) -> Frames:
+    """Correct two slices with a real mouse; images and how long each is seen (ms)."""
+    recording = Recording(folder)
+    recording.go()
+    return recording.frames
+
+
+def write(frames: Frames, path: Path) -> None:
+    """Write all images as one that moves."""
+    first, *rest = [frame for frame, _ in frames]
+    first.save(
+        path, save_all=True, append_images=rest, loop=0, quality=70, method=6,
+        duration=[milliseconds for _, milliseconds in frames],
+    )
 
 
 @contextmanager
@@ -84,7 +102,7 @@ class Recording(OpenedWindow):
 
     def __init__(self, folder: Path) -> None:
         os.environ["XDG_CONFIG_HOME"] = str(folder / "config")  # nobody's own preferences
-        self.frames: list[tuple[Image.Image, int]] = []
+        self.frames: Frames = []
         study, self.truth = make_study(folder)
         super().__init__(maximised=True)
         self.session.take_study(study)
@@ -131,7 +149,6 @@ class Recording(OpenedWindow):
         self.wait(1.5)
         self.shoot(LONG_MS, way[-1])
 
-
     def shoot(self, milliseconds: int, mouse: tuple[int, int] | None = None) -> None:
         """Take an image of the screen, with the mouse on it."""
         from qtpy.QtCore import QBuffer
@@ -149,14 +166,6 @@ class Recording(OpenedWindow):
         height = round(picture.height * WIDTH / picture.width)
         self.frames.append(
             (picture.resize((WIDTH, height), Image.Resampling.LANCZOS), milliseconds)
-        )
-
-    def write(self, path: Path) -> None:
-        """Write all images as one that moves."""
-        first, *rest = [frame for frame, _ in self.frames]
-        first.save(
-            path, save_all=True, append_images=rest, loop=0, quality=70, method=6,
-            duration=[milliseconds for _, milliseconds in self.frames],
         )
 
     # --- inside
