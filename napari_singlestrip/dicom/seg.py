@@ -80,6 +80,7 @@ def write_seg(
     affine: NDArray[np.float64],
     series: Series,
     algorithm: Algorithm,
+    program: str = "",
 ) -> None:
     """Write a mask as DICOM SEG on the slices of its series, without resampling.
 
@@ -92,6 +93,8 @@ def write_seg(
         Of this grid: voxel index to RAS mm.
     series : Series
     algorithm : {"AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"}
+    program : str
+        Another program that made the mask, whose version is not known; by default this one.
 
     Raises
     ------
@@ -106,7 +109,7 @@ def write_seg(
     _check_free(path, series)
     images, values = _images_and_values(series, series.grid, slices)
     with _in_words(series), quietly():
-        made = _segmentation(images, values, series, algorithm)
+        made = _segmentation(images, values, series, _description(algorithm, program))
     with atomic_path(path) as file:
         made.save_as(file)
 
@@ -141,7 +144,7 @@ def _image(path: Path) -> Dataset:
 
 
 def _segmentation(
-    images: list[Dataset], values: NDArray[np.uint8], series: Series, algorithm: Algorithm
+    images: list[Dataset], values: NDArray[np.uint8], series: Series, segment: SegmentDescription
 ) -> Segmentation:
     import highdicom as hd
     from pydicom.uid import generate_uid
@@ -150,7 +153,7 @@ def _segmentation(
         source_images=images,
         pixel_array=values,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[_description(algorithm)],
+        segment_descriptions=[segment],
         series_instance_uid=generate_uid(),
         series_number=_SERIES_NUMBERS_FROM + series.series_number,
         sop_instance_uid=generate_uid(),
@@ -165,15 +168,16 @@ def _segmentation(
     )
 
 
-def _description(algorithm: Algorithm) -> SegmentDescription:
+def _description(algorithm: Algorithm, program: str) -> SegmentDescription:
     import highdicom as hd
     from pydicom.sr.codedict import codes
 
     by_program = None
     if algorithm != "MANUAL":
         by_program = hd.AlgorithmIdentificationSequence(
-            name=_NAME, family=codes.DCM.ArtificialIntelligence, version=__version__
-        )
+            name=program or _NAME, family=codes.DCM.ArtificialIntelligence,
+            version="unknown" if program else __version__,
+        )  # fmt: skip
     return hd.seg.SegmentDescription(
         segment_number=1,
         segment_label="Brain",

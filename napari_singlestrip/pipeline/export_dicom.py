@@ -28,7 +28,9 @@ class SegWriter:
         self._study = study
         self._sources = SourceSeries(folder)
 
-    def write(self, scan: str, state: str, source: Path, out: Path) -> str:
+    def write(
+        self, scan: str, state: str, source: Path, out: Path, program: str = ""
+    ) -> str:
         """Write a mask, and return the name of its file.
 
         Parameters
@@ -40,6 +42,8 @@ class SegWriter:
             The mask.
         out : Path
             Folder for it.
+        program : str
+            The program that made the mask, if it was imported.
 
         Raises
         ------
@@ -61,5 +65,5 @@ class SegWriter:
         algorithm = _ALGORITHMS.get(state, "AUTOMATIC")
         if state == "painted" and study.masks.records()[scan].is_suggested:
             algorithm = "SEMIAUTOMATIC"
-        write_seg(out / name, mask, grid.grid.affine, series, algorithm)
+        write_seg(out / name, mask, grid.grid.affine, series, algorithm, program)
         return name

@@ -25,7 +25,10 @@ from napari_singlestrip.files.temporary import remove_leftovers, temporary_folde
 from napari_singlestrip.study import derivative
 from napari_singlestrip.study.derivative import known_links
 from napari_singlestrip.study.layout import Kind, Place, choose_layout
+from napari_singlestrip.study.other_masks import UNKNOWN, maker_of_good, origins_of
 from napari_singlestrip.study.parts import ALL, Part
+from napari_singlestrip.study.round_facts import newest_trained_round
+from napari_singlestrip.study.round_folder import first_round
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.tables import Decision, MaskRecord
 from napari_singlestrip.study.volumes_table import MASK_SUFFIX
@@ -46,10 +49,12 @@ class ExportedMask:
     ----------
     scan : str
     state : str
-        "painted", "corrected", "accepted", "predicted" (not reviewed), "rejected" or
-        "none"; the last two are not exported.
+        "painted", "corrected", "accepted", "predicted" (not reviewed), "imported" (made by
+        another program, not reviewed), "rejected" or "none"; the last two are not exported.
     round : int or str
         Of the pseudo-label; empty for a mask made by hand.
+    program : str
+        The program that made the mask, where it was imported: the name of its folder.
     volume_ml : float or str
     mask : str
         Path relative to the output folder; empty if there is none.
@@ -62,6 +67,7 @@ class ExportedMask:
     scan: str
     state: str
     round: int | str = ""
+    program: str = ""
     volume_ml: float | str = ""
     mask: str = ""
     file: str = ""
@@ -107,8 +113,10 @@ def export_masks(
     for name, old in study.decisions.stale().items():
         if old.state == "accepted":  # the accepted mask was replaced since
             del decisions[name]
+    maker = _Maker(study)
     found = [
-        _row(study, name, records.get(name), decisions.get(name)) for name in study.scans.names
+        _row(study, name, records.get(name), decisions.get(name), maker)
+        for name in study.scans.names
     ]
     if not any(_source(study, row) for row in found):
         raise UserError(
@@ -125,7 +133,10 @@ def export_masks(
     given = {row.scan: attempt(arranged.places, Path(row.file), row.scan) for row in found}
     places = _places(given)
     n_by_hand = sum(row.state in BY_HAND for row in found)
-    derivative.begin(out, arranged, _model(study), n_by_hand)
+    derivative.begin(
+        out, arranged, _model(study), n_by_hand,
+        sorted({row.program for row in found if _source(study, row)} - {""}),
+    )  # fmt: skip
     found = part.of(found)
     yield Started("masks", "", f"{len(found)} scans")
     rows: list[ExportedMask] = []
@@ -176,12 +187,31 @@ def _no_place(why: tuple[Place, ...] | Failure) -> Failure:
 
 
 def _model(study: Study) -> str:
-    numbers = study.rounds.numbers()
-    return f"round {numbers[-1]} of the study {study.name}" if numbers else ""
+    round_ = newest_trained_round(study)
+    return "" if round_ is None else f"round {round_} of the study {study.name}"
+
+
+class _Maker:
+    """The program that made a mask, where it was imported; empty for our own."""
+
+    def __init__(self, study: Study) -> None:
+        self._imported = first_round(study) > 0  # round 0
+        self._origins = origins_of(study)
+
+    def of(self, name: str, round_: int | None) -> str:
+        """Of the mask of a round."""
+        if not self._imported or round_ != 0:
+            return ""
+        return self._origins[name].program if name in self._origins else UNKNOWN
+
+    def of_good(self, name: str, record: MaskRecord) -> str:
+        """Of a mask that was declared good."""
+        return maker_of_good(record, self._origins.get(name))
 
 
 def _row(
-    study: Study, name: str, by_hand: MaskRecord | None, said: Decision | None
+    study: Study, name: str, by_hand: MaskRecord | None, said: Decision | None,
+    maker: _Maker,
 ) -> ExportedMask:
     """The row of a scan's export; `_source` is the file."""
     about = ExportedMask(
@@ -189,13 +219,15 @@ def _row(
     )
     state: str = said.state if said else ""
     if by_hand is not None and state != "rejected":
-        return replace(about, state=by_hand.kind)
+        program = maker.of_good(name, by_hand)
+        return replace(about, state="accepted" if program else by_hand.kind, program=program)
     round_ = _predicted_in(study, name)
     if state in ("accepted", "rejected") and said is not None:
         round_ = round_ if said.round is None else said.round
     elif round_ is not None:
-        state = "predicted"
-    return replace(about, state=state or "none", round="" if round_ is None else round_)
+        state = "imported" if maker.of(name, round_) else "predicted"
+    number = "" if round_ is None else round_
+    return replace(about, state=state or "none", round=number, program=maker.of(name, round_))
 
 
 def _source(study: Study, row: ExportedMask) -> Path | None:
@@ -221,7 +253,7 @@ def _export_one(
     mask = load_mask(source, like=scan, check=False)
     volume = round(float(np.count_nonzero(mask) * scan.grid.voxel_ml), 3)
     if seg is not None:
-        written = seg.write(row.scan, row.state, source, out)
+        written = seg.write(row.scan, row.state, source, out, row.program)
         return replace(row, volume_ml=volume, mask=written)
     file = place.mask
     known = fingerprint(path) if path.exists() else ""
@@ -231,7 +263,7 @@ def _export_one(
             f"{file} in {out} is the mask of another scan of this name, or of what the scan was.",
             "Move it away, or choose another folder.",
         )
-    said = derivative.of_mask(place, manual=row.state in BY_HAND)
+    said = derivative.of_mask(place, manual=row.state in BY_HAND, program=row.program)
     derivative.write_sidecar(out, file, place, said)
     save_mask(out / file, mask, scan, known)
     if brain and path.exists():

@@ -8,6 +8,7 @@ second score, in place of the network's consistency.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,12 +27,7 @@ from napari_singlestrip.files.atomic import read_json, write_json_atomic
 from napari_singlestrip.pipeline.job import Job, attempt_scan, wrote
 from napari_singlestrip.pipeline.learn import train_autoencoder
 from napari_singlestrip.pipeline.rank import Agreement, rank_pool
-from napari_singlestrip.study.other_masks import (
-    OtherMasks,
-    declared_good,
-    find_other_masks,
-    has_network,
-)
+from napari_singlestrip.study.other_masks import OtherMasks, find_other_masks, has_network
 from napari_singlestrip.study.round_folder import remove_temporary_files, settings_of_run
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.texts import counted
@@ -78,13 +74,13 @@ def judge(
     notes = (note for source in sources for note in source.notes)
     for text in (*remarks(device, chosen), *notes):
         yield Note(text, "warning")
-    _declare_good(study, sources, good)
+    good_ones = _declare_good(study, sources, good)
     settings = settings_of_run(study, None, {}, None)
     remove_temporary_files(study)
     score = "mean" if len(sources) > 1 else "autoencoder"  # no agreement with a single program
     ranking = settings.ranking.model_copy(update={"score": score})
     job = Job(study, settings.model_copy(update={"ranking": ranking}), chosen)
-    yield from _take_in(job, sources, overwrite)
+    yield from _take_in(job, sources, overwrite, good_ones)
     yield from train_autoencoder(job, ROUND)
     others = ", ".join(str(folder) for folder in folders[1:])
     yield from rank_pool(job, ROUND, Agreement(others, _Others(sources)))
@@ -114,23 +110,31 @@ def _check_rounds(study: Study) -> None:
         )
 
 
-def _declare_good(study: Study, sources: Sequence[OtherMasks], good: Sequence[str]) -> None:
+def _declare_good(
+    study: Study, sources: Sequence[OtherMasks], good: Sequence[str]
+) -> list[_Taken]:
+    """Store masks that are declared good as painted; a person's own stay. Return which."""
+    taken = []
     for wanted in good:
         name = study.scans.entry(wanted).name
         if name in study.masks.names():
             continue  # a person's own stays
-        path = declared_good(name, sources)
-        if path is None:
+        mask = _origin(sources, name)
+        if mask is None:
             raise UserError(f"There is no mask of {name} to be called good.", "Check its name.")
-        study.masks.import_file(name, path)
+        study.masks.import_file(name, mask.file)
+        taken.append(mask)
     if not study.masks.names():
         raise UserError(
             f"The study {study.name} has no good mask as a basis for the ranking.",
             "Paint one, or name a scan whose mask is good: --good SCAN.",
         )
+    return taken
 
 
-def _take_in(job: Job, sources: Sequence[OtherMasks], overwrite: bool) -> Iterator[Event]:
+def _take_in(
+    job: Job, sources: Sequence[OtherMasks], overwrite: bool, good: Sequence[_Taken]
+) -> Iterator[Event]:
     """Copy the masks onto the grids of their scans, and remember where they came from."""
     study = job.study
     masked = set(study.masks.names())
@@ -156,6 +160,9 @@ def _take_in(job: Job, sources: Sequence[OtherMasks], overwrite: bool) -> Iterat
             f"None of the masks belongs to a scan of the study {study.name}.",
             "Call each like its scan, with _mask behind it: sub-01_T1w_mask.nii.gz.",
         )
+    for one in good:
+        origins.add(one, is_good=True)
+    origins.write()
 
 
 class _Origins:
@@ -163,14 +170,16 @@ class _Origins:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[str, dict[str, str]] = read_json(path) if path.is_file() else {}
+        self._known: dict[str, dict[str, str | bool]] = read_json(path) if path.is_file() else {}
         self._new = 0
 
     def knows(self, name: str) -> bool:
         return name in self._known
 
-    def add(self, taken: _Taken) -> None:
-        self._known[taken.name] = {"program": taken.program, "file": str(taken.file)}
+    def add(self, taken: _Taken, is_good: bool = False) -> None:
+        good = {"good": True} if is_good else {}
+        file = os.path.abspath(taken.file)
+        self._known[taken.name] = {"program": taken.program, "file": file, **good}
         self._new += 1
         if self._new >= KEEP_EVERY:
             self.write()

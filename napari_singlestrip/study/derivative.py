@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,44 @@ reviewed. Masks lie on the grid of the scan that they were made for. {by_hand}
 
 Images were read and written with *nibabel* [@nibabel]; networks ran in *PyTorch* [@pytorch].
 """
+_JUDGED = """\
+Brain masks were made by {programs}. *napari-singlestrip* {version} ranked them by the error of an
+autoencoder that reconstructs masks [@singlestrip] and had learned from masks known to be good;
+`masks.csv` lists which of them were reviewed. Masks lie on the grid of the scan that they were made
+for. {by_hand}
+
+Images were read and written with *nibabel* [@nibabel]; the autoencoder ran in *PyTorch* [@pytorch].
+"""
+_README = """\
+# Brain masks
+
+Masks of the brain in MRI scans, made with [napari-singlestrip]({url}). Its version and the dataset
+of the scans are in `dataset_description.json`; the model, and what to cite, in `logs/CITATION.md`.
+
+## Files
+
+For each scan, in the folder of its participant (and session), `anat/`:
+
+- `*_desc-brain_mask.nii.gz`: the mask, 1 in the brain and 0 elsewhere, on the grid of its scan.
+  The JSON file beside it names the scan (`Sources`); `"Manual": true` stands for a mask that was
+  painted or corrected by hand. If a participant has scans of several contrasts, the name without
+  `space-` is that of the T1w scan, and the others state theirs, as in
+  `sub-01_space-T2w_desc-brain_mask.nii.gz`.
+- `*_desc-brain_T1w.nii.gz` (or another contrast): the scan with zeros outside of its mask, if it
+  was asked for.
+- `*_label-brain_probseg.nii.gz`: the probability of brain, 0 to 1, if it was asked for.
+
+Tables, with a line for each scan:
+
+- `masks.csv`: whether the mask was painted, corrected or accepted by a person, or not reviewed
+  (`predicted`, or `imported` if another program made it), and its volume in mL. Rejected masks are
+  not here.
+- `volumes.csv`: masks that a model made and nobody reviewed: their volume in mL, and a flag for
+  those that are unlike the masks the model knows. Look at these first.
+
+To look at a mask, open it over its scan in any viewer of NIfTI files; both have the same voxels.
+"""
+_READMES = ("README.md", "README", "README.rst", "README.txt")
 _BIBTEX = """\
 @article{singlestrip,
   title = {{SingleStrip}: learning skull-stripping from a single labeled example},
@@ -62,10 +100,12 @@ _BIBTEX = """\
 """
 
 
-def begin(out: Path, layout: Layout, model: str = "", by_hand: int = 0) -> None:
+def begin(
+    out: Path, layout: Layout, model: str = "", by_hand: int = 0, programs: Sequence[str] = ()
+) -> None:
     """Write the metadata of a BIDS derivative; nothing for other layouts.
 
-    Other entries of an existing description are kept.
+    Other entries of an existing description are kept, and so is an existing README.
 
     Parameters
     ----------
@@ -76,6 +116,8 @@ def begin(out: Path, layout: Layout, model: str = "", by_hand: int = 0) -> None:
         The model, for the methods text.
     by_hand : int
         How many of the masks were painted or corrected.
+    programs : sequence of str
+        Other programs that made some of the masks, or all that are not by hand if no model did.
 
     Raises
     ------
@@ -89,11 +131,21 @@ def begin(out: Path, layout: Layout, model: str = "", by_hand: int = 0) -> None:
     lines = _lines(out / IGNORE)
     write_text_atomic(out / IGNORE, "\n".join([*lines, *(i for i in _IGNORED if i not in lines)])
                       + "\n")  # fmt: skip
-    said = f"The model was {model}. " if model else ""
-    drawn = f"{by_hand} of them were painted or corrected by hand." if by_hand else ""
-    text = _METHODS.format(version=__version__, model=said, by_hand=drawn)
+    text = _methods(model, by_hand, programs)
     write_text_atomic(out / f"{CITATION}.md", text)
     write_text_atomic(out / f"{CITATION}.bib", _BIBTEX)
+    if not any(os.path.lexists(out / name) for name in _READMES):
+        write_text_atomic(out / _READMES[0], _README.format(url=CODE_URL))
+
+
+def _methods(model: str, by_hand: int, programs: Sequence[str]) -> str:
+    drawn = f"{by_hand} of them were painted or corrected by hand." if by_hand else ""
+    others = " and ".join(programs)
+    if others and not model:
+        return _JUDGED.format(version=__version__, programs=others, by_hand=drawn)
+    said = f"The model was {model}. " if model else ""
+    taken = f" Some masks are those of {others}." if others else ""
+    return _METHODS.format(version=__version__, model=said, by_hand=f"{drawn}{taken}")
 
 
 def known_links(out: Path) -> dict[str, Path]:
@@ -115,10 +167,11 @@ def write_sidecar(out: Path, image: str, place: Place, content: Mapping[str, Any
         write_json_atomic(path, {**content, "SpatialReference": place.source})
 
 
-def of_mask(place: Place, manual: bool = False) -> dict[str, Any]:
-    """Sidecar of a mask."""
+def of_mask(place: Place, manual: bool = False, program: str = "") -> dict[str, Any]:
+    """Sidecar of a mask; `program` is another program that made it."""
+    made = f"Brain mask, made by {program}" if program else "Brain mask"
     said: dict[str, Any] = {
-        "Description": "Brain mask", "Type": "Brain", "Sources": [place.source],
+        "Description": made, "Type": "Brain", "Sources": [place.source],
     }  # fmt: skip
     return {**said, "Manual": True} if manual else said
 

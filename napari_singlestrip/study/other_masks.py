@@ -17,7 +17,10 @@ from napari_singlestrip.files.atomic import read_json
 from napari_singlestrip.study.references import References, find_references, without_scans
 from napari_singlestrip.study.round_folder import RoundFolder, first_round
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.tables import MaskRecord
 from napari_singlestrip.texts import counted
+
+UNKNOWN = "another program"  # whose name is not known
 
 
 @dataclass(frozen=True)
@@ -121,19 +124,55 @@ def declared_good(name: str, sources: Sequence[OtherMasks]) -> Path | None:
     return next((path for source in sources if (path := source.of(name)) is not None), None)
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where an imported mask came from.
+
+    Attributes
+    ----------
+    program : str
+        The program that made it: the name of its folder.
+    file : str
+        Absolute path; empty if it is not known.
+    is_good : bool
+        Whether it was declared good: it is no pseudo-label then.
+    """
+
+    program: str
+    file: str = ""
+    is_good: bool = False
+
+
+def origins_of(study: Study) -> dict[str, Origin]:
+    """Origin of each imported mask of round 0, and of those declared good; empty if we made it."""
+    if not first_round(study):
+        return {}
+    with suppress(FileNotFoundError, UserError):
+        known = read_json(RoundFolder(study.rounds.folder(0)).origins)
+        if isinstance(known, dict):
+            return {name: origin for name, said in known.items() if (origin := _origin(said))}
+    return {}
+
+
+def _origin(said: object) -> Origin | None:
+    if not isinstance(said, dict) or not isinstance(said.get("program"), str):
+        return None
+    file = said.get("file")
+    return Origin(said["program"], file if isinstance(file, str) else "", said.get("good") is True)
+
+
 def programs_of(study: Study) -> tuple[str, ...]:
     """Names of the programs that made the masks of round 0, most masks first; none if we did."""
     if not first_round(study):
         return ()
-    with suppress(FileNotFoundError, UserError):
-        origins = read_json(RoundFolder(study.rounds.folder(0)).origins)
-        if isinstance(origins, dict):
-            found = Counter(
-                about["program"] for about in origins.values()
-                if isinstance(about, dict) and isinstance(about.get("program"), str)
-            )
-            return tuple(program for program, _ in found.most_common())
-    return ("another program",)
+    found = Counter(one.program for one in origins_of(study).values() if not one.is_good)
+    return tuple(program for program, _ in found.most_common()) or (UNKNOWN,)
+
+
+def maker_of_good(record: MaskRecord, origin: Origin | None) -> str:
+    """Return the program whose mask was declared good and not changed since; else empty."""
+    unchanged = origin is not None and bool(origin.file) and record.source == origin.file
+    return origin.program if origin is not None and unchanged else ""
 
 
 def has_network(study: Study) -> bool:

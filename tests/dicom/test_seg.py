@@ -9,6 +9,7 @@ import pytest
 from dicom_series import CORONAL, OBLIQUE, SAGITTAL, Head, pydicom
 from numpy.typing import NDArray
 
+from napari_singlestrip import __version__
 from napari_singlestrip.dicom.convert import convert
 from napari_singlestrip.dicom.seg import SourceSeries, write_seg
 from napari_singlestrip.dicom.series import Series, find_series
@@ -75,6 +76,17 @@ def test_it_says_what_it_is_and_whose(tmp_path: Path, algorithm: Any) -> None:
     assert seg.StudyInstanceUID == head.study_uid
     assert seg.PatientID == head.patient_id
     assert [one.SeriesInstanceUID for one in seg.ReferencedSeriesSequence] == [head.uid]
+
+
+def test_it_says_that_another_program_made_the_mask(tmp_path: Path) -> None:
+    series, mask, affine = converted(Head().write(tmp_path / "in"), tmp_path)
+    made_by = []
+    for program in ("", "bet"):
+        write_seg(tmp_path / "seg.dcm", mask, affine, series, "AUTOMATIC", program)
+        (segment,) = pydicom.dcmread(tmp_path / "seg.dcm").SegmentSequence
+        (said,) = segment.SegmentationAlgorithmIdentificationSequence
+        made_by.append((said.AlgorithmName, said.AlgorithmVersion == __version__))
+    assert made_by == [("napari-singlestrip", True), ("bet", False)]
 
 
 def test_an_anonymised_source_is_enough(tmp_path: Path) -> None:

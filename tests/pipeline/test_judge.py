@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -91,6 +92,28 @@ def test_two_programs_are_compared_and_corrections_leave(
     list(export_masks(unpainted, tmp_path / "out"))
     table = (tmp_path / "out" / "masks.csv").read_text()
     assert f"{worst},corrected" in table
+
+
+def test_masks_that_leave_say_which_program_made_them(
+    unpainted: Study, bet: Path, heads: Heads, tmp_path: Path
+) -> None:
+    run(unpainted, bet, good=[heads.names[0]])
+    good, accepted, imported, corrected = heads.names
+    unpainted.decisions.decide(accepted, "accepted")
+    mask = load_mask(heads.masks[-1], like=open_scan(heads.scans[-1]))
+    unpainted.masks.save(corrected, mask, "corrected")
+    list(export_masks(unpainted, tmp_path / "out"))
+    lines = csv.DictReader((tmp_path / "out" / "masks.csv").read_text().splitlines())
+    assert {line["scan"]: (line["state"], line["program"]) for line in lines} == {
+        good: ("accepted", "bet"), accepted: ("accepted", "bet"), imported: ("imported", "bet"),
+        corrected: ("corrected", ""),
+    }  # fmt: skip
+    unpainted.rounds.folder(0).joinpath("origins.json").write_text("{}")  # of an older version
+    list(export_masks(unpainted, tmp_path / "out"))
+    lines = csv.DictReader((tmp_path / "out" / "masks.csv").read_text().splitlines())
+    found = {line["scan"]: (line["state"], line["program"]) for line in lines}
+    assert found[imported] == ("imported", "another program")
+    assert found[good] == ("painted", "")
 
 
 def test_masks_that_do_not_fit_are_told_and_the_rest_goes_on(

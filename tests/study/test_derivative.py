@@ -65,3 +65,27 @@ def test_scans_and_results_of_others_are_left_alone(tmp_path: Path) -> None:
 def test_a_flat_folder_has_none_of_it(tmp_path: Path) -> None:
     begin(tmp_path, Layout("flat"))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_readme_says_what_is_there_and_a_persons_own_stays(tmp_path: Path) -> None:
+    root = make_dataset(tmp_path / "ds")
+    begin(tmp_path / "out", layout(root))
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "napari-singlestrip" in text and "_desc-brain_mask.nii.gz" in text
+    for name in ("README.md", "README", "README.rst", "README.txt"):
+        out = tmp_path / name.replace(".", "_")
+        out.mkdir()
+        (out / name).write_text("Mine.")
+        begin(out, layout(root))
+        assert (out / name).read_text() == "Mine."
+        assert [path.name for path in out.glob("README*")] == [name]
+
+
+def test_the_methods_say_that_another_program_made_the_masks(tmp_path: Path) -> None:
+    root = make_dataset(tmp_path / "ds")
+    texts = []
+    for model in ("", "round 1 of x"):
+        begin(tmp_path / "out", layout(root), model, programs=("bet", "hdbet"))
+        texts.append((tmp_path / "out" / f"{CITATION}.md").read_text())
+    assert all("bet and hdbet" in text for text in texts)
+    assert "synthetic" not in texts[0] and "synthetic" in texts[1]
