@@ -41,6 +41,7 @@ from napari_singlestrip.engine.learning.losses import (
 )
 from napari_singlestrip.engine.learning.ranks import ALONE, Ranks
 from napari_singlestrip.engine.learning.saved_state import malformed, read_loop
+from napari_singlestrip.engine.learning.step_memory import check_memory
 from napari_singlestrip.engine.learning.step_threads import choice_of_threads
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Progress, seconds_left
@@ -110,6 +111,7 @@ class TrainingState:
     losses: list[torch.Tensor] = field(default_factory=list)  # not read yet
     step: int = 0
     seconds: float = 0.0
+    fitting: set[torch.Size] = field(default_factory=set)  # shapes of input that memory is there for
     ranks: Ranks = ALONE
     joined: nn.Module = field(init=False)  # the net, with gradients averaged over processes
 
@@ -247,6 +249,9 @@ def take_step(state: TrainingState, task: Task) -> None:
     """Take one optimiser step; nothing here synchronises with a graphics card."""
     config, precision = task.config, state.precision
     inputs, distance = task.draw(state.ranks.heads(state.rng, task.seed, state.step))
+    if state.device.type == "cpu" and inputs.shape not in state.fitting:
+        check_memory(state.net, inputs.shape, precision)
+        state.fitting.add(inputs.shape)
     _set_learning_rate(state, config)
     with precision.autocast(state.device):
         output = state.joined(inputs.to(memory_format=precision.memory_format))
@@ -287,9 +292,10 @@ def _enough_memory(task: Task, device: torch.device) -> Iterator[None]:
         n, where = task.config.batch_size, ""
         if device.type != "cpu":
             where = f" on {in_words(device)}"
+        said = f": {error}" if isinstance(error, MemoryError) and str(error) else ""
         raise UserError(
             f"There was not enough memory{where} for a training step of {n} "
-            f"image{'s' * (n > 1)} of {i} x {j} x {k} voxels.",
+            f"image{'s' * (n > 1)} of {i} x {j} x {k} voxels{said}.",
             "Close other programs, or make the job smaller: `--set training.batch_size=1` or a "
             "larger voxel size, such as `--set conform.spacing_mm=5`"
             f"{'; or --device cpu' * bool(where)}.",

@@ -278,9 +278,12 @@ def test_training_computes_in_the_probed_precision(
     monkeypatch.setattr(training, "probe_precision", lambda *_: Precision("bfloat16", True))
     seen: list[tuple[torch.dtype, bool]] = []
     made = task(2, probe=True)
-    made.net[0].register_forward_hook(  # type: ignore[index]
-        lambda _, inputs, output: seen.append((output.dtype, inputs[0].shape[0] == 1))
-    )
+
+    def see(_: Any, inputs: Any, output: torch.Tensor) -> None:
+        if not output.is_meta:  # a net without values is only asked for its memory
+            seen.append((output.dtype, inputs[0].shape[0] == 1))
+
+    made.net[0].register_forward_hook(see)  # type: ignore[index]
     events = run(made, tmp_path / "net.pt")
     assert {dtype for dtype, _ in seen} == {torch.bfloat16}
     assert all(math.isfinite(event.metrics["loss"]) for event in events)
@@ -412,3 +415,14 @@ def test_a_step_that_does_not_fit_is_said_with_a_way_out(
     assert "8 x 8 x 8 voxels" in e.value.what
     assert "training.batch_size" in e.value.hint and "conform.spacing_mm" in e.value.hint
     assert learned(tmp_path / "net.pt")["step"] == 3
+
+
+def test_a_step_that_would_not_fit_is_not_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An allocation does not fail where the system lends more memory than it has: it is killed.
+    few = SimpleNamespace(available=1000, total=1000)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: few)
+    with pytest.raises(UserError, match="not enough memory .* at 8 x 8 x 8 voxels it takes at lea"):
+        run(task(12), tmp_path / "net.pt")
+    assert learned(tmp_path / "net.pt")["step"] == 0
