@@ -423,6 +423,6 @@ def test_a_step_that_would_not_fit_is_not_tried(
     # An allocation does not fail where the system lends more memory than it has: it is killed.
     few = SimpleNamespace(available=1000, total=1000)
     monkeypatch.setattr("psutil.virtual_memory", lambda: few)
-    with pytest.raises(UserError, match="not enough memory .* at 8 x 8 x 8 voxels it takes at lea"):
+    with pytest.raises(UserError, match=r"not enough memory .* at 8 x 8 x 8 voxels it takes at"):
         run(task(12), tmp_path / "net.pt")
     assert learned(tmp_path / "net.pt")["step"] == 0
