@@ -111,7 +111,7 @@ class TrainingState:
     losses: list[torch.Tensor] = field(default_factory=list)  # not read yet
     step: int = 0
     seconds: float = 0.0
-    fitting: set[torch.Size] = field(default_factory=set)  # shapes of input that memory is there for
+    fitting: set[torch.Size] = field(default_factory=set)  # shapes with enough memory
     ranks: Ranks = ALONE
     joined: nn.Module = field(init=False)  # the net, with gradients averaged over processes
 
