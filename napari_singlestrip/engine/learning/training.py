@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,15 +24,14 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from napari_singlestrip.engine.config import NetworkConfig, TrainingConfig
 from napari_singlestrip.engine.devices import transfer
-from napari_singlestrip.engine.devices.memory import is_out_of_memory
-from napari_singlestrip.engine.devices.precision import REFUSALS, Precision
+from napari_singlestrip.engine.devices.precision import Precision
 from napari_singlestrip.engine.learning.checkpoint import (
     load_checkpoint,
     restore_rng,
     rng_state,
     save_checkpoint,
 )
-from napari_singlestrip.engine.learning.device import identity, in_words, probe_precision
+from napari_singlestrip.engine.learning.device import identity, probe_precision
 from napari_singlestrip.engine.learning.losses import (
     partial_volume,
     segmentation_loss,
@@ -41,9 +39,8 @@ from napari_singlestrip.engine.learning.losses import (
 )
 from napari_singlestrip.engine.learning.ranks import ALONE, Ranks
 from napari_singlestrip.engine.learning.saved_state import malformed, read_loop
-from napari_singlestrip.engine.learning.step_memory import check_memory
+from napari_singlestrip.engine.learning.step_memory import check_memory, enough_memory
 from napari_singlestrip.engine.learning.step_threads import choice_of_threads
-from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Progress, seconds_left
 from napari_singlestrip.vocabulary import StageName
 
@@ -223,7 +220,8 @@ def train(
     started, last_saved = time.monotonic() - state.seconds, time.monotonic()
     try:
         while ranks.shared(state.step < config.steps):
-            with state.precision.computing(), _enough_memory(task, device), ranks.answering():
+            enough = enough_memory(task.held_out[0][0].shape[2:], config.batch_size, device)
+            with state.precision.computing(), enough, ranks.answering():
                 begun = time.monotonic()
                 take_step(state, task)
                 taken = time.monotonic() - begun
@@ -278,28 +276,6 @@ def _metrics(state: TrainingState, task: Task) -> dict[str, float]:
         metrics["loss"] = float(transfer.read(torch.stack(state.losses)).mean())
         state.losses.clear()
     return metrics | _validate(state, task) if validates else metrics
-
-
-@contextmanager
-def _enough_memory(task: Task, device: torch.device) -> Iterator[None]:
-    """Explain when a step does not fit into memory."""
-    try:
-        yield
-    except REFUSALS as error:
-        if not is_out_of_memory(error):
-            raise
-        i, j, k = task.held_out[0][0].shape[2:]
-        n, where = task.config.batch_size, ""
-        if device.type != "cpu":
-            where = f" on {in_words(device)}"
-        said = f": {error}" if isinstance(error, MemoryError) and str(error) else ""
-        raise UserError(
-            f"There was not enough memory{where} for a training step of {n} "
-            f"image{'s' * (n > 1)} of {i} x {j} x {k} voxels{said}.",
-            "Close other programs, or make the job smaller: `--set training.batch_size=1` or a "
-            "larger voxel size, such as `--set conform.spacing_mm=5`"
-            f"{'; or --device cpu' * bool(where)}.",
-        ) from error
 
 
 def is_done(path: Path, kind: str) -> bool:
