@@ -18,6 +18,7 @@ Part = Literal["", "painting", "finished", "tuned"]
 REPORT = "report.html"
 ENOUGH_OUTLINES = 3
 A_WHOLE_BRAIN = 10  # slices, without a gap
+ENOUGH_CORRECTED = 2  # slices
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Seen:
         Whether there is no empty slice between painted ones.
     places : int
         How many places to check were visited.
-    followed : bool
-        Whether the mask on screen followed corrected slices.
+    corrected : int
+        How many slices of the mask on screen were corrected, with the rest following them.
     """
 
     part: Part = ""
@@ -48,7 +49,7 @@ class Seen:
     slices: int = 0
     is_whole: bool = False
     places: int = 0
-    followed: bool = False
+    corrected: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,11 @@ def _trains(study: Study, seen: Seen) -> bool:
     return seen.job == "run" or is_trained(study, 0)
 
 
+def _followed(study: Study, seen: Seen) -> bool:
+    kept = any(one.state == "corrected" for one in study.decisions.all().values())
+    return seen.corrected >= ENOUGH_CORRECTED or kept
+
+
 def _decided(study: Study, _seen: Seen) -> bool:
     return any(one.state != "painted" for one in study.decisions.all().values())
 
@@ -167,8 +173,7 @@ STEPS: tuple[GuideStep, ...] = (
     GuideStep(
         "follow", "finished", "review",
         "Correct 2 or 3 slices with the lasso (<b>L</b>; Shift removes): the rest follows each "
-        "stroke, or when you press <b>W</b>.",
-        lambda _study, seen: seen.followed,
+        "stroke, or when you press <b>W</b>.", _followed,
     ),
     GuideStep(
         "decide", "finished", "review",

@@ -71,7 +71,17 @@ def test_the_finished_study_is_the_next(study: Study) -> None:
     assert at(study, painting(), "jump") == "jump"
     assert at(study, finished(), "jump") == "places"
     assert at(study, finished(places=1), "jump") == "follow"
-    assert at(study, finished(places=1, followed=True), "jump") == "decide"
+    assert at(study, finished(places=1, corrected=1), "jump") == "follow"  # it says 2 or 3
+    assert at(study, finished(places=1, corrected=2), "jump") == "decide"
+
+
+def test_a_corrected_mask_that_is_kept_needs_no_more_slices(study: Study) -> None:
+    name = study.scans.names[1]
+    study.decisions.decide(name, "rejected")
+    assert at(study, finished(corrected=1), "follow") == "follow"
+    painted = study.masks.path(study.scans.names[0])
+    study.masks.save(name, study.masks.load(name, painted), "corrected")
+    assert at(study, finished(corrected=1), "follow") == "apply"
 
 
 def test_a_decision_is_seen(study: Study) -> None:

@@ -111,7 +111,7 @@ class GuideStrip(QFrame):
             part="" if self.folder is None else self.folder.part(session.study),
             step=session.step, job=status.kind if status.blocks else "", slices=slices,
             is_whole=is_whole, places=self._places,
-            followed=session.correcting.originals.has_followed,
+            corrected=session.correcting.originals.n_corrected,
         )
 
     def _tell_about(self, step: str) -> None:

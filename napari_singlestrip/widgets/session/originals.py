@@ -203,10 +203,10 @@ class Originals(QObject):
         layers.editing.edited.connect(self._on_edited)
 
     @property
-    def has_followed(self) -> bool:
-        """Whether corrections were propagated on the mask on screen, even if undone."""
+    def n_corrected(self) -> int:
+        """Number of slices that the mask on screen followed, even if undone."""
         story = self._story()
-        return story is not None and any(known.slices for known in story.known)
+        return 0 if story is None else max(len(known.slices) for known in story.known)
 
     def reader(self) -> Callable[[Mask], Corrected] | None:
         """Return a function that finds the corrected slices of a mask (I, P, L), in a thread."""
