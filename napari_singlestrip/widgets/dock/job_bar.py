@@ -29,6 +29,7 @@ from napari_singlestrip.widgets.session.session import Session
 
 LEVELS = ("info", "warning", "error")
 SAME_MOMENT_MS = 50  # a message that comes with a change is about the new state
+READ_MS = 8000  # while a job runs, a message is shown this long
 PADDING = 6  # pixels around a text in napari's theme
 MADE = {"report": "The report is written: Open report shows it."}  # by kind of job
 LOG_LINES = 400
@@ -38,8 +39,9 @@ LOG_SHOWN = 100_000  # characters at the end of job.log
 class JobBar(QWidget):
     """Progress with time left, pause, stop, log, and the latest message.
 
-    Idle, the message has the row of the job, where there is room for two lines: what is above
-    the bar does not move when it comes and goes.
+    The message has the place of the job's line, where there is room for two lines: what is above
+    the bar does not move when it comes and goes. While a job runs, the job's line comes back soon,
+    unless the message is a warning or an error.
     """
 
     def __init__(self, session: Session) -> None:
@@ -53,6 +55,7 @@ class JobBar(QWidget):
         self._of_job = self._busy = False
         # Runs while the message is new.
         self._new = single_shot(self, SAME_MOMENT_MS)
+        self._read = single_shot(self, READ_MS, self._on_read)
         self.progress = QProgressBar()
         self.progress.setObjectName("progress")
         self.progress.setTextVisible(False)
@@ -88,6 +91,7 @@ class JobBar(QWidget):
         """
         self._of_job = False
         self._new.start()
+        self._read.start()
         text = "\n".join(printable(line) for line in text.split("\n"))
         self.message.setText(text)
         self._level = level if level in LEVELS else "info"
@@ -151,12 +155,12 @@ class JobBar(QWidget):
         self.setMinimumHeight(0)
 
     def _place(self) -> None:
-        """Put the message where the job is told, or above it if there is one."""
-        self.label.setVisible(self._busy or self.message.isHidden())
-        if self._busy:
-            self._column.insertWidget(0, self.message)
-        else:
-            self._row.insertWidget(0, self.message, 1)
+        """Show the message or the job's line."""
+        self.label.setVisible(self.message.isHidden())
+
+    def _on_read(self) -> None:
+        if self._busy and self._level == "info":
+            self.forget()
 
     def _on_study(self, what: StudyPart) -> None:
         other = self._of_job or not self._new.isActive()  # a job ends when its study is left
@@ -164,14 +168,18 @@ class JobBar(QWidget):
             self.forget()
 
     def _lay_out(self) -> None:
-        self._row, self._column = QHBoxLayout(), QVBoxLayout(self)
-        self._row.addWidget(self.label, 1)
+        row, column = QHBoxLayout(), QVBoxLayout(self)
+        for said in (self.message, self.label):
+            row.addWidget(said, 1)
         for widget in (self.pause, self.stop, self.show_log):
-            self._row.addWidget(widget)
-        self._column.setContentsMargins(8, 2, 8, 4)
-        self._column.setSpacing(4)
-        self._column.addWidget(self.progress)
-        self._column.addLayout(self._row)
+            row.addWidget(widget)
+        column.setContentsMargins(8, 2, 8, 4)
+        column.setSpacing(4)
+        column.addWidget(self.progress)
+        column.addLayout(row)
+        kept = self.progress.sizePolicy()
+        kept.setRetainSizeWhenHidden(True)  # nothing moves when a job starts or ends
+        self.progress.setSizePolicy(kept)
         self.message.hide()
         self._reserve()
 

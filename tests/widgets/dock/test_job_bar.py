@@ -291,3 +291,31 @@ def test_nothing_moves_when_a_message_comes_and_goes(
     session.step_requested.emit("paint")
     session.step_requested.emit("scans")
     assert place() == before
+
+
+def test_nothing_moves_when_a_message_comes_while_a_job_runs(
+    window: StripWidget, ranked_study: Study
+) -> None:
+    """As in the demo: heads are generated while one paints, and *Done* is above the bar."""
+    session, bar = window.session, window.job_bar
+    session.take_study(ranked_study)
+    session.step_requested.emit("paint")
+    done = child(window, "paint_done")
+
+    def place() -> QPoint:
+        process_events()
+        return done.mapTo(window, QPoint())
+
+    before = place()
+    session.job._set(JobStatus("running", "samples", "heads", 4, 12, 20.0, stages=("heads",)))
+    assert bar.label.isVisible() and place() == before
+    session.tell("Filled 29 slices between 4 painted ones. Undo: Ctrl+Z.")
+    assert bar.message.isVisible() and not bar.label.isVisible() and place() == before
+    assert bar.progress.isVisible() and bar.stop.isVisible()
+    bar._on_read()
+    assert bar.label.isVisible() and not bar.message.isVisible() and place() == before
+    session.tell("The mask cannot be saved.", "error")
+    bar._on_read()
+    assert bar.message.isVisible()  # until it is no longer true
+    session.job._set(JobStatus())
+    assert place() == before
