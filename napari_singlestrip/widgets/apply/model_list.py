@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 
 from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QLabel, QListView, QListWidget, QListWidgetItem, QWidget
 
 from napari_singlestrip.engine.learning.model_card import read_card
@@ -104,9 +105,13 @@ class ModelsList(QListWidget):
             self._add(choice)
         self.setCurrentRow(self._choices.index(wanted) if wanted in self._choices else 0)
         self.blockSignals(False)
-        rows = min(len(choices), ROWS_SHOWN)
-        self.setFixedHeight(4 + sum(self.sizeHintForRow(row) for row in range(rows)))
+        self._fit()
         self.chosen_changed.emit()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Wrap the facts of the cards anew."""
+        super().resizeEvent(event)
+        self._fit()
 
     def _add(self, choice: ModelChoice) -> None:
         label = QLabel(
@@ -114,6 +119,7 @@ class ModelsList(QListWidget):
             f"{escape(choice.facts)}</span>"
         )
         label.setContentsMargins(6, 3, 6, 3)
+        label.setWordWrap(True)
         label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         item = QListWidgetItem()
         item.setToolTip(choice.tip)
@@ -121,7 +127,19 @@ class ModelsList(QListWidget):
         item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{choice.title}. {choice.facts}")
         self.addItem(item)
         self.setItemWidget(item, label)
-        item.setSizeHint(QSize(10, label.sizeHint().height()))
+
+    def _fit(self) -> None:
+        """Make cards as high as their texts, and the list as high as some cards."""
+        port, heights = self.viewport(), []
+        for row in range(self.count()):
+            item = self.item(row)
+            label = self.itemWidget(item)
+            if item is None or port is None or label is None:
+                continue
+            label.ensurePolished()
+            heights.append(label.heightForWidth(port.width()))
+            item.setSizeHint(QSize(10, heights[-1]))
+        self.setFixedHeight(4 + sum(heights[:ROWS_SHOWN]))
 
     def _on_row(self, row: int) -> None:
         self._wanted = self.value()
@@ -165,8 +183,8 @@ def file_choice(path: Path) -> ModelChoice:
     day = card.created[:10]
     name = _short(card.name)
     facts = _join(
-        f"{name}, {day}" if day else name, _learned(n), _dice(card.validation_dice),
-        _short(card.effort),
+        f"{name}, {day}" if day else name, _learned(n), _short(card.effort),
+        _dice(card.validation_dice),
     )
     tip = f"{path}\nTrained on: {_some(card.training_scans) or 'not known'}"
     return ModelChoice(
@@ -179,11 +197,11 @@ def _title_elsewhere(study: Study, one: TrainedRound) -> str:
 
 
 def _round_choice(study: Study, one: TrainedRound, newest: bool) -> ModelChoice:
-    title = f"Round {one.round}" + ("  ·  newest" if newest else "")
+    title = f"Round {one.round}" + ("" if one.parent is None else f" from round {one.parent}")
+    title += "  ·  newest" if newest else ""
     facts = _join(
-        f"{one.finished:%d %b %Y %H:%M}",
-        "" if one.parent is None else f"from round {one.parent}",
-        _learned(len(one.scans)), _dice(one.validation_dice), one.effort,
+        f"{one.finished:%d %b %Y %H:%M}", _learned(len(one.scans)), one.effort,
+        _dice(one.validation_dice),
     )
     kinds = _some([f"{n} {kind}" for kind, n in one.kinds.items()])
     painted = "" if math.isnan(one.painted_dice) else (
@@ -214,7 +232,8 @@ def _learned(n: int) -> str:
 
 
 def _dice(value: float) -> str:
-    return "" if math.isnan(value) else f"Dice {value:.2f}"
+    """The Dice of its validation, which says how well it learned and not how good masks are."""
+    return "" if math.isnan(value) else f"Dice {value:.2f} on synthetic heads"
 
 
 def _join(*parts: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt, Signal
-from qtpy.QtGui import QColor, QFont
+from qtpy.QtGui import QColor, QFont, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QWidget
 
 from napari_singlestrip.glossary import meaning
@@ -15,6 +15,7 @@ from napari_singlestrip.study.volumes_table import AppliedRow
 from napari_singlestrip.texts import printable
 from napari_singlestrip.widgets.common.colours import tone
 from napari_singlestrip.widgets.common.page_table import PageTable
+from napari_singlestrip.widgets.common.single_shot import single_shot
 
 HEADER = ("Scan", "mL", "AE error", "Look at it?")
 TIPS = (
@@ -24,6 +25,9 @@ TIPS = (
     "Where the volume or the error is outside the range of the training data",
 )
 WAITING = "..."
+ROW_HEIGHT = 22  # pixels
+NAME_WIDTHS = 100, 200  # pixels; a flag wraps in what is left
+MOST_WRAPPED = 300  # rows: a flag of more is cut to one line, since each row is measured
 SORT_ROLE = Qt.ItemDataRole.UserRole
 
 
@@ -35,8 +39,8 @@ class ResultModel(QAbstractTableModel):
         self._table = table
         self.rows: tuple[AppliedRow, ...] = ()
         self._waiting = WAITING
-        self._small = QFont()  # names and flags are long
-        self._small.setPointSizeF(0.88 * self._small.pointSizeF())
+        self.small_font = QFont()  # names and flags are long
+        self.small_font.setPointSizeF(0.88 * self.small_font.pointSizeF())
 
     def set_rows(
         self, rows: Sequence[AppliedRow], to_come: Sequence[str] = (), running: bool = False
@@ -90,7 +94,7 @@ class ResultModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ForegroundRole and needs_a_look(row):
             return QColor(tone(self._table, "warning" if row.mask else "error"))
         if role == Qt.ItemDataRole.FontRole and column in (0, 3):
-            return self._small
+            return self.small_font
         if role == Qt.ItemDataRole.TextAlignmentRole and column in (1, 2):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None
@@ -134,10 +138,15 @@ class ResultTable(PageTable):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setWordWrap(False)
+        self.setWordWrap(True)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names may differ at their ends
         self.setMinimumHeight(88)  # three rows
         self._size_columns()
+        self._fit_soon = single_shot(self, 0, self._fit)
+        for changed in (self._sorted.modelReset, self._sorted.layoutChanged,
+                        self._sorted.dataChanged, self._sorted.rowsInserted,
+                        self._sorted.rowsRemoved):
+            changed.connect(lambda *_: self._fit_soon.start())
         self.doubleClicked.connect(lambda _index: self.open_selected())
         chosen = self.selectionModel()
         assert chosen is not None
@@ -183,6 +192,23 @@ class ResultTable(PageTable):
         if row is not None:
             self.opened.emit(row)
 
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Wrap flags anew."""
+        super().resizeEvent(event)
+        self._fit_soon.start()
+
+    def _fit(self) -> None:
+        """Give names their width, and flags their lines."""
+        least, most = NAME_WIDTHS
+        self.setColumnWidth(0, min(max(self.sizeHintForColumn(0), least), most))
+        n = self._sorted.rowCount()
+        for n_row in range(n if n <= MOST_WRAPPED else 0):
+            row = self.results.rows[self._sorted.mapToSource(self._sorted.index(n_row, 0)).row()]
+            if needs_a_look(row):
+                self.resizeRowToContents(n_row)
+            elif self.rowHeight(n_row) != ROW_HEIGHT:
+                self.setRowHeight(n_row, ROW_HEIGHT)
+
     def _size_columns(self) -> None:
         header, side = self.horizontalHeader(), self.verticalHeader()
         assert header is not None and side is not None
@@ -191,7 +217,7 @@ class ResultTable(PageTable):
         for column, width in enumerate((144, 44, 60)):
             header.resizeSection(column, width)
         side.hide()
-        side.setDefaultSectionSize(22)
+        side.setDefaultSectionSize(ROW_HEIGHT)
 
     def _selected_rows(self) -> list[QModelIndex]:
         chosen = self.selectionModel()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
 import pytest
+from cut_controls import cut_text
 from gui_fixtures import child, click, press_key, process_events, wait_until
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
@@ -158,8 +159,8 @@ def test_models_are_listed_newest_first_with_their_facts(trained: Bench) -> None
     assert [c.round for c in models.choices()] == [1, 0]
     chosen = models.value()
     assert chosen is not None and chosen.round == 1
-    assert "newest" in chosen.title
-    for fact in ("from round 0", "scans", "Dice 0.", "quick"):
+    assert chosen.title == "Round 1 from round 0  ·  newest"
+    for fact in ("scans", "Dice 0.", " on synthetic heads", "quick"):
         assert fact in chosen.facts
     assert "1 painted" in chosen.tip
     QTest.mouseClick(
@@ -170,6 +171,24 @@ def test_models_are_listed_newest_first_with_their_facts(trained: Bench) -> None
     assert chosen is not None and chosen.options == ["--round", "0"]
     trained.window.session.study_changed.emit(StudyPart.ROUNDS)  # the worker wrote something
     assert models.value() == chosen  # what a person chose stays chosen
+
+
+def test_no_card_of_a_model_is_cut(trained: Bench) -> None:
+    models = trained.panel.models
+    first, port = models.choices()[0], models.viewport()
+    assert port is not None
+    facts = f"{first.facts}  ·  {first.facts}  ·  {first.facts}"
+    models.set_choices([replace(first, facts=facts), *models.choices()[1:]])
+    process_events()
+    heights = []
+    for row in range(2):
+        card = models.itemWidget(models.item(row))
+        assert card is not None
+        heights.append(card.height())
+        assert card.width() <= port.width()
+        assert list(cut_text(card)) == []
+    assert heights[0] > heights[1]
+    assert port.height() >= sum(heights)
 
 
 def test_a_model_file_needs_no_study(bench: Bench, model: Path, tmp_path: Path) -> None:

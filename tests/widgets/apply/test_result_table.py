@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from gui_fixtures import process_events
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QFontMetrics
 from qtpy.QtWidgets import QApplication
 
 from napari_singlestrip.study.volumes_table import AppliedRow
@@ -47,6 +48,23 @@ def test_words_of_each_row(table: ResultTable) -> None:
         "usual", "volume 90 mL is outside", "failed: c.nii.gz is damaged"
     ]
     assert "within the range" in cells(table, 3, Qt.ItemDataRole.ToolTipRole)[0]
+
+
+def test_a_flag_is_shown_whole_beside_a_whole_name(table: ResultTable) -> None:
+    flag = "volume 1016 mL is outside 1150 to 1620 mL; autoencoder error 0.087 is above 0.030"
+    name = "sample-11_lowfield_FLAIR"
+    table.resize(410, 300)
+    table.set_rows([*ROWS[:1], AppliedRow(name, 1016.0, 0.087, flag, "m.nii.gz", "/m")])
+    process_events()
+    model, metrics = table.model(), QFontMetrics(table.results.small_font)
+    assert model is not None and table.columnWidth(0) > metrics.horizontalAdvance(name)
+    room = table.visualRect(model.index(1, 3)).adjusted(3, 0, -3, 0)
+    needs = metrics.boundingRect(room.adjusted(0, 0, 0, 999), Qt.TextFlag.TextWordWrap, flag)
+    assert room.height() >= needs.height() > 2 * metrics.height()
+    assert table.rowHeight(0) < table.rowHeight(1)
+    table.sortByColumn(HEADER.index("Look at it?"), Qt.SortOrder.AscendingOrder)
+    process_events()
+    assert table.rowHeight(1) < table.rowHeight(0)
 
 
 def test_what_needs_a_look_has_a_colour(table: ResultTable) -> None:
