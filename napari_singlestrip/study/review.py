@@ -78,6 +78,11 @@ class ReviewRow:
         return self.decision.state
 
     @property
+    def by_hand(self) -> bool:
+        """Whether the mask on screen is the person's own, which the scores are not about."""
+        return self.state in ("corrected", "painted")
+
+    @property
     def is_open(self) -> bool:
         """Whether the mask is to be reviewed, also if another mask was rejected before.
 

@@ -11,7 +11,6 @@ from napari_singlestrip.study.review import ReviewRow
 from napari_singlestrip.texts import counted
 from napari_singlestrip.widgets.session.correcting import Correcting
 
-BY_HAND = ("corrected", "painted")
 NAME = "<b>Expected Dice</b>"
 
 
@@ -82,12 +81,18 @@ def in_words(row: ReviewRow, n_set: int, so_far: DiceSoFar | None) -> str:
                 f"{so_far.n} set; next +{so_far.gain:.4f}")
     if n_set:
         return _before_slices(predicted, n_set)
-    said = predicted.in_words or "not known"
-    return f"{said}, before you corrected it" if row.state in BY_HAND else said
+    if row.by_hand:
+        return f"{_alone(predicted)} before you corrected it"
+    return predicted.in_words or "not known"
+
+
+def _alone(predicted: ExpectedDice) -> str:
+    """Without the interval, for which there is no room where more is said."""
+    return f"{predicted.dice:.3f}" if predicted.in_words else "not known"
 
 
 def _before_slices(predicted: ExpectedDice, n_set: int) -> str:
     """Of the mask as it was predicted: the slices do not tell yet, or were too far off."""
-    known = f"{predicted.dice:.3f}" if predicted.in_words else "not known"
+    known = _alone(predicted)
     later = f"; anew from {FEWEST} on" if n_set < FEWEST else ""
     return f"{known} before {counted(n_set, 'set slice')}{later}"

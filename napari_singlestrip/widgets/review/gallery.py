@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QEvent, QModelIndex, QObject, QPoint, QRect, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QHelpEvent, QKeyEvent, QPainter, QPixmap
+from qtpy.QtGui import QColor, QFontMetrics, QHelpEvent, QKeyEvent, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -39,6 +39,7 @@ from napari_singlestrip.widgets.viewer.napari_private import canvas_of, main_win
 
 PICTURE = 184  # pixels
 EDGE, LINE = 6, 18
+DOT, GAP = 15, 8  # pixels: a dot with the room after it; between two texts
 TILE = QSize(PICTURE + 2 * EDGE, PICTURE + 2 * EDGE + 2 * LINE)
 GROUND, LIFTED, TEXT, QUIET = "#1c1f24", "#2f343d", "#f0f0f0", "#a8b0ba"
 
@@ -97,8 +98,11 @@ class Tiles(QStyledItemDelegate):
         """Description of a mask, in full sentences."""
         outlook = self.outlooks.get(row.name, "look")
         score = row.score
-        said = [f"{printable(row.name)}: {row.in_words}", f"{outlook.capitalize()}. "
-                f"{OUTLOOK_TIPS[outlook]}."]
+        said = [f"{printable(row.name)}: {row.in_words}"]
+        if row.by_hand:
+            said.append("Your mask. These are the scores of the predicted one:")
+        else:
+            said.append(f"{outlook.capitalize()}. {OUTLOOK_TIPS[outlook]}.")
         if score.expected.in_words:
             said.append(f"Expected Dice {score.expected.in_words}.")
         if score.flag:
@@ -122,11 +126,12 @@ class Tiles(QStyledItemDelegate):
         middle = Qt.TextElideMode.ElideMiddle
         painter.drawText(first, int(Qt.AlignmentFlag.AlignVCenter),
                          painter.fontMetrics().elidedText(name, middle, width))
-        outlook = self.outlooks.get(row.name, "look")
-        _spot(painter, second, OUTLOOK_COLOURS[outlook], outlook)
         said = "unsaved" if row.unsaved else row.in_words
-        half = second.adjusted(width // 2, 0, 0, 0)
-        _spot(painter, half, STATE_COLOURS[row.state], said)
+        if not row.by_hand:
+            outlook = self.outlooks.get(row.name, "look")
+            _spot(painter, second, OUTLOOK_COLOURS[outlook], outlook)
+            second = second.adjusted(state_at(painter.fontMetrics(), outlook, said), 0, 0, 0)
+        _spot(painter, second, STATE_COLOURS[row.state], said)
 
 
 class Gallery(QWidget):
@@ -314,6 +319,16 @@ def _row(index: QModelIndex) -> ReviewRow:
     return rows.source.rows[rows.mapToSource(index).row()]
 
 
+def state_at(metrics: QFontMetrics, outlook: str, state: str) -> int:
+    """Where the state of a mask starts in its line (pixels), after the outlook.
+
+    In the middle, unless it needs more room, or the outlook does.
+    """
+    least = DOT + metrics.horizontalAdvance(outlook) + GAP
+    most = PICTURE - DOT - metrics.horizontalAdvance(state)
+    return max(least, min(PICTURE // 2, most))
+
+
 def _spot(painter: QPainter, area: QRect, colour: str, said: str) -> None:
     """A coloured dot and a word, for people with colour blindness."""
     painter.save()
@@ -322,7 +337,7 @@ def _spot(painter: QPainter, area: QRect, colour: str, said: str) -> None:
     painter.setBrush(QColor(colour))
     painter.drawEllipse(area.x() + 1, area.y() + area.height() // 2 - 5, 10, 10)
     painter.setPen(QColor(QUIET))
-    words = area.adjusted(15, 0, 0, 0)
+    words = area.adjusted(DOT, 0, 0, 0)
     end = Qt.TextElideMode.ElideRight
     painter.drawText(words, int(Qt.AlignmentFlag.AlignVCenter),
                      painter.fontMetrics().elidedText(said, end, words.width()))

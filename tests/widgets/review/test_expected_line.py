@@ -97,9 +97,18 @@ def test_what_is_not_known_is_not_told() -> None:
     known = ReviewRow(expecting(row.score))
     assert in_words(known, 5, None) == "0.951 before 5 set slices"
     corrected = replace(known, decision=Decision("a", "corrected"))
-    assert in_words(corrected, 0, None) == "0.951 (0.93 to 0.97), before you corrected it"
+    assert in_words(corrected, 0, None) == "0.951 before you corrected it"
     so_far = DiceSoFar(5, 0.981, 0.973, 0.987, 0.0004)
     assert in_words(known, 5, so_far) == "0.981 (0.973\u20130.987), 5 set; next +0.0004"
+
+
+def test_nothing_that_can_be_said_is_cut(person: Corrector) -> None:
+    score = ReviewRow(ScoreRow("a", 0.1, 0.9, 1200.0, rank=1, expected_dice=0.951))
+    says = line(person)
+    for row in (score, replace(score, decision=Decision("a", "corrected"))):
+        says.follow(row, True)  # type: ignore[attr-defined]
+        process_events()
+        assert "0.951" in says.text() and list(cut_text(says)) == []
 
 
 def _followed(person: Corrector, n: int) -> None:

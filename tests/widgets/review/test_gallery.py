@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from gui_fixtures import canvas_of, child, click, press_key, process_events, wait_until
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtGui import QPixmap
+from qtpy.QtCore import QPoint, QRect, Qt
+from qtpy.QtGui import QColor, QPainter, QPixmap
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_singlestrip.study.outlook import OUTLOOK_COLOURS
 from napari_singlestrip.study.review import Review, ReviewRow
 from napari_singlestrip.study.study import Study
-from napari_singlestrip.study.tables import ScoreRow
-from napari_singlestrip.widgets.review.gallery import Gallery
-from napari_singlestrip.widgets.review.table_model import ReviewFilter, ReviewModel
+from napari_singlestrip.study.tables import Decision, ScoreRow
+from napari_singlestrip.widgets.review.gallery import (
+    DOT,
+    GROUND,
+    LINE,
+    PICTURE,
+    TILE,
+    Gallery,
+    state_at,
+)
+from napari_singlestrip.widgets.review.table_model import STATE_COLOURS, ReviewFilter, ReviewModel
 
 if TYPE_CHECKING:
     from napari_singlestrip.widgets.dock.main_widget import StripWidget
@@ -132,3 +142,38 @@ def test_a_tile_says_why_it_has_its_colour(panel: ReviewPanel) -> None:
     assert "largest place to check has 14 mL" in said
     assert "AE error 0.050 (lower is better)." in said
     assert "Expected Dice 0.900 (interval not known)." in said
+
+
+def test_a_mask_by_hand_is_not_called_wrong(panel: ReviewPanel) -> None:
+    score = ScoreRow("sub-1", 0.05, 0.9, 400.0, 1, False, "small")
+    row = ReviewRow(score, Decision("sub-1", "corrected"))
+    tiles = panel.gallery.tiles
+    tiles.outlooks = {"sub-1": "likely wrong"}
+    said = tiles.tip(row)
+    assert "Your mask" in said and "wrong" not in said.lower()
+    assert "AE error 0.050" in said
+
+    def colours() -> set[str]:
+        picture = QPixmap(TILE)
+        picture.fill(QColor(GROUND))
+        painter = QPainter(picture)
+        tiles._write(painter, QRect(QPoint(0, 0), TILE), row)
+        painter.end()
+        image = picture.toImage()
+        return {image.pixelColor(x, y).name() for x in range(TILE.width())
+                for y in range(TILE.height() - 2 * LINE, TILE.height())}
+
+    assert STATE_COLOURS["corrected"] in colours()
+    assert OUTLOOK_COLOURS["likely wrong"] not in colours()
+    row = replace(row, decision=None)
+    assert OUTLOOK_COLOURS["likely wrong"] in colours()
+
+
+def test_the_state_on_a_tile_has_the_room_that_the_outlook_leaves(panel: ReviewPanel) -> None:
+    metrics = panel.gallery.view.fontMetrics()
+    start = state_at(metrics, "usual", "accepted before")
+    assert start + DOT + metrics.horizontalAdvance("accepted before") <= PICTURE
+    assert start >= DOT + metrics.horizontalAdvance("usual")
+    assert state_at(metrics, "usual", "look") == PICTURE // 2  # below each other
+    longest = state_at(metrics, "likely wrong", "accepted before")
+    assert longest >= DOT + metrics.horizontalAdvance("likely wrong")
