@@ -320,14 +320,15 @@ class Tour:
             rows = table.viewport().height() // table.rowHeight(0)
             self.facts.setdefault("rows", {})[self.where] = rows
         whole = page.rect()
-        high = 0 if panel.footer is None else panel.footer.height()
+        low, high = (0 if p is None else p.height() for p in (panel.header, panel.footer))
         for name in PRIMARY[step]:
             widget = panel.findChild(QWidget, name)
             if widget is not None and widget.isVisible():
                 self.facts.setdefault("above", []).append(f"{step}, {name}")
                 at = QRect(widget.mapTo(page, QPoint()), widget.size())
-                is_below = panel.footer is not None and panel.footer.isAncestorOf(widget)
-                seen = whole if is_below else whole.adjusted(0, 0, 0, -high)
+                pinned = (panel.header, panel.footer)
+                is_pinned = any(p is not None and p.isAncestorOf(widget) for p in pinned)
+                seen = whole if is_pinned else whole.adjusted(0, low, 0, -high)
                 if not seen.contains(at):
                     self.found.append(f"{self.where}: {name} is at {box_words(at)}, below the fold")
 

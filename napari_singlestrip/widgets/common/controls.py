@@ -110,27 +110,31 @@ class Page(QScrollArea):
     Parameters
     ----------
     panel : QWidget
-    footer : QWidget, optional
-        Child of the panel, in none of its layouts: it stays at the bottom of what is visible.
+    footer, header : QWidget, optional
+        Children of the panel, in none of its layouts: they stay at the bottom and at the top of
+        what is visible.
     """
 
-    def __init__(self, panel: QWidget, footer: QWidget | None = None) -> None:
+    def __init__(
+        self, panel: QWidget, footer: QWidget | None = None, header: QWidget | None = None
+    ) -> None:
         super().__init__()
-        self._footer = footer
+        self._footer, self._header = footer, header
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWidget(panel)
         bar = self.verticalScrollBar()
-        if bar is not None and footer is not None:
-            footer.installEventFilter(self)  # what it holds is shown later, or gets a theme
-            bar.valueChanged.connect(self._place_footer)
-            bar.rangeChanged.connect(self._place_footer)
+        for pinned in filter(None, (footer, header)):
+            pinned.installEventFilter(self)  # what it holds is shown later, or gets a theme
+        if bar is not None:
+            bar.valueChanged.connect(self._place_pinned)
+            bar.rangeChanged.connect(self._place_pinned)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Keep the footer at the bottom."""
         super().resizeEvent(event)
-        self._place_footer()
+        self._place_pinned()
 
     def minimumSizeHint(self) -> QSize:
         """Width of the panel plus a scroll bar and a frame, which themes draw; any height."""
@@ -141,17 +145,22 @@ class Page(QScrollArea):
         return hint
 
     def scroll_to(self, widget: QWidget) -> None:
-        """Scroll until a widget lies above the footer; its top, where there is not enough room."""
+        """Scroll until a widget lies between header and footer; its top, if there is no room."""
         panel, bar, port = self.widget(), self.verticalScrollBar(), self.viewport()
-        if panel is None or bar is None or port is None:
-            return
-        if self._footer is not None and self._footer.isAncestorOf(widget):
+        if panel is None or bar is None or port is None or self.pinned(widget):
             return
         for _ in range(LEVELS):  # what was just opened has no room yet, and the bar ends above it
             QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)
         top = widget.mapTo(panel, QPoint()).y()
         room = port.height() - (0 if self._footer is None else self._footer.height())
-        bar.setValue(min(top, max(bar.value(), top + widget.height() - room)))
+        above = 0 if self._header is None else self._header.height()
+        bar.setValue(min(top - above, max(bar.value(), top + widget.height() - room)))
+
+    def pinned(self, widget: QWidget) -> int:
+        """-1 for what is in the header, 1 for what is in the footer, 0 for what scrolls."""
+        if self._header is not None and self._header.isAncestorOf(widget):
+            return -1
+        return int(self._footer is not None and self._footer.isAncestorOf(widget))
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Propagate size changes of the panel, which Qt stops at the scroll area."""
@@ -160,24 +169,45 @@ class Page(QScrollArea):
             return done
         if event.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
-            self._place_footer()
+            self._place_pinned()
         elif event.type() == QEvent.Type.Resize and watched is self.widget():
-            self._place_footer()
+            self._place_pinned()
         return done
 
-    def _place_footer(self, *_: object) -> None:
+    def _place_pinned(self, *_: object) -> None:
         panel, bar, port = self.widget(), self.verticalScrollBar(), self.viewport()
-        if self._footer is None or panel is None or bar is None or port is None:
+        if panel is None or bar is None or port is None:
             return
-        layout, height = panel.layout(), self._footer.sizeHint().height()
-        margins = QMargins() if layout is None else layout.contentsMargins()
-        if layout is not None and margins.bottom() != height:  # a theme changes it
-            margins.setBottom(height)
-            layout.setContentsMargins(margins)
-        bottom = min(bar.value() + port.height(), panel.height())
+        margins = self._leave_room(panel)
         width = panel.width() - margins.left() - margins.right()
-        self._footer.setGeometry(margins.left(), bottom - height, width, height)
-        self._footer.raise_()
+        if self._footer is not None:
+            bottom, height = min(bar.value() + port.height(), panel.height()), margins.bottom()
+            self._footer.setGeometry(margins.left(), bottom - height, width, height)
+            self._footer.raise_()
+        if self._header is not None:
+            self._header.setGeometry(margins.left(), bar.value(), width, margins.top())
+            self._header.raise_()
+
+    def _leave_room(self, panel: QWidget) -> QMargins:
+        """Make the margins of the panel's layout as high as footer and header."""
+        layout = panel.layout()
+        if layout is None:
+            return QMargins()
+        margins = layout.contentsMargins()
+        width = panel.width() - margins.left() - margins.right()
+        if self._footer is not None:
+            margins.setBottom(_height_for(self._footer, width))
+        if self._header is not None:
+            margins.setTop(_height_for(self._header, width))
+        if margins != layout.contentsMargins():  # a theme changes it
+            layout.setContentsMargins(margins)
+        return margins
+
+
+def _height_for(widget: QWidget, width: int) -> int:
+    """The height that it needs, also for texts that wrap."""
+    wraps = widget.hasHeightForWidth()
+    return widget.heightForWidth(width) if wraps else widget.sizeHint().height()
 
 
 def scroll_to(widget: QWidget) -> None:

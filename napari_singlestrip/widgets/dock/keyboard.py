@@ -29,8 +29,8 @@ SAME_ROW = 14  # pixels by which the centres of controls in a row may differ
 def tab_stops(dock: QWidget) -> list[QWidget]:
     """Return the enabled controls, row by row.
 
-    Separately for the step and what is below it, since scrolled content has positions below or
-    above the others.
+    Separately for the step and what is below it, and for what is pinned above and below the step's
+    content, since scrolled content has positions below or above the others.
     """
     layout = dock.layout()
     parts = [] if layout is None else [layout.itemAt(n) for n in range(layout.count())]
@@ -41,8 +41,8 @@ def tab_stops(dock: QWidget) -> list[QWidget]:
     found = [widget for widget in dock.findChildren(QWidget) if _is_stop(widget)]
     middles = {widget: widget.mapTo(dock, widget.rect().center()) for widget in found}
     part_of = {
-        widget: next((n for n, part in enumerate(scrolling, 1)
-                      if part is not None and part.isAncestorOf(widget)), 0)
+        widget: (next((n for n, part in enumerate(scrolling, 1)
+                       if part is not None and part.isAncestorOf(widget)), 0), _pinned(widget))
         for widget in found
     }
     rows: list[list[QWidget]] = []
@@ -109,6 +109,14 @@ def _go_to(widget: QWidget, reason: Qt.FocusReason) -> None:
         elif isinstance(above, QScrollArea):
             above.ensureWidgetVisible(widget)
         above = above.parentWidget()
+
+
+def _pinned(widget: QWidget) -> int:
+    """Whether it is above (-1) or below (1) what scrolls on its page."""
+    above = widget.parentWidget()
+    while above is not None and not isinstance(above, Page):
+        above = above.parentWidget()
+    return 0 if above is None else above.pinned(widget)
 
 
 def _is_stop(widget: QWidget) -> bool:

@@ -86,7 +86,7 @@ class StripWidget(QWidget):
         self.step_buttons = self._make_steps()
         self.stack = QStackedWidget()
         for panel in self.panels.values():
-            self.stack.addWidget(Page(panel, panel.footer))
+            self.stack.addWidget(Page(panel, panel.footer, panel.header))
         self.header = QElidingLabel()
         self.header.setObjectName("header")
         self.job_bar = JobBar(self.session)

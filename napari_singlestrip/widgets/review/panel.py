@@ -8,7 +8,7 @@ from itertools import chain, islice
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QCheckBox, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_singlestrip.events import Event, Wrote
 from napari_singlestrip.study.review import Review
@@ -157,7 +157,7 @@ class ReviewPanel(PanelWithTools):
         new_round : bool
             Whether it is about another round than the one that was shown.
         """
-        for part in (self.content, self.titles, self.finetune.finetune):
+        for part in (self.head, self.decisions, self.content, self.titles, self.finetune.finetune):
             part.setVisible(view.nothing is None)
         self.nothing_yet.draw(view.nothing)
         if view.nothing is not None:
@@ -336,9 +336,6 @@ class ReviewPanel(PanelWithTools):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
         self.table.setMinimumHeight(LEAST_TABLE)
-        for part in (self.head, self.decisions):  # above what changes its height: buttons stay
-            part.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-            column.addWidget(part)
         column.addWidget(self.table, 1)
         self.plotting = section("Plot", self.plot, "plotting")
         more = section("Fine-tuning", self.finetune, "fine_tuning")
@@ -347,6 +344,7 @@ class ReviewPanel(PanelWithTools):
         said = self.head.summary, self.finetune.meanwhile.mark, self.finetune.why, self.expected
         for below in (*said, self.places, self.layers, self.folded):
             column.addWidget(below)
+        self.add_header(self.head, self.decisions)  # in sight also where tools are unfolded
         self.add_footer(self.titles, self.finetune.finetune)
         self.add(self.nothing_yet)
         self.add(self.content)
@@ -355,8 +353,9 @@ class ReviewPanel(PanelWithTools):
 
     def _connect(self) -> None:
         for kind in (QPushButton, QCheckBox, QToolButton):
-            for made in self.content.findChildren(kind):
-                made.clicked.connect(self._keys_to_picture)
+            for part in (self.head, self.decisions, self.content):
+                for made in part.findChildren(kind):
+                    made.clicked.connect(self._keys_to_picture)
         self.finetune.finetune.clicked.connect(self._keys_to_picture)
         self.head.filtered.connect(self._on_filter)
         self.head.gallery_requested.connect(self.toggle_gallery)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_singlestrip.widgets.session.session import Session
@@ -21,7 +23,9 @@ class Panel(QWidget):
 
     title = ""
     step = ""
-    footer: QWidget | None = None  # what must be visible however far the panel is scrolled
+    # What must be visible however far the panel is scrolled, below and above the rest.
+    footer: QWidget | None = None
+    header: QWidget | None = None
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -49,16 +53,24 @@ class Panel(QWidget):
 
     def add_footer(self, *widgets: QWidget) -> None:
         """Make widgets the footer, for which the page leaves room below the column."""
-        self.footer = QWidget(self)
-        self.footer.setAutoFillBackground(True)  # what is scrolled below it does not shine through
-        rows = QVBoxLayout(self.footer)
+        self.footer = self._pinned(widgets)
+
+    def add_header(self, *widgets: QWidget) -> None:
+        """Make widgets the header, for which the page leaves room above the column."""
+        self.header = self._pinned(widgets)
+
+    def be_guided(self, step: str) -> None:
+        """The demo's guide says what to do in a step; in none if empty."""
+
+    def _pinned(self, widgets: Iterable[QWidget]) -> QWidget:
+        made = QWidget(self)
+        made.setAutoFillBackground(True)  # what is scrolled below it does not shine through
+        rows = QVBoxLayout(made)
         rows.setContentsMargins(0, 2, 0, 2)
         rows.setSpacing(4)
         for widget in widgets:
             rows.addWidget(widget)
-
-    def be_guided(self, step: str) -> None:
-        """The demo's guide says what to do in a step; in none if empty."""
+        return made
 
     def _stale(self, *_: object) -> None:
         if self.isVisible():

@@ -109,6 +109,20 @@ def test_nothing_that_has_the_keys_lies_below_the_footer(at_work: Any) -> None:
     assert seen > 30
 
 
+def test_what_scrolls_comes_between_what_is_pinned_above_and_below_it(at_work: Any) -> None:
+    at_work.viewer.window._qt_window.resize(1200, 600)
+    at_work.go_to("review")
+    panel = at_work.panels["review"]
+    panel.painting.expand(animate=False)
+    process_events()
+    found = visited(at_work)
+    names = [widget.objectName() for widget in found if panel.isAncestorOf(widget)]
+    assert len(found) == len(set(found)) > 30
+    assert names.index("search") < names.index("accept") < names.index("review_table")
+    assert names.index("review_table") < names.index("tool_lasso") < names.index("undo")
+    assert names.index("undo") < names.index("toggle_paint_tools") < names.index("finetune")
+
+
 def test_f6_goes_back_to_the_picture_and_letters_act(at_work: Any) -> None:
     at_work.go_to("review")
     press_key(canvas_of(at_work.viewer), Qt.Key.Key_F6)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from cut_controls import cut_text
 from gui_fixtures import canvas_of, child, click, press_key, process_events, stroke, wait_until
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
@@ -574,6 +575,31 @@ def test_paint_tools_that_are_opened_are_in_sight(window: StripWidget, panel: Re
     wait_until(lambda: last.isVisible() and bottom() < room, "the tools in sight")
     assert bottom() + bar.value() - before >= room  # not where they were without scrolling
     assert titles.mapTo(port, titles.rect().topLeft()).y() >= 0  # to close them again
+    for name in ("accept", "corrected", "reject", "next", "note"):
+        decides = child(panel, name)
+        assert decides.visibleRegion().boundingRect() == decides.rect(), name
+
+
+def test_a_question_before_changes_are_dropped_is_in_sight_over_unfolded_tools(
+    window: StripWidget, panel: ReviewPanel
+) -> None:
+    page: Any = window.stack.currentWidget()
+    page.setFixedHeight(430)
+    click(child(panel, "toggle_paint_tools"))
+    process_events()
+    for text in ("Short?", "The changes of sample-12_PDw would be dropped. " * 4):
+        panel.decisions.question_words.setText(text)
+        panel.decisions.question.show()
+        process_events()
+        cancel = child(panel, "cancel")
+        assert cancel.visibleRegion().boundingRect() == cancel.rect()
+        assert list(cut_text(panel.decisions.question_words)) == []
+    panel.decisions.question.hide()
+    process_events()
+    page.verticalScrollBar().setValue(0)
+    process_events()
+    bottom = panel.decisions.mapTo(panel, QPoint(0, panel.decisions.height())).y()
+    assert bottom <= panel.table.mapTo(panel, QPoint()).y()  # it covers nothing
 
 
 def test_review_begins_with_the_top_of_a_ranking_made_while_another_scan_was_watched(
