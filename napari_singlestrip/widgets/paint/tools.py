@@ -184,7 +184,7 @@ class PaintTools(QWidget):
         return (
             ("interpolate", "Interpolate  I", "Fill the empty slices between painted ones",
              self.interpolate),
-            ("grow", "Grow  G", "Grow from the strokes inside the brain to its border",
+            ("grow", "From seeds  G", "Grow from the strokes inside the brain to its border",
              self.grow),
             ("follow", "Follow  W", "Correct some slices, and the rest of the mask follows them; "
              "those you set stay as they are", self.follow),

@@ -82,6 +82,14 @@ def test_every_control_says_what_it_does(panel: Any) -> None:
                 assert widget.toolTip() and widget.objectName(), widget
 
 
+def test_no_two_buttons_have_the_same_name(panel: Any) -> None:
+    from qtpy.QtWidgets import QPushButton
+
+    texts = [made.text() for made in panel.findChildren(QPushButton) if made.isVisible()]
+    names = [text.split("  ")[0] for text in texts]  # without the key
+    assert len(names) > 20 and len(set(names)) == len(names), sorted(names)
+
+
 def test_done_is_visible_however_far_the_step_is_scrolled(panel: Any) -> None:
     from qtpy.QtCore import QRect
 
