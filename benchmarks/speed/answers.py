@@ -30,6 +30,7 @@ from window import open_screen
 SIZE, SCREEN = 256, (1920, 1080)
 NAMES = ("a", "b", "c", "d")
 MIDDLE = (128, 128, 128)
+ENDLESS = 100_000  # steps of the job, which is stopped
 WORDS = {
     "dab": "a dab of the brush, 21 mm", "lasso": "a lasso round 120 mm, released",
     "scissors": "a cut through all slices, released", "piece": "a piece erased by a click",
@@ -196,7 +197,8 @@ def measure(bench: Bench, repeats: int, turns: int) -> dict[str, dict[str, list[
         for _ in range(turns):
             for name in ("alone", "training"):
                 if name == "training":
-                    start = ["run", str(training.folder), "--effort", "quick", "--rounds", "0"]
+                    start = ["run", str(training.folder), "--effort", "quick", "--rounds", "0",
+                             "--set", f"training.steps={ENDLESS}"]
                     session.start_job([*start, "--restart"], "run", ("train",))
                     wait_for_training(session)
                 bench.found, bench.cpu = defaultdict(list), defaultdict(list)

@@ -41,6 +41,7 @@ def draw_set_slices(painter: QPainter, panes: Any, plane: str) -> None:
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.setPen(QPen(SET, 1))
     left, top, width, height = (round(n) for n in area.getRect())
+    shown = panes.viewpoint.point[across]
     for s in panes.session.correcting.slices:
         mm = s.index * scale[s.axis]
         at = turned.map(QPointF(mm, mm))
@@ -48,7 +49,7 @@ def draw_set_slices(painter: QPainter, panes: Any, plane: str) -> None:
             painter.fillRect(left, int(at.y()), width, 1, SET)
         elif s.axis == columns:
             painter.fillRect(int(at.x()), top, 1, height, SET)
-        elif s.axis == across and s.index == panes.viewpoint.point[across]:
+        elif s.axis == across and s.index == shown:
             painter.drawRect(area.adjusted(1, 1, -1, -1))
 
 
