@@ -137,6 +137,11 @@ def export(
       singlestrip export my_study model.safetensors
       singlestrip export my_study first.safetensors --round 0
       singlestrip export my_study model.onnx --as onnx
+      singlestrip export my_study weights.pt --as synthstrip
+
+    mri_synthstrip loads weights of a study that was made with --set network.architecture=synthstrip
+    --set "network.channels=[16,32,64,64,64,64,64]" --set network.target=distance
+    --set conform.spacing_mm=1 --set conform.scale_to_brain=false (much memory).
     """
     from napari_singlestrip.study.study import Study
 

@@ -17,8 +17,8 @@ from napari_singlestrip.errors import UserError
 CHANNELS = (16, 32, 64, 64, 64, 64, 64)
 SPACING_MM = 1.0
 _NEEDED = (
-    "network.architecture=synthstrip", f"network.channels={list(CHANNELS)}",
-    "network.target=distance", "conform.spacing_mm=1",
+    "network.architecture=synthstrip", f"'network.channels=[{','.join(map(str, CHANNELS))}]'",
+    "network.target=distance", "conform.spacing_mm=1", "conform.scale_to_brain=false",
 )  # fmt: skip
 
 

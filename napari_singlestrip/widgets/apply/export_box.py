@@ -39,7 +39,7 @@ class ExportBox(QGroupBox):
         self.masks = button(
             "Masks of this study...",
             "Write the latest mask of each scan on its own grid, and a table of which was "
-            "painted, corrected, accepted or predicted. Rejected masks are left out.",
+            "painted, corrected, accepted, predicted or imported. Rejected masks are left out.",
             self._ask_masks, "export_masks",
         )
         self.model = button(
@@ -84,7 +84,8 @@ class ExportBox(QGroupBox):
                 )
             brain = ["--brain"] * self.brain.isChecked()
             self.session.start_job(
-                ["masks", str(study.folder), "--out", str(folder.absolute()), *brain], "masks"
+                ["masks", str(study.folder), "--out", str(folder.absolute()), *brain], "masks",
+                out=folder.absolute(),
             )
 
     def export_model(self, file: Path) -> None:
@@ -95,7 +96,8 @@ class ExportBox(QGroupBox):
                 raise UserError("No model of this study is chosen.", "Choose a round above.")
             path = file if file.suffix else file.with_suffix(MODEL_ENDINGS[0])
             self.session.start_job(
-                ["export", str(study.folder), str(path.absolute()), *model.options], "export"
+                ["export", str(study.folder), str(path.absolute()), *model.options], "export",
+                out=path.absolute(),
             )
 
     def write_report(self) -> None:
@@ -103,7 +105,9 @@ class ExportBox(QGroupBox):
         with self.session.guarded():
             study = self.session.need_study()
             out = study.folder / REPORT
-            self.session.start_job(["report", str(study.folder), "--out", str(out)], "report")
+            self.session.start_job(
+                ["report", str(study.folder), "--out", str(out)], "report", out=out.absolute()
+            )
 
     def _ask_masks(self) -> None:
         found = QFileDialog.getExistingDirectory(self, "Folder for the masks")

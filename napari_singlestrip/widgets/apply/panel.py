@@ -112,7 +112,7 @@ class ApplyPanel(Panel):
             brain = ["--brain"] * self.brain.isChecked()
             self.session.start_job(
                 ["apply", str(model.path.absolute()), *self.scans.arguments, "--out", str(out),
-                 *brain, *model.options], "apply",
+                 *brain, *model.options], "apply", out=out,
             )
             self._running = (out, names)
             self.results.expect(out, self._running[1])

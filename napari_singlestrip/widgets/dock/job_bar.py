@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QGuiApplication
+from qtpy.QtGui import QGuiApplication, QResizeEvent
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -30,6 +30,7 @@ from napari_singlestrip.widgets.session.session import Session
 LEVELS = ("info", "warning", "error")
 SAME_MOMENT_MS = 50  # a message that comes with a change is about the new state
 READ_MS = 8000  # while a job runs, a message is shown this long
+MARGIN, SPACING = 8, 6  # pixels
 PADDING = 6  # pixels around a text in napari's theme
 MADE = {"report": "The report is written: Open report shows it."}  # by kind of job
 LOG_LINES = 400
@@ -52,6 +53,7 @@ class JobBar(QWidget):
         self.message = words(name="message")
         self.message.setTextFormat(Qt.TextFormat.PlainText)  # file names may hold <brackets>
         self._level = "info"
+        self._said = self._out = ""
         self._of_job = self._busy = False
         # Runs while the message is new.
         self._new = single_shot(self, SAME_MOMENT_MS)
@@ -83,22 +85,24 @@ class JobBar(QWidget):
         session.study_changed.connect(self._on_study)
         self.show_status(session.job.status)
 
-    def tell(self, text: str, level: str = "info") -> None:
+    def tell(self, text: str, level: str = "info", out: str = "") -> None:
         """Show a message for as long as it applies; names in it may contain anything.
 
         It disappears with its subject: the step, the scan, the state of the mask, the study; the
-        outcome of a job, when the next one starts.
+        outcome of a job, when the next one starts. `out` is a path to show on a line of its own,
+        shortened if need be.
         """
         self._of_job = False
         self._new.start()
         self._read.start()
         text = "\n".join(printable(line) for line in text.split("\n"))
-        self.message.setText(text)
+        self._said, self._out = text, printable(out)
+        self._write()
         self._level = level if level in LEVELS else "info"
         self._colour()
         self.message.setVisible(bool(text))
         self._place()
-        self._keep(text)
+        self._keep(f"{text} {self._out}".strip())
 
     def show_status(self, status: JobStatus) -> None:
         """Show the job's snapshot."""
@@ -129,7 +133,10 @@ class JobBar(QWidget):
             self.tell(event.text, event.level)
             self._keep(event.traceback)
         elif isinstance(event, (Failed, Crashed, Cancelled, Finished)):
-            self.tell(*ending(event, self.session.job.status.kind))
+            status = self.session.job.status
+            made = isinstance(event, Finished) and (event.n_done or not event.n_failed)
+            out = status.out if made else ""
+            self.tell(*ending(event, status.kind, out), out)
             self._of_job = True
             if isinstance(event, Failed) and event.traceback:
                 self._keep(event.traceback)
@@ -138,7 +145,8 @@ class JobBar(QWidget):
 
     def forget(self) -> None:
         """Clear the message; the log keeps it."""
-        self.message.setText("")
+        self._said = self._out = ""
+        self._write()
         self.message.hide()
         self._place()
 
@@ -153,6 +161,25 @@ class JobBar(QWidget):
     def _on_step(self, _step: str) -> None:
         self._passed()
         self.setMinimumHeight(0)
+
+    def _write(self) -> None:
+        """Write the message, and below it the path, with dots in its middle if it is too long."""
+        self.message.setToolTip(self._out)
+        if not self._out:
+            self.message.setText(self._said)
+            return
+        beside = [one for one in (self.pause, self.stop, self.show_log) if not one.isHidden()]
+        taken = sum(one.sizeHint().width() + SPACING for one in beside)
+        width = self.width() - 2 * MARGIN - taken - 2 * PADDING
+        metrics = self.message.fontMetrics()
+        path = metrics.elidedText(self._out, Qt.TextElideMode.ElideMiddle, width)
+        self.message.setText(f"{self._said}\n{path}")
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Show as much of a path as there is room for."""
+        super().resizeEvent(event)
+        if self._out:
+            self._write()
 
     def _place(self) -> None:
         """Show the message or the job's line."""
@@ -169,11 +196,12 @@ class JobBar(QWidget):
 
     def _lay_out(self) -> None:
         row, column = QHBoxLayout(), QVBoxLayout(self)
+        row.setSpacing(SPACING)
         for said in (self.message, self.label):
             row.addWidget(said, 1)
         for widget in (self.pause, self.stop, self.show_log):
             row.addWidget(widget)
-        column.setContentsMargins(8, 2, 8, 4)
+        column.setContentsMargins(MARGIN, 2, MARGIN, 4)
         column.setSpacing(4)
         column.addWidget(self.progress)
         column.addLayout(row)
@@ -286,15 +314,15 @@ def _needs_nobody(event: Event) -> bool:
     return isinstance(event, Finished) or (isinstance(event, Note) and event.level == "info")
 
 
-def ending(event: Event, kind: str = "") -> tuple[str, str]:
-    """Describe how a job of some kind ended, with the severity."""
+def ending(event: Event, kind: str = "", out: str = "") -> tuple[str, str]:
+    """Describe how a job of some kind ended, with the severity; what it wrote (`out`) follows."""
     if isinstance(event, Finished) and event.n_failed:
         scans = "1 scan" if event.n_failed == 1 else f"{event.n_failed} scans"
         how = "Finished, but" if event.n_done else "Nothing was done:"
         return f"{how} {scans} failed. See the log.", "warning"
     if isinstance(event, Finished):
         took = f" in {duration(event.seconds)}" if event.seconds >= 1 else ""
-        return MADE.get(kind, f"Done{took}."), "info"
+        return MADE.get(kind, f"Done{took}{':' if out else '.'}"), "info"
     if isinstance(event, Cancelled):
         return "Saved and stopped. The next run resumes from here.", "info"
     if isinstance(event, Failed):

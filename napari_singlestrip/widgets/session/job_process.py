@@ -72,6 +72,8 @@ class JobStatus:
         Stages of the job in order; empty if not known.
     by_itself : bool
         Whether nobody asked for it: it gives way to any job of a person.
+    out : str
+        Folder or file that the job writes for the person; empty if there is none.
     """
 
     state: State = "idle"
@@ -86,6 +88,7 @@ class JobStatus:
     end: Event | None = None
     stages: tuple[StageName, ...] = ()
     by_itself: bool = False
+    out: str = ""
 
     @property
     def busy(self) -> bool:
@@ -208,7 +211,7 @@ class JobProcess(QObject):
 
     def start(
         self, arguments: Sequence[str], kind: str, launcher: Sequence[str] = (),
-        stages: Sequence[StageName] = (), by_itself: bool = False,
+        stages: Sequence[StageName] = (), by_itself: bool = False, out: str = "",
     ) -> None:
         """Run ``singlestrip ARGUMENTS --events``.
 
@@ -216,14 +219,10 @@ class JobProcess(QObject):
         ----------
         arguments : sequence of str
             Command and its arguments, such as ``["run", "my_study"]``.
-        kind : str
-            Kind of job for the status.
         launcher : sequence of str
             Prefix that starts the command elsewhere, with ``singlestrip`` on the path.
-        stages : sequence of str
-            Stages of the job, for the status.
-        by_itself : bool
-            As in the status.
+        kind, stages, by_itself, out
+            As in `JobStatus`.
 
         Raises
         ------
@@ -236,7 +235,7 @@ class JobProcess(QObject):
         self._end, self._line, self._stderr = None, b"", b""
         process = self._process = self._new_process(launcher)
         began = JobStatus("starting", kind, began=time.monotonic(), stages=tuple(stages))
-        self._set(replace(began, by_itself=by_itself))
+        self._set(replace(began, by_itself=by_itself, out=out))
         process.start(program, rest)
 
     def cancel(self) -> None:

@@ -277,21 +277,17 @@ class Session(QObject):
 
     def start_job(
         self, arguments: Sequence[str], kind: str, stages: Sequence[StageName] = (),
-        here: bool = False, by_itself: bool = False,
+        here: bool = False, by_itself: bool = False, out: Path | None = None,
     ) -> None:
         """Start a command of the command line in the background.
 
         Parameters
         ----------
         arguments : sequence of str
-        kind : str
-            Kind of job, for the status.
-        stages : sequence of str
-            Stages of the job.
         here : bool
             On this computer, ignoring the study's launcher.
-        by_itself : bool
-            Whether nobody asked for it: such a job is saved and stopped when another one starts.
+        kind, stages, by_itself, out
+            As in `JobStatus`.
 
         Raises
         ------
@@ -301,7 +297,8 @@ class Session(QObject):
         if self.job.status.blocks:
             raise UserError("A job is running.", "Wait for it, or stop it first.")
         if self.job.status.busy:
-            return self._next.wait(lambda: self.start_job(arguments, kind, stages, here, by_itself))
+            args = (arguments, kind, stages, here, by_itself, out)
+            return self._next.wait(lambda: self.start_job(*args))
         study = self.study
         if study is not None and kind in WRITE_ROUNDS and is_locked(study.folder):
             raise UserError(
@@ -310,7 +307,7 @@ class Session(QObject):
         device, launcher = wishes().device, [] if here else self.launcher
         if kind in ON_DEVICE and device != "auto" and not launcher:
             arguments = [*arguments, "--device", device]
-        self.job.start(arguments, kind, launcher, stages, by_itself)
+        self.job.start(arguments, kind, launcher, stages, by_itself, str(out or ""))
 
     @property
     def launcher(self) -> list[str]:

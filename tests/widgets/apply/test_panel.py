@@ -433,6 +433,27 @@ def test_scans_of_one_file_name(trained: Bench, heads: Heads, tmp_path: Path) ->
 # --- export
 
 
+def test_jobs_know_where_they_write(
+    trained: Bench, heads: Heads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Path | None] = {}
+    monkeypatch.setattr(
+        trained.window.session, "start_job",
+        lambda arguments, kind, *, out=None: told.update({kind: out}),
+    )
+    trained.panel.export.export_model(tmp_path / "mine")
+    trained.panel.export.export_masks(tmp_path / "masks")
+    trained.panel.export.write_report()
+    trained.panel.take_files([heads.scans[1]])
+    trained.panel.set_out(tmp_path / "applied")
+    trained.panel.start()
+    study = trained.window.session.need_study()
+    assert told == {
+        "export": tmp_path / "mine.safetensors", "masks": tmp_path / "masks",
+        "report": study.folder / "report.html", "apply": tmp_path / "applied",
+    }  # fmt: skip
+
+
 def test_model_report_and_masks_leave_the_study(
     trained: Bench, heads: Heads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 import time
 from collections.abc import Iterator
@@ -52,8 +53,6 @@ def bar(qapp: object) -> Iterator[JobBar]:
 
 
 def begin(bar: JobBar, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
-    import sys
-
     script = SCRIPT + textwrap.dedent(body)
     monkeypatch.setattr(job_module, "local_command", lambda: [sys.executable, "-S", "-c", script])
     bar.session.start_job(["run", "study"], "run", ("train", "autoencoder", "predict", "rank"))
@@ -174,6 +173,36 @@ def test_messages_have_the_colour_of_their_level(bar: JobBar) -> None:
 def test_endings(event: Any, words: str, level: str) -> None:
     assert words in ending(event)[0]
     assert ending(event)[1] == level
+
+
+def test_the_end_says_where_the_files_are(bar: JobBar, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = Path("/data/the study of all the heads/results of the second visit/applied/of today")
+    script = SCRIPT + 'say("Finished", seconds=150.0, n_done=2)'
+    monkeypatch.setattr(job_module, "local_command", lambda: [sys.executable, "-S", "-c", script])
+    bar.session.start_job(["apply", "study"], "apply", out=out)
+    wait_until(lambda: not bar.session.job.status.busy, "the end")
+    first, shown = bar.message.text().split("\n")
+    assert first == "Done in 2 min:"
+    assert shown.startswith("/data") and "…" in shown and shown.endswith("of today")
+    assert bar.message.toolTip() == str(out)
+    assert str(out) in bar.log[-1]
+    assert bar.message.fontMetrics().horizontalAdvance(shown) <= bar.message.width()
+    bar.resize(1200, 120)
+    process_events()
+    assert bar.message.text().split("\n")[1] == str(out)
+    bar.session.tell("Something else")
+    assert bar.message.text() == "Something else" and not bar.message.toolTip()
+
+
+@pytest.mark.parametrize(("end", "said"), [("n_done=1, n_failed=1", True), ("n_failed=2", False)])
+def test_a_folder_in_which_nothing_is_is_not_told(
+    bar: JobBar, monkeypatch: pytest.MonkeyPatch, end: str, said: bool
+) -> None:
+    script = SCRIPT + f'say("Finished", seconds=1.0, {end})'
+    monkeypatch.setattr(job_module, "local_command", lambda: [sys.executable, "-S", "-c", script])
+    bar.session.start_job(["masks", "study"], "masks", out=Path("/data/masks"))
+    wait_until(lambda: not bar.session.job.status.busy, "the end")
+    assert ("/data/masks" in bar.message.text()) is said
 
 
 def test_a_report_is_told_with_the_button_that_shows_it(
