@@ -27,7 +27,7 @@ import figures
 import mosaics
 from expected import table_of_expected
 from experiment import ALL_CORRECTED, ARMS, CORRECTED, DEFAULT, MAIN, ORDERS
-from goals import goals
+from goals import POOR, goals
 from keep import MEASURED
 from other_tables import table_of_beyond, table_of_choices, table_of_hard_looks, table_of_painted
 from page_sections import has_section, table, with_section
@@ -74,6 +74,7 @@ def main() -> None:
     texts["real: beyond"] = table_of_beyond(real)
     texts["real: hard looks"] = table_of_hard_looks(real)
     texts["expected Dice"] = table_of_expected(options.folder)
+    texts["goals"] = goals({**found, POOR: read(options.folder / POOR)}, options.folder)
     painted = sorted(options.folder.glob("painted_*"))
     texts["real: painted"] = table_of_painted(map(read, (real, *painted)))
     if options.page:
@@ -107,8 +108,6 @@ def sections(results: Results, name: str) -> dict[str, str]:
     if name != "poor":  # measured on the same good scans as "real", with a few of its arms
         parts["contrasts"] = [table_of_contrasts(results)]
         parts["corrections"] = [table_of_corrections(results.unseen)]
-    if name in ("real", "poor", "standard"):  # what was asked was asked of all arms on real heads
-        parts["goals"] = [goals(results, name)]
     if results.whole_pool:
         parts["arms"] += ["Everybody in the pool, and the pool measured:",
                           table_of_arms(results.whole_pool)]
