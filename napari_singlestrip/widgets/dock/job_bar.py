@@ -270,6 +270,7 @@ class LogDialog(QDialog):
         self.resize(760, 420)
         self.text = QPlainTextEdit(text)
         self.text.setReadOnly(True)
+        self.text.setTabChangesFocus(True)
         self.text.setToolTip("The latest is at the bottom")
         self.text.moveCursor(self.text.textCursor().MoveOperation.End)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)

@@ -13,7 +13,6 @@ from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QMouseEvent, QShowEvent
 from qtpy.QtWidgets import (
     QApplication,
-    QButtonGroup,
     QDockWidget,
     QHBoxLayout,
     QPushButton,
@@ -124,7 +123,8 @@ class StripWidget(QWidget):
 
     def go_to(self, step: str) -> None:
         """Open a step."""
-        self.step_buttons[step].setChecked(True)
+        for name, made in self.step_buttons.items():
+            made.setChecked(name == step)
         self.stack.setCurrentIndex(STEPS.index(step))
         self.session.step = step
         canvas = canvas_of(self.viewer)
@@ -279,15 +279,12 @@ class StripWidget(QWidget):
     # --- inside
 
     def _make_steps(self) -> dict[str, QPushButton]:
-        group = QButtonGroup(self)
-        group.setExclusive(True)
-        made = {}
+        made = {}  # not in a group, of which Tab would reach one button only
         for number, step in enumerate(STEPS, 1):
             tip = f"Step {number}: {self.panels[step].title}"
             made[step] = button(f"{number} {step.capitalize()}", tip, self._opener(step),
                                 f"step_{step}")
             made[step].setCheckable(True)
-            group.addButton(made[step])
         return made
 
     def _opener(self, step: str) -> Callable[[], None]:

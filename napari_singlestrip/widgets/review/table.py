@@ -128,7 +128,6 @@ class ReviewTable(PageTable):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setTabKeyNavigation(False)
         self.setShowGrid(False)
         self.setIconSize(QSize(THUMBNAIL, THUMBNAIL))
         self.setSortingEnabled(True)

@@ -139,6 +139,7 @@ class ScanView(QTableView):
         self.setShowGrid(False)
         self.setWordWrap(True)
         self.setAlternatingRowColors(False)
+        self.setTabKeyNavigation(False)  # Tab would go from cell to cell, and never out
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)

@@ -51,7 +51,7 @@ def visited(window: Any) -> list[QWidget]:
         assert here is not None and len(found) < 200
         found.append(here)
         # In the table of Review Tab goes to places to check.
-        press_key(here, Qt.Key.Key_Tab, CONTROL if isinstance(here, QTableView) else
+        press_key(here, Qt.Key.Key_Tab, CONTROL if here.objectName() == "review_table" else
                   Qt.KeyboardModifier.NoModifier)
     return found
 
@@ -77,6 +77,22 @@ def test_tab_reaches_every_control_of_a_step_as_one_reads(at_work: Any, step: st
     middles = [w.mapTo(at_work, w.rect().center()) for w in found]
     rows = [point.y() for point in middles]
     assert all(below > above - 20 for above, below in itertools.pairwise(rows))
+
+
+def test_every_step_is_opened_by_tab_and_space(at_work: Any) -> None:
+    for step in (*STEPS, STEPS[0]):
+        press_key(canvas_of(at_work.viewer), Qt.Key.Key_Tab, CONTROL)
+        for _ in range(20):
+            here = QApplication.focusWidget()
+            if here is at_work.step_buttons[step]:
+                break
+            press_key(here, Qt.Key.Key_Tab)
+        for _ in range(2):  # the second time it is open already
+            press_key(at_work.step_buttons[step], Qt.Key.Key_Space)
+            assert at_work.session.step == step
+            checked = [name for name, made in at_work.step_buttons.items() if made.isChecked()]
+            assert checked == [step]
+        assert QApplication.focusWidget() is canvas_of(at_work.viewer)
 
 
 def test_the_guide_of_the_demo_comes_where_it_stands(at_work: Any) -> None:
