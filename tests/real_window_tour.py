@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from cut_controls import CONTROLS, box_words, cut_text, is_folded, is_part, name_of
-from qtpy.QtCore import QPoint, QRect, Qt, QTimer
+from qtpy.QtCore import QEvent, QPoint, QRect, Qt, QTimer
 from qtpy.QtGui import QAction
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLabel, QScrollArea, QWidget
 
+from napari_singlestrip.widgets.common.controls import LEVELS
 from napari_singlestrip.widgets.viewer.brush import KEYS as TOOLS
 
 SETTLE_MS = 120
@@ -269,6 +270,8 @@ class Tour:
     def check(self) -> None:
         """Note each control that is cut or off the screen, and each text that is cut off."""
         QApplication.processEvents()
+        for _ in range(LEVELS):  # what a thread said in the last moment has no room yet
+            QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)
         for text in (*self._of_window(), *self._of_controls()):
             self.found.append(f"{self.where}: {text}")
         self.facts.setdefault("widths", {})[self.where] = self.dock.width()
