@@ -60,6 +60,7 @@ class GuideStrip(QFrame):
         for signal in (session.study_changed, session.scan_changed, session.mask_edited,
                        session.job_changed, session.step_requested):
             signal.connect(self._on_change)
+        session.correcting.changed.connect(self._on_change)  # also where following moves nothing
         session.job_event.connect(self._on_event)
         self.hide()
 
