@@ -9,20 +9,32 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor, QKeySequence, QPainter, QPaintEvent, QPen, QShortcut
+from qtpy.QtCore import QPoint, QRect, Qt
+from qtpy.QtGui import (
+    QColor,
+    QKeySequence,
+    QMoveEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+    QShortcut,
+)
 from qtpy.QtWidgets import (
     QAbstractScrollArea,
     QApplication,
     QFocusFrame,
     QLabel,
+    QLineEdit,
     QScrollArea,
     QWidget,
 )
 
 from napari_singlestrip.widgets.common.colours import tone
 from napari_singlestrip.widgets.common.controls import Page
+from napari_singlestrip.widgets.common.single_shot import single_shot
 
+ON_PURPOSE = Qt.FocusReason.ShortcutFocusReason
 SAME_ROW = 14  # pixels by which the centres of controls in a row may differ
 
 
@@ -69,11 +81,13 @@ def take_step(dock: QWidget, forward: bool, picture: QWidget | None) -> None:
         return
     at = stops.index(here) if here in stops else -1 if forward else len(stops)
     after = at + (1 if forward else -1)
-    reason = Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason
     if 0 <= after < len(stops):
-        _go_to(stops[after], reason)
+        # Text is selected with this reason; with another one the person came here on purpose, and
+        # letters decide in a table or on the image, also after a text field (see `KeyGuard`).
+        is_text = isinstance(stops[after], QLineEdit)
+        _go_to(stops[after], Qt.FocusReason.TabFocusReason if is_text else ON_PURPOSE)
     elif picture is not None:
-        picture.setFocus(reason)
+        picture.setFocus(ON_PURPOSE)
 
 
 def bind_moves(dock: QWidget, page: QWidget, picture: QWidget | None) -> None:
@@ -91,9 +105,9 @@ def change_place(dock: QWidget, page: QWidget, picture: QWidget | None) -> None:
     """Focus the open step, or from the dock the image."""
     here, stops = QApplication.focusWidget(), tab_stops(page) or tab_stops(dock)
     if here is not None and dock.isAncestorOf(here) and picture is not None:
-        picture.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        picture.setFocus(ON_PURPOSE)
     elif stops:
-        _go_to(stops[0], Qt.FocusReason.ShortcutFocusReason)
+        _go_to(stops[0], ON_PURPOSE)
 
 
 def _can_be_used(widget: QWidget) -> bool:
@@ -152,6 +166,7 @@ class FocusRing(QFocusFrame):
         super().__init__(dock)
         self.setObjectName("focus_ring")
         self._dock = dock
+        self._lift = single_shot(self, 0, self._draw_over)  # once Qt has placed it
         self.hide()  # otherwise it would be shown with the dock, around nothing
         application = QApplication.instance()
         if isinstance(application, QApplication):
@@ -162,14 +177,37 @@ class FocusRing(QFocusFrame):
         application = QApplication.instance()
         if isinstance(application, QApplication):
             application.focusChanged.disconnect(self._follow)
+        self._lift.stop()
         self.setWidget(None)
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw the frame in a colour that is visible in light and dark themes."""
+        """Draw the frame in a colour that is visible in light and dark themes.
+
+        On the edge of the control, not around it: what holds the control cuts what lies outside.
+        """
+        framed = self.widget()
+        if framed is None:
+            return
+        edge = QRect(self.mapFromGlobal(framed.mapToGlobal(QPoint())), framed.size())
         painter = QPainter(self)
         painter.setPen(QPen(QColor(tone(self._dock, "link")), 2))
-        painter.drawRect(self.rect().adjusted(1, 1, -1, -1))
+        painter.drawRect(edge.adjusted(1, 1, -1, -1))
         painter.end()
+
+    def moveEvent(self, event: QMoveEvent | None) -> None:
+        """Stay over the control."""
+        super().moveEvent(event)
+        self._lift.start()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Stay over the control."""
+        super().resizeEvent(event)
+        self._lift.start()
+
+    def _draw_over(self) -> None:
+        """Draw on the control, which Qt puts above its frame and leaves out of it."""
+        self.clearMask()
+        self.raise_()
 
     def _follow(self, _old: Any, new: QWidget | None) -> None:
         clicked = QApplication.mouseButtons() != Qt.MouseButton.NoButton
@@ -177,4 +215,5 @@ class FocusRing(QFocusFrame):
             self.setWidget(None)
         else:
             self.setWidget(new)
+            self._lift.start()
             self.update()

@@ -389,7 +389,7 @@ class ReviewPanel(PanelWithTools):
     def _keys_to_picture(self) -> None:
         """Let letters act after a click on a button, unless a note had the focus."""
         canvas = canvas_of(self.session.viewer)
-        if canvas is not None:
+        if canvas is not None and not self.gallery.isVisible():  # where arrows go to tiles
             canvas.setFocus(Qt.FocusReason.TabFocusReason)
 
     def _on_order(self, from_top: bool) -> None:

@@ -139,6 +139,24 @@ def test_what_scrolls_comes_between_what_is_pinned_above_and_below_it(at_work: A
     assert names.index("undo") < names.index("toggle_paint_tools") < names.index("finetune")
 
 
+def test_letters_act_on_the_image_that_tab_came_to_past_text_fields(at_work: Any) -> None:
+    at_work.go_to("review")
+    process_events()
+    for way in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier):
+        note = at_work.panels["review"].decisions.note
+        note.setFocus()
+        process_events()
+        assert not at_work.key_guard.may_act(decides=True)
+        for _ in range(60):
+            here = QApplication.focusWidget()
+            if here is canvas_of(at_work.viewer):
+                break
+            if here is at_work.panels["review"].table:
+                assert at_work.key_guard.may_act(decides=True)
+            press_key(here, Qt.Key.Key_Tab, way | CONTROL)
+        assert at_work.key_guard.may_act(decides=True)
+
+
 def test_f6_goes_back_to_the_picture_and_letters_act(at_work: Any) -> None:
     at_work.go_to("review")
     press_key(canvas_of(at_work.viewer), Qt.Key.Key_F6)
@@ -160,9 +178,27 @@ def test_what_has_the_keys_is_framed(at_work: Any, theme: str) -> None:
     assert here is not None and ring.isVisible()
     corner = ring.mapToGlobal(QPoint())
     assert (corner - here.mapToGlobal(QPoint())).manhattanLength() < 12
-    assert ring.grab().toImage().pixelColor(ring.width() // 2, 1).name() == TONES[theme]["link"]
+    edge = here.mapToGlobal(QPoint(here.width() // 2, 1)) - corner
+    assert ring.grab().toImage().pixelColor(edge).name() == TONES[theme]["link"]
     press_key(here, Qt.Key.Key_F6)
     assert not ring.isVisible()
+
+
+def test_the_frame_is_whole_at_the_edge_of_what_holds_a_control(at_work: Any) -> None:
+    for step, names in (("paint", ("paint_done", "load_mask", "previous_scan", "step_apply")),
+                        ("review", ("accept", "next", "finetune", "search"))):
+        at_work.go_to(step)
+        process_events()
+        for name in names:
+            made = at_work.findChild(QWidget, name)
+            made.setFocus()
+            process_events()
+            image, area = at_work.grab().toImage(), made.rect()
+            middle = area.center()
+            for place in (QPoint(1, middle.y()), QPoint(area.right() - 1, middle.y()),
+                          QPoint(middle.x(), 1), QPoint(middle.x(), area.bottom() - 1)):
+                seen = image.pixelColor(made.mapTo(at_work, place)).name()
+                assert seen == TONES[at_work.viewer.theme]["link"], (name, place)
 
 
 def test_a_click_draws_no_frame(at_work: Any) -> None:

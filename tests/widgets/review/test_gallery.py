@@ -69,6 +69,14 @@ def test_a_click_on_a_tile_goes_to_its_scan(panel: ReviewPanel) -> None:
     assert QApplication.focusWidget() is canvas_of(panel.session.viewer)
 
 
+def test_the_gallery_that_its_button_opens_has_the_keys(panel: ReviewPanel) -> None:
+    click(child(panel, "open_gallery"))
+    view = panel.gallery.view
+    assert QApplication.focusWidget() is view
+    press_key(view, Qt.Key.Key_Escape)
+    assert QApplication.focusWidget() is canvas_of(panel.session.viewer)
+
+
 def test_keys_in_the_gallery_move_and_decide_nothing(panel: ReviewPanel) -> None:
     names = panel.table.filter.names()
     study = panel.session.need_study()
