@@ -24,7 +24,7 @@ DRAWING = "Heads are generated ..."  # longer, it widened the dock
 FIRST_HEADS = ("The other heads are still being generated, see below. Then choose <i>Quick</i> and "
                "press <b>Train</b>.")
 WAYS = {
-    "painting": "Open the study you paint in", "finished": "Open the finished study",
+    "painting": "Open the painted study", "finished": "Open the finished study",
     "tuned": "Open the fine-tuned study",
 }
 PADDING = 6  # pixels around the text in napari's theme

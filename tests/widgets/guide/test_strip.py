@@ -13,7 +13,7 @@ from napari_singlestrip.demo import guided_folder
 from napari_singlestrip.demo.guide import STEPS
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.dock.main_widget import WIDTH, StripWidget
-from napari_singlestrip.widgets.guide.strip import DRAWING
+from napari_singlestrip.widgets.guide.strip import DRAWING, WAYS
 
 pytest_plugins = ("gui_fixtures",)
 
@@ -173,7 +173,7 @@ def test_going_back_to_the_painted_head(guided: StripWidget, folder: Path) -> No
     guided.guide.way.click()
     for _ in range(3):
         guided.guide.back.click()
-    assert guided.guide.way.text() == "Open the study you paint in"
+    assert guided.guide.way.text() == "Open the painted study"
     guided.guide.way.click()
     assert guided.session.need_study().folder == folder / "study"
 
@@ -226,9 +226,12 @@ def test_no_sentence_is_cut_and_none_moves_what_is_below(guided: StripWidget) ->
             assert made.isHidden() or made.width() >= made.sizeHint().width()
         heights.add(guide.height())
         wide = guide.minimumSizeHint().width()
-        guide.way.setText(DRAWING)
-        guide.way.show()
-        process_events()
-        heights.add(guide.height())
-        assert guide.minimumSizeHint().width() <= max(wide, WIDTH - MARGINS)
+        for text in (*WAYS.values(), DRAWING):
+            guide.way.setText(text)
+            guide.way.show()
+            process_events()
+            heights.add(guide.height())
+            assert guide.minimumSizeHint().width() <= max(wide, WIDTH - MARGINS)
+        guide.way.setText("Longer than any way ever was")  # as where a font is wide
+        heights.add(guide.heightForWidth(WIDTH - MARGINS))
     assert len(heights) == 1 and heights.pop() < 80
