@@ -23,6 +23,8 @@ DEMO = "demo"  # the sample of napari's menu
 DRAWING = "Heads are generated ..."  # longer, it widened the dock
 FIRST_HEADS = ("The other heads are still being generated, see below. Then choose <i>Quick</i> and "
                "press <b>Train</b>.")
+TUNED_ELSEWHERE = ("Fine-tuning takes minutes: open a study of these heads where it is done. Yours "
+                   "is saved, and resumes when you reopen it.")
 WAYS = {
     "painting": "Open the painted study", "finished": "Open the finished study",
     "tuned": "Open the fine-tuned study",
@@ -93,8 +95,7 @@ class GuideStrip(QFrame):
         step, last = STEPS[min(self.shown, len(STEPS) - 1)], len(STEPS) - 1
         done = self.shown < self.at
         self.count.setText(f"Demo {min(self.shown, last) + 1}/{len(STEPS)}")
-        says = FIRST_HEADS if step.key == "train" and self._draws_heads() else step.words
-        self.says.setText(f"\u2713 {step.words}" if done else says)
+        self.says.setText(f"\u2713 {step.words}" if done else self._words(step))
         self.back.setEnabled(self.shown > 0)
         self.forward.setVisible(self.shown < last)
         self.forward.setText("Next" if done else "Skip")
@@ -102,6 +103,13 @@ class GuideStrip(QFrame):
         self._tell_about(step.step)
 
     # --- inside
+
+    def _words(self, step: GuideStep) -> str:
+        if step.key == "train" and self._draws_heads():
+            return FIRST_HEADS
+        if step.part == "tuned" and self._seen().part != step.part:
+            return TUNED_ELSEWHERE
+        return step.words
 
     def _seen(self) -> Seen:
         session = self.session

@@ -189,6 +189,18 @@ def test_the_last_sentence_stays(guided: StripWidget, folder: Path) -> None:
     assert guided.session.step == "review" and not guided.guide.way.isVisible()
 
 
+def test_while_fine_tuning_takes_its_minutes_the_prepared_study_is_offered(
+    guided: StripWidget, folder: Path
+) -> None:
+    shutil.copytree(folder / "finished", folder / "finetuned")
+    for _ in STEPS:
+        guided.guide._go_on()
+    assert "Hold" not in guided.guide.says.text()  # there is no previous round here yet
+    assert "minutes" in guided.guide.says.text()
+    click(guided.guide.way)
+    assert guided.guide.says.text().startswith("Hold <b>Q</b>")
+
+
 def test_a_study_that_opens_while_review_is_open_shows_its_best_mask(
     guided: StripWidget, folder: Path
 ) -> None:
@@ -232,6 +244,7 @@ def test_no_sentence_is_cut_and_none_moves_what_is_below(guided: StripWidget) ->
             process_events()
             heights.add(guide.height())
             assert guide.minimumSizeHint().width() <= max(wide, WIDTH - MARGINS)
-        guide.way.setText("Longer than any way ever was")  # as where a font is wide
+        guide.way.setText("W" * 20)  # as where a font is wide
+        process_events()
         heights.add(guide.heightForWidth(WIDTH - MARGINS))
     assert len(heights) == 1 and heights.pop() < 80
