@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,13 @@ import pytest
 from small_study import cube, predict, write_volume
 
 from napari_singlestrip.study import decision_table, document, folder, scans
+from napari_singlestrip.study.masks import StudyMasks
+from napari_singlestrip.study.review import ReviewRow, renewed, review
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.study.tables import ScoreRow
+from napari_singlestrip.widgets.review.facts_reader import NOTHING
+from napari_singlestrip.widgets.review.view import review_view
+from napari_singlestrip.widgets.session.job_process import JobStatus
 
 
 def study_of(home: Path, n: int) -> Study:
@@ -32,17 +40,17 @@ Count = Callable[[Any, str], Counter[str]]
 
 @pytest.fixture
 def count(monkeypatch: pytest.MonkeyPatch) -> Count:
-    """Count the calls of functions of modules."""
+    """Count the calls of functions of modules, or of methods of classes."""
     called = Counter[str]()
 
-    def begin(module: Any, name: str) -> Counter[str]:
-        function = getattr(module, name)
+    def begin(owner: Any, name: str) -> Counter[str]:
+        function = getattr(owner, name)
 
         def counting(*args: Any, **kwargs: Any) -> Any:
             called[name] += 1
             return function(*args, **kwargs)
 
-        monkeypatch.setattr(module, name, counting)
+        monkeypatch.setattr(owner, name, counting)
         return called
 
     return begin
@@ -106,3 +114,46 @@ def test_a_decision_reads_and_looks_at_as_much_in_any_study(
     assert called["read_document"] == 0
     assert called["file_digest"] == 1 and called["_parse"] <= 1  # the mask; what was just written
     assert called["file_stamp"] <= 12
+
+
+@pytest.mark.parametrize("n", [8, 40])
+def test_a_key_in_review_looks_at_as_many_rows_in_any_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: Count, n: int
+) -> None:
+    """What the step says follows from the one row that a decision changes."""
+    study = study_of(tmp_path, n)
+    study.rounds.save_scores(0, [
+        ScoreRow(name, 0.1, math.nan, 1.0, rank) for rank, name in enumerate(study.scans.names, 1)
+    ])  # fmt: skip
+    found = review(study)
+
+    def decided(place: int) -> tuple[str, int]:
+        """Decide as a key does, and return what the step then says."""
+        nonlocal found
+        study.decisions.decide(study.scans.names[place], "accepted")
+        found = renewed(study, found, study.scans.names[place])
+        view = review_view(True, replace(NOTHING, review=found), JobStatus())
+        return view.head.summary, view.finetune.review.n_undecided_to(n)
+
+    before = decided(-2)  # the first one counts all
+    looked = Counter[str]()
+    for name in ("state", "name", "is_open"):
+        asked = getattr(ReviewRow, name).fget
+        monkeypatch.setattr(ReviewRow, name, property(_counting(asked, looked, name)))
+    count(decision_table.DecisionTable, "_take")
+    called = count(StudyMasks, "records")
+    after = decided(-1)
+    assert after[1] == before[1] - 1 and after[0] != before[0]
+    assert looked["state"] <= 8 and looked["name"] <= 4 and not looked["is_open"]
+    assert not called["records"]  # which lists all masks
+    assert called["_take"] == 1  # what others may have written; not what was just written
+
+
+def _counting(
+    asked: Callable[[Any], Any], looked: Counter[str], name: str
+) -> Callable[[Any], Any]:
+    def counting(row: Any) -> Any:
+        looked[name] += 1
+        return asked(row)
+
+    return counting

@@ -20,7 +20,8 @@ from napari_singlestrip.cli.app import main
 from napari_singlestrip.errors import NOTHING_DONE, OK, SOME_FAILED, USER_MISTAKE, UserError
 from napari_singlestrip.report import charts
 from napari_singlestrip.sample_data.finished_study import unfold
-from napari_singlestrip.study.review import finetuning_plan, review
+from napari_singlestrip.study.finetuning_plan import finetuning_plan
+from napari_singlestrip.study.review import review
 from napari_singlestrip.study.round_facts import trained_rounds
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.apply.model_list import models_of

@@ -38,7 +38,7 @@ from experiment import PAINTED, command, in_the_experiment, split_people, stem  
 from source import commit  # noqa: E402
 from stepwise import Curve, curve_of, steps_of  # noqa: E402
 
-from napari_singlestrip.study.review import ENOUGH_NEW  # noqa: E402
+from napari_singlestrip.study.finetuning_plan import ENOUGH_NEW  # noqa: E402
 from napari_singlestrip.study.study import Study  # noqa: E402
 from napari_singlestrip.vocabulary import LATER_STAGES  # noqa: E402
 

@@ -97,11 +97,11 @@ class ReviewHistory:
         by_hand : bool
             Also record masks and unsaved changes; False for many scans at once.
         """
-        rows = self.study.decisions.all()
-        records = self.study.masks.records() if by_hand else {}
-        hands = {name: self._hand(name, records) for name in names} if by_hand else {}
+        of = self.study.decisions.of if len(names) == 1 else self.study.decisions.all().get
+        decisions = {name: of(name) for name in names}
+        hands = {name: self._hand(name) for name in names} if by_hand else {}
         yield
-        self._steps.append(Step(words, {name: rows.get(name) for name in names}, hands))
+        self._steps.append(Step(words, decisions, hands))
         del self._steps[:-MAX_STEPS]
 
     def undo(self) -> Step | None:
@@ -121,10 +121,10 @@ class ReviewHistory:
         self._steps.pop()
         return step
 
-    def _hand(self, name: str, records: dict[str, MaskRecord]) -> Hand:
+    def _hand(self, name: str) -> Hand:
         draft = draft_path(self.study.folder, name)
         return Hand(
-            _content(self.study.masks.path(name)), records.get(name), _content(draft),
+            _content(self.study.masks.path(name)), self.study.masks.record(name), _content(draft),
             suggested_by(self.study.folder, name),
         )
 

@@ -53,6 +53,12 @@ class StudyDecisions:
             rows.setdefault(name, Decision(name, record.kind, "", record.time))
         return {name: rows[name] for name in self._scans.names if name in rows}
 
+    def of(self, name: str) -> Decision | None:
+        """Return the decision about a scan; None without one. As `all`, for one of thousands."""
+        said = self._folder.read(self._path, DecisionTable.read).rows.get(name)
+        record = None if said is not None else self._masks.record(name)
+        return said if record is None else Decision(name, record.kind, "", record.time)
+
     def decide(
         self, name: str, state: State, note: str = "", mask: str | Path | None = None
     ) -> Decision:
@@ -110,6 +116,7 @@ class StudyDecisions:
                 if decision is not None:
                     table.put(decision)
             table.write(self._path)
+            self._folder.keep(self._path, DecisionTable.read, table)
             self._folder.saw(StudyPart.DECISIONS)
         self._folder.changed.emit(StudyPart.DECISIONS)
 

@@ -159,6 +159,12 @@ class StudyFolder:
             found = self._cache[key] = (stamp, read(path))
         return cast(T, found[1])
 
+    def keep(self, path: Path, read: Callable[[Path], T], content: T) -> None:
+        """Let `read` return what was just written, while the lock is held, without reading it."""
+        stamp = file_stamp(path)
+        if stamp is not None:
+            self._cache[str(path), read] = stamp, content
+
     def digest(self, path: Path) -> str:
         """Return the digest of a mask; empty if there is none."""
         try:

@@ -67,6 +67,12 @@ class StudyMasks:
         known = self._folder.read(self._records_path, read_records)
         return {name: known.get(name, MaskRecord()) for name in self.names()}
 
+    def record(self, name: str) -> MaskRecord | None:
+        """Provenance of a scan's mask; None without one. As `records`, for one of thousands."""
+        if not self.path(name).exists():
+            return None
+        return self._folder.read(self._records_path, read_records).get(name, MaskRecord())
+
     def save(
         self,
         name: str,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right, insort
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,22 +18,13 @@ from napari_singlestrip.errors import UserError
 from napari_singlestrip.files.stamp import FileStamp, file_stamp
 from napari_singlestrip.study.drafts import drafted
 from napari_singlestrip.study.other_masks import programs_of
-from napari_singlestrip.study.round_facts import (
-    Unfinished,
-    is_trained,
-    learned_masks,
-    unfinished_round,
-)
-from napari_singlestrip.study.round_folder import RoundFolder, first_round
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.tables import Decision, ScoreRow, Standing
-from napari_singlestrip.study.training_set import TrainingMask, masks_of_round
 
 ReviewState = Literal[
     "to review", "accepted", "corrected", "rejected", "painted", "unsaved changes"
 ]
 SCORES = ("mean", "autoencoder", "consistency")  # as of `ranked_by`
-ENOUGH_NEW = 5  # decided masks that no round has learned from: another one is worth its time
 Stamp = tuple[str, FileStamp, int] | None  # file, its stamp, round
 
 
@@ -100,37 +93,6 @@ class ReviewRow:
         return f"{self.state} before" if self.earlier and not self.unsaved else self.state
 
 
-@dataclass(frozen=True)
-class FinetuningPlan:
-    """What "Fine-tune" would train on.
-
-    Attributes
-    ----------
-    masks : tuple of TrainingMask
-        Exactly the masks the worker would train on.
-    unfinished : {"", "fine-tuning", "ranking"}
-        The unfinished stage of the latest round, if a job was stopped.
-    problem : str
-        Why it cannot be started, and what to do; empty if it can.
-    is_first : bool
-        Whether it trains the first network: other programs made the masks so far.
-    n_new : int
-        Number of masks that a person decided about, and the latest round has not learned from.
-    """
-
-    masks: tuple[TrainingMask, ...] = ()
-    unfinished: Unfinished = ""
-    problem: str = ""
-    is_first: bool = False
-    n_new: int = 0
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of masks by kind, in the order painted, corrected, accepted, selected."""
-        kinds = [mask.kind for mask in self.masks]
-        return {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
-
-
 @dataclass(frozen=True, eq=False)
 class Change:
     """The difference between two masks, such as those of successive rounds.
@@ -144,6 +106,36 @@ class Change:
 
     dice: float
     volume_ml: float
+
+
+@dataclass(frozen=True)
+class ScoresKnown:
+    """What is known of the scores of a ranking.
+
+    Attributes
+    ----------
+    n_ranks : int
+        The last rank.
+    last_selected : int
+        The last rank of a mask selected for training; the last rank if none is.
+    has_expected, has_agreement : bool
+        Whether any mask has an expected Dice, or a consistency.
+    """
+
+    n_ranks: int = 0
+    last_selected: int = 0
+    has_expected: bool = False
+    has_agreement: bool = False
+
+    @classmethod
+    def of(cls, scores: Sequence[ScoreRow]) -> ScoresKnown:
+        """Look through scores."""
+        last = max((score.rank for score in scores), default=0)
+        return cls(
+            last, max((score.rank for score in scores if score.selected), default=last),
+            any(math.isfinite(score.expected_dice) for score in scores),
+            any(math.isfinite(score.consistency) for score in scores),
+        )
 
 
 @dataclass(frozen=True)
@@ -172,12 +164,66 @@ class Review:
         """The rows by scan."""
         return {row.name: row for row in self.rows}
 
+    @cached_property
+    def states(self) -> Counter[str]:
+        """Number of masks in each state."""
+        return Counter(row.state for row in self.rows)
+
+    @cached_property
+    def n_unsaved(self) -> int:
+        """Number of masks with changes that are neither kept nor discarded."""
+        return sum(row.unsaved for row in self.rows)
+
+    @cached_property
+    def scores(self) -> ScoresKnown:
+        """What is known of the scores as a whole."""
+        return ScoresKnown.of([row.score for row in self.rows])
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {row.name: n for n, row in enumerate(self.rows)}
+
+    @cached_property
+    def _undecided_ranks(self) -> list[int]:
+        return sorted(row.score.rank for row in self.rows if _may_be_accepted(row))
+
     def undecided_to(self, rank: int) -> list[str]:
         """Names of the undecided scans down to a rank."""
-        return [
-            row.name for row in self.rows
-            if 0 < row.score.rank <= rank and row.state == "to review" and not row.held_out
-        ]
+        return [r.name for r in self.rows if r.score.rank <= rank and _may_be_accepted(r)]
+
+    def n_undecided_to(self, rank: int) -> int:
+        """Return the length of `undecided_to`."""
+        return bisect_right(self._undecided_ranks, rank)
+
+    def with_row(self, row: ReviewRow) -> Review:
+        """Replace the row of a scan.
+
+        What follows from all rows follows from what it was before: among thousands, each key that
+        decides changes one.
+        """
+        before, place = self.by_name[row.name], self._places[row.name]
+        rows = (*self.rows[:place], row, *self.rows[place + 1 :])
+        ranks = self._undecided_ranks.copy()
+        if _may_be_accepted(before):
+            ranks.remove(before.score.rank)
+        if _may_be_accepted(row):
+            insort(ranks, row.score.rank)
+        known: dict[str, object] = {
+            "by_name": self.by_name | {row.name: row},
+            "states": self.states + Counter([row.state]) - Counter([before.state]),
+            "n_unsaved": self.n_unsaved + row.unsaved - before.unsaved,
+            "_places": self._places, "_undecided_ranks": ranks,
+        }  # fmt: skip
+        if row.score is before.score:
+            known["scores"] = self.scores
+        made = replace(self, rows=rows)
+        vars(made).update(known)  # where `cached_property` keeps them
+        return made
+
+
+def _may_be_accepted(row: ReviewRow) -> bool:
+    """Whether "Accept the rest" takes a mask: it is ranked and undecided."""
+    return row.score.rank > 0 and row.state == "to review" and not row.held_out
 
 
 def ranked_round(study: Study) -> int | None:
@@ -239,42 +285,12 @@ def renewed(study: Study, found: Review, name: str) -> Review:
     row = found.by_name.get(name)
     if row is None:
         return found
-    decision, unsaved = study.decisions.all().get(name), set(drafted(study.folder))
+    decision, unsaved = study.decisions.of(name), set(drafted(study.folder))
     held_out = {name} if row.held_out else set()
     new = _row(
         study, row.score, decision, found.round or 0, unsaved, held_out, row.ranking_score
     )
-    return replace(found, rows=tuple(new if other is row else other for other in found.rows))
-
-
-def finetuning_plan(study: Study, top_ranked: bool | None = None) -> FinetuningPlan:
-    """Return what fine-tuning would train on, with the same function that the worker uses.
-
-    Parameters
-    ----------
-    study : Study
-    top_ranked : bool, optional
-        Whether to also use undecided masks that the ranking selects; by default as in the study's
-        settings.
-    """
-    unfinished, first = unfinished_round(study), first_round(study)
-    is_first = first > 0 and not is_trained(study, first)
-    newest = study.rounds.current()
-    config = study.settings().finetuning
-    if top_ranked is not None:
-        config = config.model_copy(
-            update={"pseudo_labels": "selected" if top_ranked else "decided"}
-        )
-    try:
-        masks = tuple(masks_of_round(study, newest + (unfinished == ""), config))
-    except UserError as error:
-        problem = f"{error.what} Paint one in step 2."
-        return FinetuningPlan((), unfinished, problem, is_first)
-    problem, new = "", _new_masks(study, masks)
-    if not unfinished and not is_first and not new:
-        problem = "Nothing new to train on yet: accept or correct a mask."
-    n_new = sum(mask.kind != "selected" for mask in new)
-    return FinetuningPlan(masks, unfinished, problem, is_first, n_new)
+    return found.with_row(new)
 
 
 def stamp(study: Study, name: str) -> Stamp:
@@ -329,11 +345,3 @@ def _row(
         score, decision, score.scan in unsaved, earlier, score.scan in held_out, standing,
         ranking_score,
     )
-
-
-def _new_masks(study: Study, masks: Sequence[TrainingMask]) -> list[TrainingMask]:
-    """Masks that were not yet trained on in their present form."""
-    learned = learned_masks(RoundFolder(study.rounds.folder(study.rounds.current())))
-    if not learned:  # a record that is not required
-        return [mask for mask in masks if mask.kind != "painted"]
-    return [mask for mask in masks if learned.get((mask.scan, mask.path)) != mask.digest]

@@ -18,8 +18,8 @@ from napari_singlestrip.events import Event, Finished, Note, Progress
 from napari_singlestrip.pipeline import stages
 from napari_singlestrip.pipeline.export_masks import export_masks
 from napari_singlestrip.pipeline.judge import judge
+from napari_singlestrip.study.finetuning_plan import finetuning_plan
 from napari_singlestrip.study.other_masks import find_other_masks, programs_of
-from napari_singlestrip.study.review import finetuning_plan
 from napari_singlestrip.study.round_facts import is_trained, newest_trained_round
 from napari_singlestrip.study.round_folder import heat_map_path
 from napari_singlestrip.study.study import Study

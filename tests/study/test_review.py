@@ -13,9 +13,11 @@ import pytest
 
 from napari_singlestrip.engine.imaging.volume import open_scan, save_mask
 from napari_singlestrip.study.drafts import save_draft
+from napari_singlestrip.study.finetuning_plan import finetuning_plan
 from napari_singlestrip.study.review import (
+    Review,
+    ReviewRow,
     change,
-    finetuning_plan,
     newer_round,
     ranked_round,
     renewed,
@@ -23,7 +25,7 @@ from napari_singlestrip.study.review import (
 )
 from napari_singlestrip.study.round_facts import unfinished_round
 from napari_singlestrip.study.study import Study
-from napari_singlestrip.study.tables import ScoreRow
+from napari_singlestrip.study.tables import Decision, ScoreRow, State
 from napari_singlestrip.study.training_set import masks_of_round, write_training_set
 
 
@@ -240,3 +242,28 @@ def test_change_in_overlap_and_volume() -> None:
     found = change(after, before, voxel_ml=0.5)
     assert found.dice == pytest.approx(2 * 32 / (32 + 48))
     assert found.volume_ml == 8.0
+
+
+def test_after_a_decision_all_is_as_if_it_was_counted_anew() -> None:
+    states: list[State | None] = ["accepted", "rejected", "corrected", None]
+    rows = [
+        ReviewRow(
+            ScoreRow(f"s{n}", 0.1, math.nan, 1400, n, n == 3), held_out=n == 5,
+            decision=None if (state := states[n % 4]) is None else Decision(f"s{n}", state),
+        )
+        for n in range(1, 13)
+    ]
+    found = Review(0, tuple(rows))
+    for name, state, unsaved in (
+        ("s3", "accepted", False), ("s5", "rejected", False), ("s4", None, True),
+        ("s3", None, False), ("s12", "rejected", False),
+    ):  # fmt: skip
+        decision = None if state is None else Decision(name, state)
+        row = replace(found.by_name[name], decision=decision, unsaved=unsaved)
+        found = found.with_row(row)
+        anew = Review(0, found.rows)
+        assert found.by_name[name] is row
+        for what in ("by_name", "states", "n_unsaved", "scores"):
+            assert getattr(found, what) == getattr(anew, what)
+        for rank in range(14):
+            assert found.n_undecided_to(rank) == len(anew.undecided_to(rank))

@@ -39,7 +39,8 @@ class Scatter(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.spots: Sequence[Spot] = ()
+        self.spots: list[Spot] = []
+        self._places: dict[str, int] = {}
         self.ringed = ""
         self.titles = "", ""
         self._ranges = (0.0, 1.0), (0.0, 1.0)
@@ -57,9 +58,19 @@ class Scatter(QWidget):
         ringed : str
             Name of the point to highlight.
         """
-        self.spots, self.titles, self.ringed = spots, titles, ringed
+        self.spots, self.titles, self.ringed = list(spots), titles, ringed
+        self._places = {spot.name: n for n, spot in enumerate(spots)}
         self._ranges = _range([s.x for s in spots]), _range([s.y for s in spots])
         self.update()
+
+    def change(self, spot: Spot) -> bool:
+        """Show a point in another colour; False if it is a new one, or at another position."""
+        place = self._places.get(spot.name)
+        if place is None or (self.spots[place].x, self.spots[place].y) != (spot.x, spot.y):
+            return False
+        self.spots[place] = spot
+        self.update()
+        return True
 
     def ring(self, name: str) -> None:
         """Highlight another point."""

@@ -251,7 +251,7 @@ class PaintPanel(Panel):
 
     def _kind(self) -> MaskKind:
         """"corrected" if there is a prediction, unless the mask was painted before."""
-        decision = self.session.need_study().decisions.all().get(self.session.scan)
+        decision = self.session.need_study().decisions.of(self.session.scan)
         if decision is not None and decision.state == "painted":
             return "painted"
         return "painted" if self._pseudo_label() is None else "corrected"

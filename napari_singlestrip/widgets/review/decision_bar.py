@@ -313,7 +313,7 @@ class DecisionBar(QWidget):
         self.note.setModified(False)
         self._unkept[study.folder, row.name] = text  # until it is written
         with self.session.guarded():
-            decision = study.decisions.all().get(row.name)
+            decision = study.decisions.of(row.name)
             if decision is None:
                 notes = {**self.session.remembered().get(NOTES, {}), row.name: text}
                 if not self.session.remember(**{NOTES: {k: v for k, v in notes.items() if v}}):

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_singlestrip.study.review import FinetuningPlan, Review, finetuning_plan, renewed, review
+from napari_singlestrip.study.finetuning_plan import FinetuningPlan, finetuning_plan
+from napari_singlestrip.study.review import Review, renewed, review
 from napari_singlestrip.study.round_folder import first_round
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.common.single_shot import single_shot

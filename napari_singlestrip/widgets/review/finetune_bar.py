@@ -113,7 +113,7 @@ class FinetuneBar(QWidget):
         return [] if self.view is None else self.view.review.undecided_to(self.rank.value())
 
     def _show_rest(self, _rank: int = 0) -> None:
-        n = len(self._undecided())
+        n = 0 if self.view is None else self.view.review.n_undecided_to(self.rank.value())
         self.rest.setText(f"Accept {n}")
         self.rest.setEnabled(n > 0)
 

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QWidget
 
 from napari_singlestrip.events import Cancelled, Crashed, Event, Failed, Wrote
+from napari_singlestrip.study.finetuning_plan import ENOUGH_NEW, finetuning_plan
 from napari_singlestrip.study.lock import is_locked
-from napari_singlestrip.study.review import ENOUGH_NEW, finetuning_plan, newer_round, ranked_round
+from napari_singlestrip.study.review import newer_round, ranked_round
 from napari_singlestrip.study.round_facts import unfinished_round
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.vocabulary import LATER_STAGES, StudyPart

@@ -51,8 +51,7 @@ class ScorePlot(QWidget):
         self._truth = Truth({})
         self._current = ""
         self._is_drawn = True
-        self._drawn: dict[str, tuple[ReviewRow, Spot]] = {}  # by scan, as of `_drawn_by`
-        self._drawn_by: tuple[str, Truth] = "", self._truth
+        self._drawn: tuple[str, Truth, Sequence[ReviewRow]] = "", self._truth, ()
         self.mode.currentTextChanged.connect(self._draw)
         self.plot.chosen.connect(self.scan_chosen)
         column = QVBoxLayout(self)
@@ -73,7 +72,7 @@ class ScorePlot(QWidget):
             Scan on screen, which is highlighted.
         """
         self._rows, self._truth, self._current = review.rows, truth, current
-        self._offer(AGREEMENT, any(math.isfinite(r.score.consistency) for r in review.rows))
+        self._offer(AGREEMENT, review.scores.has_agreement)
         self._offer(TRUTH, bool(truth.dices))
         self.hint.setText(in_words(truth))
         self.hint.setVisible(bool(self.hint.text()))
@@ -105,15 +104,23 @@ class ScorePlot(QWidget):
         if not self._is_drawn:  # thousands of points, at each decision
             return
         mode = self.mode.currentText()
-        before = self._drawn if (mode, self._truth) == self._drawn_by else {}
-        self._drawn, self._drawn_by = {}, (mode, self._truth)
-        for row in self._rows:
-            known = before.get(row.name)
-            if known is not None and known[0] is row:  # a decision changes one of thousands
-                self._drawn[row.name] = known
-            elif (spot := self._spot(row, mode)) is not None:
-                self._drawn[row.name] = row, spot
-        self.plot.show_spots([s for _, s in self._drawn.values()], AXES[mode], self._current)
+        if self._changed_one(mode):
+            self.plot.ring(self._current)
+        else:
+            spots = (self._spot(row, mode) for row in self._rows)
+            self.plot.show_spots([s for s in spots if s is not None], AXES[mode], self._current)
+        self._drawn = mode, self._truth, self._rows
+
+    def _changed_one(self, mode: str) -> bool:
+        """Change the point of one scan, which is what a decision does; False if more changed."""
+        drawn_mode, truth, rows = self._drawn
+        if (drawn_mode, truth) != (mode, self._truth) or len(rows) != len(self._rows):
+            return False
+        other = [now for now, old in zip(self._rows, rows, strict=True) if now is not old]
+        if len(other) > 1:
+            return False
+        spots = [self._spot(row, mode) for row in other]
+        return all(spot is not None and self.plot.change(spot) for spot in spots)
 
     def _spot(self, row: ReviewRow, mode: str) -> Spot | None:
         x, y = self._across(row, mode), row.score.autoencoder_error

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, get_args
 
 from napari_singlestrip.engine.masks.mask_change import LEAST_OVERLAP
-from napari_singlestrip.study.review import FinetuningPlan, Review, ReviewRow, ReviewState
+from napari_singlestrip.study.finetuning_plan import FinetuningPlan
+from napari_singlestrip.study.review import Review, ReviewRow, ReviewState
 from napari_singlestrip.texts import printable
 
 if TYPE_CHECKING:
@@ -240,13 +239,11 @@ def finetune_view(review: Review, plan: FinetuningPlan, busy: bool) -> FinetuneV
     busy : bool
         Whether a job is running.
     """
-    ranks = [row.score.rank for row in review.rows]
-    selected = [row.score.rank for row in review.rows if row.score.selected]
     problem = BUSY if busy else plan.problem
     ranking = plan.unfinished == "ranking"
     hint = problem or ("Ranking was stopped: this finishes it." if ranking else "")
     return FinetuneView(
-        review, max(ranks, default=0), max(selected, default=max(ranks, default=0)), plan,
+        review, review.scores.n_ranks, review.scores.last_selected, plan,
         plan_in_words(plan), not problem, not ranking, "selected" in plan.counts,
         " ".join(filter(None, (hint, _unsaved(review)))),
     )
@@ -289,7 +286,7 @@ def _nothing(has_study: bool, not_judged: bool, busy: bool) -> NothingView:
 
 def _head(facts: ReviewFacts) -> HeadView:
     review, n = facts.review, len(facts.review.rows)
-    states = Counter[str](row.state for row in review.rows)
+    states = review.states
     changed = ""
     if facts.changes and len(facts.changes) >= n:  # once all were compared
         changed = f"{sum(one.changed for one in facts.changes.values()) or 'none'} changed much"
@@ -299,8 +296,7 @@ def _head(facts: ReviewFacts) -> HeadView:
     has_truth = bool(facts.truth.dices or facts.truth.n_missing)
     return HeadView(
         summary, CHANGES_TIP if changed else "", has_truth, bool(review.round),
-        any(math.isfinite(row.score.expected_dice) for row in review.rows),
-        any(math.isfinite(row.score.consistency) for row in review.rows), bool(review.programs),
+        review.scores.has_expected, review.scores.has_agreement, bool(review.programs),
         review.ranked_by,
     )
 
@@ -328,7 +324,7 @@ def _joined(*parts: str) -> str:
 
 
 def _unsaved(review: Review) -> str:
-    n = sum(row.unsaved for row in review.rows)
+    n = review.n_unsaved
     if not n:
         return ""
     scans, they = ("1 scan has", "it is") if n == 1 else (f"{n} scans have", "they are")

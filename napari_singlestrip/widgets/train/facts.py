@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from napari_singlestrip.engine.config import Settings
+from napari_singlestrip.study.finetuning_plan import FinetuningPlan, finetuning_plan
 from napari_singlestrip.study.other_masks import programs_of
-from napari_singlestrip.study.review import FinetuningPlan, finetuning_plan
 from napari_singlestrip.study.round_facts import device_of, is_trained, learned_masks
 from napari_singlestrip.study.round_folder import (
     RoundFolder,

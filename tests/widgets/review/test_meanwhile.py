@@ -14,8 +14,8 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_mask
 from napari_singlestrip.events import Crashed
+from napari_singlestrip.study.finetuning_plan import FinetuningPlan
 from napari_singlestrip.study.lock import StudyLock
-from napari_singlestrip.study.review import FinetuningPlan
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.review import meanwhile
 from napari_singlestrip.widgets.review.meanwhile import Meanwhile

@@ -104,7 +104,7 @@ def test_a_plot_that_is_not_seen_draws_when_it_is(plot: ScorePlot) -> None:
 
 def test_a_decision_makes_one_spot_anew(plot: ScorePlot) -> None:
     plot.show_review(REVIEW, Truth({}), "a")
-    before = plot.plot.spots
+    before = list(plot.plot.spots)
     row = replace(REVIEW.rows[1], decision=Decision("b", "rejected"))
     plot.show_review(replace(REVIEW, rows=(REVIEW.rows[0], row, REVIEW.rows[2])), Truth({}), "c")
     now = plot.plot.spots

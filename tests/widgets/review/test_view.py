@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from napari_singlestrip.engine.masks.mask_change import MaskChange
-from napari_singlestrip.study.review import FinetuningPlan, Review, ReviewRow
+from napari_singlestrip.study.finetuning_plan import FinetuningPlan
+from napari_singlestrip.study.review import Review, ReviewRow
 from napari_singlestrip.study.tables import Decision, ScoreRow
 from napari_singlestrip.study.training_set import TrainingMask
 from napari_singlestrip.widgets.review.facts_reader import NOTHING
