@@ -32,6 +32,7 @@ SAME_MOMENT_MS = 50  # a message that comes with a change is about the new state
 READ_MS = 8000  # while a job runs, a message is shown this long
 MARGIN, SPACING = 8, 6  # pixels
 PADDING = 6  # pixels around a text in napari's theme
+PROGRESS = 5  # pixels, of its height
 MADE = {"report": "The report is written: Open report shows it."}  # by kind of job
 LOG_LINES = 400
 LOG_SHOWN = 100_000  # characters at the end of job.log
@@ -58,10 +59,10 @@ class JobBar(QWidget):
         # Runs while the message is new.
         self._new = single_shot(self, SAME_MOMENT_MS)
         self._read = single_shot(self, READ_MS, self._on_read)
-        self.progress = QProgressBar()
+        self.progress = QProgressBar(self)
         self.progress.setObjectName("progress")
         self.progress.setTextVisible(False)
-        self.progress.setFixedHeight(6)
+        self.progress.setFixedHeight(PROGRESS)
         self.label = QLabel()
         self.label.setObjectName("job_label")
         self.label.setTextFormat(Qt.TextFormat.PlainText)
@@ -176,8 +177,12 @@ class JobBar(QWidget):
         self.message.setText(f"{self._said}\n{path}")
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Show as much of a path as there is room for."""
+        """Show as much of a path as there is room for, and the progress above the texts.
+
+        The progress lies in their padding, so that nothing moves when it is shown.
+        """
         super().resizeEvent(event)
+        self.progress.setGeometry(MARGIN, 0, self.width() - 2 * MARGIN, PROGRESS)
         if self._out:
             self._write()
 
@@ -202,12 +207,8 @@ class JobBar(QWidget):
         for widget in (self.pause, self.stop, self.show_log):
             row.addWidget(widget)
         column.setContentsMargins(MARGIN, 2, MARGIN, 4)
-        column.setSpacing(4)
-        column.addWidget(self.progress)
         column.addLayout(row)
-        kept = self.progress.sizePolicy()
-        kept.setRetainSizeWhenHidden(True)  # nothing moves when a job starts or ends
-        self.progress.setSizePolicy(kept)
+        self.progress.raise_()  # above the texts' backgrounds
         self.message.hide()
         self._reserve()
 

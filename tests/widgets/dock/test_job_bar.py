@@ -341,6 +341,9 @@ def test_nothing_moves_when_a_message_comes_while_a_job_runs(
     session.tell("Filled 29 slices between 4 painted ones. Undo: Ctrl+Z.")
     assert bar.message.isVisible() and not bar.label.isVisible() and place() == before
     assert bar.progress.isVisible() and bar.stop.isVisible()
+    lowest = bar.progress.geometry().bottom()
+    assert bar.progress.width() == bar.width() - 16 and lowest < bar.stop.geometry().top()
+    assert lowest < bar.message.geometry().top() + 3  # the padding of its text
     bar._on_read()
     assert bar.label.isVisible() and not bar.message.isVisible() and place() == before
     session.tell("The mask cannot be saved.", "error")
