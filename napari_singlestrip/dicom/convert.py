@@ -132,6 +132,11 @@ def _run(series: Series, work: Path) -> list[Path]:
         raise UserError("dcm2niix took more than half an hour, and was stopped.") from error
     images = sorted(given.glob(f"*{IMAGE}"))
     if not images:
+        if "VR" in series.transfer_syntax and "Deflated" not in series.transfer_syntax:
+            raise UserError(  # uncompressed
+                "dcm2niix could not convert it: one of its files may be cut off or damaged.",
+                "Export the series again.",
+            )
         raise UserError(
             f"dcm2niix could not convert it; its images are stored as "
             f"{series.transfer_syntax or 'an unknown transfer syntax'}.",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_singlestrip.dicom.reading import frames_of, need, read_header
-from napari_singlestrip.dicom.stack import Frame, Stack, orientation_words, stack
+from napari_singlestrip.dicom.stack import Frame, SlicesMissing, Stack, orientation_words, stack
 from napari_singlestrip.engine.imaging.dicom_files import files_below, is_dicom
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.texts import counted
@@ -69,6 +69,8 @@ class Series:
         Encoding of the images.
     problem : str
         Why it cannot be converted; empty if it can.
+    is_cut : bool
+        Whether that is because slices are missing: as a whole it would be a volume.
     n_volumes : int
         Images of each slice: echoes or time points.
     """
@@ -89,6 +91,7 @@ class Series:
     orientation: str = ""
     transfer_syntax: str = ""
     problem: str = ""
+    is_cut: bool = False
     n_volumes: int = 1
     grid: Stack | None = field(default=None, repr=False)
 
@@ -159,7 +162,10 @@ def find_series(folder: Path, go_on: Callable[[int], bool] = lambda _: True) -> 
 
 
 def choose(found: Sequence[Series], wanted: str) -> list[Series]:
-    """Return the series that ``"2,5-7"`` or ``"all"`` means; all: those that can be converted.
+    """Return the series that ``"2,5-7"`` or ``"all"`` means.
+
+    All are those that can be converted, and those of which slices are missing: they fail, so that
+    nobody takes the rest for all.
 
     Raises
     ------
@@ -167,7 +173,7 @@ def choose(found: Sequence[Series], wanted: str) -> list[Series]:
         If it names none, or one that is not in the list.
     """
     if wanted.strip().lower() == "all":
-        chosen = [one for one in found if not one.problem]
+        chosen = [one for one in found if not one.problem or one.is_cut]
         if not chosen:
             raise UserError("None of the series can be converted.", "See the list for the reasons.")
         return chosen
@@ -252,7 +258,7 @@ def _series(
 ) -> Series:
     first = files[0][1]
     frames = [frame for _, data in files for frame in frames_of(data)]
-    grid, problem = _put_together(frames, files)
+    grid, problem, is_cut = _put_together(frames, files)
     return Series(
         0, person, person_number, visit, uid,
         _text(first, "StudyInstanceUID"),
@@ -266,6 +272,7 @@ def _series(
         orientation_words(frames[0]) if frames and grid else "",
         _syntax(first),
         problem,
+        is_cut,
         grid.n_volumes if grid else 1,
         grid,
     )
@@ -273,15 +280,15 @@ def _series(
 
 def _put_together(
     frames: list[Frame], files: list[tuple[Path, Dataset]]
-) -> tuple[Stack | None, str]:
+) -> tuple[Stack | None, str, bool]:
     if len(frames) < _n_frames(files):
-        return None, "Its images have no position in space."
+        return None, "Its images have no position in space.", False
     if any(_whole(data.get("SamplesPerPixel")) > 1 for _, data in files):
-        return None, "Its images are in colour."
+        return None, "Its images are in colour.", False
     try:
-        return stack(frames), ""
+        return stack(frames), "", False
     except UserError as error:
-        return None, error.what
+        return None, error.what, isinstance(error, SlicesMissing)
 
 
 def _n_frames(files: list[tuple[Path, Dataset]]) -> int:

@@ -21,6 +21,10 @@ _PLANES = ("sagittal", "coronal", "axial")
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM's patient axes are left, posterior, superior
 
 
+class SlicesMissing(UserError):
+    """A series that would be a volume if it were whole."""
+
+
 @dataclass(frozen=True)
 class Frame:
     """One slice: an image, or a frame of a multi-frame one.
@@ -85,7 +89,7 @@ def stack(frames: Sequence[Frame]) -> Stack:
     _check_distances(list(by_place))
     counts = {len(here) for here in slices}
     if len(counts) > 1:
-        raise UserError(
+        raise SlicesMissing(
             f"Slices are missing: of some there are {max(counts)} images, of others {min(counts)}.",
             "Export the whole series again.",
         )
@@ -157,7 +161,7 @@ def _check_distances(places: list[float]) -> None:
     if np.abs(steps - whole).max() < 0.1 and usual < 1.5 * float(distances.min()):
         n = int(np.flatnonzero(off)[0]) + 1
         missing = int((whole - 1).sum())
-        raise UserError(
+        raise SlicesMissing(
             f"{counted(missing, 'slice')} {'is' if missing == 1 else 'are'} missing; the first "
             f"gap is after slice {n} of {len(places)}.", "Export the whole series again.",
         )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,12 +32,33 @@ def test_lists_and_writes_nothing(folder: Path, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize(
     ("series", "code"),
-    [("1", OK), ("1,2", SOME_FAILED), ("2", NOTHING_DONE), ("all", OK), ("3", USER_MISTAKE)],
+    [("1", OK), ("1,2", SOME_FAILED), ("2", NOTHING_DONE), ("all", SOME_FAILED),
+     ("3", USER_MISTAKE)],
 )
 def test_exit_codes(folder: Path, tmp_path: Path, series: str, code: int) -> None:
     out = tmp_path / "out"
     assert main(["dicom", str(folder), "--series", series, "--out", str(out)]) == code
     assert len(list(out.glob("*.nii.gz"))) == (code in (OK, SOME_FAILED))
+
+
+def test_all_leaves_out_what_is_no_volume_and_goes_on_after_damage(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(folder / "b")
+    Head(number=5, description="localiser", size=(20, 16, 1)).write(folder / "c")
+    out = tmp_path / "out"
+    assert main(["dicom", str(folder), "--series", "all", "--out", str(out)]) == OK
+    Head(number=6, description="cut_off").write(folder / "d")
+    Head(number=7, description="flair").write(folder / "e")
+    one = sorted((folder / "d").iterdir())[3]
+    one.write_bytes(one.read_bytes()[:-300])
+    capsys.readouterr()
+    assert main(["dicom", str(folder), "--series", "all", "--out", str(out)]) == SOME_FAILED
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "(cut_off): dcm2niix could not convert it: one of its files may be cut off" in said
+    assert {path.name for path in out.glob("*.nii.gz")} == {
+        "p01_003_t1-mprage.nii.gz", "p01_007_flair.nii.gz",
+    }  # fmt: skip
 
 
 def test_half_a_command_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

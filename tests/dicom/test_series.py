@@ -102,10 +102,12 @@ def test_odd_values_of_a_header_are_not_warned_of(tmp_path: Path) -> None:
 def test_choosing_by_the_numbers_of_the_list(tmp_path: Path) -> None:
     for number in (1, 2, 3, 4):
         Head(number=number, left_out=(4,) if number == 2 else ()).write(tmp_path / str(number))
+    Head(number=5, description="localiser", size=(20, 16, 1)).write(tmp_path / "5")
     found = find_series(tmp_path)
     assert [one.number for one in choose(found, "4, 1-2,1")] == [4, 1, 2]
-    assert [one.number for one in choose(found, "all")] == [1, 3, 4]
-    for wrong in ("0", "5", "3-9", "a", "", "2-1", "1;2"):
+    # A cut one fails, so that the exit code tells; a localiser is not meant.
+    assert [one.number for one in choose(found, "all")] == [1, 2, 3, 4]
+    for wrong in ("0", "6", "3-9", "a", "", "2-1", "1;2"):
         with pytest.raises(UserError):
             choose(found, wrong)
 
