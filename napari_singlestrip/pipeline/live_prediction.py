@@ -52,7 +52,7 @@ class LivePrediction:
         self._prediction = prediction.model_copy(update={"flip": False, "windows": 1})
         self.path = folder / f"answer_{name}.nii.gz"
         self._volume: Volume | None = None
-        self._window: Volume | None = None
+        self._before: Prediction | None = None
         self._answers = 0
         self._seen: FileStamp | None = None
         self._began = time.monotonic()
@@ -100,10 +100,10 @@ class LivePrediction:
         assert self._volume is not None
         self._answers += 1
         search = self._answers & (self._answers - 1) == 0  # 1, 2, 4, 8, ...
-        if self._window is not None and not search:
-            return predict_again(segmenter, self._window)
+        if self._before is not None and not search:
+            return predict_again(segmenter, self._before)
         prediction = predict(segmenter, self._volume)
         found = np.any(prediction.probability > self._prediction.threshold)
-        self._window = prediction.conformed if found else None
+        self._before = prediction if found else None
         return prediction
 

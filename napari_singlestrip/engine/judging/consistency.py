@@ -84,12 +84,14 @@ def consistency(
     float
         NaN if no augmentation finds any brain.
     """
-    seen = find_window(segmenter, volume).view
+    window = find_window(segmenter, volume)
+    seen = window.view
+    flat = volume if window.shading is None else window.shading.flatten(volume)
     augmentations = [sample_augmentation(rng) for _ in range(n_augmentations)]
     predictions = predict_augmented(segmenter, seen.data, augmentations)
     settings, autoencoder = segmenter.settings, segmenter.autoencoder
     return agreement(
-        similar_masks(predictions, seen.grid, mask, volume, settings, autoencoder)
+        similar_masks(predictions, seen.grid, mask, flat, settings, autoencoder)
     )
 
 

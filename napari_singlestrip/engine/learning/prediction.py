@@ -12,6 +12,7 @@ from napari_singlestrip.engine.config import Settings
 from napari_singlestrip.engine.imaging.geometry import unconform
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.imaging.resampling import resample
+from napari_singlestrip.engine.imaging.shading import Shading
 from napari_singlestrip.engine.learning.autoencoder import Autoencoder
 from napari_singlestrip.engine.learning.leaks import remove_leaks, room_for_brain
 from napari_singlestrip.engine.masks.border_refinement import BorderRefiner, refine_border
@@ -30,10 +31,13 @@ class Prediction:
         0 to 1.
     conformed : Volume
         The network's input: intensities on an isotropic grid, RAS unless the head is pitched.
+    shading : Shading or None
+        What the input is without.
     """
 
     probability: npt.NDArray[np.float32]
     conformed: Volume
+    shading: Shading | None = None
 
     @property
     def grid(self) -> Grid:
@@ -79,7 +83,8 @@ def to_mask(
         mask = clean_mask(mask, spacing, as_it_is)
         mask = remove_leaks(mask, volume.grid, autoencoder, settings.ranking)
     if config.refine_border:
-        mask = refine_border(clean_mask(mask, spacing, as_it_is), volume.data, spacing)
+        flat = volume if prediction.shading is None else prediction.shading.flatten(volume)
+        mask = refine_border(clean_mask(mask, spacing, as_it_is), flat.data, spacing)
     return clean_mask(mask, spacing, config)
 
 

@@ -19,13 +19,14 @@ from napari_singlestrip.engine.imaging.geometry import conform, head_box
 from napari_singlestrip.engine.imaging.grid import Shape, Volume
 from napari_singlestrip.engine.imaging.pose import climb, pitch
 from napari_singlestrip.engine.imaging.scipy_parts import load_scipy_parts
+from napari_singlestrip.engine.imaging.shading import steep_shading
 from napari_singlestrip.engine.learning.autoencoder import Autoencoder
 from napari_singlestrip.engine.learning.checkpoint import load_checkpoint
 from napari_singlestrip.engine.learning.inference import Reader, probabilities
 from napari_singlestrip.engine.learning.networks import Committee, build_segmenter, logit
 from napari_singlestrip.engine.learning.prediction import Prediction, to_mask
 from napari_singlestrip.engine.learning.saved_state import build, read_network
-from napari_singlestrip.engine.learning.window import Window, cut_out, large_enough
+from napari_singlestrip.engine.learning.window import Window, certainty, cut_out, large_enough
 from napari_singlestrip.engine.masks.cleanup import largest_component
 
 load_scipy_parts()  # at import, together with torch: later there may be too little memory
@@ -160,21 +161,22 @@ def predict(segmenter: Segmenter, volume: Volume) -> Prediction:
     """
     window = find_window(segmenter, volume)
     if window.place is None:
-        return Prediction(window.probability, window.conformed)
+        return Prediction(window.probability, window.conformed, window.shading)
     return _look_closely(segmenter, window, window.place)
 
 
-def predict_again(segmenter: Segmenter, seen: Volume) -> Prediction:
+def predict_again(segmenter: Segmenter, before: Prediction) -> Prediction:
     """Predict where the brain was found before, without searching the scan for it.
 
     Parameters
     ----------
     segmenter : Segmenter
-    seen : Volume
-        What a network of the same kind saw of the scan: `Prediction.conformed`.
+    before : Prediction
+        That of a network of the same kind.
     """
     flip = segmenter.settings.prediction.flip
-    return Prediction(predict_array(segmenter, seen.data, flip=flip), seen)
+    probability = predict_array(segmenter, before.conformed.data, flip=flip)
+    return replace(before, probability=probability)
 
 
 def find_window(segmenter: Segmenter, volume: Volume) -> Window:
@@ -182,8 +184,9 @@ def find_window(segmenter: Segmenter, volume: Volume) -> Window:
 
     First in the whole head, then in a window of the size used in training, placed around the first
     result: a network with instance normalisation is misled by more air, or more neck, than in
-    training. If the network is more certain when the head is pitched, the window has the pitched
-    axes.
+    training. If the scan is much brighter on one side, and the network is more certain without that
+    shading, it is taken away. If the network is more certain when the head is pitched, the window
+    has the pitched axes.
 
     Parameters
     ----------
@@ -192,7 +195,7 @@ def find_window(segmenter: Segmenter, volume: Volume) -> Window:
         The scan on its own grid, whatever its orientation.
     """
     segmenter.remarks.clear()  # from an earlier scan that could not be predicted
-    window = _find_window(segmenter, volume)
+    window, volume = _find_without_shading(segmenter, volume)
     degrees = _pitch_of(segmenter, volume, window)
     if not degrees:
         return window
@@ -201,7 +204,19 @@ def find_window(segmenter: Segmenter, volume: Volume) -> Window:
         return window
     there = turned.conformed
     here = Volume(there.data, pitch(-degrees) @ there.affine, there.notes)
-    return replace(turned, conformed=here)
+    return replace(turned, conformed=here, shading=window.shading)
+
+
+def _find_without_shading(segmenter: Segmenter, volume: Volume) -> tuple[Window, Volume]:
+    """Find the brain, and the scan in which the network is more certain of it."""
+    window = _find_window(segmenter, volume)
+    if window.shading is None:
+        return window, volume
+    flat = window.shading.flatten(volume)
+    again = _find_window(segmenter, flat)
+    if again.certainty <= window.certainty:
+        return replace(window, shading=None), volume
+    return replace(again, shading=window.shading), flat
 
 
 def _pitch_of(segmenter: Segmenter, volume: Volume, window: Window) -> float:
@@ -220,13 +235,13 @@ def _pitch_of(segmenter: Segmenter, volume: Volume, window: Window) -> float:
         return _pitched_view(segmenter, volume, middle, degrees)
 
     @cache
-    def certainty(degrees: float, n_windows: int) -> float:
+    def height(degrees: float, n_windows: int) -> float:
         return _certainty(segmenter, view(degrees), n_windows)
 
-    side = max((PITCH_STEP, -PITCH_STEP), key=lambda side: certainty(side, 1))
-    if certainty(side, 1) < certainty(0.0, 1) + LEAST_GAINS[0]:
+    side = max((PITCH_STEP, -PITCH_STEP), key=lambda side: height(side, 1))
+    if height(side, 1) < height(0.0, 1) + LEAST_GAINS[0]:
         return 0.0
-    return climb(lambda degrees: certainty(degrees, 3), side, limit, LEAST_GAINS[1])
+    return climb(lambda degrees: height(degrees, 3), side, limit, LEAST_GAINS[1])
 
 
 def _pitched_view(
@@ -247,9 +262,7 @@ def _certainty(segmenter: Segmenter, view: Volume, n_windows: int) -> float:
     place = (np.array(view.data.shape) - np.array(segmenter.shape)) // 2
     probability = _mean_of_windows(segmenter, view.data, place, n_windows, flip=False)
     brain = largest_component(probability > segmenter.settings.prediction.threshold)
-    if not brain.any():
-        return 0.0
-    return float(2 * probability[brain].sum() / (probability.sum() + brain.sum()))
+    return certainty(probability, brain)
 
 
 def _find_window(segmenter: Segmenter, volume: Volume) -> Window:
@@ -273,7 +286,9 @@ def _find_window(segmenter: Segmenter, volume: Volume) -> Window:
             break
         window = replace(window, place=place)
         found = predict_array(segmenter, window.view.data, flip=False)
-    return window
+    brain = largest_component(found > settings.prediction.threshold)
+    shading = steep_shading(window.view, brain)
+    return replace(window, certainty=certainty(found, brain), shading=shading)
 
 
 def _place_around(
@@ -294,7 +309,7 @@ def _look_closely(
     probability = _mean_of_windows(
         segmenter, window.conformed.data, place, config.windows, flip=config.flip
     )
-    return Prediction(probability, window.view)
+    return Prediction(probability, window.view, window.shading)
 
 
 def _mean_of_windows(

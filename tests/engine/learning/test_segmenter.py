@@ -25,6 +25,7 @@ from napari_singlestrip.engine.learning.segmenter import (
     Segmenter,
     load_segmenter,
     predict,
+    predict_again,
     predict_array,
 )
 from napari_singlestrip.engine.learning.segmenter_training import segmenter_task, watched_scan
@@ -132,6 +133,40 @@ def test_a_pitched_head_is_seen_as_those_that_are_known(
     mask = to_mask(prediction, volume, settings)
     both = 2 * (mask & (volume.data > 0)).sum() / (mask.sum() + volume.data.sum())
     assert (both > 0.95) == (limit > 0)  # as it lies, it is not known
+
+
+class SureOf(nn.Module):
+    """Bright is brain, surely so if the brain is evenly bright, or surely if it is not."""
+
+    def __init__(self, evenly: bool) -> None:
+        super().__init__()
+        self.level = nn.Parameter(torch.tensor(0.15))
+        self.evenly = evenly
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        bright = x > self.level
+        along = torch.nonzero(bright)[:, 3].float()
+        even = bool(torch.corrcoef(torch.stack([along, x[bright]]))[0, 1].abs() < 0.5)
+        return (60 if even == self.evenly else 10) * (x - self.level)
+
+
+@pytest.mark.parametrize("evenly", [True, False])
+def test_shading_is_taken_away_where_the_network_is_surer_without(
+    tiny_settings: Settings, evenly: bool
+) -> None:
+    looks_for = Segmenter(SureOf(evenly).eval(), tiny_settings, 8.0, (24, 28, 24))
+    plain = cigar(0)
+    y = plain.affine[1, 3] + 4 * np.arange(48)
+    bright = np.exp(-0.025 * y)[None, :, None]  # 30 times, from end to end
+    shaded = Volume((plain.data * bright).astype(np.float32), plain.affine)
+    prediction = predict(looks_for, shaded)
+    assert (prediction.shading is not None) == evenly
+    mask = to_mask(prediction, shaded, tiny_settings)
+    both = 2 * (mask & (plain.data > 0)).sum() / (mask.sum() + plain.data.sum())
+    assert (both > 0.95) == evenly  # the front is dark
+    assert predict(looks_for, plain).shading is None
+    again = predict_again(looks_for, prediction)
+    assert again.shading is prediction.shading and again.conformed is prediction.conformed
 
 
 def test_flip_averages_with_the_mirrored_head(tiny_settings: Settings) -> None:
