@@ -141,8 +141,16 @@ class Page(QScrollArea):
         hint, panel, bar = super().minimumSizeHint(), self.widget(), self.verticalScrollBar()
         if panel is not None and bar is not None:
             frame = self.width() - self.contentsRect().width()
-            hint.setWidth(panel.minimumSizeHint().width() + bar.sizeHint().width() + frame)
+            needs = max(panel.minimumSizeHint().width(), self._pinned_width(panel))
+            hint.setWidth(needs + bar.sizeHint().width() + frame)
         return hint
+
+    def _pinned_width(self, panel: QWidget) -> int:
+        """Width that header and footer need, which are in none of the panel's layouts."""
+        layout = panel.layout()
+        margins = QMargins() if layout is None else layout.contentsMargins()
+        needs = (one.minimumSizeHint().width() for one in (self._header, self._footer) if one)
+        return max(needs, default=0) + margins.left() + margins.right()
 
     def scroll_to(self, widget: QWidget) -> None:
         """Scroll until a widget lies between header and footer; its top, if there is no room."""
