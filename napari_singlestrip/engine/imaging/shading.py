@@ -17,7 +17,7 @@ from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.engine.imaging.grid import Volume
 
 # Change of the log brightness across the part that was found, from which on it is shading: 16 real
-# scans have at most 0.7, eight under a surface coil at least 1.5.
+# scans have at most 0.6, four under a surface coil at least 2.0.
 STEEP = 1.1
 MOST_VOXELS = 20_000  # that are looked at
 DARK = 0.05  # quantile of the brain's intensities below which the logarithm is cut
