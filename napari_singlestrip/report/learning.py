@@ -11,6 +11,10 @@ from napari_singlestrip.report.charts import Series, line_chart
 from napari_singlestrip.report.content import Content, Round
 from napari_singlestrip.report.page import Html, element, facts, figure, image, section, table
 from napari_singlestrip.report.pictures import HeadView, stored_png
+from napari_singlestrip.study.other_masks import origins_of
+from napari_singlestrip.study.round_facts import newest_trained_round
+from napari_singlestrip.study.round_folder import first_round
+from napari_singlestrip.study.study import Study
 from napari_singlestrip.vocabulary import SEGMENTER_STAGES
 
 MAX_WORD = 500  # characters
@@ -45,11 +49,26 @@ def what_was_done(content: Content) -> Html:
         facts(pairs),
         *_changed(study.overrides),
         *(_all_settings(r) for r in content.rounds if r.run),
-        hint="A network was trained to segment the brain on synthetic images, made from the label "
-        "maps of the scans with a mask made by hand. It then predicted masks of all other scans. "
-        "An autoencoder trained on brain masks ranked them, and the network was "
-        "fine-tuned on the best. Reference masks, if any, were only used for evaluation.",
+        hint=f"{_method(study)} Reference masks, if any, were only used for evaluation.",
     )
+
+
+def _method(study: Study) -> str:
+    """The method in a few sentences; it differs where masks of other programs were judged."""
+    if not first_round(study):
+        return (
+            "A network was trained to segment the brain on synthetic images, made from the label "
+            "maps of the scans with a mask made by hand. It then predicted masks of all other "
+            "scans. An autoencoder trained on brain masks ranked them, and the network was "
+            "fine-tuned on the best."
+        )
+    programs = sorted({origin.program for origin in origins_of(study).values()})
+    judged = (
+        f"Brain masks of other programs ({', '.join(programs) or 'unknown'}) were ranked by an "
+        "autoencoder that had learned from masks known to be good."
+    )
+    trained = newest_trained_round(study) is not None
+    return judged + " A network was then trained on the best." * trained
 
 
 def label_maps(content: Content) -> Html | None:

@@ -16,6 +16,8 @@ from napari_singlestrip.report.page import Html, element, image, number, section
 from napari_singlestrip.report.pictures import HeadView
 from napari_singlestrip.report.ranking import card_id, shown_rows
 from napari_singlestrip.study.review import ReviewRow, ReviewState, review
+from napari_singlestrip.study.round_facts import newest_trained_round
+from napari_singlestrip.study.round_folder import first_round
 
 MAX_TO_LOOK_AT = 6  # images; the others are in the table
 STATES: tuple[ReviewState, ...] = ("accepted", "corrected", "rejected", "to review")
@@ -102,7 +104,8 @@ def _tiles(content: Content, results: Sequence[Result]) -> Iterator[Html]:
         r.volume_ml for r in results if r.row.state != "rejected" and math.isfinite(r.volume_ml)
     ]
     yield _tile(number(len(content.study.scans)), "scans in the study")
-    yield _tile(number(len(results)), "brain masks predicted")
+    judged = first_round(content.study) and newest_trained_round(content.study) is None
+    yield _tile(number(len(results)), f"brain masks {'judged' if judged else 'predicted'}")
     for state in STATES:
         if states[state]:
             yield _tile(number(states[state]), state)

@@ -18,6 +18,7 @@ from napari_singlestrip.events import Event, Finished, Note, Progress
 from napari_singlestrip.pipeline import stages
 from napari_singlestrip.pipeline.export_masks import export_masks
 from napari_singlestrip.pipeline.judge import judge
+from napari_singlestrip.report import write_report
 from napari_singlestrip.study.finetuning_plan import finetuning_plan
 from napari_singlestrip.study.other_masks import find_other_masks, programs_of
 from napari_singlestrip.study.round_facts import is_trained, newest_trained_round
@@ -47,6 +48,12 @@ def bet(tmp_path: Path, heads: Heads) -> Path:
 
 def run(study: Study, *folders: Path, **options: Any) -> list[Event]:
     return list(judge(study, folders, device="cpu", **options))
+
+
+def report_of(study: Study) -> str:
+    path = study.folder / "report.html"
+    write_report(study, path)
+    return path.read_text(encoding="utf-8")
 
 
 def told(events: list[Event]) -> str:
@@ -224,3 +231,15 @@ def test_fine_tuning_without_a_network_trains_one(
         list(stages.run(unpainted, device="cpu", stages=["predict", "rank"]))
     list(stages.run(unpainted, device="cpu", stages=["finetune"]))
     assert newest_trained_round(unpainted) == 1
+    text = report_of(unpainted)
+    assert "brain masks predicted" in text and "A network was then trained on the best." in text
+
+
+def test_the_report_does_not_say_that_judged_masks_were_predicted(
+    unpainted: Study, bet: Path, heads: Heads
+) -> None:
+    run(unpainted, bet, good=[heads.names[0]])
+    text = report_of(unpainted)
+    assert "brain masks judged" in text and "brain masks predicted" not in text
+    assert f"other programs ({bet.name}) were ranked" in text
+    assert "A network was" not in text
