@@ -64,6 +64,7 @@ class SurfaceView:
         self._mesh.set_mesh(surface.vertices, surface.normals(), surface.faces, colours)
         if len(surface.faces) and not self._framed:
             self.frame()
+        self._show_lines()
         self._canvas.update()
 
     def frame(self) -> None:
@@ -119,8 +120,9 @@ class SurfaceView:
     # --- inside
 
     def _show_lines(self) -> None:
-        """Show the crosshair once the view is fitted: seen from elsewhere it is a stray line."""
-        self._lines.visible = self._spot.visible = self._has_point and self._framed
+        """Show the crosshair with a surface that the view is fitted to: else it is a stray line."""
+        there = self._has_point and self._framed and len(self.surface.faces) > 0
+        self._lines.visible = self._spot.visible = there
 
     def _directions(self) -> tuple[AnyArray, AnyArray, AnyArray]:
         """Camera axes: towards the camera, right and up."""

@@ -58,6 +58,7 @@ def test_a_single_slice_is_not_called_nothing(window: Any, session: Any) -> None
     pane._coarse.stop()
     pane._show(EMPTY)  # as where the coarse surface passes over the slice
     assert "too thin" in pane._name.text()
+    assert not pane.view._lines.visible  # nor a crosshair without a surface
 
 
 def test_there_is_no_crosshair_before_the_view_is_fitted(window: Any, session: Any) -> None:
