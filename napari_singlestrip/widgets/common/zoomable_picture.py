@@ -77,10 +77,23 @@ class Picture(QLabel):
     def _scale(self) -> None:
         if self._whole.isNull():
             return
-        width = max(1, min(self.width(), self._whole.width()))
+        width = max(1, min(self._steady_width(), self._whole.width()))
         height = round(self._whole.height() * width / self._whole.width())
         if self.height() != height:
             self.setFixedHeight(height)
         smooth = Qt.TransformationMode.SmoothTransformation
         self.setPixmap(self._whole.scaledToWidth(width, smooth))
 
+    def _steady_width(self) -> int:
+        """The width beside a scroll bar, whether there is one or not.
+
+        A picture that grows as the bar goes makes the page so high that the bar comes back, and
+        Qt goes on for ever.
+        """
+        above = self.parentWidget()
+        while above is not None and not isinstance(above, QScrollArea):
+            above = above.parentWidget()
+        bar = None if above is None else above.verticalScrollBar()
+        if bar is None or bar.isVisible():
+            return self.width()
+        return self.width() - bar.sizeHint().width()
