@@ -5,11 +5,11 @@
 Each count in processes of its own: studies of hard links to eight sample heads of 6 mm, with
 predicted masks, heat maps and scores, and half of the masks decided. Milliseconds of the
 processors, since other programs may be at work, or with --wall by the clock; peak memory of the
-whole process. "window: open"
-ends when step 1 is drawn and takes clicks, "window: Review" begins there and ends when the step
-shows its first scan, which napari makes its layers for, and "window: key" goes from the key A to
-the next scan on screen, the median of seven. "window: longest" is the longest time that its
-thread works without taking an event: while keys decide, and while the table is scrolled.
+whole process. "window: open" ends when step 1 is drawn and takes clicks, "window: Review" begins
+there and ends when the step shows its first scan, which napari makes its layers for, and "window:
+key" goes from the key A to the next scan on screen, the median of seven. "window: longest" is the
+longest processor time that its thread works without taking an event: while keys decide, and while
+the table is scrolled.
 """
 
 from __future__ import annotations

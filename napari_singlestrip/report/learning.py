@@ -11,7 +11,7 @@ from napari_singlestrip.report.charts import Series, line_chart
 from napari_singlestrip.report.content import Content, Round
 from napari_singlestrip.report.page import Html, element, facts, figure, image, section, table
 from napari_singlestrip.report.pictures import HeadView, stored_png
-from napari_singlestrip.study.other_masks import origins_of
+from napari_singlestrip.study.other_masks import programs_of
 from napari_singlestrip.study.round_facts import newest_trained_round
 from napari_singlestrip.study.round_folder import first_round
 from napari_singlestrip.study.study import Study
@@ -62,9 +62,8 @@ def _method(study: Study) -> str:
             "scans. An autoencoder trained on brain masks ranked them, and the network was "
             "fine-tuned on the best."
         )
-    programs = sorted({origin.program for origin in origins_of(study).values()})
     judged = (
-        f"Brain masks of other programs ({', '.join(programs) or 'unknown'}) were ranked by an "
+        f"Brain masks of other programs ({', '.join(programs_of(study))}) were ranked by an "
         "autoencoder that had learned from masks known to be good."
     )
     trained = newest_trained_round(study) is not None

@@ -77,3 +77,8 @@ def steep_shading(seen: Volume, brain: Mask) -> Shading | None:
     if np.ptp(position @ slope) < STEEP:
         return None
     return Shading(slope, middle)
+
+
+def flattened(volume: Volume, shading: Shading | None) -> Volume:
+    """The scan without its shading; itself, if it has none."""
+    return volume if shading is None else shading.flatten(volume)

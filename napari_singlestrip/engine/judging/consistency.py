@@ -23,6 +23,7 @@ from napari_singlestrip.engine.devices import transfer
 from napari_singlestrip.engine.devices.memory import is_out_of_memory, release
 from napari_singlestrip.engine.devices.precision import REFUSALS
 from napari_singlestrip.engine.imaging.grid import Volume
+from napari_singlestrip.engine.imaging.shading import flattened
 from napari_singlestrip.engine.learning.losses import to_probability
 from napari_singlestrip.engine.learning.prediction import similar_masks
 from napari_singlestrip.engine.learning.segmenter import Segmenter, find_window, predict_array
@@ -86,7 +87,7 @@ def consistency(
     """
     window = find_window(segmenter, volume)
     seen = window.view
-    flat = volume if window.shading is None else window.shading.flatten(volume)
+    flat = flattened(volume, window.shading)
     augmentations = [sample_augmentation(rng) for _ in range(n_augmentations)]
     predictions = predict_augmented(segmenter, seen.data, augmentations)
     settings, autoencoder = segmenter.settings, segmenter.autoencoder

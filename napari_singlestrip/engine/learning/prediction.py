@@ -12,7 +12,7 @@ from napari_singlestrip.engine.config import Settings
 from napari_singlestrip.engine.imaging.geometry import unconform
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.imaging.resampling import resample
-from napari_singlestrip.engine.imaging.shading import Shading
+from napari_singlestrip.engine.imaging.shading import Shading, flattened
 from napari_singlestrip.engine.learning.autoencoder import Autoencoder
 from napari_singlestrip.engine.learning.leaks import remove_leaks, room_for_brain
 from napari_singlestrip.engine.masks.border_refinement import BorderRefiner, refine_border
@@ -83,7 +83,7 @@ def to_mask(
         mask = clean_mask(mask, spacing, as_it_is)
         mask = remove_leaks(mask, volume.grid, autoencoder, settings.ranking)
     if config.refine_border:
-        flat = volume if prediction.shading is None else prediction.shading.flatten(volume)
+        flat = flattened(volume, prediction.shading)
         mask = refine_border(clean_mask(mask, spacing, as_it_is), flat.data, spacing)
     return clean_mask(mask, spacing, config)
 

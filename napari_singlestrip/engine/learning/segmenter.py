@@ -26,7 +26,7 @@ from napari_singlestrip.engine.learning.inference import Reader, probabilities
 from napari_singlestrip.engine.learning.networks import Committee, build_segmenter, logit
 from napari_singlestrip.engine.learning.prediction import Prediction, to_mask
 from napari_singlestrip.engine.learning.saved_state import build, read_network
-from napari_singlestrip.engine.learning.window import Window, certainty, cut_out, large_enough
+from napari_singlestrip.engine.learning.window import Window, cut_out, large_enough
 from napari_singlestrip.engine.masks.cleanup import largest_component
 
 load_scipy_parts()  # at import, together with torch: later there may be too little memory
@@ -199,7 +199,7 @@ def find_window(segmenter: Segmenter, volume: Volume) -> Window:
     degrees = _pitch_of(segmenter, volume, window)
     if not degrees:
         return window
-    turned = _find_window(segmenter, Volume(volume.data, pitch(degrees) @ volume.affine))
+    turned, _ = _find_window(segmenter, Volume(volume.data, pitch(degrees) @ volume.affine))
     if turned.place is None:
         return window
     there = turned.conformed
@@ -209,14 +209,15 @@ def find_window(segmenter: Segmenter, volume: Volume) -> Window:
 
 def _find_without_shading(segmenter: Segmenter, volume: Volume) -> tuple[Window, Volume]:
     """Find the brain, and the scan in which the network is more certain of it."""
-    window = _find_window(segmenter, volume)
-    if window.shading is None:
+    window, found = _find_window(segmenter, volume)
+    shading = steep_shading(window.view, _brain(segmenter, found))
+    if shading is None:
         return window, volume
-    flat = window.shading.flatten(volume)
-    again = _find_window(segmenter, flat)
-    if again.certainty <= window.certainty:
-        return replace(window, shading=None), volume
-    return replace(again, shading=window.shading), flat
+    flat = shading.flatten(volume)
+    again, found_again = _find_window(segmenter, flat)
+    if _certainty(segmenter, found_again) <= _certainty(segmenter, found):
+        return window, volume
+    return replace(again, shading=shading), flat
 
 
 def _pitch_of(segmenter: Segmenter, volume: Volume, window: Window) -> float:
@@ -235,13 +236,13 @@ def _pitch_of(segmenter: Segmenter, volume: Volume, window: Window) -> float:
         return _pitched_view(segmenter, volume, middle, degrees)
 
     @cache
-    def height(degrees: float, n_windows: int) -> float:
-        return _certainty(segmenter, view(degrees), n_windows)
+    def certainty(degrees: float, n_windows: int) -> float:
+        return _certainty_of_view(segmenter, view(degrees), n_windows)
 
-    side = max((PITCH_STEP, -PITCH_STEP), key=lambda side: height(side, 1))
-    if height(side, 1) < height(0.0, 1) + LEAST_GAINS[0]:
+    side = max((PITCH_STEP, -PITCH_STEP), key=lambda side: certainty(side, 1))
+    if certainty(side, 1) < certainty(0.0, 1) + LEAST_GAINS[0]:
         return 0.0
-    return climb(lambda degrees: height(degrees, 3), side, limit, LEAST_GAINS[1])
+    return climb(lambda degrees: certainty(degrees, 3), side, limit, LEAST_GAINS[1])
 
 
 def _pitched_view(
@@ -257,16 +258,32 @@ def _pitched_view(
     return conform(turned, segmenter.spacing_mm, multiple=multiple, box=box)
 
 
-def _certainty(segmenter: Segmenter, view: Volume, n_windows: int) -> float:
-    """Soft Dice of a prediction and the mask made from it; 0 without one."""
+def _certainty_of_view(segmenter: Segmenter, view: Volume, n_windows: int) -> float:
+    """How certain the network is in the middle of a view."""
     place = (np.array(view.data.shape) - np.array(segmenter.shape)) // 2
     probability = _mean_of_windows(segmenter, view.data, place, n_windows, flip=False)
-    brain = largest_component(probability > segmenter.settings.prediction.threshold)
-    return certainty(probability, brain)
+    return _certainty(segmenter, probability)
 
 
-def _find_window(segmenter: Segmenter, volume: Volume) -> Window:
-    """Find the brain in a scan without pitching it."""
+def _certainty(segmenter: Segmenter, probability: npt.NDArray[np.float32]) -> float:
+    """Soft Dice of a prediction and the mask made from it; 0 without one."""
+    brain = _brain(segmenter, probability)
+    if not brain.any():
+        return 0.0
+    return float(2 * probability[brain].sum() / (probability.sum() + brain.sum()))
+
+
+def _brain(
+    segmenter: Segmenter, probability: npt.NDArray[np.float32]
+) -> npt.NDArray[np.bool_]:
+    """What a prediction takes for brain."""
+    return largest_component(probability > segmenter.settings.prediction.threshold)
+
+
+def _find_window(
+    segmenter: Segmenter, volume: Volume
+) -> tuple[Window, npt.NDArray[np.float32]]:
+    """Find the brain in a scan as it is; the window, and what was predicted in its view."""
     settings = segmenter.settings
     multiple = settings.network.side_multiple
     conformed = conform(
@@ -278,17 +295,15 @@ def _find_window(segmenter: Segmenter, volume: Volume) -> Window:
     window = Window(conformed, probability, None, segmenter.shape)
     found = probability
     for _ in range(3):
-        brain = largest_component(found > settings.prediction.threshold)
+        brain = _brain(segmenter, found)
         if not brain.any():
-            return replace(window, place=None)
+            return replace(window, place=None), probability
         place = _place_around(segmenter, brain, window.place)
         if window.place is not None and np.array_equal(place, window.place):
             break
         window = replace(window, place=place)
         found = predict_array(segmenter, window.view.data, flip=False)
-    brain = largest_component(found > settings.prediction.threshold)
-    shading = steep_shading(window.view, brain)
-    return replace(window, certainty=certainty(found, brain), shading=shading)
+    return window, found
 
 
 def _place_around(

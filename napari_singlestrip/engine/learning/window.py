@@ -26,17 +26,14 @@ class Window:
         The window's first voxel; None if no brain was found: the window is then the whole scan.
     shape : (I, J, K)
         The size used in training.
-    certainty : float
-        Of the network within the window: `certainty`.
     shading : Shading or None
-        What `conformed` is without; before that, what it has too much of.
+        What `conformed` is without.
     """
 
     conformed: Volume
     probability: npt.NDArray[np.float32]
     place: npt.NDArray[np.int64] | None
     shape: Shape
-    certainty: float = 0.0
     shading: Shading | None = None
 
     @property
@@ -49,13 +46,6 @@ class Window:
         return Volume(
             cut_out(self.conformed.data, self.place, self.shape), affine, self.conformed.notes
         )
-
-
-def certainty(probability: npt.NDArray[np.float32], brain: npt.NDArray[np.bool_]) -> float:
-    """Soft Dice of a prediction and the mask made from it; 0 without one."""
-    if not brain.any():
-        return 0.0
-    return float(2 * probability[brain].sum() / (probability.sum() + brain.sum()))
 
 
 def large_enough(box: Box, side_mm: float) -> Box:
