@@ -14,6 +14,8 @@ from torch import nn
 
 from napari_singlestrip.engine.config import Settings
 from napari_singlestrip.engine.imaging.grid import Volume
+from napari_singlestrip.engine.imaging.shading import Shading
+from napari_singlestrip.engine.judging import consistency as module
 from napari_singlestrip.engine.judging.consistency import (
     CONTRAST,
     ROTATION_DEG,
@@ -26,6 +28,7 @@ from napari_singlestrip.engine.judging.consistency import (
 )
 from napari_singlestrip.engine.learning.prediction import to_mask
 from napari_singlestrip.engine.learning.segmenter import Segmenter, predict
+from napari_singlestrip.engine.learning.window import Window
 from napari_singlestrip.engine.overrides import override
 
 SIDE = 24
@@ -174,3 +177,18 @@ def test_agreement_is_that_of_masks_with_refined_borders() -> None:
         found[refined] = consistency(segmenter, volume, mask, 4, np.random.default_rng(0))
     assert found[False] < 0.99
     assert found[True] > found[False] + 0.005
+
+
+def test_agreement_is_measured_without_steep_shading(monkeypatch: pytest.MonkeyPatch) -> None:
+    shading = Shading(np.array([0.02, 0, 0]), np.zeros(3))
+    seen: list[Any] = []
+    window = Window(Volume(blob(), np.diag([4.0, 4, 4, 1])), blob(), None, (SIDE,) * 3, shading)
+    monkeypatch.setattr(module, "find_window", lambda *_: window)
+    monkeypatch.setattr(
+        module, "similar_masks",
+        lambda found, _grid, _mask, volume, *_: seen.append(volume) or [blob() > 0.5] * len(found),
+    )
+    segmenter = Segmenter(Threshold().eval(), COARSE, 4.0, (SIDE,) * 3)
+    scan = window.conformed
+    assert consistency(segmenter, scan, blob() > 0.5, 2, np.random.default_rng(0)) == 1
+    assert np.allclose(seen[0].data, shading.flatten(scan).data)

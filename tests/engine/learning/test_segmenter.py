@@ -18,7 +18,9 @@ from napari_singlestrip.engine.imaging.geometry import signed_distance
 from napari_singlestrip.engine.imaging.grid import Grid, Volume
 from napari_singlestrip.engine.imaging.pose import pitch
 from napari_singlestrip.engine.imaging.resampling import resample
+from napari_singlestrip.engine.imaging.shading import Shading
 from napari_singlestrip.engine.learning import prediction as predicting
+from napari_singlestrip.engine.learning import segmenter as segmenting
 from napari_singlestrip.engine.learning.checkpoint import load_checkpoint
 from napari_singlestrip.engine.learning.prediction import Prediction, to_mask
 from napari_singlestrip.engine.learning.segmenter import (
@@ -155,10 +157,7 @@ def test_shading_is_taken_away_where_the_network_is_surer_without(
     tiny_settings: Settings, evenly: bool
 ) -> None:
     looks_for = Segmenter(SureOf(evenly).eval(), tiny_settings, 8.0, (24, 28, 24))
-    plain = cigar(0)
-    y = plain.affine[1, 3] + 4 * np.arange(48)
-    bright = np.exp(-0.025 * y)[None, :, None]  # 30 times, from end to end
-    shaded = Volume((plain.data * bright).astype(np.float32), plain.affine)
+    plain, shaded = cigar(0), shaded_cigar()
     prediction = predict(looks_for, shaded)
     assert (prediction.shading is not None) == evenly
     mask = to_mask(prediction, shaded, tiny_settings)
@@ -167,6 +166,37 @@ def test_shading_is_taken_away_where_the_network_is_surer_without(
     assert predict(looks_for, plain).shading is None
     again = predict_again(looks_for, prediction)
     assert again.shading is prediction.shading and again.conformed is prediction.conformed
+
+
+
+def shaded_cigar() -> Volume:
+    """30 times as bright at one end as at the other."""
+    plain = cigar(0)
+    y = plain.affine[1, 3] + 4 * np.arange(48)
+    return Volume((plain.data * np.exp(-0.025 * y)[None, :, None]).astype(np.float32), plain.affine)
+
+
+def test_a_pitched_head_stays_without_its_shading(
+    tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segmenting, "_pitch_of", lambda *_: 10.0)
+    looks_for = Segmenter(SureOf(evenly=True).eval(), tiny_settings, 8.0, (24, 28, 24))
+    prediction = predict(looks_for, shaded_cigar())
+    assert prediction.grid.obliquity_deg == pytest.approx(10, abs=0.1)
+    assert prediction.shading is not None
+
+
+def test_the_border_is_refined_without_the_shading(
+    tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(
+        predicting, "refine_border", lambda mask, data, _spacing: seen.append(data) or mask
+    )
+    shaded, shading = shaded_cigar(), Shading(np.array([0, -0.025, 0]), np.zeros(3))
+    settings = override(tiny_settings, {"prediction.refine_border": True})
+    to_mask(Prediction(cigar(0).data, shaded, shading), shaded, settings)
+    assert np.allclose(seen[0], cigar(0).data, atol=1e-3)
 
 
 def test_flip_averages_with_the_mirrored_head(tiny_settings: Settings) -> None:
