@@ -315,7 +315,7 @@ def test_the_place_of_the_worst_mask_counts_from_the_end() -> None:
     goals, point = script("goals"), script("scores").Point
     cloud = [
         point("a", f"s{n}", {"autoencoder_error": -0.1 * n, "consistency": 0.5}, dice)
-        for n, dice in ((1, 0.9), (2, 0.7), (3, 0.8))  # the lowest error comes first
+        for n, dice in ((1, 0.9), (2, 0.95), (3, 0.7), (4, 0.8))  # the lowest error comes first
     ]
     assert list(goals._places_of_worst(cloud)) == [2]
 

@@ -184,10 +184,12 @@ def test_agreement_is_measured_without_steep_shading(monkeypatch: pytest.MonkeyP
     seen: list[Any] = []
     window = Window(Volume(blob(), np.diag([4.0, 4, 4, 1])), blob(), None, (SIDE,) * 3, shading)
     monkeypatch.setattr(module, "find_window", lambda *_: window)
-    monkeypatch.setattr(
-        module, "similar_masks",
-        lambda found, _grid, _mask, volume, *_: seen.append(volume) or [blob() > 0.5] * len(found),
-    )
+
+    def same(found: list[Any], _grid: Any, _mask: Any, volume: Volume, *_: Any) -> list[Any]:
+        seen.append(volume)
+        return [blob() > 0.5] * len(found)
+
+    monkeypatch.setattr(module, "similar_masks", same)
     segmenter = Segmenter(Threshold().eval(), COARSE, 4.0, (SIDE,) * 3)
     scan = window.conformed
     assert consistency(segmenter, scan, blob() > 0.5, 2, np.random.default_rng(0)) == 1

@@ -190,9 +190,12 @@ def test_the_border_is_refined_without_the_shading(
     tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(
-        predicting, "refine_border", lambda mask, data, _spacing: seen.append(data) or mask
-    )
+
+    def stay(mask: Any, data: Any, _spacing: Any) -> Any:
+        seen.append(data)
+        return mask
+
+    monkeypatch.setattr(predicting, "refine_border", stay)
     shaded, shading = shaded_cigar(), Shading(np.array([0, -0.025, 0]), np.zeros(3))
     settings = override(tiny_settings, {"prediction.refine_border": True})
     to_mask(Prediction(cigar(0).data, shaded, shading), shaded, settings)
