@@ -14,6 +14,7 @@ import functools
 import importlib.util
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ import nibabel as nib
 import numpy as np
 from hand import Hand, on_ring
 from measuring import Table, judged, machine, parser, report
-from screen_watch import ScreenWatch
+from screen_watch import QUIET_MS, ScreenWatch
 from window import make_study as make_training_study
 from window import open_screen
 
@@ -32,6 +33,7 @@ NAMES = ("a", "b", "c", "d")
 MIDDLE = (128, 128, 128)
 ENDLESS = 100_000  # steps of the job, which is stopped
 WORDS = {
+    "empty": "an empty window of that size, drawn again",
     "dab": "a dab of the brush, 21 mm", "lasso": "a lasso round 120 mm, released",
     "scissors": "a cut through all slices, released", "piece": "a piece erased by a click",
     "undo": "the cut undone (Ctrl+Z)", "slice": "the next slice (arrow key)",
@@ -107,6 +109,7 @@ class Bench:
 
     def turn(self, repeats: int) -> None:
         """Measure everything some times."""
+        self._empty_window(repeats)
         self._open("paint")
         self.session.show_scan("a")
         for n in range(repeats):
@@ -123,6 +126,32 @@ class Bench:
         for n in range(repeats):
             self.session.show_scan(NAMES[n % 2])
             self._to("decision", lambda: self.hand.key("A"))
+
+    def _empty_window(self, repeats: int) -> None:
+        """What the screen alone takes, whatever is drawn: nothing of ours is in it."""
+        from qtpy.QtOpenGLWidgets import QOpenGLWidget
+        from qtpy.QtTest import QTest
+        from qtpy.QtWidgets import QApplication, QMainWindow
+
+        frame, canvas = QMainWindow(), QOpenGLWidget()
+        frame.setCentralWidget(canvas)
+        frame.resize(*SCREEN)
+        frame.show()
+        QTest.qWait(1000)
+        seen: list[float] = []
+        canvas.frameSwapped.connect(lambda: seen.append(time.perf_counter()))
+        for _ in range(repeats):
+            QTest.qWait(QUIET_MS)
+            seen.clear()
+            cpu, began = time.thread_time(), time.perf_counter()
+            canvas.update()
+            while not seen:
+                QApplication.processEvents()
+            self.found["empty"].append(1e3 * (seen[0] - began))
+            self.cpu["empty"].append(1e3 * (time.thread_time() - cpu))
+        frame.close()
+        frame.deleteLater()
+        QTest.qWait(500)
 
     def _to(self, name: str, action: Callable[[], float]) -> None:
         """Measure once the window rests."""

@@ -8,7 +8,7 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QPainter, QPaintEvent
 from qtpy.QtWidgets import QAbstractSlider, QStyle, QStyleOptionSlider, QWidget
 
-from napari_singlestrip.widgets.panes.marks import SET
+from napari_singlestrip.widgets.panes.marks import SET, runs
 from napari_singlestrip.widgets.session.session import Session
 from napari_singlestrip.widgets.viewer.napari_private import slider_of
 
@@ -127,6 +127,7 @@ class Ticks(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw."""
         painter = QPainter(self)
-        for value in self.values:
-            painter.fillRect(self.x_of(value) - WIDTH // 2, 0, WIDTH, self.height(), SET)
+        for first, last in runs(self.values):
+            left, right = sorted((self.x_of(first), self.x_of(last)))
+            painter.fillRect(left - WIDTH // 2, 0, right - left + WIDTH, self.height(), SET)
         painter.end()

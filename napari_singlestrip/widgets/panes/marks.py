@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from qtpy.QtCore import QLineF, QPoint, QPointF, QRect, QRectF, Qt
@@ -14,6 +15,7 @@ from napari_singlestrip.widgets.viewer.viewpoint import PLANES
 CROSSHAIR = QColor(255, 210, 60, 150)
 GAP = 9  # pixels that the crosshair leaves free around its point
 SET = QColor(110, 230, 120, 150)  # corrected slices
+SET_BETWEEN = QColor(110, 230, 120, 36)  # from the first to the last of neighbours
 LETTERS, PLATE = QColor(255, 255, 255), QColor(0, 0, 0, 130)
 ACTIVE = QColor(0, 216, 240, 120)
 NAME_AT = QPoint(9, 6)  # pixels from the corner
@@ -29,28 +31,51 @@ def draw_crosshair(painter: QPainter, at: QPointF, area: QRectF) -> None:
     painter.drawLine(QLineF(x, y + GAP, x, area.bottom()))
 
 
+def runs(indices: Iterable[int]) -> list[tuple[int, int]]:
+    """First and last of each run of neighbours, in order: 3, 4, 5, 9 are (3, 5) and (9, 9)."""
+    found: list[tuple[int, int]] = []
+    for index in sorted(set(indices)):
+        if found and found[-1][1] == index - 1:
+            found[-1] = (found[-1][0], index)
+        else:
+            found.append((index, index))
+    return found
+
+
 def draw_set_slices(painter: QPainter, panes: Any, plane: str) -> None:
     """Draw the intersections of corrected slices with a plane; the shown one gets a frame.
 
-    Filled, not as lines of a pen that lets through: those take ten times as long, and a cut through
-    a head corrects a hundred slices.
+    Neighbours are one band with a line at each end, which lets the scan be seen: a cut through
+    a head corrects a hundred slices. Filled, not as lines of a pen that lets through: those take
+    ten times as long.
     """
     across, rows, columns = PLANES[plane]
-    area, size, scale = panes.area_on_screen(plane), panes.pane_size, panes.viewpoint.scale
-    turned = panes.camera.transform(plane, size)
-    painter.setBrush(Qt.BrushStyle.NoBrush)
-    painter.setPen(QPen(SET, 1))
+    slices = panes.session.correcting.slices
+    if not slices:
+        return
+    area, scale = panes.area_on_screen(plane), panes.viewpoint.scale
+    turned = panes.camera.transform(plane, panes.pane_size)
     left, top, width, height = (round(n) for n in area.getRect())
-    shown = panes.viewpoint.point[across]
-    for s in panes.session.correcting.slices:
-        mm = s.index * scale[s.axis]
-        at = turned.map(QPointF(mm, mm))
-        if s.axis == rows:
-            painter.fillRect(left, int(at.y()), width, 1, SET)
-        elif s.axis == columns:
-            painter.fillRect(int(at.x()), top, 1, height, SET)
-        elif s.axis == across and s.index == shown:
-            painter.drawRect(area.adjusted(1, 1, -1, -1))
+
+    def at(axis: int, index: int) -> int:
+        mm = index * scale[axis]
+        point = turned.map(QPointF(mm, mm))
+        return int(point.y() if axis == rows else point.x())
+
+    for axis in (rows, columns):
+        for run in runs(s.index for s in slices if s.axis == axis):
+            first, last = sorted(at(axis, index) for index in run)
+            ends = [(place, 1, SET) for place in {first, last}]
+            for start, size, colour in [(first, last - first, SET_BETWEEN), *ends]:
+                if axis == rows:
+                    painter.fillRect(left, start, width, size, colour)
+                else:
+                    painter.fillRect(start, top, size, height, colour)
+    here = panes.viewpoint.point[across]
+    if any(s.axis == across and s.index == here for s in slices):
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(SET, 1))
+        painter.drawRect(area.adjusted(1, 1, -1, -1))
 
 
 def draw_name(painter: QPainter, name: str) -> None:

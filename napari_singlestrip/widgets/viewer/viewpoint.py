@@ -7,13 +7,13 @@ fourth axis, changes the steps. Here a voxel (I, P, L) is always one of our scan
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_singlestrip.widgets.viewer.napari_private import canvas_of
+from napari_singlestrip.widgets.viewer.napari_private import canvas_of, layers_as_they_are
 
 Place = tuple[int, int, int]
 
@@ -86,7 +86,10 @@ class Viewpoint:
         if self._dims.ndim < 3:
             return
         mm = [float(n * size) for n, size in zip(voxel, self._scale, strict=True)]
-        self._dims.set_point([self._extra + axis for axis in range(3)], mm)
+        extra, before = self._extra, self._dims.point
+        same = all(before[extra + axis] == mm[axis] for axis in self.across)
+        with layers_as_they_are(self._viewer) if same else nullcontext():
+            self._dims.set_point([extra + axis for axis in range(3)], mm)
 
     def zoom_to(self, voxel: Place, mm: float) -> None:
         """Zoom to an extent of the slice around a voxel (I, P, L) on it."""

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QApplication
 from napari_singlestrip.engine.judging import dice_so_far
 from napari_singlestrip.engine.judging.dice_so_far import SliceCheck
 from napari_singlestrip.engine.masks.spreading import Follower, SetSlice
+from napari_singlestrip.widgets.panes.marks import runs
 from napari_singlestrip.widgets.session import correcting as module
 from napari_singlestrip.widgets.session import user_settings
 
@@ -108,6 +109,35 @@ def test_ticks_end_with_the_sliders_that_they_are_on(one: Corrector) -> None:
     one.window.session.close_study()
     wait_until(lambda: not one.window.slider_ticks.ticks, "the end of the ticks")
     one.window.close_all()
+
+
+def test_neighbours_are_one_band_between_two_lines_which_lets_the_scan_be_seen(
+    one: Corrector,
+) -> None:
+    """A cut sets a hundred slices: as many lines would hide what is corrected."""
+    one.window.panes.set_wanted("four")
+    pane = one.window.panes.panes["coronal"]
+    one.layers.viewpoint.set_plane("axial")
+    one.layers.viewpoint.look_at((0, 0, 0))
+    first, last = (s.index for s in one.slices(0.3, 0.7))
+    of(one).slices = tuple(SetSlice(0, index) for index in range(first, last + 1))
+    of(one).changed.emit()
+    process_events()
+    assert len(_green_rows(pane)) == 2
+    ticks = one.window.slider_ticks.ticks[0]
+    image = ticks.grab().toImage()
+    between = image.pixelColor((ticks.x_of(first) + ticks.x_of(last)) // 2, image.height() // 2)
+    assert between.green() > between.red() + 40, "the slider is marked from one end to the other"
+
+
+@pytest.mark.parametrize(
+    ("indices", "expected"),
+    [([], []), ([7], [(7, 7)]), ([5, 3, 9, 4, 4], [(3, 5), (9, 9)]), ([1, 3], [(1, 1), (3, 3)])],
+)
+def test_runs_are_the_ends_of_neighbours(
+    indices: list[int], expected: list[tuple[int, int]]
+) -> None:
+    assert runs(indices) == expected
 
 
 def _green_rows(pane: object) -> list[int]:
