@@ -101,11 +101,18 @@ def mask_report(mask: Mask, grid: Grid) -> MaskReport:
 
 def bounding_box(mask: Mask) -> tuple[slice, slice, slice] | None:
     """Slices of the smallest box that holds the mask, None for an empty one."""
+    # A displayed mask is a view with axes that run backwards, which numpy reads ten times slower.
+    backwards = [step < 0 for step in mask.strides]
+    ahead = mask[tuple(slice(None, None, -1 if back else 1) for back in backwards)]
     box = [slice(0, n) for n in mask.shape]
     for axis in range(3):
         others = tuple(a for a in range(3) if a != axis)
-        used = np.flatnonzero(mask[tuple(box)].any(axis=others))  # less each time
+        used = np.flatnonzero(ahead[tuple(box)].any(axis=others))  # less each time
         if used.size == 0:
             return None
         box[axis] = slice(int(used[0]), int(used[-1]) + 1)
-    return box[0], box[1], box[2]
+    i, p, l = (  # noqa: E741
+        slice(n - side.stop, n - side.start) if back else side
+        for side, back, n in zip(box, backwards, mask.shape, strict=True)
+    )
+    return i, p, l

@@ -182,11 +182,12 @@ class Correcting(QObject):
 
     def _read(self, then: Callable[[Corrected], None]) -> None:
         """Find the corrected slices of the current mask; dropped if it changes meanwhile."""
-        reader, mask = self.originals.reader(), self._layers.editing.mask_on_display()
+        reader, mask = self.originals.reader(), self._layers.editing.mask_for_thread()
         edits = self._edits
         if reader is not None and mask is not None:
             self._background.run(
-                lambda: reader(mask), lambda found: then(found) if edits == self._edits else None
+                lambda: reader(np.ascontiguousarray(mask)),
+                lambda found: then(found) if edits == self._edits else None,
             )
 
     def _found(self, found: Corrected) -> None:
@@ -198,13 +199,13 @@ class Correcting(QObject):
 
     def _prepare(self) -> None:
         """Prepare for the first stroke."""
-        reader, mask = self.originals.reader(), self._layers.editing.mask_on_display()
+        reader, mask = self.originals.reader(), self._layers.editing.mask_for_thread()
         scene = self.scene()
         if not self.live or reader is None or mask is None or scene is None:
             return
 
         def prepare() -> None:
-            found = reader(mask)
+            found = reader(np.ascontiguousarray(mask))
             if found.has_original:
                 self.follower.prepare(found.before, scene)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -91,4 +92,15 @@ def test_the_report_counts() -> None:
 def test_helpers() -> None:
     assert bounding_box(np.zeros((3, 3, 3), bool)) is None
     assert bounding_box(dirty())[0] == slice(2, 30)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("flips", itertools.product((1, -1), repeat=3))
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_the_box_of_a_view_that_runs_backwards_is_that_of_its_copy(
+    flips: tuple[int, ...], order: tuple[int, ...]
+) -> None:
+    mask = np.zeros((9, 8, 7), bool)
+    mask[1:4, 3:5, 5:7] = True
+    view = mask.transpose(order)[tuple(slice(None, None, step) for step in flips)]
+    assert bounding_box(view) == bounding_box(view.copy())
     assert not largest_component(np.zeros((3, 3, 3), bool)).any()
