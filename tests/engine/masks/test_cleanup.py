@@ -94,7 +94,7 @@ def test_helpers() -> None:
     assert bounding_box(dirty())[0] == slice(2, 30)  # type: ignore[index]
 
 
-@pytest.mark.parametrize("flips", itertools.product((1, -1), repeat=3))
+@pytest.mark.parametrize("flips", list(itertools.product((1, -1), repeat=3)))
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
 def test_the_box_of_a_view_that_runs_backwards_is_that_of_its_copy(
     flips: tuple[int, ...], order: tuple[int, ...]
