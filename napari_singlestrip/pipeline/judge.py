@@ -27,7 +27,13 @@ from napari_singlestrip.files.atomic import read_json, write_json_atomic
 from napari_singlestrip.pipeline.job import Job, attempt_scan, wrote
 from napari_singlestrip.pipeline.learn import train_autoencoder
 from napari_singlestrip.pipeline.rank import Agreement, rank_pool
-from napari_singlestrip.study.other_masks import OtherMasks, find_other_masks, has_network
+from napari_singlestrip.study.other_masks import (
+    OtherMask,
+    OtherMasks,
+    find_other_masks,
+    has_network,
+    other_mask,
+)
 from napari_singlestrip.study.round_folder import remove_temporary_files, settings_of_run
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.texts import counted
@@ -112,14 +118,14 @@ def _check_rounds(study: Study) -> None:
 
 def _declare_good(
     study: Study, sources: Sequence[OtherMasks], good: Sequence[str]
-) -> list[_Taken]:
+) -> list[OtherMask]:
     """Store masks that are declared good as painted; a person's own stay. Return which."""
     taken = []
     for wanted in good:
         name = study.scans.entry(wanted).name
         if name in study.masks.names():
             continue  # a person's own stays
-        mask = _origin(sources, name)
+        mask = other_mask(name, sources)
         if mask is None:
             raise UserError(f"There is no mask of {name} to be called good.", "Check its name.")
         study.masks.import_file(name, mask.file)
@@ -133,7 +139,7 @@ def _declare_good(
 
 
 def _take_in(
-    job: Job, sources: Sequence[OtherMasks], overwrite: bool, good: Sequence[_Taken]
+    job: Job, sources: Sequence[OtherMasks], overwrite: bool, good: Sequence[OtherMask]
 ) -> Iterator[Event]:
     """Copy the masks onto the grids of their scans, and remember where they came from."""
     study = job.study
@@ -144,7 +150,7 @@ def _take_in(
     started = time.monotonic()
     try:
         for n, name in enumerate(names, 1):
-            taken = attempt(_origin, sources, name)
+            taken = attempt(other_mask, name, sources)
             if isinstance(taken, Failure):
                 job.tally.count("predict", name, taken)
                 yield taken.note(name)
@@ -176,7 +182,7 @@ class _Origins:
     def knows(self, name: str) -> bool:
         return name in self._known
 
-    def add(self, taken: _Taken, is_good: bool = False) -> None:
+    def add(self, taken: OtherMask, is_good: bool = False) -> None:
         good = {"good": True} if is_good else {}
         file = os.path.abspath(taken.file)
         self._known[taken.name] = {"program": taken.program, "file": file, **good}
@@ -190,21 +196,7 @@ class _Origins:
             self._new = 0
 
 
-@dataclass(frozen=True)
-class _Taken:
-    """The mask of a scan that is taken, and the program that made it: its folder's name."""
-
-    name: str
-    program: str
-    file: Path
-
-
-def _origin(sources: Sequence[OtherMasks], name: str) -> _Taken | None:
-    found = ((source.folder.name, source.of(name)) for source in sources)
-    return next((_Taken(name, who, path) for who, path in found if path is not None), None)
-
-
-def _copy(job: Job, taken: _Taken, overwrite: bool, origins: _Origins) -> Iterator[Event]:
+def _copy(job: Job, taken: OtherMask, overwrite: bool, origins: _Origins) -> Iterator[Event]:
     """Copy a mask; one of an earlier call stays, with its origin."""
     path = job.study.rounds.pseudo_label_path(ROUND, taken.name)
     is_there = path.is_file() and not overwrite

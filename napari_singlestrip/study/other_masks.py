@@ -113,15 +113,34 @@ def find_other_masks(folder: Path, scans: Mapping[str, Path]) -> OtherMasks:
     return OtherMasks(folder, found, tuple(scans), tuple(lonely))
 
 
-def declared_good(name: str, sources: Sequence[OtherMasks]) -> Path | None:
-    """Return the mask of a scan that may be declared good: of the first program that has one.
+@dataclass(frozen=True)
+class OtherMask:
+    """The mask of a scan that another program made.
+
+    Attributes
+    ----------
+    name : str
+        The scan's.
+    program : str
+        Name of the folder of its masks.
+    file : Path
+    """
+
+    name: str
+    program: str
+    file: Path
+
+
+def other_mask(name: str, sources: Sequence[OtherMasks]) -> OtherMask | None:
+    """Return the mask of a scan: of the first program that has one.
 
     Raises
     ------
     UserError
         If more than one could be meant.
     """
-    return next((path for source in sources if (path := source.of(name)) is not None), None)
+    found = ((source.folder.name, source.of(name)) for source in sources)
+    return next((OtherMask(name, who, path) for who, path in found if path is not None), None)
 
 
 @dataclass(frozen=True)

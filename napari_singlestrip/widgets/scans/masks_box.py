@@ -27,10 +27,10 @@ from napari_singlestrip.errors import UserError
 from napari_singlestrip.events import Event, Finished
 from napari_singlestrip.study.other_masks import (
     OtherMasks,
-    declared_good,
     find_other_masks,
     has_network,
     in_words,
+    other_mask,
 )
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.texts import counted, printable
@@ -277,15 +277,15 @@ class MasksBox(QFrame):
             return
         self.session.show_scan(name)
         now = self.session.layers.showing.now
-        path = declared_good(name, self.sources)
-        if now is None or now.name != name or path is None:
+        found = other_mask(name, self.sources)
+        if now is None or now.name != name or found is None:
             return
 
         def show(mask: npt.NDArray[np.bool_]) -> None:
             if self.session.scan == name and not self.isHidden():
                 self.session.layers.overlays.show(OTHERS, mask)
 
-        self._background.run(lambda: load_mask(path, like=now.scan), show)
+        self._background.run(lambda: load_mask(found.file, like=now.scan), show)
 
     def _hide_mask(self) -> None:
         self.session.layers.overlays.show(OTHERS, None)
