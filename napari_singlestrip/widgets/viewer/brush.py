@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
@@ -30,6 +30,7 @@ from napari_singlestrip.widgets.viewer.local_brushes import (
     SnapBrush,
 )
 from napari_singlestrip.widgets.viewer.napari_private import Function, wrap_writing
+from napari_singlestrip.widgets.viewer.own_layers import IMAGE
 
 if TYPE_CHECKING:
     from napari_singlestrip.widgets.viewer.study_layers import StudyLayers
@@ -62,6 +63,7 @@ class Brush(QObject):
         super().__init__(layers)
         self._layers = layers
         self._layer: Labels | None = None
+        self._image: Image | None = None
         self._mm = 0.0  # not chosen yet
         self._ball = False
         self._outline = False
@@ -179,6 +181,9 @@ class Brush(QObject):
             self._listen(layer)
             self._chosen = False  # napari begins with its own tool: let the step offer one
         self._layer = layer
+        image = self._layers.own.get(IMAGE)
+        if image is not None and image is not self._image:
+            self._take_from_image(image)
         self._remember_before()
         self._put()
 
@@ -200,7 +205,13 @@ class Brush(QObject):
         layer.events.contour.connect(self._on_contour)
         layer.events.selected_label.connect(self._on_label)
 
-    def _taker(self, mode: Mode) -> Callable[[Labels], None]:
+    def _take_from_image(self, image: Image) -> None:
+        """Let the tools' keys act also while the scan is selected, as it is for its contrast."""
+        self._image = image
+        for mode, key in KEYS.items():
+            image.bind_key(key, self._taker(mode), overwrite=True)
+
+    def _taker(self, mode: Mode) -> Callable[[Image | Labels], None]:
         return lambda _layer: self.set_mode(mode)
 
     def _contour(self) -> int:

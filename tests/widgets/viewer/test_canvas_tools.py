@@ -69,6 +69,17 @@ def check_one_step(session: Any, before: np.ndarray, flat: bool = True) -> np.nd
     return after
 
 
+@pytest.mark.parametrize("mode", ["paint", "snap"])
+def test_a_key_takes_its_tool_also_while_the_scan_is_selected_for_its_contrast(
+    session: Any, mode: Any
+) -> None:
+    session.layers.brush.set_mode("lasso")
+    layers = session.viewer.layers
+    layers.selection.active = session.layers.own.get("Scan")
+    take(session, mode)
+    assert layers.selection.active is session.layers.editing.layer
+
+
 def test_the_smart_brush_paints_what_is_alike_and_takes_it_away(session: Any) -> None:
     before = take(session, "smart")
     i, p, l = middle(session)  # noqa: E741
