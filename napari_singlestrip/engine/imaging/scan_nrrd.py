@@ -19,6 +19,7 @@ from napari_singlestrip.errors import UserError
 from napari_singlestrip.files.atomic import open_regular
 
 EXTENSION = ".nrrd"
+SEGMENTATION = ".seg.nrrd"
 MAX_HEADER_BYTES = 2**20
 _SAVE_AGAIN = "Save it as NIfTI with the program that made it (3D Slicer: Save, .nii.gz)."
 # Type names of 3D Slicer and teem.
@@ -53,9 +54,10 @@ def read_nrrd_header(path: Path) -> tuple[Any, Layout]:
     ------
     UserError
         If pynrrd is missing, or if the file is not NRRD, has detached data, an unsupported
-        encoding, several values per voxel or no position.
+        encoding, several segments, several values per voxel or no position.
     """
     fields, offset = _fields(path)
+    _check_one_segment(path, fields)
     if "data file" in fields or "datafile" in fields:
         raise _cannot(path, "keeps its values in another file")
     encoding = str(fields.get("encoding", "")).lower()
@@ -92,6 +94,19 @@ def _fields(path: Path) -> tuple[dict[str, Any], int]:
     except (nrrd.NRRDError, ValueError, LookupError, TypeError, OverflowError) as error:
         raise _cannot(path, "has a header that cannot be read") from error
     return fields, min(ends)
+
+
+def _check_one_segment(path: Path, fields: dict[str, Any]) -> None:
+    """Refuse a segmentation of several things: which of them is the brain, no file says."""
+    names = [
+        str(fields.get(f"{key.removesuffix('_ID')}_Name", key))
+        for key in sorted(fields) if key.startswith("Segment") and key.endswith("_ID")
+    ]
+    if len(names) > 1:
+        raise UserError(
+            f"{path.name} has {len(names)} segments: {', '.join(names)}.",
+            "Export that of the brain alone (3D Slicer: Segmentations, Export to files).",
+        )
 
 
 def _dtype(path: Path, fields: dict[str, Any]) -> np.dtype[Any]:

@@ -30,6 +30,7 @@ from napari_singlestrip.engine.imaging.scan_files import (
     real_file,
 )
 from napari_singlestrip.engine.imaging.scan_names import stem_of
+from napari_singlestrip.engine.imaging.scan_nrrd import SEGMENTATION
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files.atomic import read_json
 
@@ -258,6 +259,8 @@ def _kind(path: Path, folder: Path, known_masks: set[str]) -> str:
         return "given as masks"
     if made_for(path) is not None:
         return "made by this program"
+    if path.name.lower().endswith(SEGMENTATION):
+        return "of masks or labels"
     within = path.relative_to(folder).parent.parts
     hint = has_mask_word(stem_of(path)) or any(map(has_mask_word, within))
     return "of masks or labels" if _holds_labels(path, hint) else ""

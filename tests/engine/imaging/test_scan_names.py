@@ -130,6 +130,11 @@ def test_masks_are_found_beside_their_scans(tmp_path: Path) -> None:
     }
 
 
+def test_a_segmentation_of_slicer_is_named_like_its_scan(tmp_path: Path) -> None:
+    touch(tmp_path, "p1/T1.seg.nrrd", "T2_mask.seg.nrrd")
+    assert sorted(find_masks(tmp_path).values()) == [("T2",), ("p1_T1", "T1")]
+
+
 def test_match_takes_the_longest_name_and_only_what_is_clear() -> None:
     right = {1: ("p1_T1", "T1"), 2: ("p2_T1", "T1"), 3: ("T2",)}
     assert match({"a": ("p1_T1", "T1"), "b": ("p2_T1",), "c": ("x_T2", "T2")}, right) == (

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from napari_singlestrip.engine.imaging.scan_search import find_scans
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_mask
 from napari_singlestrip.errors import UserError
 
@@ -60,6 +61,32 @@ def test_masks_are_read_and_results_are_nifti(tmp_path: Path) -> None:
     assert np.array_equal(mask, marked > 0)
     save_mask(tmp_path / "out.nii.gz", mask, scan)
     assert np.allclose(nib.load(tmp_path / "out.nii.gz").affine, AFFINE)  # type: ignore[attr-defined]
+
+
+def segments(*names: str) -> dict[str, str]:
+    """Fields that 3D Slicer adds for segments."""
+    fields = {"Segmentation_MasterRepresentation": "Binary labelmap"}
+    for n, name in enumerate(names):
+        fields |= {f"Segment{n}_ID": f"Segment_{n + 1}", f"Segment{n}_Name": name}
+    return fields
+
+
+def test_a_segmentation_is_a_mask_as_long_as_it_has_one_segment(tmp_path: Path) -> None:
+    scan = open_scan(write(tmp_path / "a.nrrd"))
+    marked = np.zeros(VALUES.shape, np.uint8)
+    marked[2:5, 2:6, 3:7] = 1
+    one = write(tmp_path / "a.seg.nrrd", marked, **segments("brain"))
+    assert np.array_equal(load_mask(one, like=scan), marked > 0)
+    marked[0] = 2
+    two = write(tmp_path / "two.seg.nrrd", marked, **segments("brain", "skull"))
+    with pytest.raises(UserError, match=r"two\.seg\.nrrd has 2 segments: brain, skull"):
+        load_mask(two, like=scan)
+
+
+def test_segmentations_beside_scans_are_no_scans(tmp_path: Path) -> None:
+    scan = write(tmp_path / "a.nrrd")
+    write(tmp_path / "Segmentation.seg.nrrd", **segments("brain", "skull"))
+    assert find_scans([tmp_path]) == [scan]
 
 
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
