@@ -46,6 +46,8 @@ def describe_new(
     n_masks = len(study.masks.names())
     _echo(f"Study {study.name}: {counted(len(study.scans), 'scan')}, "
                f"{counted(n_masks, 'painted mask')}.")  # fmt: skip
+    if study.references.folder is not None:
+        _echo(_references_in_words(study))
     if len(study.scans) == 1:
         _echo("With one scan there is nothing to predict and rank yet.")
     if n_masks:
@@ -53,6 +55,16 @@ def describe_new(
     else:
         _echo("Next: paint the brain of one scan, in napari or with any other program.")
     return failed
+
+
+def _references_in_words(study: Study) -> str:
+    """For how many scans there is a reference mask: one that is named otherwise counts nowhere."""
+    found = attempt(study.references.find)
+    if isinstance(found, Failure):
+        return f"No reference masks: {found}"
+    n = sum(name in found.exact or name in found.matched for name in study.scans.names)
+    line = f"Reference masks: of {n} of {counted(len(study.scans), 'scan')}."
+    return line if n else f"{line} Name each like its scan, with _mask behind it."
 
 
 def describe_added(

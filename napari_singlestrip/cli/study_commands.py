@@ -245,6 +245,8 @@ def masks(
         )
     if dicom is not None and not as_seg:
         raise UserError("--dicom requires --as dicom-seg.", "Give both, or neither.")
+    if dicom is not None and not dicom.is_dir():
+        raise UserError(f"There is no folder {dicom}.", "Name the folder of the DICOM files.")
 
     def job() -> Iterator[Event]:
         from napari_singlestrip.pipeline.export_masks import export_masks

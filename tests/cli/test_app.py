@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -208,7 +209,20 @@ def test_new(data: Path, capsys: Output) -> None:
     study = Study.open(data / "study")
     assert study.masks.names() == ("a",)
     assert study.references.folder == data / "scans"
+    assert "Reference masks: of 0 of 4 scans. Name each like its scan" in text
     assert (study.settings().effort, study.settings().training.steps) == ("standard", 5)
+
+
+def test_new_says_how_many_scans_have_a_reference_mask(data: Path, capsys: Output) -> None:
+    references = data / "true"
+    references.mkdir()
+    shutil.copy(data / "a_mask.nii.gz", references)
+    arguments = ("new", data / "study", data / "scans", "--reference", references)
+    assert run_cli(*arguments) == 0
+    assert "Reference masks: of 1 of 4 scans.\n" in capsys.readouterr().out
+    (references / "a_mask.nii.gz").unlink()
+    assert run_cli(arguments[0], data / "other", *arguments[2:]) == 0
+    assert "No reference masks: " in capsys.readouterr().out
 
 
 def test_new_of_one_scan_without_mask_says_what_is_missing(data: Path, capsys: Output) -> None:

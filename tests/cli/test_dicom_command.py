@@ -77,3 +77,11 @@ def test_converted_scans_make_a_study(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "scans"
     assert main(["dicom", str(folder), "--series", "1", "--out", str(out)]) == OK
     assert main(["new", str(tmp_path / "study"), str(out)]) == OK
+
+
+def test_a_folder_of_dicom_files_that_is_not_there_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["masks", str(tmp_path), "--out", str(tmp_path / "out"), "--as", "dicom-seg"]
+    assert main([*arguments, "--dicom", str(tmp_path / "nowhere")]) == USER_MISTAKE
+    assert "There is no folder" in capsys.readouterr().err
