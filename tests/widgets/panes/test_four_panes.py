@@ -63,7 +63,7 @@ def colour_at(panes: Any, plane: str, voxel: tuple[int, ...]) -> QColor:
 
 def drawn(panes: Any) -> None:
     """Wait until the panes have followed the layers."""
-    wait_until(lambda: not panes._redraw._due.isActive(), "the panes are drawn")
+    wait_until(lambda: not panes._redraw.is_due, "the panes are drawn")
 
 
 def is_at(panes: Any, plane: str) -> bool:
@@ -195,6 +195,28 @@ def test_a_change_is_drawn_at_once_in_those_panes_whose_slice_it_is_on(
         process_events()
         drawn = [plane for plane, pictures in before.items() if panes[plane]._pictures != pictures]
         assert drawn == [seen_in][: len(seen_in)]
+
+
+def test_panes_and_canvas_show_a_change_in_one_frame(
+    window: Any, session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is refreshed after the canvas was painted waits for a second frame."""
+    panes, layers = window.panes, session.layers
+    QTest.qWait(100)  # nothing was drawn a moment ago
+    wait_until(lambda: not panes._redraw.is_due, "the panes are drawn")
+    seen: list[str] = []
+    refresh = panes.refresh
+
+    def refreshed() -> None:
+        seen.append("panes")
+        refresh()
+
+    monkeypatch.setattr(panes, "refresh", refreshed)
+    canvas: Any = canvas_of(window.viewer)
+    canvas._vispy_canvas.events.draw.connect(lambda event: seen.append("canvas"), position="last")
+    layers.editing.change(~layers.editing.mask_on_display())
+    wait_until(lambda: len(set(seen)) == 2, "both are drawn")
+    assert seen[0] == "panes"
 
 
 def test_the_surface_is_not_drawn_again_for_a_crosshair_that_stays(
