@@ -203,7 +203,9 @@ class LayerBox(QFrame):
         if row.flag:
             self._say(f"{text} Inspect it closely: {row.flag}.", "warning")
         else:
-            self._say(f"{text} File > Save Selected Layers keeps it.", "info")
+            # napari offers a type of its own first, which has no position in space.
+            saved = "File > Save Selected Layers keeps it, as the type SingleStrip brain mask."
+            self._say(f"{text} {saved}", "info")
 
     def _say(self, text: str, level: str) -> None:
         self._said = escape(text) + ("" if self._knows_up else NOT_UP)

@@ -87,7 +87,7 @@ def test_scan_file_of_a_layer_is_stripped_with_the_model_of_a_recent_study(
     assert mask.data.shape == layer.data.shape and np.allclose(mask.scale, layer.scale)
     assert set(np.unique(mask.data)) == {0, 1}
     assert f"{layer.name} is a layer now" in said(dock) and " mL" in said(dock)
-    assert "layer now" in child(dock, "layer_text").text()
+    assert "as the type SingleStrip brain mask" in child(dock, "layer_text").text()
     assert sorted(scan.parent.rglob("*")) == before and list(scratch.iterdir()) == []
     # napari saves it on the grid of the scan.
     saved = scratch / "saved.nii.gz"
