@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QPushButton, QToolButton, QVBoxLayout, QWi
 from napari_singlestrip.events import Event, Wrote
 from napari_singlestrip.study.review import Review
 from napari_singlestrip.study.study import Study
+from napari_singlestrip.texts import counted
 from napari_singlestrip.widgets.common.section import section, sections
 from napari_singlestrip.widgets.common.single_shot import single_shot
 from napari_singlestrip.widgets.review.decision_bar import DecisionBar
@@ -312,9 +313,9 @@ class ReviewPanel(PanelWithTools):
                 return
         if after:
             self.session.show_scan(after)
-            left = sum(row.is_open and row.name != after for row in self.review.rows)
+            n = sum(row.is_open and row.name != after for row in self.review.rows)
             self.session.tell(
-                f"Nothing is left to review in this filter; {left} scans are in others." if left
+                f"Nothing is left to review in this filter; outside it {counted(n, 'scan')}." if n
                 else "All ranked masks are decided: fine-tune, or review them again."
             )
 

@@ -200,6 +200,21 @@ def test_review_by_keyboard_only(
     assert panel.session.scan == third
 
 
+def test_the_last_one_of_a_filter_says_what_is_left_outside(
+    panel: ReviewPanel, told: list[str]
+) -> None:
+    names = ranked_names(panel)
+    for name in names[:2]:
+        panel.head.search.setText(name)
+        panel.session.show_scan(name)
+        process_events()
+        key(panel, KEY.Key_A)
+    assert [said for said in told if "in this filter" in said] == [
+        f"Nothing is left to review in this filter; outside it {left}."
+        for left in ("2 scans", "1 scan")
+    ]
+
+
 def test_unchanged_mask_is_accepted_not_corrected(panel: ReviewPanel, told: list[str]) -> None:
     name, study = panel.session.scan, panel.session.need_study()
     key(panel, KEY.Key_S)
