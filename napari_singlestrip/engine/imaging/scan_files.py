@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import struct
 import unicodedata
@@ -233,7 +234,10 @@ def missing_file(path: Path) -> UserError:
         return UserError(
             f"{path} is a link to a file that is not there.", "Fetch it (such as `git annex get`)."
         )
-    return UserError(f"There is no file {path}.", "Check the spelling, and that the disk is there.")
+    hint = "Check the spelling, and that the disk is there."
+    if re.fullmatch(r"\w+\.\w+=.*", path.name):
+        hint = f"Each setting has its own option: --set {path.name}"
+    return UserError(f"There is no file {path}.", hint)
 
 
 def checked_name(path: Path) -> Path:

@@ -36,8 +36,10 @@ def test_what_is_not_a_scan_is_named(tmp_path: Path) -> None:
         find_files([tmp_path / "notes.txt"])
     with pytest.raises(UserError, match="no scan in the folder"):
         find_files([tmp_path])
-    with pytest.raises(UserError, match=r"no file .*gone\.nii"):
+    with pytest.raises(UserError, match=r"no file .*gone\.nii.*spelling"):
         find_files([tmp_path / "gone.nii"])
+    with pytest.raises(UserError, match=r"own option: --set training\.steps=5"):
+        find_files([tmp_path / "training.steps=5"])
     (tmp_path / "link.nii").symlink_to(tmp_path / "annexed")
     with pytest.raises(UserError, match="link to a file that is not there"):
         find_files([tmp_path / "link.nii"])
