@@ -49,8 +49,11 @@ from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.tables import write_records
 
 HEADS = Heads(n=12, seed=0, spacing_mm=2.0)
-# Not what a window, a worker or the next training left behind.
-LEFT_OUT = ("thumbnails", "drafts", "job.log", "window.json", "window.lock", "study.json.bak")
+# Not what a window, a worker or a training left behind.
+LEFT_OUT = (
+    "thumbnails", "drafts", "job.log", "window.json", "window.lock", "study.json.bak",
+    "first_pass.pt", "refreshed_labels",
+)
 NOT_KEPT = ("weights", "optimiser", "rng")
 OF_SCANS = ("pseudo_labels", "reconstructions", "heat_maps", "doubts", "scores.csv")
 HEAT_STEPS = 16

@@ -24,7 +24,7 @@ _POSES = 4  # of a moving head during the scan, one of them at rest
 _MOVE_DEG, _MOVE_MM = 12.0, 14.0
 _LINES_AT_REST = 1
 _LOW_FIELD_VOXEL_MM = (5.0, 7.0)
-_LOW_FIELD_NOISE = (0.25, 0.4)  # of the brightest signal
+_LOW_FIELD_NOISE = (0.1, 0.18)  # of the brightest signal
 _LOW_FIELD_BIAS = 0.3
 _CUT = (0.3, 0.45)  # of the brain's extent
 
@@ -80,7 +80,7 @@ def moved(data: FloatingArray, spacing: Spacing, rng: Rng) -> FloatingArray:
 
 
 def low_field(data: FloatingArray, spacing: Spacing, rng: Rng) -> FloatingArray:
-    """Simulate large voxels, noise nearly as strong as the signal, and an uneven coil."""
+    """Simulate large voxels, strong noise, and an uneven coil."""
     sigma = rng.uniform(*_LOW_FIELD_VOXEL_MM) / 2.355 / spacing
     smooth = scipy.ndimage.gaussian_filter(data, sigma)
     strength = rng.uniform(*_LOW_FIELD_NOISE) * float(np.percentile(data, 99))

@@ -91,6 +91,8 @@ def test_a_spoiled_scan_is_still_that_head(fault: str) -> None:
 def test_a_low_field_is_noisy() -> None:
     index = FIRST["lowfield"]
     poor, good = sample_head(index, 0, COARSE_MM), sample_head(index - 1, 0, COARSE_MM)
-    in_air = [h.data[h.labels == 0].std() / np.percentile(h.data, 99) for h in (poor, good)]
-    assert in_air[0] > 2 * in_air[1]
+    in_air = [  # of a magnitude, the noise alone
+        np.median(h.data[h.labels == 0]) / np.percentile(h.data, 99) for h in (poor, good)
+    ]
+    assert in_air[0] > 1.5 * in_air[1]
     assert len(nib.aff2axcodes(poor.affine)) == 3
