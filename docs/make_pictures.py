@@ -68,6 +68,8 @@ class Tour(OpenedWindow):
         self.take("review")
         self.open("apply")
         self.apply()
+        self.session.tell("")  # the job's last words name a temporary folder
+        self.wait(1)
         self.take("apply")
         self.viewer.close()
 
