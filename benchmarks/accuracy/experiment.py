@@ -58,7 +58,7 @@ MAIN = (
 FIRST_NETWORKS = (
     "segmenter.pt", "autoencoder.pt", "settings.json", "training_set.json", "metrics.jsonl",
 )
-PICTURED = ("initial", "ae_k")  # whose masks are kept, for the mosaics
+PICTURED = ("initial", DEFAULT)  # whose masks are kept, for the mosaics
 OF_ALL = ("initial", "ae_k")  # in fold "all"
 ARMS = tuple(dict.fromkeys((
     *MAIN, *SELECTING, "all", "two_rounds", WORST_AND_BEST,

@@ -18,7 +18,7 @@ from napari_singlestrip.engine.imaging.volume import load_mask, open_scan
 from napari_singlestrip.pipeline import previews
 from napari_singlestrip.study.volumes_table import MASK_SUFFIX
 
-ARMS = ("initial", "ae_k")  # left and right; the worst are those of the last
+ARMS = ("initial", "default")  # left and right; the worst are those of the last
 GREEN = np.array([0.2, 0.9, 0.3], np.float32)
 N_WORST = 6
 SPACING_MM = 1.5
