@@ -280,12 +280,12 @@ def add_pictures(
         picture = drawn(folder / f"accuracy_{part}_{name}.svg")
         if picture:
             texts[f"{name}: {part}"] += f"\n\n![{picture.words}](pictures/{picture.path.name})"
-    if name == "refined" and options.masks:
+    if has_section(page, f"{name}: worst") and options.masks:
         worst = mosaics.worst(results, options.masks, options.data, folder / "accuracy_worst.png")
         if worst is None:
             print("The worst masks stay as they are on the page: scans or masks are not there.")
         else:
-            texts["refined: worst"] = worst
+            texts[f"{name}: worst"] = worst
 
 
 def write_page(path: Path, texts: Mapping[str, str]) -> None:
