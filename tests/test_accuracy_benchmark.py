@@ -188,7 +188,7 @@ def test_contrasts_with_few_scans_have_no_figure() -> None:
 # --- the whole page, from result files
 
 
-ARMS = {"initial": 0.92, "control": 0.93, "ae_k": 0.94, "random_k": 0.935,
+ARMS = {"initial": 0.92, "control": 0.93, "default": 0.94, "ae_k": 0.94, "random_k": 0.935,
         "corrected_1_top": 0.945, "corrected_4_top": 0.95, "labels_99": 0.96}
 SCANS = [f"sub-{i}_x_{contrast}" for i in range(4) for contrast in ("T1w", "T2w")]
 
