@@ -26,7 +26,7 @@ R = TypeVar("R")
 # Suffixes of masks, added to the scan's name; the first match counts.
 MASK_SUFFIXES = ("_desc-brain_mask", "_brain_mask", "_brainmask", "_mask", "")
 
-_SEGMENTATION = ".seg"  # in 3D Slicer's names of segmentations: T1.seg.nrrd
+SEGMENTATION = ".seg"  # in 3D Slicer's names of segmentations: T1.seg.nrrd
 
 MAX_NAME_BYTES = 200  # file names hold 255: suffixes of masks and temporary files need room
 # Reserved for devices on Windows, also with an extension.
@@ -147,7 +147,7 @@ def find_masks(folder: Path) -> dict[Path, tuple[str, ...]]:
     """
     found: dict[Path, tuple[int, Path]] = {}
     for path in find_files([folder]):
-        stem = plain_name(stem_of(path)).removesuffix(_SEGMENTATION)
+        stem = plain_name(stem_of(path)).removesuffix(SEGMENTATION)
         place, suffix = next((i, s) for i, s in enumerate(MASK_SUFFIXES) if stem.endswith(s))
         plain = path.relative_to(folder).parent / stem.removesuffix(suffix)
         if plain not in found or place < found[plain][0]:

@@ -19,7 +19,6 @@ from napari_singlestrip.errors import UserError
 from napari_singlestrip.files.atomic import open_regular
 
 EXTENSION = ".nrrd"
-SEGMENTATION = ".seg.nrrd"
 MAX_HEADER_BYTES = 2**20
 _SAVE_AGAIN = "Save it as NIfTI with the program that made it (3D Slicer: Save, .nii.gz)."
 # Type names of 3D Slicer and teem.

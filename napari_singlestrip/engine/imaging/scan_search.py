@@ -29,8 +29,7 @@ from napari_singlestrip.engine.imaging.scan_files import (
     no_scan,
     real_file,
 )
-from napari_singlestrip.engine.imaging.scan_names import stem_of
-from napari_singlestrip.engine.imaging.scan_nrrd import SEGMENTATION
+from napari_singlestrip.engine.imaging.scan_names import SEGMENTATION, stem_of
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.files.atomic import read_json
 
@@ -259,7 +258,7 @@ def _kind(path: Path, folder: Path, known_masks: set[str]) -> str:
         return "given as masks"
     if made_for(path) is not None:
         return "made by this program"
-    if path.name.lower().endswith(SEGMENTATION):
+    if stem_of(path).lower().endswith(SEGMENTATION):
         return "of masks or labels"
     within = path.relative_to(folder).parent.parts
     hint = has_mask_word(stem_of(path)) or any(map(has_mask_word, within))

@@ -89,7 +89,7 @@ class MaskEditing(QObject):
         return None if view is None else view != 0
 
     def mask_for_thread(self) -> NDArray[np.bool_] | None:
-        """The same in the scan's order of memory: copied in an eighth of the time."""
+        """The same, with axes that may run backwards: copied in an eighth of the time."""
         now = self._showing.now
         return None if now is None else now.upright.to_display(now.mask != 0)
 
