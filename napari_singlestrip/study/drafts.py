@@ -130,8 +130,17 @@ def _array(records: zipfile.ZipFile, name: str, max_bytes: int) -> NDArray[Any]:
     return np.frombuffer(content, dtype, shape[0], header.tell())
 
 
-def remove_draft(folder: Path, name: str) -> None:
+def remove_draft(folder: Path, name: str, *, undone: bool = False) -> None:
     """Remove the draft of a scan.
+
+    Parameters
+    ----------
+    folder : Path
+        The study folder.
+    name : str
+        Scan.
+    undone : bool
+        Whether it may be redone: whose suggestion it started from is kept.
 
     Raises
     ------
@@ -144,7 +153,8 @@ def remove_draft(folder: Path, name: str) -> None:
     refuse_links(path.parent)
     try:
         path.unlink(missing_ok=True)
-        _mark_path(folder, name).unlink(missing_ok=True)
+        if not undone:
+            _mark_path(folder, name).unlink(missing_ok=True)
     except OSError as error:
         raise NotWritten(
             f"Cannot remove {path}: {error.strerror or error}.",

@@ -15,18 +15,22 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject
 
 from napari_singlestrip.engine.arrays import Mask
+from napari_singlestrip.engine.imaging.display_orientation import Upright
+from napari_singlestrip.engine.imaging.volume import Scan
 from napari_singlestrip.engine.judging.dice_so_far import SliceCheck
 from napari_singlestrip.engine.masks.changed_slices import changed_slices, is_another_mask
 from napari_singlestrip.engine.masks.mask_tools import axis_with_gaps
 from napari_singlestrip.engine.masks.spreading import SetSlice
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study.drafts import suggested_by
+from napari_singlestrip.study.study import Study
 from napari_singlestrip.study.tables import SUGGESTED, MaskRecord
 from napari_singlestrip.widgets.viewer.shown import Shown, kept_mask
 from napari_singlestrip.widgets.viewer.study_layers import StudyLayers
@@ -140,11 +144,32 @@ class Corrected:
         return bool(self.before.bits.any())
 
 
+class _Home(NamedTuple):
+    """Where the mask without unsaved changes is."""
+
+    study: Study
+    name: str
+    scan: Scan
+    upright: Upright
+
+    @classmethod
+    def of(cls, now: Shown) -> _Home:
+        return cls(now.study, now.name, now.scan, now.upright)
+
+    def holds(self, mask: Mask) -> bool:
+        """Whether it is equal to a mask on the scan's grid."""
+        try:
+            return np.array_equal(kept_mask(self.study, self.name, self.scan)[0], mask)
+        except UserError:  # reported when it is shown
+            return False
+
+
 @dataclass
 class _Story:
     """History of one scan."""
 
     known: list[Known]
+    home: _Home
     seen: list[SetSlice] = field(default_factory=list)
     noted: dict[bytes, Known] = field(default_factory=dict)
 
@@ -161,6 +186,16 @@ class _Story:
     def note(self, known: Known) -> Known:
         self.noted[known.mask.digest()] = known
         return known
+
+    def is_original(self, mask: Mask) -> bool:
+        """Whether a mask on the scan's grid has no unsaved changes; may be called in a thread."""
+        packed = PackedMask.of(self.home.upright.to_display(mask))
+        noted = self.noted.get(packed.digest())
+        set_slices = noted is not None and bool(noted.slices)  # declared right as they are
+        if set_slices or not np.array_equal(packed.bits, self.known[0].mask.bits):
+            return False
+        # A correction that was stored since, or a newer round, is another original.
+        return self.home.holds(mask)
 
     def corrected(self, mask: Mask) -> Corrected:
         """The corrected slices of a mask; may be called in a thread."""
@@ -214,6 +249,14 @@ class Originals(QObject):
         if story is None:
             return None
         return replace(story, seen=[*story.seen], noted={**story.noted}).corrected
+
+    def is_original(self, folder: Path, name: str, mask: Mask) -> bool:
+        """Whether the mask of a scan, on its grid, is what it was before unsaved changes.
+
+        May be called in a thread. False for a scan that was not shown.
+        """
+        story = self._stories.get((folder, name))
+        return story is not None and story.is_original(mask)
 
     def source(self) -> str:
         """How the mask on screen began, as the study records it; empty where a person began it."""
@@ -299,14 +342,14 @@ def _begun(now: Shown) -> _Story:
     shown = now.upright.to_display(now.mask)
     if now.source != "draft":
         packed = PackedMask.of(shown)
-        return _Story([Known(packed, packed, own=now.source != "pseudo_label")])
+        return _Story([Known(packed, packed, own=now.source != "pseudo_label")], _Home.of(now))
     try:
         kept, source = kept_mask(now.study, now.name, now.scan)
         original, own = now.upright.to_display(kept), source != "pseudo_label"
     except UserError:  # reported when it is shown without the draft
         original, own = shown, True
     packed = PackedMask.of(original)
-    story = _Story([Known(packed, packed, own=own)])
+    story = _Story([Known(packed, packed, own=own)], _Home.of(now))
     _take(story, shown != 0, by_program=bool(suggested_by(now.study.folder, now.name)))
     return story
 

@@ -85,13 +85,15 @@ class Session(QObject):
         self.job = JobProcess(self)
         self._next = NextJob(self)
         self.layers = StudyLayers(viewer, self)
-        # Looked up at each call, so that tests can replace the function.
-        self.unsaved = UnsavedMasks(lambda *draft: save_draft(*draft), self)
-        self.layers.kept_draft = self.unsaved.mask
         self.correcting = Correcting(self.layers, self.tell, self)
+        # Looked up at each call, so that tests can replace the function.
+        self.unsaved = UnsavedMasks(
+            lambda *draft: save_draft(*draft), self.correcting.originals.is_original, self
+        )
+        self.layers.kept_draft = self.unsaved.mask
         self._closing = ClosingWords(viewer)
         self.unsaved.changed.connect(self._on_unsaved)
-        self.unsaved.appeared.connect(lambda: self.study_changed.emit(StudyPart.DRAFTS))
+        self.unsaved.listed.connect(lambda: self.study_changed.emit(StudyPart.DRAFTS))
         self.unsaved.failed.connect(self._report)
         self.thumbnails = Thumbnails(self)
         self.decided = DecidedMasks(self)

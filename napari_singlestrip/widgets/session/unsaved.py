@@ -18,7 +18,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_singlestrip.engine.arrays import Mask
 from napari_singlestrip.errors import NotWritten, UserError
-from napari_singlestrip.study.drafts import draft_path
+from napari_singlestrip.study.drafts import draft_path, remove_draft
 from napari_singlestrip.texts import printable
 from napari_singlestrip.widgets.common.single_shot import single_shot
 from napari_singlestrip.widgets.viewer.napari_private import closing_tasks_of
@@ -27,6 +27,7 @@ RETRY_MS = 5000
 
 Key = tuple[Path, str]  # study folder, scan
 Write = Callable[[Path, str, Mask], None]
+Undone = Callable[[Path, str, Mask], bool]
 
 
 class UnsavedMasks(QObject):
@@ -37,25 +38,29 @@ class UnsavedMasks(QObject):
     write : callable
         (study folder, scan, mask): raises `UserError` or `OSError` on failure. Called in a thread,
         by one at a time.
+    undone : callable
+        (study folder, scan, mask): whether the mask is as it was before all changes; its draft is
+        removed then. Called in that thread.
 
     Signals
     -------
     changed()
         A draft was written, failed, or was dropped.
-    appeared()
-        A scan without a draft has one: said when it is only in memory, and when it is on disk.
+    listed()
+        A scan without a draft has one, said when it is only in memory and when it is on disk; or
+        it has none any more, since all changes were undone.
     failed(NotWritten)
         A draft could not be written; it is kept, and writing is retried.
     """
 
     changed = Signal()
-    appeared = Signal()
+    listed = Signal()
     failed = Signal(object)
     _done = Signal()
 
-    def __init__(self, write: Write, parent: QObject | None = None) -> None:
+    def __init__(self, write: Write, undone: Undone, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._write = write
+        self._write, self._undone = write, undone
         # The latest masks that are not on disk. Replaced as a whole entry, so that the thread sees
         # the one or the other.
         self._masks: dict[Key, Mask] = {}
@@ -81,7 +86,7 @@ class UnsavedMasks(QObject):
         self._ask(key)
         if new:
             self._new.add(key)
-            self.appeared.emit()
+            self.listed.emit()
 
     def names(self, folder: Path | None = None) -> tuple[str, ...]:
         """Scans of a study, or of all, whose drafts could not be written."""
@@ -115,7 +120,7 @@ class UnsavedMasks(QObject):
         self.flush()
         for key, mask in list(self._masks.items()):
             try:
-                self._write(*key, mask)
+                self._write_or_remove(key, mask)
             except (UserError, OSError, MemoryError):  # reported at the first failure
                 self._again.start()
                 break
@@ -146,6 +151,12 @@ class UnsavedMasks(QObject):
     def _put(self, key: Key, mask: Mask) -> None:
         """Write a mask, in the thread, unless there is a later one."""
         if self._masks.get(key) is mask:
+            self._write_or_remove(key, mask)
+
+    def _write_or_remove(self, key: Key, mask: Mask) -> None:
+        if self._undone(*key, mask):
+            remove_draft(*key, undone=True)
+        else:
             self._write(*key, mask)
 
     def _take(self) -> None:
@@ -166,9 +177,9 @@ class UnsavedMasks(QObject):
         del self._masks[key]
         self._failed.discard(key)
         self.changed.emit()
-        if key in self._new:
+        if key in self._new or not draft_path(*key).exists():
             self._new.discard(key)
-            self.appeared.emit()
+            self.listed.emit()
 
     def _keep(self, asked: _Asked, error: Exception) -> None:
         self._failed.add(asked.key)

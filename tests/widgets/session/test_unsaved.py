@@ -14,7 +14,7 @@ import pytest
 from gui_fixtures import press_key, process_events
 from qtpy.QtCore import Qt
 
-from napari_singlestrip.study.drafts import load_draft, save_draft
+from napari_singlestrip.study.drafts import load_draft, mark_suggested, save_draft, suggested_by
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.vocabulary import StudyPart
 from napari_singlestrip.widgets.session import session as session_module
@@ -181,6 +181,45 @@ def test_lists_hear_of_a_draft_when_it_can_be_read(session: Any, slow_disk: Slow
     session.unsaved.flush()
     edit(session, 3)
     assert heard == [False, True]  # a later stroke is nothing new
+
+
+def test_where_all_is_undone_nothing_is_unsaved(session: Any) -> None:
+    name = session.scan
+    edit(session)
+    edit(session, 3)
+    assert session.unfinished() == (name,)
+    heard: list[StudyPart] = []
+    session.study_changed.connect(heard.append)
+    session.layers.editing.undo()
+    session.unsaved.flush()
+    assert session.unfinished() == (name,)
+    assert heard == []
+    session.layers.editing.undo()
+    session.unsaved.flush()
+    assert session.unfinished() == ()
+    assert heard == [StudyPart.DRAFTS]
+    session.layers.editing.redo()
+    session.unsaved.flush()
+    assert session.unfinished() == (name,)
+
+
+def test_what_is_undone_after_it_was_stored_is_unsaved(session: Any) -> None:
+    name, predicted = session.scan, session.layers.editing.mask_on_scan()
+    edit(session)
+    session.decide(name, "corrected")
+    session.layers.editing.undo()
+    session.unsaved.flush()
+    assert np.array_equal(draft_of(session.study.folder, name), predicted)
+
+
+def test_the_suggestion_is_known_after_undo_and_redo(session: Any) -> None:
+    name, folder = session.scan, session.study.folder
+    edit(session)
+    mark_suggested(folder, name, "shipped network")
+    session.layers.editing.undo()
+    session.unsaved.flush()
+    assert session.unfinished() == ()
+    assert suggested_by(folder, name) == "shipped network"
 
 
 def test_the_words_say_not_saved_until_it_is(
