@@ -89,7 +89,7 @@ class JobBar(QWidget):
     def tell(self, text: str, level: str = "info", out: str = "") -> None:
         """Show a message for as long as it applies; names in it may contain anything.
 
-        It disappears with its subject: the step, the scan, the state of the mask, the study; the
+        It disappears with its subject: the step, the scan, the mask or its decision, the study; the
         outcome of a job, when the next one starts. `out` is a path to show on a line of its own,
         shortened if need be.
         """
@@ -198,6 +198,8 @@ class JobBar(QWidget):
         other = self._of_job or not self._new.isActive()  # a job ends when its study is left
         if what == StudyPart.STUDY and other:
             self.forget()
+        elif what == StudyPart.DECISIONS:
+            self._passed()
 
     def _lay_out(self) -> None:
         row, column = QHBoxLayout(), QVBoxLayout(self)

@@ -256,6 +256,7 @@ def test_message_goes_with_its_step_and_scan(window: StripWidget, ranked_study: 
         lambda: session.step_requested.emit("train"),
         lambda: session.show_scan(ranked_study.scans.names[1]),
         lambda: session.mask_edited.emit(),
+        lambda: session.decide(ranked_study.scans.names[1], "accepted"),
         session.close_study,
     ):
         session.tell("Filled 41 slices.")
