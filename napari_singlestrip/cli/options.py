@@ -47,7 +47,8 @@ SeedOption = Annotated[
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="NAME=VALUE", help="Change one setting; can be repeated."
+        "--set", metavar="NAME=VALUE",
+        help="Change one setting; can be repeated. new keeps it in the study, others for their run.",
     ),
 ]
 LayoutOption = Annotated[
