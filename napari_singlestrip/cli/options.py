@@ -48,7 +48,7 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set", metavar="NAME=VALUE",
-        help="Change one setting; can be repeated. new keeps it in the study, others for their run.",
+        help="Change one setting; can be repeated. new keeps it in the study, others for one run.",
     ),
 ]
 LayoutOption = Annotated[
