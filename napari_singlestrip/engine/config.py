@@ -304,7 +304,7 @@ class FinetuningConfig(Config):
         "prediction.threshold: the network no longer overestimates the brain",
     )
     real_fraction: float = Field(
-        0.8, ge=0, le=1,
+        0.3, ge=0, le=1,
         description="Fraction of steps on the real scans and their masks, not on synthetic images",
     )
     pseudo_labels: Literal["auto", "decided", "selected"] = Field(
