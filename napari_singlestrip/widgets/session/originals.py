@@ -190,12 +190,9 @@ class _Story:
     def is_original(self, mask: Mask) -> bool:
         """Whether a mask on the scan's grid has no unsaved changes; may be called in a thread."""
         packed = PackedMask.of(self.home.upright.to_display(mask))
-        noted = self.noted.get(packed.digest())
-        set_slices = noted is not None and bool(noted.slices)  # declared right as they are
-        if set_slices or not np.array_equal(packed.bits, self.known[0].mask.bits):
-            return False
+        began = np.array_equal(packed.bits, self.known[0].mask.bits)
         # A correction that was stored since, or a newer round, is another original.
-        return self.home.holds(mask)
+        return began and self.home.holds(mask)
 
     def corrected(self, mask: Mask) -> Corrected:
         """The corrected slices of a mask; may be called in a thread."""
