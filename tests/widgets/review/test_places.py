@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from gui_fixtures import canvas_of, child, click, press_key, process_events, wait_until
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_singlestrip.engine.imaging.volume import load_mask, open_scan, save_marks
 from napari_singlestrip.engine.masks.doubt import TOO_LITTLE, TOO_MUCH
@@ -54,7 +55,15 @@ def panel(window: StripWidget, ranked_study: Study) -> ReviewPanel:
     found: Any = window.panels["review"]
     wait_until(lambda: len(found.places.places) == 2, "two places")
     assert found.isVisible()
+    wait_until(lambda: _stands_still(found.places), "the layout")
     return found
+
+
+def _stands_still(widget: QWidget) -> bool:
+    """Whether it keeps its size: texts wrap otherwise until the dock has its width."""
+    before = widget.size()
+    QTest.qWait(200)
+    return bool(widget.size() == before)
 
 
 def test_places_are_listed_with_volumes_and_words(panel: ReviewPanel) -> None:
