@@ -43,10 +43,7 @@ GROUPS = tuple(f"{effort} {kind}" for effort in ("quick", "standard") for kind i
 RUNS = {
     "refined": "real heads", "refined_poor": "... and poor scans", "refined_standard": "real heads",
 }
-# Wider than 90%: the curve itself was fitted on few people. On others than those it was fitted on,
-# 0.05 and 0.95 hold 91% of all masks, but 86% in pools with poor scans and 83% there after two
-# corrections; these hold 94%, 90% and 89%.
-QUANTILES = 0.04, 0.96
+QUANTILES = 0.05, 0.95  # of what masks of left-out people are beside the curve
 N_CORRECTED, DRAWS = 2, 10
 # Standard deviation over studies, at least: that over studies of three painted scans, measured
 # before borders were refined. All that were measured since have the same painted scan.
