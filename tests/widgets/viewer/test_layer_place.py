@@ -14,6 +14,7 @@ from qtpy.QtTest import QTest
 from napari_singlestrip.study.drafts import load_draft
 from napari_singlestrip.study.study import Study
 from napari_singlestrip.widgets.viewer.own_layers import DOUBTS, IMAGE, MASK, PSEUDO_LABEL
+from napari_singlestrip.widgets.viewer.shown import kept_mask
 
 pytest_plugins = ("gui_fixtures",)
 
@@ -40,10 +41,11 @@ def told(session: Any) -> list[str]:
 
 
 def draft_of(session: Any) -> np.ndarray:
-    """The draft on disk."""
+    """The draft on disk, or the mask before all changes where these left nothing."""
     session.unsaved.flush()
     draft = load_draft(session.study.folder, session.scan)
-    assert draft is not None
+    if draft is None:
+        draft, _ = kept_mask(session.study, session.scan, session.layers.showing.now.scan)
     return draft
 
 
