@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from napari_singlestrip.engine.config import NetworkConfig
+from napari_singlestrip.engine.learning.doubling import DoublingConvolution
 
 
 def build_segmenter(config: NetworkConfig) -> nn.Module:
@@ -77,12 +78,14 @@ class StridedUNet(nn.Module):
             _strided(a, b, 2, norm) for a, b in zip(before, levels, strict=False)
         )
         self.bottom = _strided(levels[-1], deepest, 1, norm)
-        above = [*levels[-2::-1], 1]
-        below = [deepest, *levels[-2::-1]]
-        self.up = nn.ModuleList(
-            _transposed(low + skip, high, "none" if high == 1 else norm)
-            for low, skip, high in zip(below, reversed(levels), above, strict=True)
+        above = levels[-2::-1]
+        below = [deepest, *above]
+        inner = (
+            _transposed(low + skip, high, norm)
+            for low, skip, high in zip(below, reversed(levels), above, strict=False)
         )
+        last = nn.Sequential(DoublingConvolution(below[-1] + levels[0]))
+        self.up = nn.ModuleList([*inner, last])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, 1, I, J, K) to (B, 1, I, J, K)."""
@@ -126,9 +129,7 @@ def _transposed(width: int, features: int, norm: str) -> nn.Sequential:
 
 
 def _normalised(features: int, norm: str) -> list[nn.Module]:
-    """Normalisation and activation; nothing for "none"."""
-    if norm == "none":
-        return []
+    """Normalisation and activation."""
     kind = nn.InstanceNorm3d(features, affine=True) if norm == "instance" else ChannelNorm(features)
     return [kind, nn.LeakyReLU(0.1, inplace=True)]
 

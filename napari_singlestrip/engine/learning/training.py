@@ -24,6 +24,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from napari_singlestrip.engine.config import NetworkConfig, TrainingConfig
 from napari_singlestrip.engine.devices import transfer
+from napari_singlestrip.engine.devices.memory import keeping_freed_memory
 from napari_singlestrip.engine.devices.precision import Precision
 from napari_singlestrip.engine.learning.checkpoint import (
     load_checkpoint,
@@ -219,21 +220,22 @@ def train(
     threads = choice_of_threads(state.precision, device) if task.probe and alone else None
     started, last_saved = time.monotonic() - state.seconds, time.monotonic()
     try:
-        while ranks.shared(state.step < config.steps):
-            enough = enough_memory(task.held_out[0][0].shape[2:], config.batch_size, device)
-            with state.precision.computing(), enough, ranks.answering():
-                begun = time.monotonic()
-                take_step(state, task)
-                taken = time.monotonic() - begun
-                metrics = _metrics(state, task)
-            if threads is not None:
-                state.precision = replace(state.precision, threads=threads.after(taken))
-            state.seconds = time.monotonic() - started
-            if ranks.first and time.monotonic() - last_saved > config.checkpoint_seconds:
-                state.save(path, task)
-                last_saved = time.monotonic()
-            left = seconds_left(state.seconds, state.step, config.steps)
-            yield Progress(task.stage, state.step, config.steps, metrics, left)
+        with keeping_freed_memory(device):
+            while ranks.shared(state.step < config.steps):
+                enough = enough_memory(task.held_out[0][0].shape[2:], config.batch_size, device)
+                with state.precision.computing(), enough, ranks.answering():
+                    begun = time.monotonic()
+                    take_step(state, task)
+                    taken = time.monotonic() - begun
+                    metrics = _metrics(state, task)
+                if threads is not None:
+                    state.precision = replace(state.precision, threads=threads.after(taken))
+                state.seconds = time.monotonic() - started
+                if ranks.first and time.monotonic() - last_saved > config.checkpoint_seconds:
+                    state.save(path, task)
+                    last_saved = time.monotonic()
+                left = seconds_left(state.seconds, state.step, config.steps)
+                yield Progress(task.stage, state.step, config.steps, metrics, left)
     except GeneratorExit:
         if ranks.first:
             ranks.tell((False,))  # no further step
