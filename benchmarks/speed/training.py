@@ -3,21 +3,27 @@
     python benchmarks/speed/training.py [--steps 10000] [--standard-steps 8]
 
 The product's own training loop, on sample heads, with the processor time of its parts. "Outside"
-is everything but the network (forward, backward) and the synthesis of its heads.
+is everything but the network (forward, backward) and the synthesis of its heads. Then, by turns,
+what the last layer takes as torch computes it and as we do, and steps with freed memory returned to
+the system and kept.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import psutil
 import torch
-from measuring import Table, judged, machine, median, parser, report, stopwatch
+from measuring import Table, Timing, in_turns, judged, machine, median, parser, report, stopwatch
 
+from napari_singlestrip.engine.devices.memory import keeping_freed_memory
+from napari_singlestrip.engine.learning.doubling import DoublingConvolution
+from napari_singlestrip.engine.learning.networks import StridedUNet
 from napari_singlestrip.engine.learning.segmenter_training import segmenter_task
 from napari_singlestrip.engine.learning.training import Task, train
 from napari_singlestrip.engine.overrides import settings_for
@@ -46,6 +52,7 @@ PARTS = (
     (TRAINING, "TrainingState.save", "checkpoint"),
 )
 BLOCKS = 5
+SIDE = 16  # sides of pictures are multiples of this
 
 
 def main() -> None:
@@ -64,7 +71,9 @@ def main() -> None:
             effort: Run(make_task(study, effort, n), folder / f"{effort}.pt")
             for effort, n in steps.items()
         }
-    report([shares(runs), constancy(runs["quick"])], options, load)
+        tasks = {effort: make_task(study, effort, 2) for effort in steps}
+    by_turns = [last_layers(tasks, options.repeats), kept_memory(tasks, options.repeats)]
+    report([shares(runs), constancy(runs["quick"]), *by_turns], options, load)
 
 
 def make_task(study: Study, effort: str, steps: int) -> Task:
@@ -158,6 +167,68 @@ def constancy(run: Run) -> Table:
         "Reference: one product of matrices, the same after each step, for the machine's speed."
     )
     return table
+
+
+def last_layers(tasks: dict[str, Task], repeats: int) -> Table:
+    """The last layer of the network, by turns as torch computes it and as we do."""
+    table = Table(
+        "The last layer, forwards (CPU ms, medians by turns)",
+        ["window", "torch's", "ours", "ratio"],
+    )
+    for window, net, picture in windows(tasks):
+        ours = last_layer(net)
+        theirs = torch.nn.ConvTranspose3d(
+            ours.in_channels, 1, 3, stride=2, padding=1, output_padding=1
+        )
+        theirs.load_state_dict(ours.state_dict())
+        half = [side // 2 for side in picture.shape[2:]]
+        features = torch.randn(1, ours.in_channels, *half)
+        works = {"theirs": partial(theirs, features), "ours": partial(ours, features)}
+        with torch.inference_mode():
+            found = in_turns(works, repeats, dict.fromkeys(works, 5))
+        before, now = found["theirs"].cpu_ms, found["ours"].cpu_ms
+        table.add(window, before, now, now / before)
+    return table
+
+
+def kept_memory(tasks: dict[str, Task], repeats: int) -> Table:
+    """Steps by turns with freed memory returned to the system, as glibc tends to, and kept."""
+    table = Table(
+        "Forwards and backwards, by what becomes of freed memory (CPU ms, medians by turns)",
+        ["window", "returned", "kept", "ratio"],
+    )
+    for window, net, picture in windows(tasks):
+        step = partial(learn_from, net, picture)
+        returned, kept = Timing(), Timing()
+        for _ in range(repeats):
+            returned.cpu += in_turns({"": step}, 1)[""].cpu
+            with keeping_freed_memory(CPU):
+                kept.cpu += in_turns({"": step}, 1)[""].cpu
+        table.add(window, returned.cpu_ms, kept.cpu_ms, kept.cpu_ms / returned.cpu_ms)
+    return table
+
+
+def windows(tasks: dict[str, Task]) -> Iterator[tuple[str, StridedUNet, torch.Tensor]]:
+    """The usual and the wide window of each effort: name, network, and a picture of that size."""
+    for effort, task in tasks.items():
+        assert isinstance(task.net, StridedUNet)
+        usual = task.held_out[0][0]
+        yield effort, task.net, usual
+        scale = task.config.context_scale
+        yield f"{effort}, wide", task.net, torch.rand(
+            1, 1, *(round(n * scale / SIDE) * SIDE for n in usual.shape[2:])
+        )
+
+
+def last_layer(net: StridedUNet) -> DoublingConvolution:
+    """The layer that doubles the sides to those of the picture."""
+    (found,) = (layer for layer in net.modules() if isinstance(layer, DoublingConvolution))
+    return found
+
+
+def learn_from(net: StridedUNet, picture: torch.Tensor) -> None:
+    """What a step takes of the network."""
+    net(picture).square().mean().backward()
 
 
 if __name__ == "__main__":

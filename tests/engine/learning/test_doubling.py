@@ -66,3 +66,9 @@ def test_memory_laid_out_by_channels_gives_the_same() -> None:
     with torch.inference_mode():
         found = ours(x.to(memory_format=torch.channels_last_3d))
         assert torch.allclose(found, theirs(x), atol=1e-5)
+
+
+def test_a_file_for_other_programs_has_the_usual_layer() -> None:
+    ours, _ = layers()
+    program = torch.export.export(ours, (torch.randn(1, 3, 2, 2, 2),))
+    assert "conv_transpose3d" in str(program.graph)
