@@ -73,7 +73,7 @@ def keeping_freed_memory(device: torch.device) -> Iterator[None]:
     """Keep what is freed on a CPU for the next allocation, while steps of a training take turns.
 
     glibc returns large blocks to the system at once, and each new one is given page by page, which
-    took a fifth of the time of a large step. Does nothing where the C library is another one.
+    took up to a fifth of the time of a large step. Does nothing where the C library is another one.
     """
     library = ctypes.CDLL(None) if device.type == "cpu" and sys.platform == "linux" else None
     if library is None or not hasattr(library, "mallopt"):
