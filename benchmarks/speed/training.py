@@ -22,7 +22,7 @@ import torch
 from measuring import Table, Timing, in_turns, judged, machine, median, parser, report, stopwatch
 
 from napari_singlestrip.engine.devices.memory import keeping_freed_memory
-from napari_singlestrip.engine.learning.doubling import DoublingConvolution
+from napari_singlestrip.engine.learning.last_layer import LastLayer
 from napari_singlestrip.engine.learning.networks import StridedUNet
 from napari_singlestrip.engine.learning.segmenter_training import segmenter_task
 from napari_singlestrip.engine.learning.training import Task, train
@@ -220,9 +220,9 @@ def windows(tasks: dict[str, Task]) -> Iterator[tuple[str, StridedUNet, torch.Te
         )
 
 
-def last_layer(net: StridedUNet) -> DoublingConvolution:
+def last_layer(net: StridedUNet) -> LastLayer:
     """The layer that doubles the sides to those of the picture."""
-    (found,) = (layer for layer in net.modules() if isinstance(layer, DoublingConvolution))
+    (found,) = (layer for layer in net.modules() if isinstance(layer, LastLayer))
     return found
 
 

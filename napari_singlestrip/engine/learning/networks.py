@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from napari_singlestrip.engine.config import NetworkConfig
-from napari_singlestrip.engine.learning.doubling import DoublingConvolution
+from napari_singlestrip.engine.learning.last_layer import LastLayer
 
 
 def build_segmenter(config: NetworkConfig) -> nn.Module:
@@ -84,7 +84,7 @@ class StridedUNet(nn.Module):
             _transposed(low + skip, high, norm)
             for low, skip, high in zip(below, reversed(levels), above, strict=False)
         )
-        last = nn.Sequential(DoublingConvolution(below[-1] + levels[0]))
+        last = nn.Sequential(LastLayer(below[-1] + levels[0]))
         self.up = nn.ModuleList([*inner, last])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -426,3 +428,23 @@ def test_a_step_that_would_not_fit_is_not_tried(
     with pytest.raises(UserError, match=r"not enough memory .* at 8 x 8 x 8 voxels it takes at"):
         run(task(12), tmp_path / "net.pt")
     assert learned(tmp_path / "net.pt")["step"] == 0
+
+
+def test_memory_is_kept_for_all_steps_and_returned_however_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    @contextmanager
+    def keeping(device: torch.device) -> Iterator[None]:
+        seen.append(f"kept on {device.type}")
+        try:
+            yield
+        finally:
+            seen.append("returned")
+
+    monkeypatch.setattr(training, "keeping_freed_memory", keeping)
+    run(task(4), tmp_path / "whole.pt")
+    assert seen == ["kept on cpu", "returned"]
+    run(task(4), tmp_path / "stopped.pt", stop_after=2)
+    assert seen == 2 * ["kept on cpu", "returned"]

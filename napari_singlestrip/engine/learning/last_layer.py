@@ -19,7 +19,7 @@ TAPS = 27
 HOW = {"stride": [2] * 3, "padding": [1] * 3, "dilation": [1] * 3}
 
 
-class DoublingConvolution(nn.ConvTranspose3d):
+class LastLayer(nn.ConvTranspose3d):
     """`ConvTranspose3d` of 3x3x3 taps and stride 2, from some features to one: twice the sides.
 
     Its weights are those of torch's layer, and its values, too, but for rounding.

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from napari_singlestrip.engine.learning import doubling
-from napari_singlestrip.engine.learning.doubling import DoublingConvolution
+from napari_singlestrip.engine.learning import last_layer
+from napari_singlestrip.engine.learning.last_layer import LastLayer
 
 SHAPES = [(1, 1, 1), (1, 2, 3), (5, 4, 3), (7, 1, 2), (9, 6, 8)]
 
 
-def layers(features: int = 3) -> tuple[DoublingConvolution, nn.ConvTranspose3d]:
+def layers(features: int = 3) -> tuple[LastLayer, nn.ConvTranspose3d]:
     torch.manual_seed(0)
-    ours = DoublingConvolution(features)
+    ours = LastLayer(features)
     theirs = nn.ConvTranspose3d(features, 1, 3, stride=2, padding=1, output_padding=1)
     theirs.load_state_dict(ours.state_dict())
     return ours, theirs
@@ -25,8 +25,8 @@ def layers(features: int = 3) -> tuple[DoublingConvolution, nn.ConvTranspose3d]:
 def test_values_and_gradients_are_those_of_torch(
     shape: tuple[int, int, int], slices_of_a_slab: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of_a_slice = 4 * doubling.TAPS * shape[1] * shape[2]
-    monkeypatch.setattr(doubling, "SLAB_BYTES", (slices_of_a_slab + 1) * of_a_slice)
+    of_a_slice = 4 * last_layer.TAPS * shape[1] * shape[2]
+    monkeypatch.setattr(last_layer, "SLAB_BYTES", (slices_of_a_slab + 1) * of_a_slice)
     ours, theirs = layers()
     x = torch.randn(2, 3, *shape, requires_grad=True)
     found, expected = ours(x), theirs(x)
@@ -47,7 +47,7 @@ def test_it_is_used_in_float32_and_left_to_torch_elsewhere(
         used.append(x.shape)
         return torch.zeros(1, 4, 4, 4)
 
-    monkeypatch.setattr(doubling, "_doubled", noted)
+    monkeypatch.setattr(last_layer, "_doubled", noted)
     ours, theirs = layers()
     x = torch.randn(1, 3, 2, 2, 2)
     ours(x)
