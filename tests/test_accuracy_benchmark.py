@@ -220,7 +220,7 @@ def out(tmp_path: Path) -> Path:
         "network/a2": {"words": "seed=2 a=1", "unseen": unseen},
         "../beyond/beyond": {"EPI": {"round 0": [{"scan": "b_EPI", "dice": 0.9}]},
                              "mouse": {"round 1": [{"scan": "mouse_0", "dice": None}]}},
-        "../hard_looks/first": [
+        "../hard_looks/4_a_round": [
             {"look": "child", "scan": f"s{i}", "half": i % 2, "dice": 0.8 + 0.01 * i,
              "as_it_was": 0.9} for i in range(4)
         ],
@@ -320,14 +320,25 @@ def test_the_place_of_the_worst_mask_counts_from_the_end() -> None:
     assert list(goals._places_of_worst(cloud)) == [2]
 
 
-def test_other_painted_scans_stand_beside_the_first(out: Path) -> None:
-    read, table = script("results").read, script("other_tables").table_of_painted
-    assert table([read(out)]) == ""  # nothing to compare
-    (out / "about.json").write_text(json.dumps({"painted": "sub-9"}))
-    (out / "fold-1_seed-0" / "control.json").unlink()  # then no arm is taken from there
-    text = table([read(out), read(out.parent / "none"), read(out)])
-    assert text.count("| sub-9 | 8 | 0.9235 (0.920) | 0.9335 (0.930) |") == 2
-    assert text.count("| +0.0100 [+0.0100, +0.0100] | +0.0050 [+0.0050, +0.0050] |") == 2
+def test_other_painted_scans_stand_beside_the_first(tmp_path: Path) -> None:
+    read, of_painted = script("results").read, script("other_tables").table_of_painted
+
+    def run(painted: str, arm: str, **dices: float) -> Path:
+        piece = tmp_path / painted / "fold-all_seed-0"
+        piece.mkdir(parents=True, exist_ok=True)
+        (piece.parent / "about.json").write_text(json.dumps({"painted": painted}))
+        rows = [{"scan": scan, **row(dice)} for scan, dice in dices.items()]
+        (piece / f"{arm}.json").write_text(json.dumps({"unseen": rows}))
+        return piece.parent
+
+    usual = run("a_T1w", "initial", b_T1w=0.98, c_T1w=0.90, c_T2w=0.92)
+    assert of_painted([read(usual)]) == ""  # nothing to compare
+    better = run("b_T2w", "initial", a_T1w=0.98, c_T1w=0.93, c_T2w=0.97)
+    run("b_T2w", "default", a_T1w=0.99, c_T1w=0.96, c_T2w=0.96)
+    head, _, first, second = of_painted([read(usual), read(better)]).splitlines()
+    assert head.count("less a [95%]") == 2
+    assert first == "| b_T2w | 3 | 0.9600 (0.930) | +0.0400 (1 person) | 0.9700 (0.960) | - |"
+    assert second == "| a_T1w | 3 | 0.9333 (0.900) | - | - | - |"
 
 
 def test_our_page_has_a_place_for_every_text(
@@ -445,6 +456,21 @@ def test_corrected_masks_are_left_out_of_the_fit(tmp_path: Path) -> None:
     by_group = {(mask.group, mask.scan) for mask in masks}
     assert by_group == {("quick first", name) for name in names[1:]} | {
         ("quick corrected", name) for name in names[1:3]
+    }
+
+
+def test_studies_of_other_painted_scans_are_told_apart(tmp_path: Path) -> None:
+    for name in "ab":
+        piece = tmp_path / f"painted_{name}" / "fold-all_seed-0"
+        piece.mkdir(parents=True)
+        (piece.parent / "about.json").write_text(json.dumps({"painted": f"{name}_T1w"}))
+        pool = dict.fromkeys(("a_T1w", "b_T1w", "c_T1w"), 0.95)
+        content = {"pool": pool, "consistency": pool, "errors": pool}
+        (piece / "initial.json").write_text(json.dumps(content))
+    masks = list(script("expected").masks_of(tmp_path))
+    assert {(mask.run, mask.study, mask.scan) for mask in masks} == {
+        ("painted_*", f"painted_{name} fold-all_seed-0 initial", scan)
+        for name in "ab" for scan in ("a_T1w", "b_T1w", "c_T1w") if not scan.startswith(name)
     }
 
 
@@ -668,6 +694,39 @@ def test_poor_scans_are_in_pools_only(tmp_path: Path, monkeypatch: pytest.Monkey
         "sub-3_x_T1w.nii.gz", "sub-3_x_poor_T1w.nii.gz",
     ]
     assert [path.name for path in piece.measured] == ["sub-2_x_T1w.nii.gz", "sub-4_x_T1w.nii.gz"]
+
+
+def test_a_painted_scan_as_it_might_have_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scan and mask change alike, and the brain stays where it is in the world."""
+    data, out = tmp_path / "data", tmp_path / "out"
+    brain = np.zeros((60, 60, 60), np.uint8)
+    brain[20:40, 22:38, 15:45] = 1
+    affine = np.array([[-2.0, 0, 0, 9], [0, 1, 0, -5], [0, 0, 1, 7], [0, 0, 0, 1]])
+    for part, values in (("scans", 100 * brain), ("masks", brain)):
+        (data / part).mkdir(parents=True)
+        for name in ("a_x_T1w", "a_x_T2w", "b_x_T1w"):
+            nib.save(nib.Nifti1Image(values, affine), data / part / f"{name}.nii.gz")
+    arguments = ["painted_scans.py", str(data), str(out), "--painted", "a_x_T1w"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    script("painted_scans").main()
+    variants = {
+        "a_cropped_T1w": (30, 36, 50), "a_thick_T1w": (60, 60, 20), "a_cut_T1w": (60, 60, 33),
+    }
+    assert {p.name for p in (out / "scans").iterdir()} == {
+        f"{name}.nii.gz" for name in (*variants, "b_x_T1w")
+    }
+    middle = nib.affines.apply_affine(affine, np.argwhere(brain).mean(0))
+    for name, shape in variants.items():
+        scan, mask = (nib.Nifti1Image.from_filename(out / part / f"{name}.nii.gz")
+                      for part in ("scans", "masks"))
+        found = np.asarray(mask.dataobj) > 0
+        assert scan.shape == mask.shape == shape
+        np.testing.assert_array_equal(np.asarray(scan.dataobj) > 50, found)
+        where = nib.affines.apply_affine(mask.affine, np.argwhere(found).mean(0))
+        cut = [0, 0, 6 if name == "a_cut_T1w" else 0]  # 12 mm off the top: 6 mm from the middle
+        np.testing.assert_allclose(where, middle - cut, atol=0.1)
 
 
 # --- other tools

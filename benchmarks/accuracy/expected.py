@@ -41,7 +41,8 @@ GROUPS = tuple(f"{effort} {kind}" for effort in ("quick", "standard") for kind i
 # Folders of measured/, in words: those whose masks are as the program makes them, with refined
 # borders.
 RUNS = {
-    "refined": "real heads", "refined_poor": "... and poor scans", "refined_standard": "real heads",
+    "refined": "real heads", "painted_*": "... another scan painted",
+    "refined_poor": "... and poor scans", "refined_standard": "real heads",
 }
 QUANTILES = 0.05, 0.95  # of what masks of left-out people are beside the curve
 N_CORRECTED, DRAWS = 2, 10
@@ -59,7 +60,7 @@ class Mask:
     Attributes
     ----------
     run, study, scan : str
-        Folder of measured/; fold, seed and arm; name.
+        One of `RUNS`; its folder, fold, seed and arm; name.
     group : str
         Effort and kind of round.
     error, agreement, dice : float
@@ -88,19 +89,19 @@ def main() -> None:
 def masks_of(folder: Path) -> Iterator[Mask]:
     """Read all masks of the kept result files that nobody painted or corrected."""
     for run in RUNS:
-        about = folder / run / "about.json"
-        if not about.is_file():
-            continue
-        painted = json.loads(about.read_text(encoding="utf-8")).get("painted")
-        effort = "standard" if run.endswith("standard") else "quick"
-        for piece in sorted((folder / run).glob("fold-*_seed-*")):
-            for kind, arms in KINDS.items():
-                for arm in arms:
-                    yield from _masks_of_arm(piece, arm, f"{effort} {kind}", painted)
+        for about in sorted(folder.glob(f"{run}/about.json")):
+            painted = json.loads(about.read_text(encoding="utf-8")).get("painted")
+            effort = "standard" if run.endswith("standard") else "quick"
+            for piece in sorted(about.parent.glob("fold-*_seed-*")):
+                for kind, arms in KINDS.items():
+                    for arm in arms:
+                        yield from _masks_of_arm(piece, arm, (run, f"{effort} {kind}"), painted)
 
 
-def _masks_of_arm(piece: Path, arm: str, group: str, painted: str | None) -> Iterator[Mask]:
-    file = piece / f"{arm}.json"
+def _masks_of_arm(
+    piece: Path, arm: str, run_and_group: tuple[str, str], painted: str | None
+) -> Iterator[Mask]:
+    file, (run, group) = piece / f"{arm}.json", run_and_group
     if not file.is_file():
         return
     content = json.loads(file.read_text(encoding="utf-8"))
@@ -108,8 +109,8 @@ def _masks_of_arm(piece: Path, arm: str, group: str, painted: str | None) -> Ite
     for scan, dice in content.get("pool", {}).items():
         error, agreement = (content[name].get(scan) for name in ("errors", "consistency"))
         if scan not in left_out and None not in (dice, error, agreement):
-            study = f"{piece.name} {arm}"
-            yield Mask(piece.parent.name, study, scan, group, error, agreement, dice)
+            study = f"{piece.parent.name} {piece.name} {arm}"
+            yield Mask(run, study, scan, group, error, agreement, dice)
 
 
 def _corrected(piece: Path, arm: str) -> set[str]:

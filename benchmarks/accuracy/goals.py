@@ -24,6 +24,7 @@ EFFORTS = {
 }
 LARGEST_LOSS = 0.005  # of Dice, of any scan
 LOOKS, OTHERS = 0.92, 0.93  # Dice of each hard look; of an EPI and a mouse
+LOOKS_AFTER_A_ROUND = {"quick": "4_a_round", "standard": "6_standard,_a_round"}
 SELECTION = 0.004  # of Dice, over a random half
 LAST = 3  # of a pool, among which its worst mask should be
 COVER = 0.85, 0.95
@@ -141,12 +142,13 @@ def _selection(results: Results) -> Iterator[Line]:
 
 
 def _looks(folder: Path) -> Iterator[Line]:
-    files = sorted((folder / "real" / "hard_looks").glob("*.json"))
-    if files:
-        rows = json.loads(files[-1].read_text(encoding="utf-8"))  # after a round
-        n = sum(row["dice"] < LOOKS for row in rows)
-        yield (f"quick, hard looks after a round: scans under {LOOKS}, of {len(rows)}", "none", n,
-               n == 0)  # fmt: skip
+    for effort, name in LOOKS_AFTER_A_ROUND.items():
+        file = folder / "real" / "hard_looks" / f"{name}.json"
+        if file.is_file():
+            rows = json.loads(file.read_text(encoding="utf-8"))
+            n = sum(row["dice"] < LOOKS for row in rows)
+            yield (f"{effort}, hard looks after a round: scans under {LOOKS}, of {len(rows)}",
+                   "none", n, n == 0)  # fmt: skip
 
 
 def _beyond(folder: Path) -> Iterator[Line]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from choices import seed_and_changes
+from experiment import DEFAULT
 from page_sections import table
 from results import Results, Table, column, figures, in_digits, mean, paired, spread
 
 NOTHING = ""  # the words of a choice that changes nothing
-PAINTED_ARMS = ("initial", "control", "random_k", "ae_k", "corrected_4_top")
+FIRST = "initial"
 
 
 def table_of_choices(out: Path) -> str:
@@ -82,24 +83,34 @@ def mean_of(values: list[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def table_of_painted(runs: Iterable[Results]) -> str:
-    """Dice of each arm by the scan that was painted, on the pieces that have all arms."""
+def table_of_painted(runs: Sequence[Results]) -> str:
+    """Dice by the scan that was painted, everybody else in the pool: the best first masks first.
+
+    Beside them stand the paired differences from the first of the runs.
+    """
     rows = []
     for results in runs:
-        found = [results.unseen.get(arm, {}) for arm in PAINTED_ARMS]
-        pieces = set.intersection(*({piece for piece, _ in entries} for entries in found))
-        if not pieces:
+        arms = results.whole_pool
+        if FIRST not in arms:
             continue
-        shared = [{k: v for k, v in entries.items() if k[0] in pieces} for entries in found]
-        by_arm = dict(zip(PAINTED_ARMS, shared, strict=True))
-        rows.append([
-            results.about.get("painted", "?"), str(len(by_arm["ae_k"])),
-            *(f"{in_digits(mean(entries))} ({in_digits(float(column(entries, 'dice').min()), 3)})"
-              for entries in shared),
-            paired(by_arm["ae_k"], by_arm["control"]), paired(by_arm["ae_k"], by_arm["random_k"]),
-        ])
-    columns = ["painted", "n", *PAINTED_ARMS, "ae_k less control [95%]", "ae_k less random_k [95%]"]
-    return "\n".join(table(columns, rows)) if len(rows) > 1 else ""
+        cells = []
+        for arm in (FIRST, DEFAULT):
+            entries, usual = arms.get(arm, {}), runs[0].whole_pool.get(arm, {})
+            cells += [_mean_and_worst(entries), paired(entries, usual)]
+        painted = results.about.get("painted", "?")
+        rows.append((mean(arms[FIRST]), [painted, str(len(arms[FIRST])), *cells]))
+    if len(rows) < 2:
+        return ""
+    rows.sort(reverse=True)
+    less = f"less {runs[0].about.get('painted', '?').split('_')[0]} [95%]"
+    columns = ["painted", "n", "first masks", less, "fine-tuned", less]
+    return "\n".join(table(columns, [row for _, row in rows]))
+
+
+def _mean_and_worst(entries: Table) -> str:
+    if not entries:
+        return "-"
+    return f"{in_digits(mean(entries))} ({in_digits(float(column(entries, 'dice').min()), 3)})"
 
 
 def _dices(found: dict[str, dict[int, dict[str, Any]]]) -> list[str]:

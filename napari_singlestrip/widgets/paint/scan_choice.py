@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from html import escape
 from pathlib import Path
 
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
-from napari_singlestrip.engine.judging.most_typical_scan import Portrait, most_typical, portrait
+from napari_singlestrip.engine.judging.scan_to_paint import HeadInView, head_in_view, scan_to_paint
 from napari_singlestrip.errors import UserError
 from napari_singlestrip.study.drafts import drafted
 from napari_singlestrip.texts import printable
@@ -38,9 +39,9 @@ class ScanChoice(QWidget):
         super().__init__()
         self.session = session
         self.setObjectName("scan_choice")
-        self.typical, self.guided = "", False
+        self.suggested, self.guided = "", False
         self._looked_at: tuple[str, ...] = ()
-        self._portraits: dict[Path, Portrait] = {}
+        self._views: dict[Path, HeadInView] = {}
         self.scans = QComboBox()
         self.scans.setObjectName("paint_scan")
         self.scans.setToolTip("The scan to paint")
@@ -49,8 +50,8 @@ class ScanChoice(QWidget):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.scans.activated.connect(self._on_chosen)
-        self.hint = words(name="typical_hint")
-        self.hint.linkActivated.connect(lambda _link: session.show_scan(self.typical))
+        self.hint = words(name="suggested_hint")
+        self.hint.linkActivated.connect(lambda _link: session.show_scan(self.suggested))
         self._runner = ToolRunner(session, self, tell=False)
         self._lay_out()
         session.study_changed.connect(self.refresh)
@@ -127,32 +128,32 @@ class ScanChoice(QWidget):
     # --- the suggestion
 
     def _look(self, names: tuple[str, ...]) -> None:
-        """Find the most typical scan, in a thread."""
+        """Find the scan that shows most of the head, in a thread."""
         study = self.session.study
         if study is None or len(names) < 3 or names == self._looked_at or self._runner.busy:
             return
         step = -(-len(names) // MAX_LOOKED_AT)
         paths = {name: study.scans.path(name) for name in names[::step]}
-        known = dict(self._portraits)
+        known = dict(self._views)
 
-        def take(found: Mapping[str, Portrait]) -> None:
+        def take(found: Mapping[str, HeadInView]) -> None:
             self._looked_at = names
-            self._portraits.update({paths[name]: one for name, one in found.items()})
-            self.typical = most_typical(found)
+            self._views.update({paths[name]: one for name, one in found.items()})
+            self.suggested = scan_to_paint(found)
             self._show_hint()
 
-        self._runner.run("Looking at the scans", lambda: _portraits(paths, known), take,
+        self._runner.run("Looking at the scans", lambda: _views(paths, known), take,
                          whatever=True)
 
     def _show_hint(self) -> None:
         study = self.session.study
-        useful = study is not None and self.typical in study.scans.names and self._may_choose()
+        useful = study is not None and self.suggested in study.scans.names and self._may_choose()
         self.hint.setVisible(useful)
-        if self.typical == self.session.scan:
-            self.hint.setText("The most typical scan of this study: a good one to paint.")
+        if self.suggested == self.session.scan:
+            self.hint.setText("This scan shows most of the head: a good one to paint.")
         else:
-            self.hint.setText(f'Most typical, so a good one to paint: '
-                              f'<a href="#">{self.typical}</a>')
+            self.hint.setText(f'Shows most of the head, so a good one to paint: '
+                              f'<a href="#">{escape(printable(self.suggested))}</a>')
 
     def _may_choose(self) -> bool:
         """Whether nobody chose yet: nothing is painted, and no job is adding scans."""
@@ -161,9 +162,9 @@ class ScanChoice(QWidget):
         return not (self.guided or adding or study.masks.names() or session.unfinished())
 
 
-def _portraits(paths: Mapping[str, Path], known: Mapping[Path, Portrait]) -> dict[str, Portrait]:
+def _views(paths: Mapping[str, Path], known: Mapping[Path, HeadInView]) -> dict[str, HeadInView]:
     found = {}
     for name, path in paths.items():
         with suppress(UserError):  # reported in the table of scans
-            found[name] = known[path] if path in known else portrait(path)
+            found[name] = known[path] if path in known else head_in_view(path)
     return found

@@ -81,10 +81,10 @@ def test_the_instruction_stands_once_and_no_other_scan_is_suggested(
     panel = guided.panels["paint"]
     study = Study.open(folder / "finished")
     guided.session.need_study().scans.add([study.scans.path(n) for n in study.scans.names[1:3]])
-    wait_until(lambda: panel.choice.typical, "the typical scan")  # type: ignore[attr-defined]
+    wait_until(lambda: panel.choice.suggested, "the suggested scan")  # type: ignore[attr-defined]
     panel.refresh()
     assert not child(panel, "paint_how").isVisible()
-    assert not child(panel, "typical_hint").isVisible()
+    assert not child(panel, "suggested_hint").isVisible()
     for _ in range(KEYS.index("train")):
         click(guided.guide.forward)
     guided.session.step_requested.emit("paint")
@@ -95,7 +95,7 @@ def test_the_instruction_stands_once_and_no_other_scan_is_suggested(
     click(guided.guide.leave)
     process_events()
     assert child(panel, "paint_how").isVisible()
-    assert child(panel, "typical_hint").isVisible()
+    assert child(panel, "suggested_hint").isVisible()
 
 
 def test_it_follows_the_hand(guided: StripWidget) -> None:

@@ -412,13 +412,13 @@ def test_a_scan_to_paint_is_suggested(window: StripWidget, heads: Any, tmp_path:
     window.session.take_study(Study.create(tmp_path / "new", heads.scans))
     window.session.step_requested.emit("paint")
     panel: Any = window.panels["paint"]
-    wait_until(lambda: panel.choice.typical, "the typical scan")
+    wait_until(lambda: panel.choice.suggested, "the suggested scan")
 
-    assert panel.choice.typical in heads.names
-    assert child(panel, "typical_hint").isVisible()
+    assert panel.choice.suggested in heads.names
+    assert child(panel, "suggested_hint").isVisible()
     panel.choice.hint.linkActivated.emit("#")
-    assert panel.session.scan == panel.choice.typical
-    assert "good one to paint" in child(panel, "typical_hint").text()
+    assert panel.session.scan == panel.choice.suggested
+    assert "good one to paint" in child(panel, "suggested_hint").text()
 
 
 def test_no_other_scan_is_suggested_while_scans_are_added_or_one_is_painted(
@@ -432,15 +432,15 @@ def test_no_other_scan_is_suggested_while_scans_are_added_or_one_is_painted(
     window.session.job._set(JobStatus("running", "samples"))
     window.session.step_requested.emit("paint")
     panel: Any = window.panels["paint"]
-    wait_until(lambda: panel.choice.typical, "the typical scan")
-    assert not child(panel, "typical_hint").isVisible()
+    wait_until(lambda: panel.choice.suggested, "the suggested scan")
+    assert not child(panel, "suggested_hint").isVisible()
     window.session.job._set(JobStatus())
     panel.choice.refresh()
-    assert child(panel, "typical_hint").isVisible()
+    assert child(panel, "suggested_hint").isVisible()
     paint(panel)
     wait_until(lambda: window.session.unfinished(), "the draft")
     panel.choice.refresh()
-    assert not child(panel, "typical_hint").isVisible()
+    assert not child(panel, "suggested_hint").isVisible()
 
 
 def test_what_adjust_opens_is_in_sight(panel: Any, window: StripWidget) -> None:
