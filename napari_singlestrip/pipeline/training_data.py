@@ -15,10 +15,11 @@ from napari_singlestrip.engine.heads.label_bank import (
     training_geometry,
 )
 from napari_singlestrip.engine.heads.label_map import LabelBank
+from napari_singlestrip.engine.heads.vertex import is_cut_off_above, mask_with_vertex, with_vertex
 from napari_singlestrip.engine.imaging.volume import Volume, load_mask, open_scan
 from napari_singlestrip.engine.learning.segmenter import predict
 from napari_singlestrip.engine.learning.training import Pair
-from napari_singlestrip.events import Event
+from napari_singlestrip.events import Event, Note
 from napari_singlestrip.failures import attempt
 from napari_singlestrip.pipeline.job import Job
 from napari_singlestrip.pipeline.round_segmenter import segmenter_of_round
@@ -52,11 +53,19 @@ def training_data(
     """
     geometry = geometry_of_study(job)
 
+    cut_off: list[str] = []
+
     def load(mask: TrainingMask) -> tuple[Example, Volume, npt.NDArray[np.bool_]]:
-        return load_example(job, mask, geometry)
+        example, volume, array = load_example(job, mask, geometry)
+        if n_maps != 0 and mask.kind == "painted" and is_cut_off_above(array, volume.grid):
+            cut_off.append(mask.scan)
+        return example, volume, array
 
     supply = Supply(masks, load, geometry, job.settings, n_maps, n_steps)
     yield from supply.fill(step)
+    for name in cut_off:
+        yield Note(f"The brain of {name} is cut off above. For training, a vertex is added to the "
+                   "head; a scan that shows the whole brain would be better to paint.")
     for name, failure in supply.failed.items():
         job.tally.count(LEARN, name, failure)
     job.tally.learned.update(mask.scan for mask in supply.used)
@@ -66,14 +75,19 @@ def training_data(
 def load_example(
     job: Job, mask: TrainingMask, geometry: Geometry
 ) -> tuple[Example, Volume, npt.NDArray[np.bool_]]:
-    """Read a labelled scan: cropped for training, whole, and its mask on its own grid."""
+    """Read a labelled scan: cropped for training, whole, and its mask on its own grid.
+
+    For training, a painted head gets a vertex if its brain is cut off above. Others do not: they
+    are learned from beside it.
+    """
     scan = open_scan(job.study.scans.path(mask.scan))
     array = load_mask(job.study.folder / mask.path, like=scan)
     volume = scan.load()
     soft = None
     if job.settings.finetuning.soft_labels and mask.kind not in TRUSTED:
         soft = _probability(job, mask, volume)
-    return make_example(mask.scan, volume, array, geometry, mask.weight, soft), volume, array
+    learned = with_vertex(volume, array) if mask.kind == "painted" else (volume, array)
+    return make_example(mask.scan, *learned, geometry, mask.weight, soft), volume, array
 
 
 def _probability(job: Job, mask: TrainingMask, volume: Volume) -> Volume:
@@ -105,4 +119,6 @@ def geometry_of_study(job: Job) -> Geometry:
 def _geometry_of(job: Job, mask: TrainingMask) -> Geometry:
     scan = open_scan(job.study.scans.path(mask.scan))
     array = load_mask(job.study.folder / mask.path, like=scan)
+    if mask.kind == "painted":
+        return training_geometry(*mask_with_vertex(array, scan.grid), job.settings)
     return training_geometry(array, scan.grid, job.settings)

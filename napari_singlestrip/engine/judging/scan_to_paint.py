@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import binary_opening
 
 from napari_singlestrip.engine.imaging.geometry import otsu_threshold
 from napari_singlestrip.engine.imaging.scan import open_scan
@@ -49,14 +49,15 @@ def head_in_view(path: str | Path) -> HeadInView:
     steps = np.maximum(1, np.array(data.shape) // SIDE)
     coarse = _sampled(data, steps)
     threshold, spacing = otsu_threshold(coarse), steps * np.array(scan.grid.spacing)
-    head = largest_component(binary_opening(coarse > threshold))
+    head = largest_component(scipy.ndimage.binary_opening(coarse > threshold))
     volume = float(np.count_nonzero(head) * spacing.prod())
     areas = []
     for axis in range(3):
         across = np.delete(np.arange(3), axis)
         for end in (0, -1):
             face = _sampled(np.take(data, [end], axis).squeeze(axis), steps[across]) > threshold
-            areas.append(np.count_nonzero(binary_opening(face)) * spacing[across].prod())
+            face = scipy.ndimage.binary_opening(face)
+            areas.append(np.count_nonzero(face) * spacing[across].prod())
     cut = (sum(areas) - max(areas)) / volume ** (2 / 3) if volume else 0.0
     return HeadInView(volume / 1000, float(cut))
 
