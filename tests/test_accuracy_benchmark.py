@@ -403,8 +403,11 @@ def test_the_program_s_curve_is_what_the_kept_result_files_give() -> None:
         assert found[name] == pytest.approx(known[name], rel=1e-2) if name == "levels" else (
             found[name] == known[name]
         )
-    for name in ("slopes", "spread", "within", "between"):
+    for name in ("slopes", "within", "between"):
         assert found[name] == pytest.approx(known[name], rel=1e-2)
+    assert found["spread"].keys() == known["spread"].keys() == {"quick", "standard"}
+    for effort, edges in found["spread"].items():
+        assert edges == pytest.approx(known["spread"][effort], rel=1e-2)
 
 
 def simulated(n_people: int, between: float, within: float) -> list[Any]:

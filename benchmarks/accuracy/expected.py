@@ -47,7 +47,7 @@ RUNS = {
 QUANTILES = 0.05, 0.95  # of what masks of left-out people are beside the curve
 N_CORRECTED, DRAWS = 2, 10
 # Standard deviation over studies, at least: that over studies of three painted scans, measured
-# before borders were refined. All that were measured since have the same painted scan.
+# before borders were refined. Most that were measured since have the same painted scan.
 LEAST_BETWEEN = 0.114
 FEWEST_TOLD = 8
 FEWEST = 3  # masks of a study, to tell it from others
@@ -132,9 +132,14 @@ def fitted(masks: Sequence[Mask]) -> dict[str, Any]:
     within, between = deviations(masks, beside)
     levels = dict(zip(GROUPS, map(_short, weights), strict=False))
     measured = {mask.group for mask in masks}
-    seen = {}
+    seen, spread = {}, {}
     for effort in dict.fromkeys(mask.group.split()[0] for mask in masks):
-        among = [mask for mask in masks if mask.group.startswith(effort)]
+        these = [n for n, mask in enumerate(masks) if mask.group.startswith(effort)]
+        among = [masks[n] for n in these]
+        # Never narrower than over all: an effort with few people holds too few of others.
+        ends = zip(quantiles(among, beside[these]), quantiles(masks, beside), strict=True)
+        low, high = ends
+        spread[effort] = [_short(min(low)), _short(max(high))]
         pairs = np.array([(mask.error, 1 - mask.agreement) for mask in among])
         seen[effort] = [[_short(pairs[:, n].min()), _short(pairs[:, n].max())] for n in (0, 1)]
     return {
@@ -144,7 +149,7 @@ def fitted(masks: Sequence[Mask]) -> dict[str, Any]:
         "people": len({mask.person for mask in masks}),
         "levels": {group: level for group, level in levels.items() if group in measured},
         "slopes": [_short(value) for value in weights[len(GROUPS):]],
-        "spread": [_short(value) for value in quantiles(masks, beside)],
+        "spread": spread,
         "within": _short(within), "between": _short(between), "seen": seen,
     }
 

@@ -22,6 +22,7 @@ EFFORTS = {
     "quick": ("refined", 0.963, 0.93, 0.970, 0.8, 0.008),
     "standard": ("refined_standard", 0.9765, 0.955, 0.982, 0.75, 0.008),
 }
+OTHER_RUNS = {POOR: "pools with poor scans", "painted_*": "other painted scans"}
 LARGEST_LOSS = 0.005  # of Dice, of any scan
 LOOKS, OTHERS = 0.92, 0.93  # Dice of each hard look; of an EPI and a mouse
 LOOKS_AFTER_A_ROUND = {"quick": "4_a_round", "standard": "6_standard,_a_round"}
@@ -123,7 +124,7 @@ def _expected(folder: Path, effort: str, run: str, asked: float) -> Iterator[Lin
         if not group.startswith(effort) or "corrected" in group:
             continue
         given = [one for one in told if not np.isnan(one.width)]
-        pool = f"{group} masks" if where == run else f"{group} masks, pools with poor scans"
+        pool = f"{group} masks" + ("" if where == run else f", {OTHER_RUNS[where]}")
         wrong = float(np.mean([abs(one.wrong_by) for one in given]))
         yield f"{pool}: error of the expected Dice", f"at most {asked:g}", wrong, wrong <= asked
         held = float(np.mean([one.held for one in given]))

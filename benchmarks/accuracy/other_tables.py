@@ -97,7 +97,8 @@ def table_of_painted(runs: Sequence[Results]) -> str:
         for arm in (FIRST, DEFAULT):
             entries, usual = arms.get(arm, {}), runs[0].whole_pool.get(arm, {})
             cells += [_mean_and_worst(entries), paired(entries, usual)]
-        painted = results.about.get("painted", "?")
+        how = [results.about.get("painted", "?"), results.about.get("settings", "")]
+        painted = ", ".join(word for word in how if word)
         rows.append((mean(arms[FIRST]), [painted, str(len(arms[FIRST])), *cells]))
     if len(rows) < 2:
         return ""

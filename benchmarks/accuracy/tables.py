@@ -7,11 +7,12 @@
 FOLDER (measured/, beside this script) holds real/, the experiment on real heads; refined/ and
 refined_standard/, its main arms as the program is now; poor/, that with spoiled scans in the
 pools; label_maps/, that on heads drawn from label maps; standard/, that of effort standard on real
-heads; and painted_*/, first masks and a round from other painted scans. What is not there is left
-out. Peers are those of real/ and of label_maps/. With --page the tables are put between the marks
-<!-- NAME -->, and images into images/ beside it; what stands elsewhere on the page is written by
-hand. The mosaic of the worst cases takes the masks that the experiment left in OUT, and the scans
-and masks of DATA; without them that section stays as it is.
+heads; painted_*/, first masks and a round from other painted scans, and before_painted_*/ those of
+the program before it made up for brains that are cut off. What is not there is left out. Peers are
+those of real/ and of label_maps/. With --page the tables are put between the marks <!-- NAME -->,
+and images into images/ beside it; what stands elsewhere on the page is written by hand. The
+mosaic of the worst cases takes the masks that the experiment left in OUT, and the scans and masks
+of DATA; without them that section stays as it is.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def main() -> None:
     texts["real: hard looks"] = table_of_hard_looks(real)
     texts["expected Dice"] = table_of_expected(options.folder)
     texts["goals"] = goals({**found, POOR: read(options.folder / POOR)}, options.folder)
-    painted = sorted(options.folder.glob("painted_*"))
+    painted = sorted(options.folder.glob("*painted_*"))
     texts["painted"] = table_of_painted([read(options.folder / "refined"), *map(read, painted)])
     if options.page:
         for name, results in runs.items():

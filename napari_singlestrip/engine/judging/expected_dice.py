@@ -75,8 +75,9 @@ class Curve:
         By effort and kind of round, such as "quick first".
     slopes : (float, float)
         Of log(error) and of log(1 - agreement).
-    spread : (float, float)
-        Between them lies what log(1 - Dice) is beside the curve in 9 of 10 masks of other people.
+    spread : mapping of str to (float, float)
+        By effort; between them lies what log(1 - Dice) is beside the curve in 9 of 10 masks of
+        other people, or more.
     within, between : float
         Its standard deviations over the masks of a study, and over studies.
     seen : mapping of str to pairs
@@ -85,7 +86,7 @@ class Curve:
 
     levels: Mapping[str, float]
     slopes: tuple[float, float]
-    spread: tuple[float, float]
+    spread: Mapping[str, tuple[float, float]]
     within: float
     between: float
     seen: Mapping[str, tuple[tuple[float, float], tuple[float, float]]]
@@ -116,7 +117,8 @@ def curve() -> Curve:
 def curve_from(said: Mapping[str, Any]) -> Curve:
     """Read what the script of the fit wrote."""
     return Curve(
-        said["levels"], tuple(said["slopes"]), tuple(said["spread"]),
+        said["levels"], tuple(said["slopes"]),
+        {effort: (low, high) for effort, (low, high) in said["spread"].items()},
         said["within"], said["between"],
         {effort: (tuple(a), tuple(b)) for effort, (a, b) in said["seen"].items()},
     )
@@ -150,7 +152,7 @@ def expected_dice(
     dice = _dice(middle)
     if not fitted.has_seen(error, agreement, effort):
         return ExpectedDice(dice)
-    best, worst = (middle + shift.width * edge for edge in fitted.spread)
+    best, worst = (middle + shift.width * edge for edge in fitted.spread[effort])
     return ExpectedDice(dice, _dice(worst), _dice(best))
 
 
