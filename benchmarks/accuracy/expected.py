@@ -137,8 +137,7 @@ def fitted(masks: Sequence[Mask]) -> dict[str, Any]:
         these = [n for n, mask in enumerate(masks) if mask.group.startswith(effort)]
         among = [masks[n] for n in these]
         # Never narrower than over all: an effort with few people holds too few of others.
-        ends = zip(quantiles(among, beside[these]), quantiles(masks, beside), strict=True)
-        low, high = ends
+        low, high = zip(quantiles(among, beside[these]), quantiles(masks, beside), strict=True)
         spread[effort] = [_short(min(low)), _short(max(high))]
         pairs = np.array([(mask.error, 1 - mask.agreement) for mask in among])
         seen[effort] = [[_short(pairs[:, n].min()), _short(pairs[:, n].max())] for n in (0, 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,9 @@ def test_a_brain_that_is_cut_off_gets_a_vertex_for_training(
     # Where the brain ends there is more of the head above it than air.
     top = int(np.flatnonzero(example.mask.any((0, 1)))[-1])
     assert example.seen[..., top + 1].mean() > 0.5
+
+    corrected = load_example(job, replace(mask, kind="corrected"), geometry)[0]
+    assert corrected.mask.sum() * voxel_ml == pytest.approx(own, rel=0.02)  # as it is
 
     notes = [e.text for e in training_data(job, [mask], None) if isinstance(e, Note)]
     assert any("scan is cut off above" in text for text in notes) == bool(cut_mm)

@@ -68,8 +68,7 @@ class _Standing:
 
 def is_cut_off_above(mask: Mask, grid: Grid) -> bool:
     """Whether a brain's mask ends at the upper end of the field of view, on 5 cm2 or more."""
-    standing = _Standing(grid)
-    return _cap(standing.up(mask), standing.spacing) is not None
+    return mask_with_vertex(mask, grid)[1] is not grid
 
 
 def mask_with_vertex(mask: Mask, grid: Grid) -> tuple[Mask, Grid]:
@@ -117,17 +116,17 @@ def with_vertex(volume: Volume, mask: Mask) -> tuple[Volume, Mask]:
     mask : ndarray of bool
         On its grid.
     """
-    standing = _Standing(volume.grid)
-    data, brain = standing.up(volume.data), standing.up(mask)
-    cap = _cap(brain, standing.spacing)
-    if cap is None:
+    own = volume.grid
+    whole_mask, grid = mask_with_vertex(mask, own)
+    if grid is own:
         return volume, mask
-    above = np.where(cap, _mirrored(data, brain, cap.shape[-1]),
-                     _coverings(data, brain, cap, standing.spacing)).astype(data.dtype)
-    taller = standing.taller(cap.shape[-1])
+    standing = _Standing(grid)
+    data, brain = standing.up(volume.data), standing.up(mask)
+    cap = standing.up(whole_mask)[..., brain.shape[-1] :]
+    coverings = _coverings(data, brain, cap, standing.spacing)
+    above = np.where(cap, _mirrored(data, brain, cap.shape[-1]), coverings).astype(data.dtype)
     whole = standing.back(np.concatenate([data, above], -1))
-    whole_mask: Mask = standing.back(np.concatenate([brain, cap], -1))
-    return Volume(np.ascontiguousarray(whole), taller.affine), whole_mask
+    return Volume(np.ascontiguousarray(whole), grid.affine), whole_mask
 
 
 def _cap(brain: Mask, spacing: Spacing) -> Mask | None:

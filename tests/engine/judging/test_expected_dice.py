@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,3 +115,12 @@ def test_it_is_known_without_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_interval_is_that_of_the_effort() -> None:
+    fitted = replace(curve(), spread={"quick": (-0.5, 0.5), "standard": (0.0, 0.0)})
+    quick, standard = (
+        expected_dice(*USUAL, effort, "first", fitted=fitted) for effort in ("quick", "standard")
+    )
+    assert quick.low < quick.dice < quick.high
+    assert standard.low == standard.dice == standard.high
